@@ -1,3 +1,7 @@
 //! fanfare: a WebSocket broadcast daemon that speaks JSON, and the library it is made of.
 
+pub mod config;
+pub mod dialect;
+pub mod hub;
+pub mod server;
 pub mod ws;

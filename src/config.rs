@@ -1,0 +1,1 @@
+//! The daemon's configuration: flags over environment over file over defaults.

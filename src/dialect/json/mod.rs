@@ -1,0 +1,1 @@
+//! `json.fanfare.v1`.

@@ -1,0 +1,3 @@
+//! The only place with I/O: the loop, connections, outbox, sweep, listener, timers, HTTP.
+
+pub mod http;

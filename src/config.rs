@@ -1,1 +1,0 @@
-//! The daemon's configuration: flags over environment over file over defaults.

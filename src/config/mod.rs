@@ -1,0 +1,178 @@
+//! What the daemon was told: flags over environment over file over defaults.
+//!
+//! [`Config`] holds typed values that have been checked, so that whoever reads one need not ask
+//! again whether it makes sense. Where `0` means "no limit" on the command line, the value here is
+//! a number so large that nobody reaches it ([`NO_LIMIT`], [`NEVER_MS`]): the code that compares
+//! needs no second case.
+//!
+//! This part knows nothing about sockets, channels or the loop.
+
+mod policy;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+pub use policy::{ChannelRule, OnLag, Pattern, Policy};
+
+/// A count or a number of bytes that stands for "no limit". A sum of what is there and what is asked
+/// for stays below overflow.
+pub const NO_LIMIT: usize = usize::MAX >> 2;
+
+/// A time in milliseconds that stands for "never": some 285,000 years. Adding it to any clock of
+/// the daemon's stays below overflow.
+pub const NEVER_MS: u64 = 1 << 53;
+
+/// Where the daemon listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// A TCP address. A port of 0 lets the system choose one.
+    Tcp(SocketAddr),
+    /// A unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Tcp(address) => write!(f, "{address}"),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Everything that `fanfare serve` can be told, checked, with its units in the names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where to listen; at least one address, none twice.
+    pub listen: Vec<Listen>,
+    /// Whether `/echo` sends each message back.
+    pub echo: bool,
+    /// The least severe level that is logged.
+    pub log: log::LevelFilter,
+
+    /// The policy of a channel that no rule matches. Use [`Config::policy_for`].
+    pub policy: Policy,
+    /// Policies by pattern, in the file's order: the first that matches holds.
+    pub channels: Vec<ChannelRule>,
+    /// Bytes that the logs of all channels may hold together, or [`NO_LIMIT`].
+    pub retain_total: usize,
+    /// How long a channel's name, epoch and seq outlive its last subscriber and message, in
+    /// milliseconds. 0: not at all.
+    pub channel_linger_ms: u64,
+
+    /// Connections at once, or `None`: as many as the file limit allows less a reserve. Use
+    /// [`Config::connection_limit`].
+    pub max_connections: Option<usize>,
+    /// Bytes of a whole message, inflated. From 1 to [`Config::MESSAGE_BYTES_MAX`].
+    pub max_message: usize,
+    /// Channels at once, or [`NO_LIMIT`].
+    pub max_channels: usize,
+    /// Subscriptions of one connection, or [`NO_LIMIT`].
+    pub max_subscriptions: usize,
+    /// Bytes of an HTTP request's head. From [`Config::HEADER_BYTES_MIN`] to
+    /// [`Config::HEADER_BYTES_MAX`].
+    pub max_header: usize,
+    /// Bytes of replies, errors and pongs queued for one connection before it is no longer read
+    /// from. At least [`Config::OUTBOX_BYTES_MIN`].
+    pub outbox: usize,
+    /// Bytes of half-read messages of all connections together, or [`NO_LIMIT`].
+    pub input_total: usize,
+    /// Bytes of half-sent large frames that all connections together hold by reference, or
+    /// [`NO_LIMIT`].
+    pub held_total: usize,
+    /// `TCP_NOTSENT_LOWAT` in bytes: how much of what was sent may wait in the kernel. `None`
+    /// leaves it to the system.
+    pub send_buffer: Option<usize>,
+
+    /// How long a connection may say nothing before it is pinged, in milliseconds, or [`NEVER_MS`].
+    pub ping_interval_ms: u64,
+    /// How long a sign of life may take after a ping, in milliseconds, or [`NEVER_MS`].
+    pub ping_timeout_ms: u64,
+    /// How long a connection that has something to get may take nothing, in milliseconds, or
+    /// [`NEVER_MS`].
+    pub stall_timeout_ms: u64,
+    /// How long a message may take from its first byte to its last, in milliseconds, or
+    /// [`NEVER_MS`].
+    pub message_timeout_ms: u64,
+    /// How long a request's head may take from accept or from its first byte, in milliseconds, or
+    /// [`NEVER_MS`].
+    pub handshake_timeout_ms: u64,
+    /// How long a kept-alive HTTP connection may wait for its next request, in milliseconds, or
+    /// [`NEVER_MS`].
+    pub http_idle_timeout_ms: u64,
+    /// The time over which closes are spread when the daemon ends, in milliseconds. 0: at once.
+    pub drain_ms: u64,
+
+    /// Whether permessage-deflate is agreed to.
+    pub deflate: bool,
+    /// How hard to compress, from 1 to 9.
+    pub deflate_level: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8040)))],
+            echo: false,
+            log: log::LevelFilter::Info,
+
+            policy: Policy::default(),
+            channels: Vec::new(),
+            retain_total: 256 << 20,
+            channel_linger_ms: 600_000,
+
+            max_connections: None,
+            max_message: 64 << 10,
+            max_channels: 100_000,
+            max_subscriptions: 1024,
+            max_header: 8 << 10,
+            outbox: 64 << 10,
+            input_total: 64 << 20,
+            held_total: 64 << 20,
+            send_buffer: Some(128 << 10),
+
+            ping_interval_ms: 25_000,
+            ping_timeout_ms: 10_000,
+            stall_timeout_ms: 60_000,
+            message_timeout_ms: 30_000,
+            handshake_timeout_ms: 5_000,
+            http_idle_timeout_ms: 60_000,
+            drain_ms: 0,
+
+            deflate: true,
+            deflate_level: 2,
+        }
+    }
+}
+
+impl Config {
+    /// The largest [`Config::max_message`]: positions within a log's segment are 32 bits wide.
+    pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
+    /// The smallest [`Config::max_header`]: the leanest clients send some 200 bytes.
+    pub const HEADER_BYTES_MIN: usize = 512;
+    /// The largest [`Config::max_header`]: a head is parsed anew with each piece that comes.
+    pub const HEADER_BYTES_MAX: usize = 64 << 10;
+    /// The smallest [`Config::outbox`]: any single reply fits.
+    pub const OUTBOX_BYTES_MIN: usize = 1 << 10;
+    /// Files that are kept free for what is no connection: listeners, the poll, logs.
+    pub const FILES_RESERVED: usize = 64;
+
+    /// How the channel of this name keeps its messages: the first rule that matches, else the
+    /// daemon's own policy. Nothing is allocated.
+    pub fn policy_for(&self, channel: &str) -> Policy {
+        self.channels
+            .iter()
+            .find(|rule| rule.pattern.matches(channel))
+            .map_or(self.policy, |rule| rule.policy)
+    }
+
+    /// How many connections to let in where the process may have `file_limit` files open: so many
+    /// that who is too many hears a 503 and `accept` never fails for want of files. At least 1.
+    pub fn connection_limit(&self, file_limit: u64) -> usize {
+        let files = usize::try_from(file_limit).unwrap_or(usize::MAX);
+        let possible = files.saturating_sub(Config::FILES_RESERVED).max(1);
+        self.max_connections
+            .map_or(possible, |max| max.min(possible))
+    }
+}

@@ -3,16 +3,25 @@
 //! [`Config`] holds typed values that have been checked, so that whoever reads one need not ask
 //! again whether it makes sense. Where `0` means "no limit" on the command line, the value here is
 //! a number so large that nobody reaches it ([`NO_LIMIT`], [`NEVER_MS`]): the code that compares
-//! needs no second case.
+//! needs no second case. A channel's [`Policy`] alone keeps its 0, as the hub reads it.
 //!
 //! This part knows nothing about sockets, channels or the loop.
 
+mod args;
+mod file;
+mod load;
 mod policy;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod units;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+pub use args::ServeArgs;
+pub use load::{ConfigError, unknown_variables};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};
 
 /// A count or a number of bytes that stands for "no limit". A sum of what is there and what is asked

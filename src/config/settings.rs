@@ -1,0 +1,393 @@
+//! The table of everything that can be set.
+//!
+//! One row is one setting: its key in the file, and with it its flag and its variable, what its
+//! value looks like, its default, its help, and where it goes in a [`Config`]. Flags, environment
+//! and file all go through this table, so that they accept the same values and refuse with the
+//! same words.
+
+use super::units::{count, count_limit, size, size_limit, switch, time_ms, timeout_ms, word};
+use super::{Config, OnLag, Policy, units};
+
+/// One thing that can be set.
+pub(super) struct Setting {
+    /// Its key in the file; with `-` for `_` its flag, in capitals after `FANFARE_` its variable.
+    pub(super) key: &'static str,
+    /// What stands for its value in the help.
+    pub(super) value: &'static str,
+    /// Its default as it would be written, or in words where it depends on the machine.
+    pub(super) default: &'static str,
+    /// What it does, in one sentence.
+    pub(super) help: &'static str,
+    /// Where it goes.
+    pub(super) set: Set,
+}
+
+/// How a setting's text becomes part of a configuration; an error says what is wrong with the text.
+pub(super) enum Set {
+    /// Part of a channel's policy: may stand in a `[[channel]]` block as well.
+    Policy(fn(&mut Policy, &str) -> Result<(), String>),
+    /// Of the daemon as a whole.
+    Daemon(fn(&mut Config, &str) -> Result<(), String>),
+    /// Of the daemon as a whole, and as a flag it needs no value.
+    Flag(fn(&mut Config, &str) -> Result<(), String>),
+    /// The addresses to listen on: several values, which replace those of a weaker source.
+    Addresses,
+}
+
+impl Setting {
+    /// Its flag, without the dashes before it.
+    pub(super) fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+
+    /// Its environment variable.
+    pub(super) fn variable(&self) -> String {
+        format!("FANFARE_{}", self.key.to_ascii_uppercase())
+    }
+
+    /// Whether it may stand in a `[[channel]]` block.
+    pub(super) fn is_policy(&self) -> bool {
+        matches!(self.set, Set::Policy(_))
+    }
+
+    /// Sets it for the whole daemon.
+    pub(super) fn apply(&self, config: &mut Config, values: &[String]) -> Result<(), String> {
+        match self.set {
+            Set::Policy(set) => set(&mut config.policy, single(values)?),
+            Set::Daemon(set) | Set::Flag(set) => set(config, single(values)?),
+            Set::Addresses => put(&mut config.listen, units::listen(values)),
+        }
+    }
+
+    /// Sets it for the channels that a block is for.
+    pub(super) fn apply_to_policy(
+        &self,
+        policy: &mut Policy,
+        values: &[String],
+    ) -> Result<(), String> {
+        match self.set {
+            Set::Policy(set) => set(policy, single(values)?),
+            _ => Err("holds for the whole daemon, not for some channels".to_owned()),
+        }
+    }
+}
+
+/// The settings under one heading of the help.
+pub(super) struct Group {
+    /// The heading.
+    pub(super) heading: &'static str,
+    /// What stands under it.
+    pub(super) settings: &'static [Setting],
+}
+
+/// All settings, in the order of the help.
+pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
+    GROUPS.iter().flat_map(|group| group.settings)
+}
+
+/// All settings under their headings.
+pub(super) const GROUPS: &[Group] = &[
+    Group {
+        heading: "Listening",
+        settings: LISTENING,
+    },
+    Group {
+        heading: "Channels",
+        settings: CHANNELS,
+    },
+    Group {
+        heading: "Limits",
+        settings: LIMITS,
+    },
+    Group {
+        heading: "Times",
+        settings: TIMES,
+    },
+    Group {
+        heading: "Compression",
+        settings: COMPRESSION,
+    },
+];
+
+const LISTENING: &[Setting] = &[
+    Setting {
+        key: "listen",
+        value: "ADDR",
+        default: "127.0.0.1:8040",
+        help: "Where to listen: HOST:PORT or unix:PATH; may be repeated",
+        set: Set::Addresses,
+    },
+    Setting {
+        key: "echo",
+        value: "on|off",
+        default: "off",
+        help: "Serve /echo, which sends each message back",
+        set: Set::Flag(|c, text| put(&mut c.echo, switch(text))),
+    },
+    Setting {
+        key: "log",
+        value: "LEVEL",
+        default: "info",
+        help: "The least severe level to log: off, error, warn, info, debug, trace",
+        set: Set::Daemon(|c, text| put(&mut c.log, word(text, LEVELS))),
+    },
+];
+
+const CHANNELS: &[Setting] = &[
+    Setting {
+        key: "retain_bytes",
+        value: "SIZE",
+        default: "1MiB",
+        help: "What a channel holds, in framed bytes; 0: no limit, only with a --retain-total",
+        set: Set::Policy(|p, text| put(&mut p.retain_bytes, size(text).map(|n| n as u64))),
+    },
+    Setting {
+        key: "retain_messages",
+        value: "COUNT",
+        default: "0",
+        help: "What a channel holds, in messages; 0: no limit",
+        set: Set::Policy(|p, text| put(&mut p.retain_messages, count(text).map(|n| n as u64))),
+    },
+    Setting {
+        key: "retain_seconds",
+        value: "TIME",
+        default: "300",
+        help: "How long a channel holds a message; 0: no limit",
+        set: Set::Policy(|p, text| put(&mut p.retain_ms, time_ms(text))),
+    },
+    Setting {
+        key: "on_lag",
+        value: "POLICY",
+        default: "skip",
+        help: "What becomes of who falls behind that: skip to the oldest message held, go on with \
+               the latest, or close",
+        set: Set::Policy(|p, text| put(&mut p.on_lag, word(text, ON_LAG))),
+    },
+    Setting {
+        key: "retain_total",
+        value: "SIZE",
+        default: "256MiB",
+        help: "What all channels together hold; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.retain_total, size_limit(text))),
+    },
+    Setting {
+        key: "channel_linger",
+        value: "TIME",
+        default: "600s",
+        help: "How long a channel's name and numbering outlive its last subscriber and message; \
+               0: not at all",
+        set: Set::Daemon(|c, text| put(&mut c.channel_linger_ms, time_ms(text))),
+    },
+];
+
+const LIMITS: &[Setting] = &[
+    Setting {
+        key: "max_connections",
+        value: "COUNT",
+        default: "by the file limit",
+        help: "Connections at once; 0: as many as the file limit allows, less a reserve of 64",
+        set: Set::Daemon(|c, text| put(&mut c.max_connections, connections(text))),
+    },
+    Setting {
+        key: "max_message",
+        value: "SIZE",
+        default: "64KiB",
+        help: "A whole message, after inflating; 1B to 1GiB",
+        set: Set::Daemon(|c, text| put(&mut c.max_message, message_size(text))),
+    },
+    Setting {
+        key: "max_channels",
+        value: "COUNT",
+        default: "100000",
+        help: "Channels at once; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.max_channels, count_limit(text))),
+    },
+    Setting {
+        key: "max_subscriptions",
+        value: "COUNT",
+        default: "1024",
+        help: "Subscriptions of one connection; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.max_subscriptions, count_limit(text))),
+    },
+    Setting {
+        key: "max_header",
+        value: "SIZE",
+        default: "8KiB",
+        help: "The head of an HTTP request; 512B to 64KiB",
+        set: Set::Daemon(|c, text| put(&mut c.max_header, header_size(text))),
+    },
+    Setting {
+        key: "outbox",
+        value: "SIZE",
+        default: "64KiB",
+        help: "Replies queued for a connection before it is no longer read from; at least 1KiB",
+        set: Set::Daemon(|c, text| put(&mut c.outbox, outbox_size(text))),
+    },
+    Setting {
+        key: "input_total",
+        value: "SIZE",
+        default: "64MiB",
+        help: "Half-read messages of all connections together; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.input_total, size_limit(text))),
+    },
+    Setting {
+        key: "held_total",
+        value: "SIZE",
+        default: "64MiB",
+        help: "Half-sent large messages of all connections together; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.held_total, size_limit(text))),
+    },
+    Setting {
+        key: "send_buffer",
+        value: "SIZE",
+        default: "128KiB",
+        help: "What may wait unsent in the kernel for a connection; 0: what the system allows",
+        set: Set::Daemon(|c, text| put(&mut c.send_buffer, send_buffer_size(text))),
+    },
+];
+
+const TIMES: &[Setting] = &[
+    Setting {
+        key: "ping_interval",
+        value: "TIME",
+        default: "25s",
+        help: "Ping who has been silent for so long; 0: never",
+        set: Set::Daemon(|c, text| put(&mut c.ping_interval_ms, timeout_ms(text))),
+    },
+    Setting {
+        key: "ping_timeout",
+        value: "TIME",
+        default: "10s",
+        help: "Drop who gives no sign of life for so long after a ping; 0: never",
+        set: Set::Daemon(|c, text| put(&mut c.ping_timeout_ms, timeout_ms(text))),
+    },
+    Setting {
+        key: "stall_timeout",
+        value: "TIME",
+        default: "60s",
+        help: "Close on who takes nothing for so long though there is something to get; 0: never",
+        set: Set::Daemon(|c, text| put(&mut c.stall_timeout_ms, timeout_ms(text))),
+    },
+    Setting {
+        key: "message_timeout",
+        value: "TIME",
+        default: "30s",
+        help: "A message from its first byte to its last; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.message_timeout_ms, timeout_ms(text))),
+    },
+    Setting {
+        key: "handshake_timeout",
+        value: "TIME",
+        default: "5s",
+        help: "An HTTP request from its beginning to its end; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.handshake_timeout_ms, timeout_ms(text))),
+    },
+    Setting {
+        key: "http_idle_timeout",
+        value: "TIME",
+        default: "60s",
+        help: "Keep an HTTP connection for the next request for so long; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.http_idle_timeout_ms, timeout_ms(text))),
+    },
+    Setting {
+        key: "drain_seconds",
+        value: "TIME",
+        default: "0",
+        help: "Spread the closes over so long when the daemon ends; 0: all at once",
+        set: Set::Daemon(|c, text| put(&mut c.drain_ms, time_ms(text))),
+    },
+];
+
+const COMPRESSION: &[Setting] = &[
+    Setting {
+        key: "deflate",
+        value: "on|off",
+        default: "on",
+        help: "Agree to permessage-deflate where a client offers it",
+        set: Set::Daemon(|c, text| put(&mut c.deflate, switch(text))),
+    },
+    Setting {
+        key: "deflate_level",
+        value: "LEVEL",
+        default: "2",
+        help: "How hard to compress, 1 (fast) to 9 (small)",
+        set: Set::Daemon(|c, text| put(&mut c.deflate_level, deflate_level(text))),
+    },
+];
+
+const LEVELS: &[(&str, log::LevelFilter)] = &[
+    ("off", log::LevelFilter::Off),
+    ("error", log::LevelFilter::Error),
+    ("warn", log::LevelFilter::Warn),
+    ("info", log::LevelFilter::Info),
+    ("debug", log::LevelFilter::Debug),
+    ("trace", log::LevelFilter::Trace),
+];
+
+const ON_LAG: &[(&str, OnLag)] = &[
+    ("skip", OnLag::Skip),
+    ("latest", OnLag::Latest),
+    ("close", OnLag::Close),
+];
+
+fn connections(text: &str) -> Result<Option<usize>, String> {
+    Ok(Some(count(text)?).filter(|number| *number > 0))
+}
+
+fn send_buffer_size(text: &str) -> Result<Option<usize>, String> {
+    // The kernel takes it as an unsigned 32-bit number.
+    let bytes = within(text, size(text)?, 0, u32::MAX as usize, "0B to 4294967295B")?;
+    Ok(Some(bytes).filter(|bytes| *bytes > 0))
+}
+
+fn message_size(text: &str) -> Result<usize, String> {
+    within(
+        text,
+        size(text)?,
+        1,
+        Config::MESSAGE_BYTES_MAX,
+        "1B to 1GiB",
+    )
+}
+
+fn header_size(text: &str) -> Result<usize, String> {
+    let (least, most) = (Config::HEADER_BYTES_MIN, Config::HEADER_BYTES_MAX);
+    within(text, size(text)?, least, most, "512B to 64KiB")
+}
+
+fn outbox_size(text: &str) -> Result<usize, String> {
+    let (least, most) = (Config::OUTBOX_BYTES_MIN, Config::MESSAGE_BYTES_MAX);
+    within(text, size(text)?, least, most, "1KiB to 1GiB")
+}
+
+fn deflate_level(text: &str) -> Result<u32, String> {
+    let level = within(
+        text,
+        count(text)?,
+        1,
+        9,
+        "1 to 9; deflate = off turns it off",
+    )?;
+    // At most 9 by the line above.
+    Ok(level as u32)
+}
+
+fn within(text: &str, n: usize, least: usize, most: usize, range: &str) -> Result<usize, String> {
+    if (least..=most).contains(&n) {
+        Ok(n)
+    } else {
+        Err(format!("{text:?} is out of range: give {range}"))
+    }
+}
+
+fn single(values: &[String]) -> Result<&str, String> {
+    match values {
+        [value] => Ok(value),
+        _ => Err("takes one value, not a list".to_owned()),
+    }
+}
+
+fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *slot = value?;
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! Values as a person writes them, made into numbers: sizes, times, counts, switches, addresses.
+//!
+//! Each function answers what is wrong and what is allowed in one sentence, without saying where
+//! the value stood: that is for the caller, who knows whether it was a flag, a variable or a line.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use super::{Listen, NEVER_MS, NO_LIMIT};
+
+/// Bytes: a whole number, alone or with a unit.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    const UNITS: [(&str, u64); 8] = [
+        ("", 1),
+        ("B", 1),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
+    let bytes = scaled(text, &UNITS, NO_LIMIT as u64).map_err(|why| match why {
+        Scale::Malformed => format!(
+            "{text:?} is not a size: give a whole number of bytes, alone or with one of B, kB, MB, \
+             GB (thousands) or KiB, MiB, GiB (1024s), such as 64KiB"
+        ),
+        Scale::TooLarge => format!("{text:?} is too large for a size"),
+    })?;
+    usize::try_from(bytes).map_err(|_| format!("{text:?} is too large for this machine"))
+}
+
+/// Bytes, where 0 stands for no limit.
+pub(super) fn size_limit(text: &str) -> Result<usize, String> {
+    Ok(or_no_limit(size(text)?))
+}
+
+/// A span of time in milliseconds, written as a whole number of seconds or with a unit.
+pub(super) fn time_ms(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 5] = [
+        ("", 1_000),
+        ("ms", 1),
+        ("s", 1_000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+    ];
+    scaled(text, &UNITS, NEVER_MS).map_err(|why| match why {
+        Scale::Malformed => format!(
+            "{text:?} is not a time: give a whole number of seconds, or a whole number with one of \
+             ms, s, m or h, such as 30s"
+        ),
+        Scale::TooLarge => format!("{text:?} is too large for a time: give 0 for no limit"),
+    })
+}
+
+/// A span of time in milliseconds, where 0 stands for never.
+pub(super) fn timeout_ms(text: &str) -> Result<u64, String> {
+    Ok(match time_ms(text)? {
+        0 => NEVER_MS,
+        ms => ms,
+    })
+}
+
+/// A whole number of things.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    let number = scaled(text, &[("", 1)], NO_LIMIT as u64).map_err(|why| match why {
+        Scale::Malformed => format!("{text:?} is not a number: give a whole number, such as 1000"),
+        Scale::TooLarge => format!("{text:?} is too large: give 0 for no limit"),
+    })?;
+    usize::try_from(number).map_err(|_| format!("{text:?} is too large for this machine"))
+}
+
+/// A whole number of things, where 0 stands for no limit.
+pub(super) fn count_limit(text: &str) -> Result<usize, String> {
+    Ok(or_no_limit(count(text)?))
+}
+
+/// `on` or `off`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" | "1" => Ok(true),
+        "off" | "false" | "0" => Ok(false),
+        _ => Err(format!(
+            "{text:?} is neither on nor off: give one of on, off, true, false"
+        )),
+    }
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let known = words.iter().find(|(word, _)| *word == text);
+    known.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        format!(
+            "{text:?} is not known here: give one of {}",
+            names.join(", ")
+        )
+    })
+}
+
+/// Addresses to listen on, none twice.
+pub(super) fn listen(texts: &[String]) -> Result<Vec<Listen>, String> {
+    let mut all: Vec<Listen> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let address = listen_address(text)?;
+        // A port of 0 is another one each time.
+        let repeatable = matches!(&address, Listen::Tcp(tcp) if tcp.port() == 0);
+        if !repeatable && all.contains(&address) {
+            return Err(format!(
+                "{text:?} is {address}, which is in the list already"
+            ));
+        }
+        all.push(address);
+    }
+    if all.is_empty() {
+        return Err("the list is empty: give at least one address".to_owned());
+    }
+    Ok(all)
+}
+
+/// `HOST:PORT` or `unix:PATH`. A name is looked up here, before the daemon starts: nothing in its
+/// loop may wait for a resolver. Of several addresses the first IPv4 one is taken, since a name such
+/// as `localhost` has an IPv6 address also on machines where nothing can bind it.
+fn listen_address(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.is_empty() || path.contains('\0') {
+            Err(format!(
+                "{text:?} has no path: give one, such as unix:/run/fanfare.sock"
+            ))
+        } else {
+            Ok(Listen::Unix(PathBuf::from(path)))
+        };
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Listen::Tcp(address));
+    }
+    let is_name = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+        !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok()
+    });
+    if !is_name {
+        return Err(format!(
+            "{text:?} is not an address: give HOST:PORT, such as 127.0.0.1:8040, 0.0.0.0:8040, \
+             [::1]:8040 or localhost:8040, or unix:/run/fanfare.sock"
+        ));
+    }
+    let found: Vec<SocketAddr> = text
+        .to_socket_addrs()
+        .map_err(|error| format!("{text:?} could not be looked up: {error}"))?
+        .collect();
+    found
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or_else(|| found.first())
+        .map(|address| Listen::Tcp(*address))
+        .ok_or_else(|| format!("{text:?} could not be looked up: it has no address"))
+}
+
+fn or_no_limit(number: usize) -> usize {
+    if number == 0 { NO_LIMIT } else { number }
+}
+
+/// Why a number with a unit could not be read.
+enum Scale {
+    Malformed,
+    TooLarge,
+}
+
+/// A whole number with one of `units`, in the base unit, below `end`.
+fn scaled(text: &str, units: &[(&str, u64)], end: u64) -> Result<u64, Scale> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.strip_prefix(' ').unwrap_or(unit);
+    let factor = units
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .map(|(_, factor)| *factor);
+    let (false, Some(factor)) = (number.is_empty(), factor) else {
+        return Err(Scale::Malformed);
+    };
+    // Only digits stand here, so the one thing that can go wrong is their number.
+    let number: u64 = number.parse().map_err(|_| Scale::TooLarge)?;
+    let scaled = number.checked_mul(factor).ok_or(Scale::TooLarge)?;
+    if scaled < end {
+        Ok(scaled)
+    } else {
+        Err(Scale::TooLarge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_unit_of_size_counts_as_many_bytes_as_it_says() {
+        let sizes = [
+            ("0", 0),
+            ("7", 7),
+            ("7B", 7),
+            ("7 B", 7),
+            ("2kB", 2_000),
+            ("2MB", 2_000_000),
+            ("2GB", 2_000_000_000),
+            ("2KiB", 2_048),
+            ("2MiB", 2_097_152),
+            ("2 GiB", 2_147_483_648),
+        ];
+        for (text, bytes) in sizes {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_unit_of_time_counts_as_many_milliseconds_as_it_says() {
+        let times = [
+            ("0", 0),
+            ("5", 5_000),
+            ("5ms", 5),
+            ("5s", 5_000),
+            ("5 m", 300_000),
+            ("5h", 18_000_000),
+        ];
+        for (text, ms) in times {
+            assert_eq!(time_ms(text), Ok(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn nought_is_no_limit_where_a_limit_is_asked_for() {
+        assert_eq!(size_limit("0KiB"), Ok(NO_LIMIT));
+        assert_eq!(count_limit("0"), Ok(NO_LIMIT));
+        assert_eq!(timeout_ms("0ms"), Ok(NEVER_MS));
+        assert_eq!((size("0"), time_ms("0"), count("0")), (Ok(0), Ok(0), Ok(0)));
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused_with_the_units_there_are() {
+        for text in [
+            "", " ", "KiB", "1kib", "1K", "1.5MiB", "-1", "+1", "1  B", "1B ", "0x10", "٣",
+        ] {
+            let why = size(text).unwrap_err();
+            assert!(why.starts_with(&format!("{text:?} is not a size")), "{why}");
+            assert!(why.contains("KiB, MiB, GiB"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_the_units_there_are() {
+        for text in ["", "s", "1 second", "1.5s", "-1s", "1d", "5M", "1µs"] {
+            let why = time_ms(text).unwrap_err();
+            assert!(why.starts_with(&format!("{text:?} is not a time")), "{why}");
+            assert!(why.contains("ms, s, m or h"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_would_overflow_is_refused() {
+        for text in [
+            "99999999999999999999",
+            "18446744073709551615",
+            "18446744073709551615GiB",
+        ] {
+            assert!(size(text).unwrap_err().contains("too large"), "{text}");
+        }
+        for text in [
+            "99999999999999999999ms",
+            "9007199254740992ms",
+            "18446744073709551615h",
+        ] {
+            assert!(time_ms(text).unwrap_err().contains("too large"), "{text}");
+        }
+        assert!(
+            count("4611686018427387904")
+                .unwrap_err()
+                .contains("too large")
+        );
+        assert_eq!(time_ms("9007199254740991ms"), Ok(NEVER_MS - 1));
+    }
+
+    #[test]
+    fn an_address_is_a_socket_address_a_name_or_a_unix_path() {
+        let tcp = |text: &str| Listen::Tcp(text.parse().expect("an address of this test"));
+        let addresses = [
+            ("127.0.0.1:8040", tcp("127.0.0.1:8040")),
+            ("[::1]:0", tcp("[::1]:0")),
+            ("localhost:8040", tcp("127.0.0.1:8040")),
+            (
+                "unix:/run/fanfare.sock",
+                Listen::Unix("/run/fanfare.sock".into()),
+            ),
+            ("unix:here.sock", Listen::Unix("here.sock".into())),
+        ];
+        for (text, address) in addresses {
+            assert_eq!(listen(&[text.to_owned()]), Ok(vec![address]), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_examples() {
+        for text in [
+            "",
+            "8040",
+            ":8040",
+            "*:8040",
+            "localhost",
+            "localhost:x",
+            "1.2.3.4:65536",
+            "::1:80",
+        ] {
+            let why = listen(&[text.to_owned()]).unwrap_err();
+            assert!(
+                why.starts_with(&format!("{text:?} is not an address")),
+                "{why}"
+            );
+            assert!(why.contains("localhost:8040"), "{why}");
+        }
+        assert!(
+            listen(&["unix:".to_owned()])
+                .unwrap_err()
+                .contains("has no path")
+        );
+        assert!(listen(&[]).unwrap_err().contains("at least one"));
+    }
+
+    #[test]
+    fn an_address_may_not_be_listed_twice_unless_the_system_chooses_the_port() {
+        let twice = |text: &str| listen(&[text.to_owned(), text.to_owned()]);
+        assert!(twice("127.0.0.1:8040").unwrap_err().contains("already"));
+        assert!(
+            twice("unix:/run/fanfare.sock")
+                .unwrap_err()
+                .contains("already")
+        );
+        assert_eq!(twice("127.0.0.1:0").map(|all| all.len()), Ok(2));
+    }
+}

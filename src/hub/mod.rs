@@ -1,1 +1,272 @@
-//! Channels: a channel is a log, a subscriber is a cursor. No sockets, no frames' meaning.
+//! Channels: a channel is a log, a subscriber is a cursor. No sockets, no frames' meaning; time is an argument.
+//!
+//! Publishing appends a message once to its channel's log, whatever the number of subscribers. A subscriber is a number for
+//! each of its channels: the seq of the next message it gets. What it gets is read from the log when it is visited.
+//! So a slow subscriber costs nothing, and history, resuming and "the current value" are cursors placed further back.
+//!
+//! # A turn
+//!
+//! The caller owns the sockets. In each turn of its loop it
+//!
+//! 1. calls [`Hub::publish`], [`Hub::subscribe`], [`Hub::unsubscribe`], … as requests come in, and [`Hub::handle_timeout`]
+//!    when [`Hub::next_timeout`] has come;
+//! 2. sweeps: visits each subscriber that [`Hub::next_behind`] names, until that says `None` or the budget is spent;
+//! 3. calls [`Hub::trim`], and reads again from the publishers of the channels it reports.
+//!
+//! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. Who was named has to be visited, unless it
+//! was blocked or detached. A visit that the caller makes of its own accord is welcome at any time.
+//!
+//! # What holds
+//!
+//! - A cursor rests on a message boundary. What is left of a half-sent frame goes to the caller ([`Remainder`]), so that
+//!   unsubscribing, trimming and removing a channel touch nothing but the hub.
+//! - Whoever is not blocked and was at the head on its last visit is never lapped; neither is one whose visit was cut by its
+//!   limits. If the window would need that, publishing reports `congested`. See `channel.rs` for how that is known.
+//! - A subscriber that is not blocked and is behind will be named by `next_behind`: because its channel is dirty and its round
+//!   has not come to it, or because it is owed a visit (cut, unblocked, or placed behind by `subscribe`).
+//! - The newest message of a channel is held until it expires. All logs together are bounded by `retain_total`.
+
+mod channel;
+mod directory;
+mod epoch;
+mod gather;
+mod log;
+mod policy;
+mod publish;
+mod segment;
+mod subscribe;
+mod subscriber;
+mod sweep;
+mod trim;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+
+use self::channel::Channel;
+use self::directory::Directory;
+use self::gather::Plan;
+use self::log::Footprint;
+use self::subscriber::{Bits, Subscriber};
+use self::trim::Sealed;
+
+pub use self::directory::ChannelId;
+pub use self::epoch::Epoch;
+pub use self::gather::{Advanced, Gathered, Remainder, Slices};
+pub use self::policy::{OnLag, Policy};
+pub use self::publish::{Frame, PublishError, Published, Recode};
+pub use self::subscribe::{NotSubscribed, Start, SubscribeError, Subscribed};
+pub use self::sweep::TooSlow;
+
+/// A connection: a small number that the caller chooses and uses again once it is detached, such as its place in a slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriberId(pub u32);
+
+/// Which of a channel's logs a subscriber is served from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// The frames as they were published.
+    #[default]
+    Plain,
+    /// The frames after [`Recode`]; those from before the first subscriber of this encoding came are served plain.
+    Deflate,
+}
+
+/// Why messages are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The subscriber fell behind what the channel holds.
+    Slow,
+    /// It came back too late.
+    Expired,
+    /// The numbering began anew, or it asked for what lies beyond the newest message.
+    Epoch,
+}
+
+impl Reason {
+    /// The reason as the protocol spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Expired => "expired",
+            Self::Epoch => "epoch",
+        }
+    }
+}
+
+/// Messages that a subscriber will not get. It has to learn of them before it gets the next one of that channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap<'a> {
+    /// The channel's name.
+    pub channel: &'a str,
+    /// The epoch that the numbers belong to: the channel's present one.
+    pub epoch: &'a str,
+    /// The first seq missing; 0 if the reason is [`Reason::Epoch`].
+    pub from: u64,
+    /// The last seq missing; 0 if the reason is [`Reason::Epoch`] and all of the epoch's messages are held.
+    pub to: u64,
+    /// Why they are missing.
+    pub reason: Reason,
+}
+
+/// The limits over all channels. For those of a channel see [`Policy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Bytes of memory that all logs may take together, indexes included; 0 means no limit.
+    pub retain_total: usize,
+    /// How many channels there may be; 0 means no limit.
+    pub max_channels: usize,
+    /// How many channels one subscriber may be subscribed to; 0 means no limit.
+    pub max_subscriptions: usize,
+    /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever.
+    pub linger_ms: u64,
+}
+
+impl Default for HubConfig {
+    /// 256 MiB, a million channels, 10,000 subscriptions, ten minutes.
+    fn default() -> Self {
+        Self {
+            retain_total: 256 << 20,
+            max_channels: 1_000_000,
+            max_subscriptions: 10_000,
+            linger_ms: 600_000,
+        }
+    }
+}
+
+/// What the hub holds at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Channels, lingering ones included.
+    pub channels: usize,
+    /// Messages held in all channels.
+    pub messages: u64,
+    /// Their framed bytes in the plain logs.
+    pub bytes: u64,
+    /// Bytes of memory that all logs take, indexes included: what `retain_total` bounds.
+    pub allocated: usize,
+}
+
+/// All channels and their subscribers.
+pub struct Hub {
+    config: HubConfig,
+    policies: Box<dyn Fn(&str) -> Policy>,
+    epochs: Box<dyn FnMut() -> Epoch>,
+    directory: Directory,
+    subscribers: Vec<Subscriber>,
+    blocked: Bits,
+
+    /// The dirty channels, in turn, and what is left of the turn of the first.
+    dirty: VecDeque<u32>,
+    budget: u32,
+    /// Subscribers that are owed a visit, and how many of them are served before the next dirty channel.
+    due: VecDeque<u32>,
+    due_budget: u32,
+    /// What the last `gather` promised to the caller's write.
+    plan: Plan,
+    /// Recoded frames, on their way to the deflate log.
+    scratch: Vec<u8>,
+
+    /// Channels to trim.
+    touched: Vec<u32>,
+    /// Segments that can go when all logs together are too big, oldest first.
+    sealed: VecDeque<Sealed>,
+    /// When each channel is looked at for expiry: at most one entry a channel.
+    times: BTreeSet<(u64, u32)>,
+    /// The sum over all logs.
+    total: Footprint,
+    /// Whether the last trim could not bring the logs under `retain_total`, because of those who can't be lapped.
+    over_total: bool,
+    /// The latest time anybody told.
+    now: u64,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("config", &self.config)
+            .field("channels", &self.directory.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// A hub without channels.
+    ///
+    /// `policies` is asked once for each channel that comes into being, `epochs` likewise. Times given to the hub are
+    /// milliseconds since any moment, the same for all calls, and never go back.
+    pub fn new(
+        config: HubConfig,
+        policies: Box<dyn Fn(&str) -> Policy>,
+        epochs: Box<dyn FnMut() -> Epoch>,
+    ) -> Self {
+        Self {
+            config,
+            policies,
+            epochs,
+            directory: Directory::default(),
+            subscribers: Vec::new(),
+            blocked: Bits::default(),
+            dirty: VecDeque::new(),
+            budget: 0,
+            due: VecDeque::new(),
+            due_budget: 0,
+            plan: Plan::default(),
+            scratch: Vec::new(),
+            touched: Vec::new(),
+            sealed: VecDeque::new(),
+            times: BTreeSet::new(),
+            total: Footprint::default(),
+            over_total: false,
+            now: 0,
+        }
+    }
+
+    /// What the hub holds at the moment. Looks at every channel: for a log line or a scrape, not for the hot path.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            channels: self.directory.len(),
+            allocated: self.total.allocated,
+            ..Stats::default()
+        };
+        for channel in self.directory.iter() {
+            stats.messages += channel.messages();
+            stats.bytes += channel.bytes();
+        }
+        stats
+    }
+
+    /// The name of a channel, if it still exists.
+    pub fn name(&self, id: ChannelId) -> Option<&str> {
+        self.directory.by_id(id).map(|channel| &*channel.name)
+    }
+
+    /// The channel of that name, made if there is none and there may be another.
+    fn channel(&mut self, name: &str) -> Option<u32> {
+        if let Some(index) = self.directory.find(name) {
+            return Some(index);
+        }
+        let most = self.config.max_channels;
+        if most != 0 && self.directory.len() >= most {
+            return None;
+        }
+        let channel = Channel::new(name, (self.epochs)(), (self.policies)(name), self.now);
+        Some(self.directory.insert(channel))
+    }
+
+    /// The subscriber `id`, made if it was never seen.
+    fn subscriber(&mut self, id: SubscriberId) -> &mut Subscriber {
+        let at = id.0 as usize;
+        if at >= self.subscribers.len() {
+            self.subscribers.resize_with(at + 1, Subscriber::default);
+        }
+        &mut self.subscribers[at]
+    }
+
+    /// Corrects the sum over all logs by what a change did to one channel's.
+    fn account(&mut self, before: Footprint, after: Footprint) {
+        let total = &mut self.total;
+        total.allocated = total.allocated + after.allocated - before.allocated;
+        total.last = total.last + after.last - before.last;
+        total.sealed = total.sealed + after.sealed - before.sealed;
+    }
+}

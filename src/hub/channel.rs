@@ -1,0 +1,332 @@
+//! A channel: its logs, its subscribers' cursors, and how far the sweep has come among them.
+//!
+//! # The round and the circle
+//!
+//! The sweep walks over `subs` again and again, from `position` on. Two things are counted:
+//!
+//! - **The round** says when the channel is clean. An append sets `left` to the number of subscribers; each look takes one
+//!   off; at 0 everybody has been looked at since the newest message.
+//! - **The circle** says what may be trimmed. It goes from the first subscriber to the last. Everybody in it was at the head
+//!   as it stood at the circle's start, or was brought there by a visit, or is blocked, or is *lagging*: behind although its
+//!   socket is not full, because a visit was cut by its limits or because it was placed behind by `subscribe` and has not
+//!   been visited. So once around, `floor` rises to the head at the circle's start or to the last of those who lag.
+//!   Nothing from the floor on is ever trimmed.
+//!
+//! Both must stay true while subscribers come and go in the middle of a walk: see [`Channel::remove`].
+
+use super::epoch::Epoch;
+use super::log::{Footprint, Log};
+use super::policy::Policy;
+use super::subscriber::Bits;
+
+/// It receives from the deflate log where that has begun.
+pub(super) const DEFLATE: u32 = 1;
+/// It is behind through no fault of its socket, and what it has still to get is not trimmed.
+pub(super) const LAGGING: u32 = 2;
+
+/// A channel that waits for no time.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// A subscription, as its channel has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sub {
+    pub(super) subscriber: u32,
+    pub(super) flags: u32,
+    /// The cursor: the seq of the next message it gets.
+    pub(super) next: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) name: Box<str>,
+    pub(super) epoch: Epoch,
+    pub(super) policy: Policy,
+    pub(super) plain: Log,
+    /// Kept only while somebody has negotiated it.
+    pub(super) deflate: Option<Box<Log>>,
+    pub(super) deflate_users: u32,
+    /// The seq of the oldest message held; the next seq if none is.
+    pub(super) tail: u64,
+    pub(super) subs: Vec<Sub>,
+
+    /// Where the sweep looks next.
+    position: u32,
+    /// How many are to be looked at until all have been since the newest message.
+    left: u32,
+    /// How many are lagging.
+    pub(super) lagging: u32,
+    /// The next seq as it was when the circle began.
+    circle: u64,
+    /// Nothing from this seq on is trimmed, and its place in the plain log.
+    floor: u64,
+    floor_position: u64,
+
+    /// Whether it is in the queue of dirty channels.
+    pub(super) dirty: bool,
+    /// Whether it is in the list of those to trim.
+    pub(super) touched: bool,
+    /// Whether its publishers were told to wait.
+    pub(super) congested: bool,
+    /// When it is next looked at for expiry: its one entry in the time queue.
+    pub(super) timer: u64,
+    /// Since when it has neither message nor subscriber, if it has neither.
+    pub(super) idle_since: u64,
+}
+
+impl Channel {
+    pub(super) fn new(name: &str, epoch: Epoch, policy: Policy, now: u64) -> Self {
+        Self {
+            name: name.into(),
+            epoch,
+            policy,
+            plain: Log::new(1, policy.retain_bytes),
+            deflate: None,
+            deflate_users: 0,
+            tail: 1,
+            subs: Vec::new(),
+            position: 0,
+            left: 0,
+            lagging: 0,
+            circle: 1,
+            floor: 1,
+            floor_position: 0,
+            dirty: false,
+            touched: false,
+            congested: false,
+            timer: NEVER,
+            idle_since: now,
+        }
+    }
+
+    /// The seq that the next message gets: where the cursor of somebody at the head stands.
+    pub(super) fn end(&self) -> u64 {
+        self.plain.next()
+    }
+
+    /// How many messages it holds.
+    pub(super) fn messages(&self) -> u64 {
+        self.end() - self.tail
+    }
+
+    /// The framed bytes of the messages it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        self.plain.written() - self.plain.position(self.tail)
+    }
+
+    /// What its logs cost.
+    pub(super) fn footprint(&self) -> Footprint {
+        let plain = self.plain.footprint();
+        let deflate = self
+            .deflate
+            .as_ref()
+            .map_or(Footprint::default(), |log| log.footprint());
+        Footprint {
+            allocated: plain.allocated + deflate.allocated,
+            last: plain.last + deflate.last,
+            sealed: plain.sealed + deflate.sealed,
+        }
+    }
+
+    /// Adds a subscription and returns its place.
+    pub(super) fn push(&mut self, sub: Sub) -> u32 {
+        if self.subs.is_empty() {
+            self.set_floor(sub.next);
+            // Most channels of a daemon with very many have one subscriber.
+            self.subs.reserve_exact(1);
+        } else if sub.next < self.floor {
+            self.set_floor(sub.next);
+        }
+        if sub.flags & LAGGING != 0 {
+            self.lagging += 1;
+        }
+        self.subs.push(sub);
+        if self.dirty {
+            // The walk may have to go past the newcomer to those it has not seen.
+            self.left = (self.left + 1).min(self.subs.len() as u32);
+        }
+        (self.subs.len() - 1) as u32
+    }
+
+    /// Removes the subscription at `index` and tells `moved` of each that changed its place, with the new one.
+    ///
+    /// Those the walk has passed in this circle stay before `position` and the others stay behind it, so that nobody is
+    /// missed: a hole among the former is filled from just before `position`, and only the hole at the border from the end.
+    /// The round may get one look longer than need be, never shorter.
+    pub(super) fn remove(&mut self, index: u32, mut moved: impl FnMut(Sub, u32)) -> Option<Sub> {
+        let mut hole = index as usize;
+        let removed = *self.subs.get(hole)?;
+        if removed.flags & LAGGING != 0 {
+            self.lagging -= 1;
+        }
+        let last = self.subs.len() - 1;
+        if index < self.position {
+            self.position -= 1;
+            let border = self.position as usize;
+            if border != hole {
+                self.subs[hole] = self.subs[border];
+                moved(self.subs[hole], hole as u32);
+                hole = border;
+            }
+        }
+        self.subs.swap_remove(hole);
+        if hole != last {
+            moved(self.subs[hole], hole as u32);
+        }
+        self.left = (self.left + 1).min(last as u32);
+        if !self.dirty {
+            self.left = 0;
+        }
+        if last * 4 < self.subs.capacity() {
+            self.subs.shrink_to(last * 2);
+        }
+        Some(removed)
+    }
+
+    /// Begins a round after an append; true if the channel was clean, and has to be queued.
+    pub(super) fn begin_round(&mut self, end_before: u64, written_before: u64) -> bool {
+        self.left = self.subs.len() as u32;
+        if self.dirty || self.subs.is_empty() {
+            return false;
+        }
+        if self.lagging == 0 {
+            // It was clean: whoever can be written to was at the head.
+            self.floor = end_before;
+            self.floor_position = written_before;
+        }
+        self.position = 0;
+        self.dirty = true;
+        true
+    }
+
+    /// Looks for the next subscriber that is behind and not blocked; takes the looks off `budget`, and stops when it is spent.
+    pub(super) fn walk(&mut self, budget: &mut u32, blocked: &Bits) -> Option<u32> {
+        let end = self.end();
+        while self.left != 0 && *budget != 0 {
+            if self.position as usize >= self.subs.len() {
+                self.position = 0;
+                self.raise_floor(self.circle);
+            }
+            if self.position == 0 {
+                self.circle = end;
+            }
+            // A tight loop over what is left of the circle, the round and the budget, whichever is least.
+            let from = self.position as usize;
+            let most = self.left.min(*budget) as usize;
+            let rest = self.subs.get(from..).unwrap_or(&[]);
+            let rest = &rest[..most.min(rest.len())];
+            let found = rest
+                .iter()
+                .position(|sub| sub.next < end && !blocked.get(sub.subscriber));
+            let looks = found.map_or(rest.len(), |i| i + 1) as u32;
+            self.position += looks;
+            self.left -= looks;
+            *budget -= looks;
+            if let Some(i) = found {
+                return Some(rest[i].subscriber);
+            }
+        }
+        None
+    }
+
+    /// Whether everybody has been looked at since the newest message.
+    pub(super) fn is_clean(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Leaves the dirty queue. The last look's visit is over, so the floor rises to the head or to those who lag.
+    pub(super) fn end_round(&mut self) {
+        self.dirty = false;
+        self.position = 0;
+        self.raise_floor(self.end());
+    }
+
+    /// Moves the floor up to `reached`, or to the last of those who lag.
+    fn raise_floor(&mut self, reached: u64) {
+        let mut floor = reached;
+        if self.lagging != 0 {
+            for sub in &self.subs {
+                if sub.flags & LAGGING != 0 {
+                    floor = floor.min(sub.next);
+                }
+            }
+        }
+        // Between two walks it can only have risen; who was placed further behind lowered it when that happened.
+        self.set_floor(floor.max(self.floor));
+    }
+
+    /// Marks the subscription at `index` as lagging if it is behind and not lapped; true if it is.
+    pub(super) fn lag(&mut self, index: u32) -> bool {
+        let (end, tail) = (self.end(), self.tail);
+        let Some(sub) = self.subs.get_mut(index as usize) else {
+            return false;
+        };
+        if sub.next >= end || sub.next < tail {
+            return false;
+        }
+        let next = sub.next;
+        if sub.flags & LAGGING == 0 {
+            sub.flags |= LAGGING;
+            self.lagging += 1;
+        }
+        if next < self.floor {
+            self.set_floor(next);
+        }
+        true
+    }
+
+    /// Takes the mark of lagging off the subscription at `index`.
+    pub(super) fn unlag(&mut self, index: u32) {
+        if let Some(sub) = self.subs.get_mut(index as usize)
+            && sub.flags & LAGGING != 0
+        {
+            sub.flags &= !LAGGING;
+            self.lagging -= 1;
+        }
+    }
+
+    /// The seq from which on nothing is trimmed.
+    pub(super) fn floor(&mut self) -> u64 {
+        if self.subs.is_empty() {
+            self.set_floor(self.end());
+        } else if !self.dirty {
+            self.raise_floor(self.end());
+        }
+        self.floor
+    }
+
+    fn set_floor(&mut self, floor: u64) {
+        if floor != self.floor {
+            self.floor = floor;
+            self.floor_position = self.plain.position(floor);
+        }
+    }
+
+    /// Whether those who can't be lapped need more than the window: then its publishers wait for the sweep.
+    pub(super) fn is_crowded(&self) -> bool {
+        let protected = self.end().saturating_sub(self.floor);
+        let bytes = self.plain.written().saturating_sub(self.floor_position);
+        let Policy {
+            retain_messages,
+            retain_bytes,
+            ..
+        } = self.policy;
+        protected > 1
+            && !self.subs.is_empty()
+            && ((retain_messages != 0 && protected > retain_messages)
+                || (retain_bytes != 0 && bytes > retain_bytes))
+    }
+
+    /// The log that a subscription reads its next message from, and the seq up to which it does.
+    pub(super) fn source(&self, sub: Sub) -> (&Log, bool, u64) {
+        match &self.deflate {
+            Some(deflate) if sub.flags & DEFLATE != 0 => {
+                if sub.next >= deflate.begin {
+                    (deflate, true, deflate.next())
+                } else {
+                    (&self.plain, false, deflate.begin)
+                }
+            }
+            _ => (&self.plain, false, self.plain.next()),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The name of one run of a channel's numbering.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// The name of one run of a channel's numbering: opaque, and never used twice, not even after a restart.
+///
+/// A channel that comes back after it was forgotten counts from 1 again, under another epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch(Box<str>);
+
+impl Epoch {
+    /// The epoch that 96 random bits spell: 16 characters that need no escaping in JSON or in a URL.
+    ///
+    /// The bits have to come from a generator that does not repeat itself after a restart.
+    pub fn from_random(bits: [u8; 12]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(bits).into_boxed_str())
+    }
+
+    /// The epoch as clients see it: 16 characters of `A-Z a-z 0-9 - _`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,363 @@
+//! A visit: what is behind, as slices for one write, and what the write made of it.
+
+use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::channel::{Channel, LAGGING, Sub};
+use super::log::Log;
+use super::segment::Segment;
+use super::subscriber::{DUE, LAGS, Link, Links};
+use super::{Hub, SubscriberId};
+
+/// What goes into one write: at most [`Slices::MOST`] slices and [`Slices::MOST_BYTES`] bytes, but at least one message.
+#[derive(Debug)]
+pub struct Slices<'a> {
+    slices: [IoSlice<'a>; Slices::MOST],
+    len: usize,
+    bytes: usize,
+}
+
+impl<'a> Slices<'a> {
+    /// How many slices a write takes at most.
+    pub const MOST: usize = 64;
+    /// How many bytes a write takes, unless a single message is longer.
+    pub const MOST_BYTES: usize = 256 * 1024;
+
+    /// None yet. What a connection has to send of its own goes in first.
+    pub fn new() -> Self {
+        Self {
+            slices: [IoSlice::new(&[]); Self::MOST],
+            len: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Adds `bytes`; false if there is no place left. An empty slice takes none.
+    pub fn push(&mut self, bytes: &'a [u8]) -> bool {
+        if bytes.is_empty() {
+            return true;
+        }
+        let Some(place) = self.slices.get_mut(self.len) else {
+            return false;
+        };
+        *place = IoSlice::new(bytes);
+        self.len += 1;
+        self.bytes += bytes.len();
+        true
+    }
+
+    /// The slices, in order.
+    pub fn as_slice(&self) -> &[IoSlice<'a>] {
+        &self.slices[..self.len]
+    }
+
+    /// How many slices there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many bytes they have together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Which messages of `segment`, from `next` on and before `until`, still go in: the seq after them and their bytes.
+    fn choose(&self, segment: &Segment, next: u64, until: u64) -> Option<(u64, Range<usize>)> {
+        if self.len == Self::MOST {
+            return None;
+        }
+        let from = next.checked_sub(segment.first)? as usize;
+        let mut to = (until.min(segment.next()) - segment.first) as usize;
+        let start = segment.start(from);
+        let room = Self::MOST_BYTES.saturating_sub(self.bytes);
+        if segment.start(to) - start > room {
+            to = segment.message_at(from, start + room);
+            if to == from {
+                if self.len != 0 {
+                    return None;
+                }
+                to += 1;
+            }
+        }
+        (to > from).then(|| (segment.first + to as u64, start..segment.start(to)))
+    }
+}
+
+impl Default for Slices<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What `gather` found besides the slices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// Some subscriptions have been lapped and were left out: call [`Hub::settle`], send its gaps first, and gather again.
+    pub lapped: bool,
+    /// Not everything went in. If all that did is written, `next_behind` will name the subscriber again.
+    pub more: bool,
+}
+
+/// What [`Hub::advance`] made of a write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advanced {
+    /// What is left of a message that went out in part: to be sent before anything else on that connection.
+    pub rest: Option<Remainder>,
+    /// All was written but more is behind: `next_behind` will name the subscriber again.
+    pub more: bool,
+}
+
+/// The part of a frame that a short write left over. The hub keeps nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remainder {
+    /// That of a frame of at most 4 KiB.
+    Copied(Vec<u8>),
+    /// That of a longer one, which lives as long as somebody holds it.
+    Held {
+        /// The whole frame.
+        segment: Rc<Vec<u8>>,
+        /// What is still to be sent.
+        range: Range<usize>,
+    },
+}
+
+impl Remainder {
+    /// The bytes still to be sent.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Held { segment, range } => segment.get(range.clone()).unwrap_or(&[]),
+        }
+    }
+}
+
+/// Consecutive messages of one subscription in one slice.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    link: Link,
+    from: u64,
+    to: u64,
+    bytes: usize,
+    deflate: bool,
+}
+
+/// What the last gathering promised, until `advance` is told what became of it. One for the hub, nothing for a connection.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    owner: u32,
+    pieces: Vec<Piece>,
+    /// Something was left out.
+    more: bool,
+}
+
+/// How much of a subscription went in.
+enum Share {
+    All,
+    Part,
+    Nothing,
+}
+
+impl Plan {
+    fn begin(&mut self, owner: u32) {
+        self.owner = owner;
+        self.pieces.clear();
+        self.more = false;
+    }
+
+    /// Drops what was promised to `id`: its subscriptions are not where they were.
+    pub(super) fn forget(&mut self, id: u32) {
+        if self.owner == id {
+            self.pieces.clear();
+            self.more = false;
+        }
+    }
+
+    /// Adds what is behind in one subscription.
+    fn collect<'a>(
+        &mut self,
+        channel: &'a Channel,
+        link: Link,
+        mut sub: Sub,
+        slices: &mut Slices<'a>,
+    ) -> Share {
+        let (begun, end) = (sub.next, channel.end());
+        while sub.next < end {
+            let (log, deflate, until) = channel.source(sub);
+            let chosen = log
+                .find(sub.next)
+                .and_then(|at| log.segment(at))
+                .and_then(|segment| Some((segment, slices.choose(segment, sub.next, until)?)));
+            let Some((segment, (to, range))) = chosen else {
+                return if sub.next > begun {
+                    Share::Part
+                } else {
+                    Share::Nothing
+                };
+            };
+            let bytes = range.len();
+            slices.push(segment.slice(range));
+            self.pieces.push(Piece {
+                link,
+                from: sub.next,
+                to,
+                bytes,
+                deflate,
+            });
+            sub.next = to;
+        }
+        Share::All
+    }
+}
+
+impl Hub {
+    /// What is behind, in the commonest case: one subscription, and all that is behind in one piece. Then it is worth a plain
+    /// `write` and no list of slices. Else nothing, which says nothing: call [`Hub::gather`].
+    ///
+    /// Like `gather`, it is followed by [`Hub::advance`].
+    pub fn contiguous(&mut self, id: SubscriberId) -> Option<&[u8]> {
+        let Links::One(link) = self.subscribers.get(id.0 as usize)?.links else {
+            return None;
+        };
+        let channel = self.directory.get(link.channel)?;
+        let sub = *channel.subs.get(link.index as usize)?;
+        let (log, deflate, until) = channel.source(sub);
+        let segment = log.last()?;
+        let from = usize::try_from(sub.next.checked_sub(segment.first)?).ok()?;
+        if from >= segment.len() || until != segment.next() || sub.next < channel.tail {
+            return None;
+        }
+        let bytes = segment.slice(segment.start(from)..segment.as_slice().len());
+        self.plan.begin(id.0);
+        self.plan.pieces.push(Piece {
+            link,
+            from: sub.next,
+            to: until,
+            bytes: bytes.len(),
+            deflate,
+        });
+        Some(bytes)
+    }
+
+    /// Adds to `slices` what is behind in each subscription of `id`, as far as it goes in.
+    ///
+    /// Write them at once and tell [`Hub::advance`] how much of what was added here has gone out. When visits are cut, each
+    /// begins with another subscription.
+    pub fn gather<'a>(&'a mut self, id: SubscriberId, slices: &mut Slices<'a>) -> Gathered {
+        let (directory, plan) = (&self.directory, &mut self.plan);
+        plan.begin(id.0);
+        let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
+            return Gathered::default();
+        };
+        let links = subscriber.links.as_slice();
+        let first = match subscriber.first as usize {
+            first if first < links.len() => first,
+            _ => 0,
+        };
+        let (before, after) = links.split_at(first);
+        let mut gathered = Gathered::default();
+        for (i, &link) in after.iter().chain(before).enumerate() {
+            let Some(channel) = directory.get(link.channel) else {
+                continue;
+            };
+            let Some(&sub) = channel.subs.get(link.index as usize) else {
+                continue;
+            };
+            if sub.next >= channel.end() {
+                continue;
+            }
+            if sub.next < channel.tail {
+                gathered.lapped = true;
+                gathered.more = true;
+                continue;
+            }
+            let served = match plan.collect(channel, link, sub, slices) {
+                Share::All => continue,
+                Share::Part => i + 1,
+                Share::Nothing => i,
+            };
+            gathered.more = true;
+            subscriber.first = ((first + served) % links.len()) as u32;
+            break;
+        }
+        plan.more = gathered.more;
+        gathered
+    }
+
+    /// Moves the cursors of `id` past what was written: `written` bytes of what the last `contiguous` or `gather` found for it.
+    ///
+    /// A short write means that the socket is full: the hub then takes `id` for blocked until [`Hub::set_blocked`] says
+    /// otherwise.
+    pub fn advance(&mut self, id: SubscriberId, mut written: usize) -> Advanced {
+        if self.plan.owner != id.0 {
+            return Advanced::default();
+        }
+        for i in 0..self.plan.pieces.len() {
+            let piece = self.plan.pieces[i];
+            if written < piece.bytes {
+                let rest = self.stop_inside(piece, written);
+                self.plan.pieces.clear();
+                self.set_blocked(id, true);
+                return Advanced { rest, more: false };
+            }
+            written -= piece.bytes;
+            self.move_cursor(piece.link, piece.to);
+        }
+        self.plan.pieces.clear();
+        if self.plan.more {
+            self.plan.more = false;
+            self.lag(id);
+            return Advanced {
+                rest: None,
+                more: true,
+            };
+        }
+        if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+            subscriber.flags &= !(DUE | LAGS);
+        }
+        Advanced::default()
+    }
+
+    fn move_cursor(&mut self, link: Link, to: u64) {
+        let Some(channel) = self.directory.get_mut(link.channel) else {
+            return;
+        };
+        let end = channel.end();
+        if let Some(sub) = channel.subs.get_mut(link.index as usize) {
+            sub.next = to;
+            if sub.flags & LAGGING != 0 && to >= end {
+                channel.unlag(link.index);
+            }
+        }
+    }
+
+    /// Moves a cursor past the messages of `piece` of which any byte went out, and returns the rest of the last.
+    fn stop_inside(&mut self, piece: Piece, written: usize) -> Option<Remainder> {
+        let channel = self.directory.get(piece.link.channel)?;
+        let log: &Log = match &channel.deflate {
+            Some(deflate) if piece.deflate => deflate,
+            _ => &channel.plain,
+        };
+        let segment = log.segment(log.find(piece.from)?)?;
+        let from = (piece.from - segment.first) as usize;
+        let offset = segment.start(from) + written;
+        let message = segment.message_at(from, offset);
+        let mut next = segment.first + message as u64;
+        let mut rest = None;
+        if offset > segment.start(message) {
+            next += 1;
+            let range = offset..segment.start(message + 1);
+            rest = Some(match segment.share() {
+                Some(segment) => Remainder::Held { segment, range },
+                None => Remainder::Copied(segment.slice(range).to_vec()),
+            });
+        }
+        self.move_cursor(piece.link, next);
+        rest
+    }
+}

@@ -1,0 +1,244 @@
+//! A channel's messages in one encoding: a short list of segments, appended to at one end and let go of at the other.
+
+use std::collections::VecDeque;
+
+use super::segment::{LARGE, Segment, cost};
+
+/// The capacity that a log's first segment has: 100,000 channels of one small message each stay small.
+const SMALLEST: usize = 256;
+/// The capacity up to which segments double.
+const BIGGEST: usize = 64 * 1024;
+
+/// What a log costs: kept up to date for the bound over all logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Footprint {
+    /// Bytes of memory, indexes included.
+    pub(super) allocated: usize,
+    /// Those of the newest segment: as long as a channel keeps its newest message they can't be given back.
+    pub(super) last: usize,
+    /// The segments before the newest.
+    pub(super) sealed: usize,
+}
+
+/// What an append that took memory changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grown {
+    pub(super) before: Footprint,
+    pub(super) after: Footprint,
+    /// The first seq of the segment that is now the last but one.
+    pub(super) sealed: Option<u64>,
+}
+
+/// The messages of one channel in one encoding.
+#[derive(Debug)]
+pub(super) struct Log {
+    segments: VecDeque<Segment>,
+    /// The seq of the first message that this log was ever given.
+    pub(super) begin: u64,
+    /// The seq that the next message gets.
+    next: u64,
+    /// How many bytes were ever appended.
+    written: u64,
+    allocated: usize,
+    /// Capacity of the newest segment of small frames, and the limit to its doubling.
+    capacity: u32,
+    largest: u32,
+}
+
+impl Log {
+    /// A log whose first message will be `begin`, in a channel that retains `window` bytes (0: any number).
+    pub(super) fn new(begin: u64, window: u64) -> Self {
+        let largest = match window {
+            0 => BIGGEST,
+            window => usize::try_from(window / 4)
+                .unwrap_or(BIGGEST)
+                .clamp(SMALLEST, BIGGEST),
+        };
+        Self {
+            segments: VecDeque::new(),
+            begin,
+            next: begin,
+            written: 0,
+            allocated: 0,
+            capacity: 0,
+            largest: largest as u32,
+        }
+    }
+
+    /// The seq that the next message gets.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How many bytes were ever appended.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether a frame of `len` bytes goes into the newest segment.
+    pub(super) fn fits(&self, len: usize, now: u64) -> bool {
+        len <= LARGE
+            && self
+                .segments
+                .back()
+                .is_some_and(|segment| segment.fits(len, now))
+    }
+
+    /// What the segment would cost that a frame of `len` bytes needs if it does not fit.
+    pub(super) fn cost_of_next(&self, len: usize) -> usize {
+        if len > LARGE {
+            return cost(len, 1);
+        }
+        let capacity = self.next_capacity(len);
+        cost(capacity, (capacity / len.max(1)).clamp(1, 512))
+    }
+
+    /// Appends the frame of `len` bytes that `write` writes; says what changed if the footprint did.
+    pub(super) fn append(
+        &mut self,
+        len: usize,
+        now: u64,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Grown> {
+        if let Some(last) = self.segments.back_mut()
+            && len <= LARGE
+            && last.fits(len, now)
+        {
+            let (start, cost) = (last.as_slice().len(), last.allocated());
+            let grew = last.append(now, write);
+            self.next += 1;
+            self.written += (last.as_slice().len() - start) as u64;
+            return grew.then(|| self.regrown(cost));
+        }
+        Some(self.append_segment(len, now, write))
+    }
+
+    /// The newest segment's index doubled; the segment cost `before`.
+    #[cold]
+    fn regrown(&mut self, before: usize) -> Grown {
+        let old = self.footprint();
+        let last = self.segments.back().map_or(0, Segment::allocated);
+        self.allocated = self.allocated + last - before;
+        Grown {
+            before: Footprint {
+                last: before,
+                ..old
+            },
+            after: self.footprint(),
+            sealed: None,
+        }
+    }
+
+    #[cold]
+    fn append_segment(&mut self, len: usize, now: u64, write: impl FnOnce(&mut Vec<u8>)) -> Grown {
+        let before = self.footprint();
+        let sealed = self.segments.back().map(|segment| segment.first);
+        let segment = if len > LARGE {
+            let mut frame = Vec::with_capacity(len);
+            write(&mut frame);
+            Segment::large(self.next, self.written, now, frame)
+        } else {
+            let capacity = self.next_capacity(len);
+            self.capacity = capacity as u32;
+            let mut segment = Segment::small(self.next, self.written, now, capacity, len);
+            segment.append(now, write);
+            segment
+        };
+        self.next += 1;
+        self.written += segment.as_slice().len() as u64;
+        self.allocated += segment.allocated();
+        if self.segments.capacity() == 0 {
+            // Most channels of a daemon with very many never need a second segment.
+            self.segments.reserve_exact(1);
+        }
+        self.segments.push_back(segment);
+        Grown {
+            before,
+            after: self.footprint(),
+            sealed,
+        }
+    }
+
+    /// Segments double, up to a quarter of the window, and not much beyond what is held: a window of ten small messages
+    /// should not occupy two segments of 64 KiB.
+    fn next_capacity(&self, len: usize) -> usize {
+        let held = match self.segments.front() {
+            Some(first) => (self.written - first.position) as usize,
+            None => 0,
+        };
+        (self.capacity as usize * 2)
+            .min((held / 2).next_power_of_two())
+            .clamp(SMALLEST, self.largest as usize)
+            .max(len)
+    }
+
+    /// The segment that holds message `seq`, by its place in the list.
+    pub(super) fn find(&self, seq: u64) -> Option<usize> {
+        let last = self.segments.len().checked_sub(1)?;
+        if seq >= self.next || seq < self.segments[0].first {
+            return None;
+        }
+        if seq >= self.segments[last].first {
+            return Some(last);
+        }
+        Some(self.segments.partition_point(|s| s.first <= seq) - 1)
+    }
+
+    /// The segment at a place that [`Log::find`] named, or after it.
+    pub(super) fn segment(&self, at: usize) -> Option<&Segment> {
+        self.segments.get(at)
+    }
+
+    /// The newest segment.
+    pub(super) fn last(&self) -> Option<&Segment> {
+        self.segments.back()
+    }
+
+    /// The newest message's frame; nothing if there is none.
+    pub(super) fn newest(&self) -> &[u8] {
+        match self.segments.back() {
+            Some(last) => last.slice(last.start(last.len() - 1)..last.as_slice().len()),
+            None => &[],
+        }
+    }
+
+    /// How many bytes of the log come before message `seq`.
+    pub(super) fn position(&self, seq: u64) -> u64 {
+        match self.find(seq).and_then(|at| self.segments.get(at)) {
+            Some(segment) => {
+                segment.position + segment.start((seq - segment.first) as usize) as u64
+            }
+            None => self.written,
+        }
+    }
+
+    /// When message `seq` was published, if it is still here.
+    pub(super) fn time(&self, seq: u64) -> Option<u64> {
+        let segment = self.segments.get(self.find(seq)?)?;
+        Some(segment.time((seq - segment.first) as usize))
+    }
+
+    /// Lets go of the segments that hold nothing from `tail` on; true if there were any.
+    pub(super) fn release(&mut self, tail: u64) -> bool {
+        let before = self.segments.len();
+        while let Some(first) = self.segments.front()
+            && first.next() <= tail
+        {
+            self.allocated -= first.allocated();
+            self.segments.pop_front();
+        }
+        if self.segments.len() * 4 < self.segments.capacity() {
+            self.segments.shrink_to(self.segments.len() * 2);
+        }
+        self.segments.len() != before
+    }
+
+    /// What it costs at the moment.
+    pub(super) fn footprint(&self) -> Footprint {
+        Footprint {
+            allocated: self.allocated,
+            last: self.segments.back().map_or(0, Segment::allocated),
+            sealed: self.segments.len().saturating_sub(1),
+        }
+    }
+}

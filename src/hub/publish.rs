@@ -1,0 +1,180 @@
+//! Publishing: one append, whatever the number of subscribers.
+
+use std::fmt;
+
+use super::channel::Channel;
+use super::log::{Footprint, Grown};
+use super::trim::Sealed;
+use super::{ChannelId, Hub, HubConfig};
+
+/// A message that knows how to write itself as the frame that all subscribers of its channel get.
+pub trait Frame {
+    /// The length of the frame in bytes, if the message gets this seq. Must be what [`Frame::write`] appends.
+    fn len(&self, seq: u64) -> usize;
+    /// Appends the frame to `out`, which has room for it.
+    fn write(&self, seq: u64, out: &mut Vec<u8>);
+}
+
+/// Makes a frame of the deflate log from one of the plain log.
+pub trait Recode {
+    /// Appends to `out` the frame that says the same as `plain_frame`; `plain_frame` itself, if nothing is gained.
+    fn recode(&mut self, plain_frame: &[u8], out: &mut Vec<u8>);
+}
+
+/// A message that was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published<'a> {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The channel's epoch.
+    pub epoch: &'a str,
+    /// The message's seq.
+    pub seq: u64,
+    /// The channel holds more than its window, for the sake of subscribers that read but have not been visited yet: its
+    /// publishers are not to be read from until [`Hub::trim`] reports it as decongested.
+    pub congested: bool,
+}
+
+/// Why a message was not published. No seq was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// The channel does not exist and there are `max_channels`.
+    TooManyChannels,
+    /// All logs together would be over `retain_total` even after everything has been trimmed that can be.
+    RetainTotal,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooManyChannels => "too many channels",
+            Self::RetainTotal => "no room: the channels' newest messages take all of retain-total",
+        })
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// Scratch space beyond this is given back after use.
+const SCRATCH: usize = 64 * 1024;
+
+impl Hub {
+    /// Publishes `message` in the channel `name`, which comes into being if there is none.
+    ///
+    /// `recode` is called only if some subscriber of the channel is served deflated messages; without one they are
+    /// served plain. Nothing is trimmed before the next [`Hub::trim`]: call it once a turn.
+    ///
+    /// # Errors
+    ///
+    /// If `max_channels` or `retain_total` is reached. Frames over 4 GiB are taken for too big for `retain_total`.
+    pub fn publish(
+        &mut self,
+        name: &str,
+        message: &impl Frame,
+        recode: Option<&mut dyn Recode>,
+        now: u64,
+    ) -> Result<Published<'_>, PublishError> {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let index = match self.directory.find(name) {
+            Some(index) => index,
+            None => self.channel(name).ok_or(PublishError::TooManyChannels)?,
+        };
+        let channel_id = self.directory.id(index);
+        let Some(channel) = self.directory.get_mut(index) else {
+            return Err(PublishError::TooManyChannels);
+        };
+        let seq = channel.end();
+        let len = message.len(seq);
+        if !channel.plain.fits(len, now) && !may_grow(channel, len, &self.config, self.total) {
+            // If the channel was made for this message, it goes when its time has come.
+            self.schedule(index);
+            return Err(PublishError::RetainTotal);
+        }
+        let written = channel.plain.written();
+        let grown = channel
+            .plain
+            .append(len, now, |out| message.write(seq, out));
+        if channel.begin_round(seq, written) {
+            self.dirty.push_back(index);
+        }
+        if !channel.touched {
+            channel.touched = true;
+            self.touched.push(index);
+        }
+        if self.over_total || channel.is_crowded() {
+            channel.congested = true;
+        }
+        let congested = channel.congested;
+        let first = channel.messages() == 1;
+        let deflates = channel.deflate.is_some();
+        if let Some(grown) = grown {
+            self.grew(index, grown);
+        }
+        if first {
+            // Nothing older has set the clock.
+            self.schedule(index);
+        }
+        if deflates {
+            self.append_recoded(index, recode, now);
+        }
+        let Some(channel) = self.directory.get(index) else {
+            return Err(PublishError::TooManyChannels);
+        };
+        Ok(Published {
+            channel: channel_id,
+            epoch: channel.epoch.as_str(),
+            seq,
+            congested,
+        })
+    }
+
+    /// Appends the newest message of the plain log to the deflate log.
+    fn append_recoded(&mut self, index: u32, recode: Option<&mut dyn Recode>, now: u64) {
+        let Some(channel) = self.directory.get_mut(index) else {
+            return;
+        };
+        let Some(deflate) = &mut channel.deflate else {
+            return;
+        };
+        let plain = channel.plain.newest();
+        let grown = match recode {
+            Some(recode) => {
+                self.scratch.clear();
+                recode.recode(plain, &mut self.scratch);
+                deflate.append(self.scratch.len(), now, |out| {
+                    out.extend_from_slice(&self.scratch)
+                })
+            }
+            None => deflate.append(plain.len(), now, |out| out.extend_from_slice(plain)),
+        };
+        if self.scratch.capacity() > SCRATCH {
+            self.scratch = Vec::new();
+        }
+        if let Some(Grown { before, after, .. }) = grown {
+            self.account(before, after);
+        }
+    }
+
+    /// Keeps the sum over all logs, and the list of what can go when it is too much.
+    fn grew(&mut self, index: u32, grown: Grown) {
+        self.account(grown.before, grown.after);
+        if let Some(first) = grown.sealed
+            && self.config.retain_total != 0
+        {
+            let channel = self.directory.id(index);
+            self.remember_sealed(Sealed { channel, first });
+        }
+    }
+}
+
+/// Whether there would be room for one more segment, holding `len` bytes, once everything had gone that can go.
+fn may_grow(channel: &Channel, len: usize, config: &HubConfig, total: Footprint) -> bool {
+    // The channel's present last segment can go as soon as there is a newer one. The deflate log's frame is taken to be no
+    // longer than the plain one.
+    let logs = if channel.deflate.is_some() { 2 } else { 1 };
+    let need = channel.plain.cost_of_next(len).saturating_mul(logs);
+    let rest = total.last - channel.footprint().last;
+    let most = config.retain_total;
+    u32::try_from(len).is_ok() && (most == 0 || rest.saturating_add(need) <= most)
+}

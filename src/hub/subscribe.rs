@@ -1,0 +1,283 @@
+//! Who is subscribed to what, and where a new cursor is placed.
+
+use std::fmt;
+
+use super::channel::{Channel, DEFLATE, LAGGING, Sub};
+use super::log::Log;
+use super::subscriber::{ATTACHED, INFLATES, LAGS, Link, Links, QUEUED};
+use super::{ChannelId, Encoding, Gap, Hub, Reason, SubscriberId};
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// With the next message.
+    Live,
+    /// After message `seq` of that epoch, if everything since is still held.
+    Since {
+        /// The epoch that `seq` belongs to.
+        epoch: &'a str,
+        /// The last message that the subscriber had.
+        seq: u64,
+    },
+    /// With the newest so many that are held.
+    Last(u64),
+}
+
+/// A subscription that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribed<'a> {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The channel's epoch.
+    pub epoch: &'a str,
+    /// The seq of the newest message, 0 if there was none yet.
+    pub seq: u64,
+    /// With [`Start::Since`]: whether nothing is missing.
+    pub recovered: Option<bool>,
+    /// What is missing: to be told after the reply and before the channel's next message.
+    pub gap: Option<Gap<'a>>,
+    /// Whether there is something for it to get already. If it is not blocked, [`Hub::next_behind`] will name it.
+    pub behind: bool,
+}
+
+/// Why a subscription was not made. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    /// It exists already.
+    AlreadySubscribed,
+    /// The channel does not exist and there are `max_channels`.
+    TooManyChannels,
+    /// The subscriber has `max_subscriptions`.
+    TooManySubscriptions,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadySubscribed => "already subscribed",
+            Self::TooManyChannels => "too many channels",
+            Self::TooManySubscriptions => "too many subscriptions",
+        })
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+/// There is no such subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotSubscribed;
+
+impl fmt::Display for NotSubscribed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not subscribed")
+    }
+}
+
+impl std::error::Error for NotSubscribed {}
+
+/// Where a new cursor goes.
+struct Placement {
+    next: u64,
+    recovered: Option<bool>,
+    gap: Option<(u64, u64, Reason)>,
+}
+
+impl Placement {
+    fn of(start: Start<'_>, channel: &Channel) -> Self {
+        let (tail, end) = (channel.tail, channel.end());
+        let whole = |next, recovered| Self {
+            next,
+            recovered,
+            gap: None,
+        };
+        let holed = |from, reason| Self {
+            next: tail,
+            recovered: Some(false),
+            gap: Some((from, tail - 1, reason)),
+        };
+        match start {
+            Start::Live => whole(end, None),
+            // `end` is at least 1, so a huge count means everything that is held.
+            Start::Last(count) => whole(end.saturating_sub(count).max(tail), None),
+            Start::Since { epoch, seq } if epoch != channel.epoch.as_str() || seq >= end => {
+                holed(0, Reason::Epoch)
+            }
+            Start::Since { seq, .. } if seq + 1 < tail => holed(seq + 1, Reason::Expired),
+            Start::Since { seq, .. } => whole(seq + 1, Some(true)),
+        }
+    }
+}
+
+impl Hub {
+    /// Makes `id` known, not blocked and without subscriptions. Whatever had that id before has to be detached.
+    pub fn attach(&mut self, id: SubscriberId, encoding: Encoding) {
+        self.detach(id);
+        self.subscriber(id).flags |= match encoding {
+            Encoding::Plain => ATTACHED,
+            Encoding::Deflate => ATTACHED | INFLATES,
+        };
+    }
+
+    /// Forgets `id` and all its subscriptions. Does nothing if it is not attached.
+    pub fn detach(&mut self, id: SubscriberId) {
+        let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
+            return;
+        };
+        let links = std::mem::take(&mut subscriber.links);
+        subscriber.first = 0;
+        // Its place in the queue of those owed a visit stays; whoever gets the id next takes it over.
+        subscriber.flags &= QUEUED;
+        for &link in links.as_slice() {
+            self.leave(link);
+        }
+        self.blocked.set(id.0, false);
+        self.plan.forget(id.0);
+    }
+
+    /// Subscribes `id` to the channel `name` from `start` on; the channel comes into being if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If it is subscribed already, or a limit of [`super::HubConfig`] is reached.
+    pub fn subscribe(
+        &mut self,
+        id: SubscriberId,
+        name: &str,
+        start: Start<'_>,
+        now: u64,
+    ) -> Result<Subscribed<'_>, SubscribeError> {
+        self.now = self.now.max(now);
+        let most = self.config.max_subscriptions;
+        let existing = self.directory.find(name);
+        let links = &self.subscriber(id).links;
+        if existing.is_some_and(|index| links.contains(index)) {
+            return Err(SubscribeError::AlreadySubscribed);
+        }
+        if most != 0 && links.as_slice().len() >= most {
+            return Err(SubscribeError::TooManySubscriptions);
+        }
+        let index = self.channel(name).ok_or(SubscribeError::TooManyChannels)?;
+        let placement = self.join(id, index, start);
+        let channel_id = self.directory.id(index);
+        // It was found or made just above.
+        let Some(channel) = self.directory.get(index) else {
+            return Err(SubscribeError::TooManyChannels);
+        };
+        let epoch = channel.epoch.as_str();
+        Ok(Subscribed {
+            channel: channel_id,
+            epoch,
+            seq: channel.end() - 1,
+            recovered: placement.recovered,
+            gap: placement.gap.map(|(from, to, reason)| Gap {
+                channel: &channel.name,
+                epoch,
+                from,
+                to,
+                reason,
+            }),
+            behind: placement.next < channel.end(),
+        })
+    }
+
+    /// Places a cursor in the channel at `index`.
+    fn join(&mut self, id: SubscriberId, index: u32, start: Start<'_>) -> Placement {
+        let blocked = self.blocked.get(id.0);
+        let inflates = self.subscriber(id).is(INFLATES);
+        let Some(channel) = self.directory.get_mut(index) else {
+            return Placement {
+                next: 0,
+                recovered: None,
+                gap: None,
+            };
+        };
+        let placement = Placement::of(start, channel);
+        let mut flags = 0;
+        if inflates {
+            flags |= DEFLATE;
+            channel.deflate_users += 1;
+            let (end, window) = (channel.end(), channel.policy.retain_bytes);
+            channel
+                .deflate
+                .get_or_insert_with(|| Box::new(Log::new(end, window)));
+        }
+        // A blocked one has to see how it gets along when its socket has room again.
+        let lags = placement.next < channel.end() && !blocked;
+        if lags {
+            flags |= LAGGING;
+        }
+        let place = channel.push(Sub {
+            subscriber: id.0,
+            flags,
+            next: placement.next,
+        });
+        let subscriber = self.subscriber(id);
+        subscriber.links.insert(Link {
+            channel: index,
+            index: place,
+        });
+        if lags {
+            subscriber.flags |= LAGS;
+            self.owe(id.0);
+        }
+        placement
+    }
+
+    /// Ends the subscription of `id` to the channel `name`. Nothing of the channel is gathered for it any more.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such subscription.
+    pub fn unsubscribe(&mut self, id: SubscriberId, name: &str) -> Result<(), NotSubscribed> {
+        let index = self.directory.find(name).ok_or(NotSubscribed)?;
+        let subscriber = self
+            .subscribers
+            .get_mut(id.0 as usize)
+            .ok_or(NotSubscribed)?;
+        let link = subscriber.links.remove(index).ok_or(NotSubscribed)?;
+        self.leave(link);
+        self.plan.forget(id.0);
+        Ok(())
+    }
+
+    /// Whether `id` is subscribed to the channel `name`.
+    pub fn is_subscribed(&self, id: SubscriberId, name: &str) -> bool {
+        let Some(subscriber) = self.subscribers.get(id.0 as usize) else {
+            return false;
+        };
+        !matches!(subscriber.links, Links::None)
+            && self
+                .directory
+                .find(name)
+                .is_some_and(|index| subscriber.links.contains(index))
+    }
+
+    /// Takes a subscription out of its channel's list.
+    fn leave(&mut self, link: Link) {
+        let Some(channel) = self.directory.get_mut(link.channel) else {
+            return;
+        };
+        let subscribers = &mut self.subscribers;
+        let removed = channel.remove(link.index, |sub, index| {
+            if let Some(moved) = subscribers.get_mut(sub.subscriber as usize) {
+                moved.links.relocate(link.channel, index);
+            }
+        });
+        let mut footprints = None;
+        if removed.is_some_and(|sub| sub.flags & DEFLATE != 0) {
+            channel.deflate_users -= 1;
+            if channel.deflate_users == 0 {
+                let before = channel.footprint();
+                channel.deflate = None;
+                footprints = Some((before, channel.footprint()));
+            }
+        }
+        if channel.subs.is_empty() && channel.messages() == 0 {
+            channel.idle_since = self.now;
+            self.schedule(link.channel);
+        }
+        if let Some((before, after)) = footprints {
+            self.account(before, after);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A connection, as the hub has it: its subscriptions and what is owed to it.
+
+/// A subscription, as its subscriber has it: which channel, and the place in that channel's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) channel: u32,
+    pub(super) index: u32,
+}
+
+/// A subscriber's subscriptions, sorted by channel. The first costs nothing beyond the subscriber itself.
+#[derive(Debug, Default)]
+pub(super) enum Links {
+    #[default]
+    None,
+    One(Link),
+    Many(Vec<Link>),
+}
+
+impl Links {
+    pub(super) fn as_slice(&self) -> &[Link] {
+        match self {
+            Links::None => &[],
+            Links::One(link) => std::slice::from_ref(link),
+            Links::Many(links) => links,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Link] {
+        match self {
+            Links::None => &mut [],
+            Links::One(link) => std::slice::from_mut(link),
+            Links::Many(links) => links,
+        }
+    }
+
+    /// The place of the subscription to `channel`, or where it would be.
+    fn search(&self, channel: u32) -> Result<usize, usize> {
+        self.as_slice()
+            .binary_search_by_key(&channel, |link| link.channel)
+    }
+
+    pub(super) fn contains(&self, channel: u32) -> bool {
+        self.search(channel).is_ok()
+    }
+
+    /// Adds a subscription to a channel that is not in it.
+    pub(super) fn insert(&mut self, link: Link) {
+        let Err(at) = self.search(link.channel) else {
+            return;
+        };
+        match self {
+            Links::None => *self = Links::One(link),
+            Links::One(other) => {
+                let mut links = vec![*other];
+                links.insert(at, link);
+                *self = Links::Many(links);
+            }
+            Links::Many(links) => links.insert(at, link),
+        }
+    }
+
+    /// Removes the subscription to `channel`, and gives memory back that is no longer needed.
+    pub(super) fn remove(&mut self, channel: u32) -> Option<Link> {
+        let at = self.search(channel).ok()?;
+        match self {
+            Links::None => None,
+            Links::One(link) => {
+                let link = *link;
+                *self = Links::None;
+                Some(link)
+            }
+            Links::Many(links) => {
+                let link = links.remove(at);
+                if let [only] = links[..] {
+                    *self = Links::One(only);
+                } else if links.len() * 4 < links.capacity() {
+                    links.shrink_to(links.len() * 2);
+                }
+                Some(link)
+            }
+        }
+    }
+
+    /// Notes that the subscription to `channel` has another place in the channel's list.
+    pub(super) fn relocate(&mut self, channel: u32, index: u32) {
+        if let Ok(at) = self.search(channel) {
+            self.as_mut_slice()[at].index = index;
+        }
+    }
+}
+
+/// The caller has attached it.
+pub(super) const ATTACHED: u8 = 1;
+/// It receives deflated messages.
+pub(super) const INFLATES: u8 = 2;
+/// Some of its subscriptions may be lagging.
+pub(super) const LAGS: u8 = 4;
+/// It is owed a visit that no channel's round would bring.
+pub(super) const DUE: u8 = 8;
+/// It is in the queue of those owed a visit, or was when it was detached.
+pub(super) const QUEUED: u8 = 16;
+
+/// A connection, as the hub has it.
+#[derive(Debug, Default)]
+pub(super) struct Subscriber {
+    pub(super) links: Links,
+    /// The subscription that the next visit begins with, so that no channel starves when visits are cut.
+    pub(super) first: u32,
+    pub(super) flags: u8,
+}
+
+impl Subscriber {
+    pub(super) fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A set of small numbers. The sweep asks it about everybody who is behind, so it is dense: 100,000 take 12.5 KB.
+#[derive(Debug, Default)]
+pub(super) struct Bits(Vec<u64>);
+
+impl Bits {
+    pub(super) fn get(&self, i: u32) -> bool {
+        self.0
+            .get((i / 64) as usize)
+            .is_some_and(|word| word >> (i % 64) & 1 != 0)
+    }
+
+    pub(super) fn set(&mut self, i: u32, to: bool) {
+        let at = (i / 64) as usize;
+        if at >= self.0.len() {
+            if !to {
+                return;
+            }
+            self.0.resize(at + 1, 0);
+        }
+        let bit = 1 << (i % 64);
+        if to {
+            self.0[at] |= bit;
+        } else {
+            self.0[at] &= !bit;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Who is to be visited next.
+//!
+//! Two queues take turns. The dirty channels, each with its round (see `channel.rs`), bring everybody an append left behind.
+//! The due subscribers are those behind that no round would bring: their visit was cut by its limits, they were blocked and
+//! are not any more, or `subscribe` placed them behind.
+
+use std::fmt;
+
+use super::subscriber::{DUE, LAGS, Links, QUEUED};
+use super::{Gap, Hub, OnLag, Reason, SubscriberId};
+
+/// What a dirty channel spends before the next one's turn: a look costs 1, a visit 64. So 64 visits, or a walk over 4,096 that
+/// need none.
+const TURN: u32 = 4096;
+/// What a visit costs beyond the look.
+const VISIT: u32 = 63;
+/// How many due subscribers are visited between two dirty channels' turns.
+const DUE_TURN: u32 = 64;
+/// How many gaps a visit reports at most, so that one with thousands of lapped subscriptions does not fill its outbox.
+const GAPS: usize = 64;
+
+/// A subscriber fell behind on a channel whose policy is to close then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooSlow {
+    /// The channel's name.
+    pub channel: Box<str>,
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fell behind what channel {} holds", self.channel)
+    }
+}
+
+impl std::error::Error for TooSlow {}
+
+impl Hub {
+    /// The next subscriber to visit: it is not blocked and probably behind. `None` when there is nobody left.
+    ///
+    /// It has to be visited, blocked or detached before the next call.
+    pub fn next_behind(&mut self) -> Option<SubscriberId> {
+        loop {
+            if self.due_budget != 0 {
+                self.due_budget -= 1;
+                if let Some(id) = self.next_due() {
+                    return Some(id);
+                }
+                self.due_budget = 0;
+            }
+            let Some(&index) = self.dirty.front() else {
+                return self.next_due();
+            };
+            if let Some(channel) = self.directory.get_mut(index) {
+                if let Some(subscriber) = channel.walk(&mut self.budget, &self.blocked) {
+                    self.budget = self.budget.saturating_sub(VISIT);
+                    return Some(SubscriberId(subscriber));
+                }
+                if channel.is_clean() {
+                    channel.end_round();
+                } else {
+                    self.dirty.push_back(index);
+                }
+            }
+            self.dirty.pop_front();
+            self.budget = TURN;
+            self.due_budget = DUE_TURN;
+        }
+    }
+
+    /// Whether `next_behind` may have somebody to name: then the caller should not wait for events before it sweeps again.
+    pub fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || !self.due.is_empty()
+    }
+
+    fn next_due(&mut self) -> Option<SubscriberId> {
+        while let Some(id) = self.due.pop_front() {
+            let Some(subscriber) = self.subscribers.get_mut(id as usize) else {
+                continue;
+            };
+            let due = subscriber.is(DUE);
+            subscriber.flags &= !(QUEUED | DUE);
+            // Who is blocked gets in again when it no longer is.
+            if due && !self.blocked.get(id) {
+                return Some(SubscriberId(id));
+            }
+        }
+        None
+    }
+
+    /// Queues a visit to `id`.
+    pub(super) fn owe(&mut self, id: u32) {
+        if let Some(subscriber) = self.subscribers.get_mut(id as usize) {
+            subscriber.flags |= DUE;
+            if !subscriber.is(QUEUED) {
+                subscriber.flags |= QUEUED;
+                self.due.push_back(id);
+            }
+        }
+    }
+
+    /// Says whether `id` can't be written to, because its socket is full or something else has to go out first.
+    ///
+    /// Whoever is blocked is not named by `next_behind` and may be lapped. Once it no longer is and there is something for it,
+    /// it will be named.
+    pub fn set_blocked(&mut self, id: SubscriberId, blocked: bool) {
+        if self.blocked.get(id.0) == blocked {
+            return;
+        }
+        self.blocked.set(id.0, blocked);
+        let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
+            return;
+        };
+        if blocked {
+            if subscriber.is(LAGS) {
+                subscriber.flags &= !LAGS;
+                for link in subscriber.links.as_slice() {
+                    if let Some(channel) = self.directory.get_mut(link.channel) {
+                        channel.unlag(link.index);
+                    }
+                }
+            }
+        } else if self.is_behind(id) {
+            self.owe(id.0);
+        }
+    }
+
+    /// Whether `id` can't be written to, as far as the hub was told.
+    pub fn is_blocked(&self, id: SubscriberId) -> bool {
+        self.blocked.get(id.0)
+    }
+
+    /// Whether there is something for `id`. Looks at each of its subscriptions.
+    pub fn is_behind(&self, id: SubscriberId) -> bool {
+        let Some(subscriber) = self.subscribers.get(id.0 as usize) else {
+            return false;
+        };
+        subscriber.links.as_slice().iter().any(|link| {
+            self.directory.get(link.channel).is_some_and(|channel| {
+                let sub = channel.subs.get(link.index as usize);
+                sub.is_some_and(|sub| sub.next < channel.end())
+            })
+        })
+    }
+
+    /// Owes `id` another visit, since the last left something; what it still has to get is not trimmed.
+    pub(super) fn lag(&mut self, id: SubscriberId) {
+        let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
+            return;
+        };
+        let mut lags = false;
+        for link in subscriber.links.as_slice() {
+            if let Some(channel) = self.directory.get_mut(link.channel) {
+                lags |= channel.lag(link.index);
+            }
+        }
+        if lags {
+            subscriber.flags |= LAGS;
+        }
+        self.owe(id.0);
+    }
+
+    /// Places the cursors of `id` that have been lapped as their channels' policies say, and reports what they miss.
+    ///
+    /// The gaps have to go out before what `gather` then finds. At most 64 a call, so that a subscriber lapped on thousands
+    /// of channels does not fill its outbox; it gets another visit for the rest.
+    ///
+    /// # Errors
+    ///
+    /// If the policy is to close. Its cursors are where they were; it should be detached.
+    pub fn settle(
+        &mut self,
+        id: SubscriberId,
+        mut report: impl FnMut(Gap<'_>),
+    ) -> Result<(), TooSlow> {
+        let Some(subscriber) = self.subscribers.get(id.0 as usize) else {
+            return Ok(());
+        };
+        if matches!(subscriber.links, Links::None) {
+            return Ok(());
+        }
+        self.plan.forget(id.0);
+        let mut gaps = 0;
+        for link in subscriber.links.as_slice() {
+            let Some(channel) = self.directory.get_mut(link.channel) else {
+                continue;
+            };
+            let (tail, end) = (channel.tail, channel.end());
+            let Some(sub) = channel.subs.get_mut(link.index as usize) else {
+                continue;
+            };
+            if sub.next >= tail {
+                continue;
+            }
+            let to = match channel.policy.on_lag {
+                OnLag::Skip => tail,
+                // The newest, or the head if even that has expired.
+                OnLag::Latest => (end - 1).max(tail),
+                OnLag::Close => {
+                    return Err(TooSlow {
+                        channel: channel.name.clone(),
+                    });
+                }
+            };
+            let from = std::mem::replace(&mut sub.next, to);
+            report(Gap {
+                channel: &channel.name,
+                epoch: channel.epoch.as_str(),
+                from,
+                to: to - 1,
+                reason: Reason::Slow,
+            });
+            gaps += 1;
+            if gaps == GAPS {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,16 +1,9 @@
 //! A parsed request head, as a thin view over the bytes it came in.
 
-/// One header field as it was received, without the white space around its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header<'a> {
-    /// The field's name, in the case it was sent in.
-    pub name: &'a str,
-    /// The field's value: any bytes but controls.
-    pub value: &'a [u8],
-}
+pub use httparse::Header;
 
 /// The head of a request (RFC 9112 §2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
     /// The method, in the case it was sent in: methods are case-sensitive (RFC 9110 §9.1).
     pub method: &'a str,
@@ -18,6 +11,6 @@ pub struct Head<'a> {
     pub target: &'a str,
     /// 0 or 1: the minor version of HTTP/1.
     pub version_minor: u8,
-    /// The fields in the order received.
+    /// The fields in their order; values without the white space around them.
     pub headers: &'a [Header<'a>],
 }

@@ -16,10 +16,7 @@ pub(super) const MAX_EMPTY_LINES: usize = 4;
 pub type HeaderSlots<'a> = [Header<'a>; MAX_HEADERS];
 
 /// What [`HeaderSlots`] begin as.
-pub const NO_HEADERS: HeaderSlots<'static> = [Header {
-    name: "",
-    value: b"",
-}; MAX_HEADERS];
+pub const NO_HEADERS: HeaderSlots<'static> = [httparse::EMPTY_HEADER; MAX_HEADERS];
 
 /// What the bytes so far amount to.
 #[derive(Debug)]
@@ -247,8 +244,7 @@ fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Parses a whole head.
 fn parse<'a>(bytes: &'a [u8], slots: &'a mut HeaderSlots<'a>) -> Result<Head<'a>, Response> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Request::new(&mut headers);
+    let mut parsed = httparse::Request::new(slots);
     let status = parsed.parse(bytes).map_err(|error| refusal(error, bytes))?;
     let (httparse::Status::Complete(len), Some(method), Some(target), Some(version_minor)) =
         (status, parsed.method, parsed.path, parsed.version)
@@ -264,25 +260,17 @@ fn parse<'a>(bytes: &'a [u8], slots: &'a mut HeaderSlots<'a>) -> Result<Head<'a>
             "Lines end with CR LF, not with LF alone.",
         ));
     }
-    let count = parsed.headers.len();
-    for (slot, header) in slots.iter_mut().zip(parsed.headers.iter()) {
-        *slot = Header {
-            name: header.name,
-            value: header.value.trim_ascii(),
-        };
-    }
-    let headers = &slots[..count];
     Ok(Head {
         method,
         target,
         version_minor,
-        headers,
+        headers: parsed.headers,
     })
 }
 
 /// Looks at a head that is not all there: an error in what is there stays one, whatever follows.
 fn look(bytes: &[u8]) -> Result<(), Response> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut headers = NO_HEADERS;
     match httparse::Request::new(&mut headers).parse(bytes) {
         Ok(_) => Ok(()),
         Err(error) => Err(refusal(error, bytes)),
@@ -402,5 +390,55 @@ fn take_body<'a>(
             let (body, coded_len) = std::mem::take(&mut **chunked).into_body();
             Ok(Some((Cow::Owned(body), head_len + coded_len)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HttpLimits = HttpLimits {
+        max_head: 8192,
+        max_body: 0,
+    };
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_looked_at_no_more_than_a_dozen_times() {
+        let stream = format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}", "a".repeat(8000));
+        let mut parser = HttpParser::new();
+        let (mut looks, mut last_look_at) = (0, 0);
+        for len in 1..=stream.len() {
+            let mut slots = NO_HEADERS;
+            let progress = parser.next_request(&stream.as_bytes()[..len], &mut slots, &LIMITS);
+            assert!(matches!(progress, Progress::Incomplete));
+            let State::Head { searched, look_at } = parser.state else {
+                unreachable!("the head has no end")
+            };
+            assert_eq!(
+                searched,
+                len.saturating_sub(2),
+                "what was searched is not searched again"
+            );
+            looks += usize::from(look_at != last_look_at);
+            last_look_at = look_at;
+        }
+        assert!(looks <= 13, "{looks} looks");
+    }
+
+    #[test]
+    fn values_have_no_white_space_around_them() {
+        let mut slots = NO_HEADERS;
+        let head = parse(
+            b"GET / HTTP/1.1\r\nA: \t b c \t \r\nB: \r\n\r\n",
+            &mut slots,
+        )
+        .expect("a head");
+        assert_eq!(head.headers[0].value, b"b c");
+        assert_eq!(head.headers[1].value, b"");
+    }
+
+    #[test]
+    fn a_connection_in_its_handshake_carries_little_for_the_parser() {
+        assert!(size_of::<HttpParser>() <= 32);
     }
 }

@@ -1,0 +1,204 @@
+//! What requests are answered with.
+
+use super::*;
+
+#[test]
+fn every_response_says_when_what_and_how_long_it_is() {
+    let streams = [
+        "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /nope HTTP/1.1\r\nHost: h\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ];
+    for stream in streams {
+        let outcome = serve(stream);
+        assert_eq!(field(&outcome, "Date"), Some(DATE), "{stream:?}");
+        let length = body_of(&outcome).len().to_string();
+        assert_eq!(
+            field(&outcome, "Content-Length"),
+            Some(length.as_str()),
+            "{stream:?}"
+        );
+        assert!(
+            field(&outcome, "Content-Type").is_some_and(|it| it.ends_with("charset=utf-8")),
+            "{stream:?}"
+        );
+        assert!(field(&outcome, "Connection").is_some(), "{stream:?}");
+        assert_eq!(
+            field(&outcome, "X-Content-Type-Options"),
+            Some("nosniff"),
+            "{stream:?}"
+        );
+        assert!(!outcome.response.contains("Access-Control"), "{stream:?}");
+    }
+}
+
+#[test]
+fn head_is_answered_like_get_but_without_the_body() {
+    for target in ["/", "/healthz", "/ws", "/nope", "/channels/a"] {
+        let got = get(target, "");
+        let head = serve(&format!(
+            "HEAD {target} HTTP/1.1\r\nHost: example.com\r\n\r\n"
+        ));
+        assert_eq!(body_of(&head), "");
+        if target != "/channels/a" {
+            assert_eq!(
+                head.response.trim_end(),
+                got.response.split("\r\n\r\n").next().unwrap_or_default()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_head_request_that_is_refused_gets_no_body_either() {
+    let outcome = serve("HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    assert!(outcome.response.starts_with("HTTP/1.1 400 "));
+    assert_eq!(body_of(&outcome), "");
+}
+
+#[test]
+fn a_wrong_method_is_told_which_ones_are_right() {
+    assert_eq!(
+        field(&serve("PUT / HTTP/1.1\r\nHost: h\r\n\r\n"), "Allow"),
+        Some("GET, HEAD, OPTIONS")
+    );
+    assert_eq!(
+        field(&get("/channels/a", ""), "Allow"),
+        Some("POST, OPTIONS")
+    );
+    assert_eq!(
+        field(&serve("OPTIONS /ws HTTP/1.1\r\nHost: h\r\n\r\n"), "Allow"),
+        Some("GET, HEAD, OPTIONS")
+    );
+}
+
+#[test]
+fn a_websocket_path_asks_for_an_upgrade() {
+    for target in ["/ws", "/ws?x=y", "/echo"] {
+        let outcome = get(target, "");
+        assert_eq!(field(&outcome, "Upgrade"), Some("websocket"));
+        assert_eq!(field(&outcome, "Connection"), Some("Upgrade, keep-alive"));
+    }
+}
+
+#[test]
+fn echo_is_not_there_unless_it_is_on() {
+    let site = Site {
+        echo: false,
+        ..SITE
+    };
+    for fields in ["", "Upgrade: websocket\r\n"] {
+        let stream = format!("GET /echo HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let (outcomes, _) = serve_in_pieces(stream.as_bytes(), &[], &LIMITS, &site);
+        assert!(outcomes[0].response.starts_with("HTTP/1.1 404 "));
+        assert!(!outcomes[0].response.contains("each message back"));
+    }
+}
+
+#[test]
+fn an_unknown_path_is_told_what_there_is() {
+    let outcome = get("/nope\u{9b}31m", "");
+    for path in ["/nope31m", "/ws", "/echo", "/healthz", "/channels/"] {
+        assert!(body_of(&outcome).contains(path), "{path}");
+    }
+    assert!(get(&format!("/{}", "a".repeat(500)), "").response.len() < 1000);
+}
+
+#[test]
+fn channel_names_in_paths_are_decoded() {
+    let channel = |path: &str| serve(&format!("POST {path} HTTP/1.1\r\nHost: h\r\n\r\n")).response;
+    assert_eq!(
+        channel("/channels/prices.eur?x=y"),
+        "HTTP/1.1 201 prices.eur"
+    );
+    assert_eq!(channel("/channels/caf%C3%a9+%2B"), "HTTP/1.1 201 café++");
+    assert_eq!(channel("/channels/café"), "HTTP/1.1 201 café");
+    // Refused by the check of names, which can say why, rather than here as an unknown path.
+    assert_eq!(channel("/channels/a/b%2Fc"), "HTTP/1.1 201 a/b/c");
+    let refused = serve("POST /channels/100% HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(refused.keep_alive);
+    assert!(body_of(&refused).starts_with("{\"code\":\"bad_channel\","));
+}
+
+#[test]
+fn the_page_is_html_for_browsers_and_text_for_curl() {
+    let page = |accept: &str| {
+        let outcome = get("/", accept);
+        let content_type = field(&outcome, "Content-Type").expect("a type").to_owned();
+        assert!(
+            body_of(&outcome).contains("ws://example.com/ws"),
+            "{content_type}"
+        );
+        assert!(
+            body_of(&outcome).contains("http://example.com/channels/hello"),
+            "{content_type}"
+        );
+        assert!(!body_of(&outcome).contains("{{"), "a placeholder is left");
+        content_type
+    };
+    let (html, text) = ("text/html; charset=utf-8", "text/plain; charset=utf-8");
+    assert_eq!(
+        page("Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n"),
+        html
+    );
+    assert_eq!(page("Accept: a/b\r\nAccept: TEXT/HTML ;q=0.5\r\n"), html);
+    assert_eq!(page("Accept: */*\r\n"), text);
+    assert_eq!(page("Accept: text/html;q=0\r\n"), text);
+    assert_eq!(page(""), text);
+}
+
+#[test]
+fn the_page_takes_its_host_from_an_absolute_target_first() {
+    let outcome = serve("GET http://inner:81/ HTTP/1.1\r\nHost: outer\r\n\r\n");
+    assert!(body_of(&outcome).contains("ws://inner:81/ws"));
+    let secure = Site {
+        secure: true,
+        ..SITE
+    };
+    let (outcomes, _) = serve_in_pieces(b"GET / HTTP/1.0\r\n\r\n", &[], &LIMITS, &secure);
+    assert!(body_of(&outcomes[0]).contains("wss://localhost:8040/ws"));
+}
+
+#[test]
+fn the_pages_policy_allows_exactly_the_style_it_brings() {
+    use base64::Engine;
+    use sha2::Digest;
+    let outcome = get("/", "Accept: text/html\r\n");
+    let style = body_of(&outcome)
+        .split_once("<style>")
+        .and_then(|(_, rest)| rest.split_once("</style>"));
+    let hash = sha2::Sha256::digest(style.expect("a style sheet").0);
+    let source = format!(
+        "'sha256-{}'",
+        base64::engine::general_purpose::STANDARD.encode(hash)
+    );
+    let policy = field(&outcome, "Content-Security-Policy").expect("a policy");
+    assert!(policy.contains(&source), "{policy} lacks {source}");
+    assert!(!body_of(&outcome).contains("<script") && !body_of(&outcome).contains(" style="));
+}
+
+#[test]
+fn the_answers_to_a_publication_are_json() {
+    let published = written(&Response::published("e\"\\1", 42), true);
+    assert!(published.starts_with("HTTP/1.1 201 Created\r\n"));
+    assert!(published.ends_with("\r\n\r\n{\"epoch\":\"e\\\"\\\\1\",\"seq\":42}\n"));
+    let message = "line\none\u{1}é";
+    let problem =
+        Response::problem(Status::TOO_MANY_REQUESTS, "rate_limited", message).with_retry_after(7);
+    assert!(written(&problem, true).contains("\r\nRetry-After: 7\r\n"));
+    let value: serde_json::Value = serde_json::from_slice(problem.body()).expect("JSON");
+    assert_eq!(value["message"], message);
+    assert_eq!(value["code"], "rate_limited");
+}
+
+#[test]
+fn what_ends_a_connection_says_so() {
+    let late = written(&Response::request_timeout(), true);
+    assert!(late.starts_with("HTTP/1.1 408 ") && late.contains("\r\nConnection: close\r\n"));
+    let full = written(&Response::too_many_connections(2), true);
+    assert!(full.starts_with("HTTP/1.1 503 ") && full.contains("\r\nRetry-After: 2\r\n"));
+    assert!(full.contains("\r\nConnection: close\r\n"));
+}

@@ -1,1 +1,11 @@
 //! RFC 6455 and RFC 7692 without I/O: bytes in, events out.
+
+pub mod close;
+pub mod encode;
+pub mod endpoint;
+pub mod frame;
+pub mod handshake;
+pub mod mask;
+mod partial;
+pub mod utf8;
+pub mod violation;

@@ -1,0 +1,287 @@
+//! Replies and events as JSON text, appended to a buffer. No WebSocket framing, except
+//! for [`MessageFrame`], which is what a channel's log holds.
+//!
+//! Nothing here allocates but the buffer itself when it has to grow.
+
+use super::{ErrorReply, Id, SUB_PROTOCOL};
+
+/// The first message on a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome<'a> {
+    /// Name and version of the server: `fanfare/0.1.0`.
+    pub server: &'a str,
+    /// A name for this connection, for people who read logs.
+    pub session: &'a str,
+    /// The longest message that the server takes, in bytes.
+    pub max_message: u64,
+    /// The optional parts of the protocol that the server has.
+    pub features: &'a [&'a str],
+}
+
+/// Appends a `welcome`.
+pub fn welcome(out: &mut Vec<u8>, welcome: &Welcome<'_>) {
+    open(out, "welcome");
+    text_member(out, "protocol", SUB_PROTOCOL);
+    text_member(out, "server", welcome.server);
+    text_member(out, "session", welcome.session);
+    number_member(out, "max_message", welcome.max_message);
+    key(out, "features");
+    out.push(b'[');
+    for (index, feature) in welcome.features.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        string(out, feature);
+    }
+    out.extend_from_slice(b"]}");
+}
+
+/// Appends a `subscribed`. `seq` is the newest message's, 0 when there was none yet;
+/// `recovered` is given where the request had `since`.
+pub fn subscribed(
+    out: &mut Vec<u8>,
+    id: Option<Id<'_>>,
+    channel: &str,
+    epoch: &str,
+    seq: u64,
+    recovered: Option<bool>,
+) {
+    open(out, "subscribed");
+    id_member(out, id);
+    text_member(out, "channel", channel);
+    text_member(out, "epoch", epoch);
+    number_member(out, "seq", seq);
+    if let Some(recovered) = recovered {
+        key(out, "recovered");
+        out.extend_from_slice(if recovered { b"true" } else { b"false" });
+    }
+    out.push(b'}');
+}
+
+/// Appends an `unsubscribed`.
+pub fn unsubscribed(out: &mut Vec<u8>, id: Option<Id<'_>>, channel: &str) {
+    open(out, "unsubscribed");
+    id_member(out, id);
+    text_member(out, "channel", channel);
+    out.push(b'}');
+}
+
+/// Appends a `published`: the message became number `seq` of `epoch`.
+pub fn published(out: &mut Vec<u8>, id: Option<Id<'_>>, channel: &str, epoch: &str, seq: u64) {
+    open(out, "published");
+    id_member(out, id);
+    text_member(out, "channel", channel);
+    text_member(out, "epoch", epoch);
+    number_member(out, "seq", seq);
+    out.push(b'}');
+}
+
+/// Appends a `pong`.
+pub fn pong(out: &mut Vec<u8>, id: Option<Id<'_>>) {
+    open(out, "pong");
+    id_member(out, id);
+    out.push(b'}');
+}
+
+/// Appends a `gap`: messages `from` to `to` of `epoch`, both included, will not come.
+/// The reasons are `slow`, `expired` and `epoch`.
+pub fn gap(out: &mut Vec<u8>, channel: &str, epoch: &str, from: u64, to: u64, reason: &str) {
+    open(out, "gap");
+    text_member(out, "channel", channel);
+    text_member(out, "epoch", epoch);
+    number_member(out, "from", from);
+    number_member(out, "to", to);
+    text_member(out, "reason", reason);
+    out.push(b'}');
+}
+
+/// Appends an `error`.
+pub fn error(out: &mut Vec<u8>, error: &ErrorReply<'_>) {
+    open(out, "error");
+    id_member(out, error.id);
+    if let Some(channel) = error.channel {
+        text_member(out, "channel", channel);
+    }
+    text_member(out, "code", error.code.as_str());
+    text_member(out, "message", error.message);
+    if let Some(offset) = error.offset {
+        number_member(out, "offset", offset as u64);
+    }
+    if let Some(wait) = error.retry_after_ms {
+        number_member(out, "retry_after_ms", wait);
+    }
+    out.push(b'}');
+}
+
+/// Appends a `goodbye`: the connection is about to be closed, as planned.
+pub fn goodbye(out: &mut Vec<u8>, reason: &str, reconnect_after_ms: u64) {
+    open(out, "goodbye");
+    text_member(out, "reason", reason);
+    number_member(out, "reconnect_after_ms", reconnect_after_ms);
+    out.push(b'}');
+}
+
+const MESSAGE: &[u8] = br#"{"type":"message","channel":"#;
+const SEQ: &[u8] = br#","seq":"#;
+const DATA: &[u8] = br#","data":"#;
+const END: &[u8] = b"}";
+
+/// A publication as every plain-JSON subscriber of its channel gets it: one unmasked,
+/// final WebSocket text frame (RFC 6455 §5.2) with the `message` in it.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageFrame<'a> {
+    channel: &'a str,
+    data: &'a [u8],
+    /// The channel's length as a JSON string.
+    quoted_len: usize,
+}
+
+impl<'a> MessageFrame<'a> {
+    /// Of a channel's name and a JSON value, which stands in the frame as it is.
+    pub fn new(channel: &'a str, data: &'a [u8]) -> Self {
+        Self {
+            channel,
+            data,
+            quoted_len: quoted_len(channel),
+        }
+    }
+
+    /// The frame's length in bytes when its number is `seq`.
+    pub fn len(&self, seq: u64) -> usize {
+        let payload = self.payload_len(seq);
+        header_len(payload) + payload
+    }
+
+    /// Appends the frame with the number `seq`.
+    pub fn write(&self, seq: u64, out: &mut Vec<u8>) {
+        let payload = self.payload_len(seq);
+        out.reserve(header_len(payload) + payload);
+        header(out, payload);
+        out.extend_from_slice(MESSAGE);
+        if self.quoted_len == self.channel.len() + 2 {
+            out.push(b'"');
+            out.extend_from_slice(self.channel.as_bytes());
+            out.push(b'"');
+        } else {
+            string(out, self.channel);
+        }
+        out.extend_from_slice(SEQ);
+        number(out, seq);
+        out.extend_from_slice(DATA);
+        out.extend_from_slice(self.data);
+        out.extend_from_slice(END);
+    }
+
+    fn payload_len(&self, seq: u64) -> usize {
+        const FIXED: usize = MESSAGE.len() + SEQ.len() + DATA.len() + END.len();
+        let digits = seq.checked_ilog10().unwrap_or(0) as usize + 1;
+        FIXED + self.quoted_len + digits + self.data.len()
+    }
+}
+
+/// The length of an unmasked frame's header.
+fn header_len(payload: usize) -> usize {
+    match payload {
+        0..=125 => 2,
+        126..=0xFFFF => 4,
+        _ => 10,
+    }
+}
+
+/// FIN, text, unmasked, and the length in its shortest form.
+fn header(out: &mut Vec<u8>, payload: usize) {
+    const FIN_TEXT: u8 = 0x81;
+    match payload {
+        0..=125 => out.extend_from_slice(&[FIN_TEXT, payload as u8]),
+        126..=0xFFFF => {
+            let [high, low] = (payload as u16).to_be_bytes();
+            out.extend_from_slice(&[FIN_TEXT, 126, high, low]);
+        }
+        _ => {
+            out.extend_from_slice(&[FIN_TEXT, 127]);
+            out.extend_from_slice(&(payload as u64).to_be_bytes());
+        }
+    }
+}
+
+/// Begins an object with its `type`, which needs no escapes.
+pub(super) fn open(out: &mut Vec<u8>, kind: &str) {
+    out.extend_from_slice(br#"{"type":""#);
+    out.extend_from_slice(kind.as_bytes());
+    out.push(b'"');
+}
+
+/// A comma and a key, which needs no escapes.
+pub(super) fn key(out: &mut Vec<u8>, key: &str) {
+    out.extend_from_slice(br#",""#);
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(br#"":"#);
+}
+
+pub(super) fn text_member(out: &mut Vec<u8>, name: &str, text: &str) {
+    key(out, name);
+    string(out, text);
+}
+
+pub(super) fn number_member(out: &mut Vec<u8>, name: &str, value: u64) {
+    key(out, name);
+    number(out, value);
+}
+
+fn id_member(out: &mut Vec<u8>, id: Option<Id<'_>>) {
+    if let Some(id) = id {
+        key(out, "id");
+        out.extend_from_slice(id.as_bytes());
+    }
+}
+
+fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// How a byte stands in a JSON string: 0 as it is, 2 behind a backslash, 6 as `\u00XX`.
+static ESCAPED_LEN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = 6;
+        byte += 1;
+    }
+    table[b'"' as usize] = 2;
+    table[b'\\' as usize] = 2;
+    table
+};
+
+/// The length of `text` as [`string`] writes it.
+fn quoted_len(text: &str) -> usize {
+    let added: usize = text
+        .bytes()
+        .map(|byte| usize::from(ESCAPED_LEN[usize::from(byte)]).saturating_sub(1))
+        .sum();
+    text.len() + added + 2
+}
+
+/// Appends `text` as a JSON string, with no more escapes than JSON demands.
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest
+        .iter()
+        .position(|&byte| ESCAPED_LEN[usize::from(byte)] != 0)
+    {
+        let (plain, escaped) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        // `position` found a byte, so `escaped` begins with it.
+        let byte = escaped[0];
+        if byte < 0x20 {
+            let [high, low] = [byte >> 4, byte & 15].map(|half| HEX[usize::from(half)]);
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+        } else {
+            out.extend_from_slice(&[b'\\', byte]);
+        }
+        rest = &escaped[1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}

@@ -284,8 +284,8 @@ impl Endpoint {
             return Ok(Step::Starved);
         };
         self.check_header(&header, max_message)?;
-        let whole = header.opcode.is_control()
-            || header.fin && !header.rsv1 && header.opcode != Opcode::Continuation;
+        let whole =
+            header.opcode.is_control() || header.fin && header.opcode != Opcode::Continuation;
         if !whole || header.len > (end - *pos) as u64 {
             self.partial_mut().begin_frame(header);
             return Ok(Step::Kept);
@@ -297,10 +297,14 @@ impl Endpoint {
         if let Some(key) = header.mask {
             unmask(payload, key, 0);
         }
-        if header.opcode == Opcode::Text
-            && self.check_utf8
-            && simdutf8::basic::from_utf8(payload).is_err()
-        {
+        let text = header.opcode == Opcode::Text;
+        if header.rsv1 {
+            let check_utf8 = self.check_utf8;
+            self.partial_mut()
+                .inflate_message(text, payload, max_message, check_utf8, inflater)?;
+            return Ok(Step::HeldMessage);
+        }
+        if text && self.check_utf8 && simdutf8::basic::from_utf8(payload).is_err() {
             return Err(NOT_UTF8);
         }
         Ok(Step::InInput(header.opcode, at))

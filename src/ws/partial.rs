@@ -79,13 +79,8 @@ impl Partial {
         if header.opcode.is_control() {
             self.control.clear();
         } else if header.opcode != Opcode::Continuation {
-            self.message = Some(Message {
-                text: header.opcode == Opcode::Text,
-                compressed: header.rsv1,
-                bytes: Vec::new(),
-                utf8: Utf8Stream::default(),
-                whole: false,
-            });
+            let text = header.opcode == Opcode::Text;
+            self.message = Some(Message::new(text, header.rsv1));
         }
         self.frame = Some(Arriving {
             header,
@@ -139,6 +134,25 @@ impl Partial {
         }
     }
 
+    /// Keeps a compressed message that came whole in one frame, inflated from where it stands.
+    pub(super) fn inflate_message(
+        &mut self,
+        text: bool,
+        compressed: &[u8],
+        max_message: usize,
+        check_utf8: bool,
+        inflater: &mut impl Inflate,
+    ) -> Result<(), Violation> {
+        let mut bytes = inflate(compressed, max_message, text && check_utf8, inflater)?;
+        bytes.resize(bytes.len() + PADDING, 0);
+        self.message = Some(Message {
+            bytes,
+            whole: true,
+            ..Message::new(text, true)
+        });
+        Ok(())
+    }
+
     /// The finished message: whether it is text, and its bytes with their padding.
     pub(super) fn whole_message(&mut self) -> Option<(bool, &mut [u8])> {
         let message = self.message.as_mut().filter(|message| message.whole)?;
@@ -173,6 +187,16 @@ impl Partial {
 }
 
 impl Message {
+    fn new(text: bool, compressed: bool) -> Self {
+        Self {
+            text,
+            compressed,
+            bytes: Vec::new(),
+            utf8: Utf8Stream::default(),
+            whole: false,
+        }
+    }
+
     /// Appends a piece of a frame of which `missing` bytes (these included) were outstanding.
     fn append(&mut self, piece: &[u8], missing: u64, check_utf8: bool) -> Result<(), Violation> {
         if self.text && check_utf8 && !self.compressed {
@@ -194,24 +218,36 @@ impl Message {
         }
     }
 
+    /// Makes the message what is handed out: inflated, checked to its end, padded.
     fn finish(
         &mut self,
         max_message: usize,
         check_utf8: bool,
         inflater: &mut impl Inflate,
     ) -> Result<(), Violation> {
-        let checked = if self.compressed {
+        if self.compressed {
             let compressed = std::mem::take(&mut self.bytes);
-            inflater.inflate(&compressed, &mut self.bytes, max_message)?;
-            !self.text || !check_utf8 || simdutf8::basic::from_utf8(&self.bytes).is_ok()
-        } else {
-            self.utf8.finish().is_ok()
-        };
-        if !checked {
+            self.bytes = inflate(&compressed, max_message, self.text && check_utf8, inflater)?;
+        } else if self.utf8.finish().is_err() {
             return Err(NOT_UTF8);
         }
         self.bytes.resize(self.bytes.len() + PADDING, 0);
         self.whole = true;
         Ok(())
     }
+}
+
+/// Inflates a whole message, whose UTF-8 can only be looked at now.
+fn inflate(
+    compressed: &[u8],
+    max_message: usize,
+    check_utf8: bool,
+    inflater: &mut impl Inflate,
+) -> Result<Vec<u8>, Violation> {
+    let mut bytes = Vec::new();
+    inflater.inflate(compressed, &mut bytes, max_message)?;
+    if check_utf8 && simdutf8::basic::from_utf8(&bytes).is_err() {
+        return Err(NOT_UTF8);
+    }
+    Ok(bytes)
 }

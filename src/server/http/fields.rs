@@ -1,28 +1,7 @@
 //! Looking things up in a head's fields.
 
-use super::{Head, Header};
-
-/// The values of every field called `name`, in order.
-pub(super) fn values<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .iter()
-        .filter(move |header| header.name.eq_ignore_ascii_case(name))
-        .map(|header| header.value)
-}
-
-/// The members of the comma-separated list that all fields called `name` make together (RFC 9110 §5.6.1), trimmed and
-/// without the empty ones.
-pub(super) fn list<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
-    values(headers, name)
-        .flat_map(|value| value.split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
-}
-
-/// Whether the list in the fields called `name` has `token`, in any case.
-pub(super) fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
-    list(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
-}
+use super::Head;
+pub(super) use crate::ws::handshake::fields::{has_token, list, values};
 
 /// Whether the client would go on after this request (RFC 9112 §9.3).
 pub(super) fn keep_alive(head: &Head<'_>) -> bool {

@@ -18,7 +18,6 @@
 
 mod body;
 mod fields;
-mod head;
 mod page;
 mod request;
 mod response;
@@ -27,7 +26,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use head::{Head, Header};
+pub use crate::ws::handshake::{Head, Header};
 pub use request::{HeaderSlots, HttpParser, NO_HEADERS, Progress, Request};
 pub use response::{CONTINUE, ContentType, Response, Status};
 pub use routes::{Route, Site, SocketPath, route};

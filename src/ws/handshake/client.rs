@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 use std::{error, fmt};
 
-use super::{Header, ResponseHead, accept_key, base64_of, has_token, list, only, values};
+use super::fields::{has_token, list, only, values};
+use super::{Header, ResponseHead, accept_key, base64_of};
 
 /// How much of a refusal's body an error carries, in bytes at most.
 pub const MAX_BODY: usize = 512;

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{AcceptKey, Head, accept_key, has_token, list, only, values};
+use super::fields::{has_token, list, only, values};
+use super::{AcceptKey, Head, accept_key};
 
 /// What this server offers to who connects.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,11 +38,6 @@ pub struct Refusal {
     pub body: Cow<'static, str>,
 }
 
-/// Whether the request wants to become a WebSocket, rightly or wrongly: whether [`check`] is the one to answer it.
-pub fn asks_for_websocket(head: &Head<'_>) -> bool {
-    has_token(head.headers, "Upgrade", "websocket")
-}
-
 /// Judges a client's opening handshake by RFC 6455 §4.2.1 and chooses by §4.2.2.
 ///
 /// # Errors
@@ -63,7 +59,7 @@ pub fn check<'h, 't>(head: &Head<'h>, terms: &Terms<'t>) -> Result<Accept<'h, 't
     if only(headers, "Host").is_none_or(<[u8]>::is_empty) {
         return Err(bad_request("A request has exactly one Host header."));
     }
-    if !asks_for_websocket(head) {
+    if !has_token(headers, "Upgrade", "websocket") {
         return Err(upgrade_required(
             "This is a WebSocket: the request lacks \"Upgrade: websocket\".",
         ));

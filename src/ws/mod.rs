@@ -1,6 +1,7 @@
 //! RFC 6455 and RFC 7692 without I/O: bytes in, events out.
 
 pub mod close;
+pub mod deflate;
 pub mod encode;
 pub mod endpoint;
 pub mod frame;

@@ -1,0 +1,275 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+
+use crate::dialect::Dialect;
+
+/// Loads a fanfare daemon, or another server, and says what it costs and how fast it is.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One channel, many subscribers: messages, deliveries, latency
+    Fanout(Run),
+    /// A storm of handshakes: CPU for each, from accept to 101
+    Connect(Run),
+    /// Connections that do nothing: memory for each
+    Idle(Run),
+    /// Some subscribers stop reading: what it costs the server and the others
+    Slow(Run),
+    /// Everybody comes back at once and asks for the newest messages
+    Resume(Run),
+    /// Subscribing and unsubscribing all the time, while messages flow
+    Churn(Run),
+    /// Many channels with few subscribers each
+    Many(Run),
+    /// Each connection subscribes to many channels
+    Board(Run),
+    /// Many publishers, few subscribers
+    Ingest(Run),
+    /// The kernel's own limit: nothing but `send` of ready-made bytes, by a process in the server's place
+    Limit(Run),
+    /// The same runs against several servers, side by side and in turn
+    Compare(Compare),
+    /// The process that `limit` measures
+    #[command(hide = true)]
+    Bare(Bare),
+}
+
+/// What a run needs to know. What is not given has a default that fits the scenario.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Run {
+    /// Which server.
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// How much of what.
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// Repeat the run for each value: `n=10,100,1000`, and likewise `w`, `size`, `channels`, `rate`, `publishers`
+    #[arg(long, value_name = "NAME=V,V,…")]
+    pub(crate) sweep: Option<Sweep>,
+    /// Write the reports as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draw the latency distribution, or the sweep, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chart: Option<PathBuf>,
+}
+
+/// Which server to load, and where it and the load run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Target {
+    /// The daemon to start [default: fanfare beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) server: Option<PathBuf>,
+    /// An argument for the daemon, after those that the scenario needs; may be repeated
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub(crate) server_arg: Vec<String>,
+    /// Start this peer instead: a directory of `loadtest/peers` with a program `run`
+    #[arg(long, value_name = "NAME", conflicts_with = "server")]
+    pub(crate) peer: Option<String>,
+    /// Where the peers are
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/peers"))]
+    pub(crate) peers: PathBuf,
+    /// Load a server that runs already: ws://HOST:PORT/PATH
+    #[arg(long, conflicts_with_all = ["server", "peer"])]
+    pub(crate) url: Option<String>,
+    /// Measure this process, with --url
+    #[arg(long, requires = "url")]
+    pub(crate) pid: Option<u32>,
+    /// Allow a --url that is not this machine
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// How the server is spoken to [default: json, or what the peer speaks]
+    #[arg(long)]
+    pub(crate) dialect: Option<Dialect>,
+    /// Where the server's output goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_log: Option<PathBuf>,
+    /// The core that the server runs on
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+    /// The core that the load runs on
+    #[arg(long, default_value_t = 1)]
+    pub(crate) load_core: usize,
+    /// A program to run the daemon under, with its arguments: "valgrind --tool=callgrind"
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["peer", "url"])]
+    pub(crate) under: Option<String>,
+}
+
+/// The numbers that were given.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// Subscribers, or connections
+    #[arg(short, long)]
+    pub(crate) n: Option<u64>,
+    /// Publishers
+    #[arg(short, long)]
+    pub(crate) publishers: Option<u64>,
+    /// Messages under way at once; filled up when half of them are delivered
+    #[arg(short, long, conflicts_with = "rate")]
+    pub(crate) window: Option<u64>,
+    /// Messages per second instead, whether they are delivered or not; latency counts from the intended time
+    #[arg(short, long)]
+    pub(crate) rate: Option<f64>,
+    /// Bytes of each message's data
+    #[arg(long)]
+    pub(crate) size: Option<u64>,
+    /// Channels
+    #[arg(long)]
+    pub(crate) channels: Option<u64>,
+    /// How many of the newest messages to ask for
+    #[arg(long)]
+    pub(crate) last: Option<u64>,
+    /// Subscribers that stop reading
+    #[arg(long)]
+    pub(crate) stalled: Option<u64>,
+    /// Publish for this long
+    #[arg(long)]
+    pub(crate) seconds: Option<f64>,
+    /// Publish no more than this many
+    #[arg(long)]
+    pub(crate) messages: Option<u64>,
+    /// Publish this long before measuring
+    #[arg(long)]
+    pub(crate) warmup: Option<f64>,
+    /// Also measure how soon a ping on another connection is answered
+    #[arg(long)]
+    pub(crate) probe: bool,
+}
+
+/// A parameter and its values.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sweep {
+    /// Which one.
+    pub(crate) name: String,
+    /// What it is set to, one run each.
+    pub(crate) values: Vec<f64>,
+}
+
+impl std::str::FromStr for Sweep {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, values) = text
+            .split_once('=')
+            .context("write it as NAME=VALUE,VALUE")?;
+        let values: Result<Vec<f64>, _> = values.split(',').map(str::parse).collect();
+        let sweep = Self {
+            name: name.to_owned(),
+            values: values.context("a value is not a number")?,
+        };
+        Given::default().set(&sweep.name, 1.0)?;
+        Ok(sweep)
+    }
+}
+
+impl Given {
+    /// Sets a parameter by its name.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub(crate) fn set(&mut self, name: &str, value: f64) -> Result<()> {
+        let whole = Some(value as u64);
+        match name {
+            "n" => self.n = whole,
+            "w" | "window" => self.window = whole,
+            "size" => self.size = whole,
+            "channels" => self.channels = whole,
+            "publishers" => self.publishers = whole,
+            "rate" => self.rate = Some(value),
+            "stalled" => self.stalled = whole,
+            "last" => self.last = whole,
+            _ => bail!(
+                "{name} can't be swept: n, w, size, channels, publishers, rate, stalled and last can"
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// What a comparison needs to know.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Compare {
+    /// The servers: fanfare, limit, and directories of `loadtest/peers`
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "limit,fanfare,bun,tungstenite,ws,nchan"
+    )]
+    pub(crate) servers: Vec<String>,
+    /// How often each run is repeated; medians are reported
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+    /// How long each run publishes
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) seconds: f64,
+    /// Only runs whose name contains this
+    #[arg(long)]
+    pub(crate) only: Option<String>,
+    /// Subscribers
+    #[arg(short, long, default_value_t = 1_000)]
+    pub(crate) n: u64,
+    /// The daemon to start [default: fanfare beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) server: Option<PathBuf>,
+    /// Write the medians as a markdown table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Write all reports as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draw CPU per delivery over the window as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chart: Option<PathBuf>,
+}
+
+/// What the bare sender needs to know.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Bare {
+    /// Where to listen
+    #[arg(long)]
+    pub(crate) listen: SocketAddr,
+    /// Bytes of each message's data
+    #[arg(long)]
+    pub(crate) size: usize,
+    /// Messages that each new connection is sent; 0 to broadcast instead
+    #[arg(long, default_value_t = 0)]
+    pub(crate) history: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_sweep_names_a_parameter_and_its_values() {
+        let sweep: Sweep = "n=10,100".parse().unwrap();
+        assert_eq!(
+            sweep,
+            Sweep {
+                name: "n".to_owned(),
+                values: vec![10.0, 100.0]
+            }
+        );
+        assert!("colour=1".parse::<Sweep>().is_err());
+        assert!("n=ten".parse::<Sweep>().is_err());
+    }
+}

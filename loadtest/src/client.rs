@@ -1,0 +1,425 @@
+//! The load client: many connections on one thread, driven by one poll.
+//!
+//! It must be far cheaper than the server that it loads: one large buffer for all connections, one `recv` for each
+//! readiness, and no allocation while messages flow.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::dialect::Role;
+use crate::receive::{Follower, Reader, Shared};
+
+/// Connections that may be under way at once, so that the server's backlog is never the subject.
+const OPENING_MAX: usize = 1_000;
+/// Bytes taken from a socket at once.
+const BUFFER: usize = 512 << 10;
+/// Events taken from the poll at once.
+const EVENTS: usize = 4_096;
+/// How long opening all connections may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest answer to a handshake.
+const MAX_HEAD: usize = 16 << 10;
+
+/// What a connection does with messages.
+pub(crate) enum Receiver {
+    /// It sees what all others of its channel see.
+    Follower(Follower),
+    /// It looks at each message.
+    Reader(Reader),
+}
+
+impl Receiver {
+    /// One that follows the common stream.
+    pub(crate) fn follower() -> Self {
+        Self::Follower(Follower::default())
+    }
+
+    /// One that looks at each message.
+    pub(crate) fn reader() -> Self {
+        Self::Reader(Reader::default())
+    }
+
+    fn take(
+        &mut self,
+        received: &[u8],
+        now_ns: u64,
+        shared: &mut Shared,
+        reply: &mut Vec<u8>,
+    ) -> Result<()> {
+        match self {
+            Self::Follower(follower) => follower.take(received, now_ns, shared, reply),
+            Self::Reader(reader) => reader.take(received, now_ns, shared, reply),
+        }
+    }
+
+    /// Subscriptions confirmed so far.
+    pub(crate) fn subscribed(&self) -> u64 {
+        match self {
+            Self::Follower(follower) => follower.subscribed,
+            Self::Reader(reader) => reader.subscribed,
+        }
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    /// The request is sent, the answer is not whole.
+    Requested,
+    /// The handshake is done, some subscriptions are not confirmed.
+    Subscribing,
+    Open,
+}
+
+/// What a connection asks for before it counts as open.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// What it is for.
+    pub(crate) role: Role,
+    /// The channels that it subscribes to; the first one names the path where the dialect has channels in paths.
+    pub(crate) channels: std::ops::Range<usize>,
+    /// How many of the newest messages it asks for with each subscription.
+    pub(crate) last: Option<u64>,
+}
+
+impl Wish {
+    /// A publisher's.
+    pub(crate) fn publisher() -> Self {
+        Self {
+            role: Role::Publisher,
+            channels: 0..1,
+            last: None,
+        }
+    }
+
+    /// A subscriber's.
+    pub(crate) fn subscriber(channels: std::ops::Range<usize>) -> Self {
+        Self {
+            role: Role::Subscriber,
+            channels,
+            last: None,
+        }
+    }
+}
+
+/// One connection.
+pub(crate) struct Link {
+    socket: TcpStream,
+    state: State,
+    wish: Wish,
+    /// Subscriptions whose answers are awaited.
+    awaited: u64,
+    /// What it does with messages.
+    pub(crate) receiver: Receiver,
+    /// The answer to the handshake while it is not whole.
+    head: Vec<u8>,
+    /// What is to be sent, and how much of it is.
+    out: Vec<u8>,
+    sent: usize,
+    /// When its handshake was done, in nanoseconds of the client's clock.
+    pub(crate) opened_ns: u64,
+    /// When its connection was begun.
+    pub(crate) begun_ns: u64,
+}
+
+/// All connections and what they share.
+pub(crate) struct Client {
+    poll: Poll,
+    events: Events,
+    /// The connections; a token is an index.
+    pub(crate) links: Vec<Link>,
+    /// What subscribers share.
+    pub(crate) shared: Shared,
+    buffer: Vec<u8>,
+    reply: Vec<u8>,
+    address: SocketAddr,
+    path: String,
+    begun: Instant,
+    /// Calls of `send` so far.
+    pub(crate) sends: u64,
+    /// Connections that are not open yet.
+    opening: usize,
+}
+
+/// The token of whatever else than a connection is in the poll.
+pub(crate) const TIMER: Token = Token(usize::MAX);
+
+impl Client {
+    /// A client without connections.
+    ///
+    /// # Errors
+    /// The system has no poll left.
+    pub(crate) fn new(address: SocketAddr, path: &str, shared: Shared) -> Result<Self> {
+        Ok(Self {
+            poll: Poll::new().context("no poll")?,
+            events: Events::with_capacity(EVENTS),
+            links: Vec::new(),
+            shared,
+            buffer: vec![0; BUFFER],
+            reply: Vec::new(),
+            address,
+            path: path.to_owned(),
+            begun: Instant::now(),
+            sends: 0,
+            opening: 0,
+        })
+    }
+
+    /// Nanoseconds since the client was made.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.begun.elapsed().as_nanos() as u64
+    }
+
+    /// Where other things than connections are registered, under [`TIMER`].
+    pub(crate) fn registry(&self) -> &mio::Registry {
+        self.poll.registry()
+    }
+
+    /// Opens connections, as many as `wishes` has, and waits until each is open and subscribed.
+    ///
+    /// # Errors
+    /// One is refused, or not all are open after a minute.
+    pub(crate) fn open(
+        &mut self,
+        wishes: impl IntoIterator<Item = (Wish, Receiver)>,
+    ) -> Result<()> {
+        let mut wishes = wishes.into_iter().peekable();
+        let until = Instant::now() + OPEN_TIMEOUT;
+        while wishes.peek().is_some() || self.opening > 0 {
+            while self.opening < OPENING_MAX
+                && let Some((wish, receiver)) = wishes.next()
+            {
+                self.begin(wish, receiver)?;
+            }
+            if Instant::now() > until {
+                bail!(
+                    "{} of {} connections are not open after {OPEN_TIMEOUT:?}",
+                    self.opening,
+                    self.links.len()
+                );
+            }
+            self.turn(Some(Duration::from_millis(200)))?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, wish: Wish, receiver: Receiver) -> Result<()> {
+        let mut socket = TcpStream::connect(self.address).context("can't connect")?;
+        let token = Token(self.links.len());
+        self.poll.registry().register(
+            &mut socket,
+            token,
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        let mut out = Vec::new();
+        let host = self.address.to_string();
+        self.shared
+            .dialect
+            .handshake(&mut out, &host, &self.path, wish.role, wish.channels.start);
+        self.opening += 1;
+        self.links.push(Link {
+            socket,
+            state: State::Connecting,
+            awaited: 0,
+            wish,
+            receiver,
+            head: Vec::new(),
+            out,
+            sent: 0,
+            opened_ns: 0,
+            begun_ns: self.now_ns(),
+        });
+        Ok(())
+    }
+
+    /// Waits for whatever comes, at most `timeout`, and handles it. Returns whether the timer was among it.
+    ///
+    /// # Errors
+    /// A connection is lost, or what it received is wrong.
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> Result<bool> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
+            other => other.context("poll")?,
+        }
+        // Taken out while the connections, which are in `self` too, are worked on.
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut timer = false;
+        let mut result = Ok(());
+        for event in &events {
+            if event.token() == TIMER {
+                timer = true;
+                continue;
+            }
+            let at = event.token().0;
+            result = self.ready(
+                at,
+                event.is_readable() || event.is_error(),
+                event.is_writable(),
+            );
+            if result.is_err() {
+                result = result.with_context(|| format!("connection {at} of {}", self.links.len()));
+                break;
+            }
+        }
+        self.events = events;
+        result.map(|()| timer)
+    }
+
+    fn ready(&mut self, at: usize, readable: bool, writable: bool) -> Result<()> {
+        if writable {
+            let link = &mut self.links[at];
+            if link.state == State::Connecting {
+                if let Some(error) = link.socket.take_error()? {
+                    return Err(error).context("can't connect");
+                }
+                // Disabling Nagle can't fail on a connected TCP socket.
+                let _ = link.socket.set_nodelay(true);
+                link.state = State::Requested;
+            }
+            self.flush(at)?;
+        }
+        if readable && self.links[at].state != State::Connecting {
+            self.read(at)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is to be sent on a connection, as far as its socket takes it.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(crate) fn flush(&mut self, at: usize) -> Result<()> {
+        let link = &mut self.links[at];
+        while link.sent < link.out.len() {
+            match link.socket.write(&link.out[link.sent..]) {
+                Ok(len) => {
+                    self.sends += 1;
+                    link.sent += len;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("can't send"),
+            }
+        }
+        link.out.clear();
+        link.sent = 0;
+        Ok(())
+    }
+
+    /// The bytes that wait to be sent on a connection.
+    pub(crate) fn outbox(&mut self, at: usize) -> &mut Vec<u8> {
+        &mut self.links[at].out
+    }
+
+    fn read(&mut self, at: usize) -> Result<()> {
+        loop {
+            let link = &mut self.links[at];
+            let len = match link.socket.read(&mut self.buffer) {
+                Ok(0) => bail!("closed without a close frame"),
+                Ok(len) => len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("can't receive"),
+            };
+            // Out of `self` while `received` is a part of it.
+            let buffer = std::mem::take(&mut self.buffer);
+            let result = self.received(at, &buffer[..len]);
+            self.buffer = buffer;
+            result?;
+            // epoll(7): a short read means that the socket is empty, and that more will be another event.
+            if len < BUFFER {
+                return Ok(());
+            }
+        }
+    }
+
+    fn received(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        let now_ns = self.now_ns();
+        let link = &mut self.links[at];
+        if link.state == State::Requested {
+            return self.received_head(at, bytes, now_ns);
+        }
+        link.receiver
+            .take(bytes, now_ns, &mut self.shared, &mut self.reply)?;
+        if link.state == State::Subscribing && link.receiver.subscribed() >= link.awaited {
+            link.state = State::Open;
+            self.opening -= 1;
+        }
+        if !self.reply.is_empty() {
+            link.out.append(&mut self.reply);
+            self.flush(at)?;
+        }
+        Ok(())
+    }
+
+    fn received_head(&mut self, at: usize, bytes: &[u8], now_ns: u64) -> Result<()> {
+        let link = &mut self.links[at];
+        link.head.extend_from_slice(bytes);
+        let Some(end) = memchr::memmem::find(&link.head, b"\r\n\r\n") else {
+            if link.head.len() > MAX_HEAD {
+                bail!("the answer to the handshake has no end");
+            }
+            return Ok(());
+        };
+        if !link.head.starts_with(b"HTTP/1.1 101 ") {
+            bail!(
+                "refused: {}",
+                String::from_utf8_lossy(&link.head[..link.head.len().min(300)])
+            );
+        }
+        link.opened_ns = now_ns;
+        let head = std::mem::take(&mut link.head);
+        if link.wish.role == Role::Subscriber {
+            for channel in link.wish.channels.clone() {
+                if self
+                    .shared
+                    .dialect
+                    .subscribe(&mut link.out, channel, link.wish.last)
+                {
+                    link.awaited += 1;
+                }
+            }
+        }
+        link.state = if link.awaited > 0 {
+            State::Subscribing
+        } else {
+            State::Open
+        };
+        if link.state == State::Open {
+            self.opening -= 1;
+        }
+        self.flush(at)?;
+        let rest = &head[end + 4..];
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            self.received(at, rest)
+        }
+    }
+
+    /// No longer looks at what arrives on a connection, as if its process were stopped.
+    ///
+    /// # Errors
+    /// The poll refuses.
+    pub(crate) fn stall(&mut self, at: usize) -> Result<()> {
+        self.poll
+            .registry()
+            .deregister(&mut self.links[at].socket)
+            .context("deregister")
+    }
+
+    /// Closes connections from `first` on at once, without a closing handshake and without leaving ports in
+    /// `TIME_WAIT`.
+    pub(crate) fn abort_from(&mut self, first: usize) {
+        for link in self.links.drain(first..) {
+            // Failing that, the port is merely busy for a minute.
+            let _ = socket2::SockRef::from(&link.socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! How each kind of server is spoken to: the handshake's path, how a channel is subscribed, what a publication looks
+//! like on the way in and on the way out.
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::payload::{Origin, Template, read_digits};
+use crate::wire;
+
+/// The protocol of the server under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// `json.fanfare.v1`, or the part of it that the peers speak.
+    Json,
+    /// nginx with nchan: a channel is a path, a publication is a message on another path.
+    Nchan,
+    /// The bare sender of `limit`: one byte asks for one ready-made message.
+    Bare,
+}
+
+/// What one event of a server means to the load client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A publication arrived.
+    Message {
+        /// The channel's number.
+        channel: usize,
+        /// The channel's sequence number, where the server has one.
+        seq: Option<u64>,
+        /// Who published it; `None` from the bare sender.
+        origin: Option<Origin>,
+    },
+    /// A subscription is in place; `seq` of the newest message.
+    Subscribed {
+        /// The channel's number.
+        channel: usize,
+        /// Its newest message's sequence number.
+        seq: u64,
+    },
+    /// Messages were skipped.
+    Gap {
+        /// The first one missing.
+        from: u64,
+        /// The last one missing.
+        to: u64,
+    },
+    /// Something that needs no attention: a welcome, an acknowledgement.
+    Other,
+    /// A pong of the dialect.
+    Pong,
+}
+
+const MESSAGE_HEAD: &[u8] = br#"{"type":"message","channel":"c"#;
+/// A channel's name is `c` and six digits.
+const CHANNEL_DIGITS: usize = 6;
+const SEQ_HEAD: &[u8] = br#"","seq":"#;
+const DATA_HEAD: &[u8] = br#","data":"#;
+
+impl Dialect {
+    /// Appends the request that opens a connection. `channel` is what it will subscribe or publish to, where the path
+    /// says so.
+    pub(crate) fn handshake(
+        self,
+        out: &mut Vec<u8>,
+        host: &str,
+        path: &str,
+        role: Role,
+        channel: usize,
+    ) {
+        let path = match (self, role) {
+            (Self::Json, _) => path.to_owned(),
+            (Self::Nchan, Role::Subscriber) => format!("/sub/{}", name(channel)),
+            (Self::Nchan, Role::Publisher) => format!("/pub/{}", name(channel)),
+            (Self::Bare, Role::Subscriber) => "/sub".to_owned(),
+            (Self::Bare, Role::Publisher) => "/pub".to_owned(),
+        };
+        out.extend_from_slice(
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+    }
+
+    /// Appends the request for a subscription, with the newest `last` messages if there are to be any; returns whether
+    /// an answer will come.
+    pub(crate) fn subscribe(self, out: &mut Vec<u8>, channel: usize, last: Option<u64>) -> bool {
+        if self != Self::Json {
+            return false;
+        }
+        let last = last.map_or(String::new(), |last| format!(r#","last":{last}"#));
+        let request = format!(
+            r#"{{"type":"subscribe","id":1,"channel":"{}"{last}}}"#,
+            name(channel)
+        );
+        wire::write_text(out, request.as_bytes());
+        true
+    }
+
+    /// Appends the request that ends a subscription.
+    pub(crate) fn unsubscribe(self, out: &mut Vec<u8>, channel: usize) {
+        let request = format!(
+            r#"{{"type":"unsubscribe","id":2,"channel":"{}"}}"#,
+            name(channel)
+        );
+        wire::write_text(out, request.as_bytes());
+    }
+
+    /// Appends one publication; `scratch` is a buffer to keep between calls.
+    pub(crate) fn publish(
+        self,
+        out: &mut Vec<u8>,
+        channel: usize,
+        data: &[u8],
+        scratch: &mut Vec<u8>,
+    ) {
+        match self {
+            Self::Json => {
+                scratch.clear();
+                scratch.extend_from_slice(br#"{"type":"publish","channel":"#);
+                scratch.push(b'"');
+                write_name(scratch, channel);
+                scratch.extend_from_slice(br#"","data":"#);
+                scratch.extend_from_slice(data);
+                scratch.push(b'}');
+                wire::write_text(out, scratch);
+            }
+            Self::Nchan => wire::write_text(out, data),
+            Self::Bare => out.push(b'.'),
+        }
+    }
+
+    /// Appends what a server sends for one publication, as the bare sender has it ready.
+    pub(crate) fn message(out: &mut Vec<u8>, channel: usize, seq: u64, data: &[u8]) {
+        let mut payload = Vec::with_capacity(data.len() + 64);
+        payload.extend_from_slice(br#"{"type":"message","channel":"#);
+        payload.push(b'"');
+        write_name(&mut payload, channel);
+        payload.extend_from_slice(SEQ_HEAD);
+        payload.extend_from_slice(seq.to_string().as_bytes());
+        payload.extend_from_slice(DATA_HEAD);
+        payload.extend_from_slice(data);
+        payload.push(b'}');
+        wire::write_server_text(out, &payload);
+    }
+
+    /// Reads one message of a server.
+    ///
+    /// # Errors
+    /// It is an `error` event, or data that is not what was published.
+    #[inline]
+    pub(crate) fn read(self, payload: &[u8], template: &Template) -> Result<Event> {
+        match self {
+            Self::Json | Self::Bare => match read_message(payload, template) {
+                Some(event) if self == Self::Json => Ok(event),
+                Some(Event::Message { channel, .. }) => Ok(Event::Message {
+                    channel,
+                    seq: None,
+                    origin: None,
+                }),
+                _ => read_other(payload),
+            },
+            Self::Nchan => match template.check(payload) {
+                Some(origin) => Ok(Event::Message {
+                    channel: 0,
+                    seq: None,
+                    origin: Some(origin),
+                }),
+                None => bail!("not what was published: {}", shown(payload)),
+            },
+        }
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It subscribes and receives.
+    Subscriber,
+    /// It publishes.
+    Publisher,
+}
+
+/// The name of a channel.
+pub(crate) fn name(channel: usize) -> String {
+    format!("c{channel:06}")
+}
+
+fn write_name(out: &mut Vec<u8>, channel: usize) {
+    let mut digits = [b'0'; CHANNEL_DIGITS];
+    let mut rest = channel;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.push(b'c');
+    out.extend_from_slice(&digits);
+}
+
+/// Reads a `message` whose members stand in the order that all servers under test write them in.
+#[inline]
+fn read_message(payload: &[u8], template: &Template) -> Option<Event> {
+    let rest = payload.strip_prefix(MESSAGE_HEAD)?;
+    let (channel, rest) = rest.split_at_checked(CHANNEL_DIGITS)?;
+    let rest = rest.strip_prefix(SEQ_HEAD)?;
+    let digits = rest.iter().position(|byte| *byte == b',')?;
+    let (seq, rest) = rest.split_at(digits);
+    let data = rest.strip_prefix(DATA_HEAD)?.strip_suffix(b"}")?;
+    Some(Event::Message {
+        channel: read_digits(channel)? as usize,
+        seq: Some(read_digits(seq)?),
+        origin: Some(template.check(data)?),
+    })
+}
+
+#[cold]
+fn read_other(payload: &[u8]) -> Result<Event> {
+    let Ok(event) = serde_json::from_slice::<serde_json::Value>(payload) else {
+        bail!("not JSON: {}", shown(payload));
+    };
+    let number = |member: &str| event[member].as_u64().unwrap_or(0);
+    Ok(match event["type"].as_str().unwrap_or("") {
+        "subscribed" => {
+            let digits = event["channel"]
+                .as_str()
+                .and_then(|name| name.strip_prefix('c'));
+            let Some(channel) = digits.and_then(|digits| read_digits(digits.as_bytes())) else {
+                bail!(
+                    "subscribed to a channel that nobody asked for: {}",
+                    shown(payload)
+                );
+            };
+            Event::Subscribed {
+                channel: channel as usize,
+                seq: number("seq"),
+            }
+        }
+        "gap" => Event::Gap {
+            from: number("from"),
+            to: number("to"),
+        },
+        "error" => bail!("the server says: {}", shown(payload)),
+        "message" => bail!("not what was published: {}", shown(payload)),
+        "pong" => Event::Pong,
+        _ => Event::Other,
+    })
+}
+
+/// The beginning of a message, for people.
+pub(crate) fn shown(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&payload[..payload.len().min(300)]).into_owned();
+    if payload.len() > 300 {
+        text + "…"
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_without_a_parser() {
+        let mut template = Template::new(128);
+        let origin = Origin {
+            publisher: 1,
+            index: 41,
+        };
+        let mut frame = Vec::new();
+        Dialect::message(&mut frame, 17, 42, template.fill(origin));
+        let found = wire::parse(&frame).unwrap().unwrap();
+        let event = Dialect::Json
+            .read(&frame[found.header..], &template)
+            .unwrap();
+        assert_eq!(
+            event,
+            Event::Message {
+                channel: 17,
+                seq: Some(42),
+                origin: Some(origin)
+            }
+        );
+    }
+
+    #[test]
+    fn other_events_are_read_in_any_order_of_members() {
+        let template = Template::new(128);
+        let read = |text: &str| Dialect::Json.read(text.as_bytes(), &template);
+        let subscribed = r#"{"seq":9,"type":"subscribed","id":1,"channel":"c000003","epoch":"x"}"#;
+        assert_eq!(
+            read(subscribed).unwrap(),
+            Event::Subscribed { channel: 3, seq: 9 }
+        );
+        let gap =
+            r#"{"type":"gap","channel":"c000003","epoch":"x","from":2,"to":5,"reason":"slow"}"#;
+        assert_eq!(read(gap).unwrap(), Event::Gap { from: 2, to: 5 });
+        assert_eq!(read(r#"{"type":"welcome"}"#).unwrap(), Event::Other);
+    }
+
+    #[test]
+    fn an_error_and_a_changed_message_are_faults() {
+        let template = Template::new(128);
+        assert!(
+            Dialect::Json
+                .read(br#"{"type":"error","code":"limit"}"#, &template)
+                .is_err()
+        );
+        let message = br#"{"type":"message","channel":"c000001","seq":1,"data":1}"#;
+        assert!(Dialect::Json.read(message, &template).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! What a stretch of time cost: the server's CPU, our own, memory, sends.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::procfs;
+
+/// A reading of all counters.
+pub(crate) struct Meter {
+    pid: Option<u32>,
+    wall: Instant,
+    server_cpu_ns: u64,
+    server_user_ns: u64,
+    server_system_ns: u64,
+    own_cpu_ns: u64,
+    segments: u64,
+    own_sends: u64,
+}
+
+/// The difference of two readings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// Time that went by.
+    pub(crate) wall_ns: u64,
+    /// The server's time on the CPU; 0 where its process is not known.
+    pub(crate) server_cpu_ns: u64,
+    /// The share of it in user space, to the 10 ms of the system's ticks.
+    pub(crate) server_user_share: f64,
+    /// Our own time on the CPU.
+    pub(crate) own_cpu_ns: u64,
+    /// Data segments that the server sent.
+    pub(crate) server_sends: u64,
+}
+
+impl Meter {
+    /// Reads all counters. `own_sends` is how often the load client has sent so far.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(crate) fn read(pid: Option<u32>, own_sends: u64) -> Result<Self> {
+        let (server_user_ns, server_system_ns) =
+            pid.map_or(Ok((0, 0)), procfs::user_and_system_ns)?;
+        Ok(Self {
+            pid,
+            wall: Instant::now(),
+            server_cpu_ns: pid.map_or(Ok(0), procfs::cpu_ns)?,
+            server_user_ns,
+            server_system_ns,
+            own_cpu_ns: procfs::cpu_ns(std::process::id())?,
+            segments: procfs::data_segments_sent(),
+            own_sends,
+        })
+    }
+
+    /// What it cost since this reading.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(crate) fn until_now(&self, own_sends: u64) -> Result<Cost> {
+        let now = Self::read(self.pid, own_sends)?;
+        let user = now.server_user_ns - self.server_user_ns;
+        let system = now.server_system_ns - self.server_system_ns;
+        Ok(Cost {
+            wall_ns: (now.wall - self.wall).as_nanos() as u64,
+            server_cpu_ns: now.server_cpu_ns.saturating_sub(self.server_cpu_ns),
+            server_user_share: user as f64 / (user + system).max(1) as f64,
+            own_cpu_ns: now.own_cpu_ns - self.own_cpu_ns,
+            server_sends: (now.segments - self.segments).saturating_sub(own_sends - self.own_sends),
+        })
+    }
+}
+
+impl Cost {
+    /// Whether the load client had no time left while the server had some.
+    pub(crate) fn load_was_the_bottleneck(&self) -> bool {
+        let share = |cpu: u64| cpu as f64 / self.wall_ns.max(1) as f64;
+        share(self.own_cpu_ns) >= 0.95 && (0.0..0.95).contains(&share(self.server_cpu_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_client_of_an_idle_server_is_the_bottleneck() {
+        let cost = |server, own| Cost {
+            wall_ns: 100,
+            server_cpu_ns: server,
+            own_cpu_ns: own,
+            ..Cost::default()
+        };
+        assert!(cost(80, 96).load_was_the_bottleneck());
+        assert!(!cost(96, 96).load_was_the_bottleneck());
+        assert!(!cost(50, 60).load_was_the_bottleneck());
+    }
+}

@@ -1,0 +1,151 @@
+//! What Linux tells about a process and about its sockets, read from `/proc`.
+//!
+//! CPU time comes from `schedstat`, which counts nanoseconds on the CPU, where `stat` counts ticks of 10 ms. Time spent
+//! in the kernel on behalf of the process counts too, the loopback's own soft interrupts included.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// Nanoseconds that all living threads of a process have spent on a CPU.
+///
+/// # Errors
+/// The process is gone.
+pub(crate) fn cpu_ns(pid: u32) -> Result<u64> {
+    let tasks = format!("/proc/{pid}/task");
+    let mut total = 0;
+    for task in fs::read_dir(&tasks).with_context(|| format!("process {pid} is gone"))? {
+        // A thread may end between the listing and the reading.
+        if let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) {
+            total += first_number(&text).unwrap_or(0);
+        }
+    }
+    Ok(total)
+}
+
+/// User and kernel time of a process in nanoseconds, to the 10 ms that `stat` has.
+///
+/// # Errors
+/// The process is gone.
+pub(crate) fn user_and_system_ns(pid: u32) -> Result<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .with_context(|| format!("process {pid} is gone"))?;
+    // The name in parentheses may contain anything; the numbers begin behind the last parenthesis with field 3.
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|field| field.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    Ok((ticks(11) * 10_000_000, ticks(12) * 10_000_000))
+}
+
+/// Bytes of physical memory that a process holds.
+///
+/// # Errors
+/// The process is gone.
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("process {pid} is gone"))?;
+    Ok(labelled(&text, "VmRSS:").unwrap_or(0) * 1024)
+}
+
+/// Bytes of kernel memory in all TCP buffers of this machine.
+pub(crate) fn tcp_buffer_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let pages = text
+        .lines()
+        .find(|line| line.starts_with("TCP:"))
+        .and_then(|line| {
+            line.split_whitespace()
+                .skip_while(|word| *word != "mem")
+                .nth(1)
+        })
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// TCP segments with data that this machine has sent since it started (`TCPOrigDataSent`).
+///
+/// On loopback one `send` of up to 64 KiB is one segment, so that what a server adds to this is its number of sends,
+/// whichever system call it makes them with, and without tracing it.
+pub(crate) fn data_segments_sent() -> u64 {
+    let text = fs::read_to_string("/proc/net/netstat").unwrap_or_default();
+    named_column(&text, "TcpExt:", "TCPOrigDataSent").unwrap_or(0)
+}
+
+/// The command line of a process, or an empty text.
+pub(crate) fn command_line(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes)
+        .replace('\0', " ")
+        .trim()
+        .to_owned()
+}
+
+/// The processor's model, the number of processors and the kernel, in a line.
+pub(crate) fn machine() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split(": ").nth(1))
+        .unwrap_or("unknown processor");
+    let cores = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{model}, {cores} cores, Linux {}", kernel.trim())
+}
+
+/// Whether a process still lives (a zombie does not).
+pub(crate) fn lives(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok()
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+fn labelled(text: &str, label: &str) -> Option<u64> {
+    first_number(text.lines().find_map(|line| line.strip_prefix(label))?)
+}
+
+/// Finds a column by name in the pairs of lines of `/proc/net/netstat`.
+fn named_column(text: &str, label: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with(label));
+    let at = lines
+        .next()?
+        .split_whitespace()
+        .position(|word| word == name)?;
+    lines.next()?.split_whitespace().nth(at)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_found_by_its_name() {
+        let text = "TcpExt: A B\nTcpExt: 1 2\nIpExt: B\nIpExt: 9\n";
+        assert_eq!(named_column(text, "TcpExt:", "B"), Some(2));
+        assert_eq!(named_column(text, "IpExt:", "B"), Some(9));
+        assert_eq!(named_column(text, "TcpExt:", "C"), None);
+    }
+
+    #[test]
+    fn this_process_has_a_cost_and_a_size() {
+        let me = std::process::id();
+        assert!(cpu_ns(me).unwrap() > 0);
+        assert!(resident_bytes(me).unwrap() > 100_000);
+        assert!(lives(me));
+    }
+}

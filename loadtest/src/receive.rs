@@ -1,0 +1,383 @@
+//! What a subscriber does with the bytes it receives: check them, count them, time them.
+//!
+//! Two ways, one interface. A *follower* subscribes to one channel with many others and is compared with their common
+//! [`Stream`]. A *reader* looks at each message, for connections that see several channels or a history of their own.
+
+use anyhow::{Result, bail};
+
+use crate::dialect::{Dialect, Event, shown};
+use crate::latency::{Latencies, Quantiles};
+use crate::payload::{Origin, Template};
+use crate::stream::{Position, Stream};
+use crate::wire::{self, Kind};
+
+/// When each publication was sent, by its publisher and index.
+#[derive(Default)]
+pub(crate) struct SentTimes {
+    by_publisher: Vec<Vec<u64>>,
+}
+
+impl SentTimes {
+    /// Room for some publishers.
+    pub(crate) fn new(publishers: usize) -> Self {
+        Self {
+            by_publisher: vec![Vec::new(); publishers],
+        }
+    }
+
+    /// Notes the next publication of a publisher and returns its index.
+    pub(crate) fn note(&mut self, publisher: usize, at_ns: u64) -> u64 {
+        self.by_publisher[publisher].push(at_ns);
+        self.by_publisher[publisher].len() as u64 - 1
+    }
+
+    /// When a publication was sent, if it was.
+    #[inline]
+    pub(crate) fn get(&self, origin: Origin) -> Option<u64> {
+        self.by_publisher
+            .get(origin.publisher)?
+            .get(usize::try_from(origin.index).ok()?)
+            .copied()
+    }
+}
+
+/// What all subscribers share.
+pub(crate) struct Shared {
+    /// How the server speaks.
+    pub(crate) dialect: Dialect,
+    /// What a publication looks like.
+    pub(crate) template: Template,
+    /// When each was sent.
+    pub(crate) sent: SentTimes,
+    /// What followers follow.
+    pub(crate) stream: Stream,
+    /// Readers' latencies; followers' are the stream's.
+    pub(crate) latencies: Latencies,
+    /// Messages delivered so far, of followers and readers together.
+    pub(crate) deliveries: u64,
+    /// Messages that servers announced as missing.
+    pub(crate) missed: u64,
+    /// The index that each publisher's next message in the stream must have.
+    next_index: Vec<u64>,
+    /// The sequence number of the stream's next message, once it is known.
+    next_seq: Option<u64>,
+}
+
+impl Shared {
+    /// Nothing sent, nothing received.
+    pub(crate) fn new(dialect: Dialect, size: usize, publishers: usize, followers: usize) -> Self {
+        Self {
+            dialect,
+            template: Template::new(size),
+            sent: SentTimes::new(publishers),
+            stream: Stream::new(followers),
+            latencies: Latencies::new(),
+            deliveries: 0,
+            missed: 0,
+            next_index: vec![0; publishers],
+            next_seq: None,
+        }
+    }
+
+    /// What all subscribers' latencies look like.
+    pub(crate) fn latency(&self) -> Quantiles {
+        let followers = self.stream.latencies.quantiles();
+        if followers.count > 0 {
+            followers
+        } else {
+            self.latencies.quantiles()
+        }
+    }
+
+    /// Forgets the latencies so far: they were a warm-up's.
+    pub(crate) fn forget_latencies(&mut self) {
+        self.stream.latencies.clear();
+        self.stream.skew.clear();
+        self.latencies.clear();
+    }
+
+    /// Checks a message that is the first of its kind to arrive, and appends it to the stream.
+    fn append(&mut self, frame: &[u8], event: Event, now_ns: u64) -> Result<()> {
+        let Event::Message { seq, origin, .. } = event else {
+            bail!("not a message");
+        };
+        let origin = match origin {
+            Some(origin) => origin,
+            // The bare sender's messages are all alike: the n-th to arrive is the n-th sent.
+            None => Origin {
+                publisher: 0,
+                index: self.stream.messages(),
+            },
+        };
+        let Some(sent_ns) = self.sent.get(origin) else {
+            bail!("a message that nobody has published: {origin:?}");
+        };
+        let next = &mut self.next_index[origin.publisher];
+        if origin.index != *next {
+            bail!(
+                "publisher {}: message {} arrived where {next} was due",
+                origin.publisher,
+                origin.index
+            );
+        }
+        *next += 1;
+        if let Some(seq) = seq {
+            if self.next_seq.is_some_and(|next| next != seq) {
+                bail!("seq {seq} arrived where {:?} was due", self.next_seq);
+            }
+            self.next_seq = Some(seq + 1);
+        }
+        self.stream.append(frame, sent_ns, now_ns)
+    }
+}
+
+/// A subscriber that must see what all others of its channel see.
+#[derive(Default)]
+pub(crate) struct Follower {
+    position: Position,
+    /// The beginning of a message that nobody has seen the end of, from the position on.
+    carry: Vec<u8>,
+    /// Subscriptions confirmed so far.
+    pub(crate) subscribed: u64,
+}
+
+impl Follower {
+    /// Takes what was received; appends to `reply` what must be answered.
+    ///
+    /// # Errors
+    /// Bytes that differ from what others got, messages out of order, a gap, a close.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        received: &[u8],
+        now_ns: u64,
+        shared: &mut Shared,
+        reply: &mut Vec<u8>,
+    ) -> Result<()> {
+        let result = if self.carry.is_empty() {
+            self.take_whole(received, now_ns, shared, reply)
+        } else {
+            let mut whole = std::mem::take(&mut self.carry);
+            whole.extend_from_slice(received);
+            self.take_whole(&whole, now_ns, shared, reply)
+        };
+        shared.deliveries += shared.stream.settle(&mut self.position, now_ns);
+        result
+    }
+
+    fn take_whole(
+        &mut self,
+        mut rest: &[u8],
+        now_ns: u64,
+        shared: &mut Shared,
+        reply: &mut Vec<u8>,
+    ) -> Result<()> {
+        loop {
+            rest = &rest[shared.stream.follow(&mut self.position, rest)..];
+            if rest.is_empty() {
+                return Ok(());
+            }
+            if !shared.stream.at_end(&self.position) {
+                return self.take_differing(rest, now_ns, shared, reply);
+            }
+            let Some(frame) = wire::parse(rest)? else {
+                self.carry.extend_from_slice(rest);
+                return Ok(());
+            };
+            let (whole, after) = rest.split_at(frame.len);
+            match data_or_control(frame.kind, &whole[frame.header..], shared, reply)? {
+                // Left in `rest`: the next turn of the loop goes over it like everybody else.
+                Some(event @ Event::Message { .. }) => shared.append(whole, event, now_ns)?,
+                Some(other) => {
+                    self.take_other(other)?;
+                    rest = after;
+                }
+                None => rest = after,
+            }
+        }
+    }
+
+    /// Something else than the next message stands here: a control frame between two messages, or a mistake.
+    #[cold]
+    fn take_differing(
+        &mut self,
+        rest: &[u8],
+        now_ns: u64,
+        shared: &mut Shared,
+        reply: &mut Vec<u8>,
+    ) -> Result<()> {
+        let mut whole = shared.stream.back_to_boundary(&mut self.position).to_vec();
+        whole.extend_from_slice(rest);
+        let Some(frame) = wire::parse(&whole)? else {
+            self.carry = whole;
+            return Ok(());
+        };
+        let (one, after) = whole.split_at(frame.len);
+        match data_or_control(frame.kind, &one[frame.header..], shared, reply)? {
+            Some(Event::Message { .. }) => bail!(
+                "differs from what others got: {}",
+                shown(&one[frame.header..])
+            ),
+            Some(other) => self.take_other(other)?,
+            None => {}
+        }
+        self.take_whole(after, now_ns, shared, reply)
+    }
+
+    #[cold]
+    fn take_other(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Gap { from, to } => {
+                bail!("a gap from {from} to {to} for a subscriber that reads all it can")
+            }
+            Event::Subscribed { .. } => self.subscribed += 1,
+            Event::Message { .. } | Event::Other | Event::Pong => {}
+        }
+        Ok(())
+    }
+}
+
+/// Reads a data frame, or answers a control frame (`None`).
+fn data_or_control(
+    kind: Kind,
+    payload: &[u8],
+    shared: &Shared,
+    reply: &mut Vec<u8>,
+) -> Result<Option<Event>> {
+    match kind {
+        Kind::Data => Ok(Some(shared.dialect.read(payload, &shared.template)?)),
+        Kind::Ping => {
+            wire::write_pong(reply, payload);
+            Ok(None)
+        }
+        Kind::Pong => Ok(Some(Event::Pong)),
+        Kind::Close => {
+            let code = payload
+                .first_chunk()
+                .map_or(1005, |code| u16::from_be_bytes(*code));
+            bail!(
+                "closed by the server: {code} {}",
+                shown(payload.get(2..).unwrap_or_default())
+            )
+        }
+    }
+}
+
+/// What a reader knows of one channel.
+#[derive(Clone, Debug, Default)]
+struct Expected {
+    channel: usize,
+    /// The next message's sequence number; 0 while it is not known.
+    seq: u64,
+}
+
+/// A subscriber that looks at each message.
+#[derive(Default)]
+pub(crate) struct Reader {
+    carry: Vec<u8>,
+    channels: Vec<Expected>,
+    /// Messages read so far.
+    pub(crate) messages: u64,
+    /// Subscriptions confirmed so far.
+    pub(crate) subscribed: u64,
+    /// Pongs read so far.
+    pub(crate) pongs: u64,
+}
+
+impl Reader {
+    /// Takes what was received; appends to `reply` what must be answered.
+    ///
+    /// # Errors
+    /// A message that was not published, is changed, or comes out of order without a gap.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        received: &[u8],
+        now_ns: u64,
+        shared: &mut Shared,
+        reply: &mut Vec<u8>,
+    ) -> Result<()> {
+        if self.carry.is_empty() {
+            let used = self.take_frames(received, now_ns, shared, reply)?;
+            self.carry.extend_from_slice(&received[used..]);
+        } else {
+            let mut whole = std::mem::take(&mut self.carry);
+            whole.extend_from_slice(received);
+            let used = self.take_frames(&whole, now_ns, shared, reply)?;
+            whole.drain(..used);
+            self.carry = whole;
+        }
+        Ok(())
+    }
+
+    fn take_frames(
+        &mut self,
+        bytes: &[u8],
+        now_ns: u64,
+        shared: &mut Shared,
+        reply: &mut Vec<u8>,
+    ) -> Result<usize> {
+        let mut at = 0;
+        while let Some(frame) = wire::parse(&bytes[at..])? {
+            let payload = &bytes[at + frame.header..at + frame.len];
+            at += frame.len;
+            match data_or_control(frame.kind, payload, shared, reply)? {
+                Some(Event::Message {
+                    channel,
+                    seq,
+                    origin,
+                }) => {
+                    self.in_order(channel, seq)?;
+                    self.messages += 1;
+                    shared.deliveries += 1;
+                    // A history holds messages of earlier runs, which nobody timed.
+                    if let Some(sent_ns) = origin.and_then(|origin| shared.sent.get(origin)) {
+                        shared.latencies.record(now_ns.saturating_sub(sent_ns), 1);
+                    }
+                }
+                Some(Event::Subscribed { channel, .. }) => {
+                    self.subscribed += 1;
+                    self.expected(channel).seq = 0;
+                }
+                Some(Event::Gap { from, to }) => {
+                    shared.missed += (to + 1).saturating_sub(from.max(1));
+                    self.channels
+                        .iter_mut()
+                        .for_each(|expected| expected.seq = 0);
+                }
+                Some(Event::Pong) => self.pongs += 1,
+                Some(Event::Other) | None => {}
+            }
+        }
+        Ok(at)
+    }
+
+    fn in_order(&mut self, channel: usize, seq: Option<u64>) -> Result<()> {
+        let Some(seq) = seq else {
+            return Ok(());
+        };
+        let expected = self.expected(channel);
+        if expected.seq != 0 && expected.seq != seq {
+            bail!(
+                "channel {channel}: seq {seq} arrived where {} was due",
+                expected.seq
+            );
+        }
+        expected.seq = seq + 1;
+        Ok(())
+    }
+
+    fn expected(&mut self, channel: usize) -> &mut Expected {
+        let at = match self
+            .channels
+            .binary_search_by_key(&channel, |expected| expected.channel)
+        {
+            Ok(at) => at,
+            Err(at) => {
+                self.channels.insert(at, Expected { channel, seq: 0 });
+                at
+            }
+        };
+        &mut self.channels[at]
+    }
+}

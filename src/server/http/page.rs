@@ -37,8 +37,8 @@ pub(super) fn page(request: &Request<'_>, site: &Site) -> Response {
     } else {
         Response::new(Status::OK, ContentType::Text, fill(TEXT))
     };
-    // One URL, two forms, and the host in both: a shared cache may keep it only if it asks again.
+    // One URL, two forms: a cache has to keep them apart, and to ask again after an upgrade of the daemon.
     response
-        .with_header("Vary", "Accept, Host")
+        .with_header("Vary", "Accept")
         .with_cache_control("no-cache")
 }

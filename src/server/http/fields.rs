@@ -1,4 +1,4 @@
-//! Looking things up in a head's fields.
+//! What a head's fields say.
 
 use super::Head;
 pub(super) use crate::ws::handshake::fields::{has_token, list, values};

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::ws::handshake::server::Refusal;
+
 /// A status code (RFC 9110 §15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u16);
@@ -260,6 +262,21 @@ impl Response {
             (_, true) => "keep-alive",
             (_, false) => "close",
         }
+    }
+}
+
+/// What a handshake that does not hold is answered with. Closes: who came for a WebSocket wants nothing else here.
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal {
+            status,
+            headers,
+            body,
+        } = refusal;
+        let response = Self::text(Status(status), format!("{status}: {body}\n")).closing();
+        headers.iter().fold(response, |response, (name, value)| {
+            response.with_header(name, value)
+        })
     }
 }
 

@@ -202,3 +202,21 @@ fn what_ends_a_connection_says_so() {
     assert!(full.starts_with("HTTP/1.1 503 ") && full.contains("\r\nRetry-After: 2\r\n"));
     assert!(full.contains("\r\nConnection: close\r\n"));
 }
+
+#[test]
+fn a_handshake_that_does_not_hold_is_answered_with_what_it_owes() {
+    use crate::ws::handshake::server::{Terms, check};
+    let stream =
+        b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
+    let mut slots = NO_HEADERS;
+    let mut parser = HttpParser::new();
+    let progress = parser.next_request(stream, &mut slots, &LIMITS);
+    let Progress::Request(request) = progress else {
+        panic!("a whole request came to {progress:?}")
+    };
+    let refusal = check(&request.head, &Terms { protocols: &[] }).expect_err("no version, no key");
+    let response = written(&refusal.into(), true);
+    assert!(response.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+    assert!(response.contains("\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
+    assert!(response.contains("\r\nConnection: Upgrade, close\r\n"));
+}

@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::str;
 
 use super::parse::{Member, Members, NotJson, Parser, Tree, trim_end};
+use crate::hub::Start;
+
 use super::{ErrorCode, ErrorReply, Id, MAX_DEPTH, MAX_ID_BYTES, channel_name};
 
 /// A request, borrowed from the message it came in.
@@ -22,7 +24,8 @@ pub enum Command<'a> {
     Subscribe {
         /// The channel's name, unescaped.
         channel: &'a str,
-        /// With which message to begin.
+        /// With which message to begin; a `seq` or count is at most 2^53 - 1, an epoch
+        /// is whatever string the client sent.
         start: Start<'a>,
     },
     /// Receive no more of a channel.
@@ -44,22 +47,6 @@ pub enum Command<'a> {
     },
     /// Ask for a `pong`.
     Ping,
-}
-
-/// With which message of a channel a subscription begins.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Start<'a> {
-    /// With the next one published.
-    Live,
-    /// With the one after `seq` of `epoch`.
-    Since {
-        /// The epoch that `seq` counts in; any string, it need not be a real one.
-        epoch: &'a str,
-        /// The newest message that the client has, at most 2^53 - 1.
-        seq: u64,
-    },
-    /// With the newest so many that are held, at most 2^53 - 1; 0 is the same as `Live`.
-    Last(u64),
 }
 
 /// Why a message is not a request that can be carried out.

@@ -3,6 +3,9 @@
 //!
 //! Nothing here allocates but the buffer itself when it has to grow.
 
+use crate::hub::Frame;
+use crate::ws::frame::{Opcode, header_len, write_header};
+
 use super::{ErrorReply, Id, SUB_PROTOCOL};
 
 /// The first message on a connection.
@@ -146,17 +149,22 @@ impl<'a> MessageFrame<'a> {
         }
     }
 
-    /// The frame's length in bytes when its number is `seq`.
-    pub fn len(&self, seq: u64) -> usize {
+    fn payload_len(&self, seq: u64) -> usize {
+        const FIXED: usize = MESSAGE.len() + SEQ.len() + DATA.len() + END.len();
+        let digits = seq.checked_ilog10().unwrap_or(0) as usize + 1;
+        FIXED + self.quoted_len + digits + self.data.len()
+    }
+}
+
+impl Frame for MessageFrame<'_> {
+    fn len(&self, seq: u64) -> usize {
         let payload = self.payload_len(seq);
-        header_len(payload) + payload
+        header_len(payload, false) + payload
     }
 
-    /// Appends the frame with the number `seq`.
-    pub fn write(&self, seq: u64, out: &mut Vec<u8>) {
+    fn write(&self, seq: u64, out: &mut Vec<u8>) {
         let payload = self.payload_len(seq);
-        out.reserve(header_len(payload) + payload);
-        header(out, payload);
+        write_header(out, true, false, Opcode::Text, payload, None);
         out.extend_from_slice(MESSAGE);
         if self.quoted_len == self.channel.len() + 2 {
             out.push(b'"');
@@ -170,37 +178,6 @@ impl<'a> MessageFrame<'a> {
         out.extend_from_slice(DATA);
         out.extend_from_slice(self.data);
         out.extend_from_slice(END);
-    }
-
-    fn payload_len(&self, seq: u64) -> usize {
-        const FIXED: usize = MESSAGE.len() + SEQ.len() + DATA.len() + END.len();
-        let digits = seq.checked_ilog10().unwrap_or(0) as usize + 1;
-        FIXED + self.quoted_len + digits + self.data.len()
-    }
-}
-
-/// The length of an unmasked frame's header.
-fn header_len(payload: usize) -> usize {
-    match payload {
-        0..=125 => 2,
-        126..=0xFFFF => 4,
-        _ => 10,
-    }
-}
-
-/// FIN, text, unmasked, and the length in its shortest form.
-fn header(out: &mut Vec<u8>, payload: usize) {
-    const FIN_TEXT: u8 = 0x81;
-    match payload {
-        0..=125 => out.extend_from_slice(&[FIN_TEXT, payload as u8]),
-        126..=0xFFFF => {
-            let [high, low] = (payload as u16).to_be_bytes();
-            out.extend_from_slice(&[FIN_TEXT, 126, high, low]);
-        }
-        _ => {
-            out.extend_from_slice(&[FIN_TEXT, 127]);
-            out.extend_from_slice(&(payload as u64).to_be_bytes());
-        }
     }
 }
 
@@ -285,3 +262,6 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest);
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests;

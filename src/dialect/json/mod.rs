@@ -3,18 +3,23 @@
 //! - [`decode`] reads requests, in place, for the server;
 //! - [`encode`] writes replies and events, for the server;
 //! - [`request`] writes requests, for clients;
+//! - [`event`] reads replies and events, for clients;
 //! - [`channel_name`] says what a channel may be called;
 
 pub mod channel_name;
 pub mod decode;
 pub mod encode;
+pub mod event;
 mod parse;
 pub mod request;
+pub mod sample;
 
 use std::fmt;
 
-pub use decode::{Command, DecodeError, Decoder, Request, Start};
+pub use crate::hub::Start;
+pub use decode::{Command, DecodeError, Decoder, Request, ValueDecoder};
 pub use encode::MessageFrame;
+pub use event::{Event, EventDecoder, EventError};
 
 /// The name that stands for this dialect in `Sec-WebSocket-Protocol`.
 pub const SUB_PROTOCOL: &str = "json.fanfare.v1";

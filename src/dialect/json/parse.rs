@@ -205,6 +205,14 @@ impl<'t> Member<'_, 't> {
             _ => None,
         }
     }
+
+    /// The value if it is `true` or `false`.
+    pub(super) fn as_bool(&self) -> Option<bool> {
+        match self.value {
+            Node::Static(simd_json::StaticNode::Bool(value)) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 /// The members of an object, in order.
@@ -269,12 +277,13 @@ fn structurals(nodes: &[Node<'_>]) -> usize {
 /// The span without the white space at its end.
 pub(super) fn trim_end(message: &[u8], span: Range<usize>) -> Range<usize> {
     let text = message.get(span.clone()).unwrap_or_default();
-    let trailing = text
-        .iter()
-        .rev()
-        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
-        .count();
+    let trailing = text.iter().rev().take_while(is_white_space).count();
     span.start..span.start + (text.len() - trailing)
+}
+
+/// What JSON calls white space, which is less than ASCII does.
+fn is_white_space(byte: &&u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 const TRAILING: &str = "something stands after the value";
@@ -330,13 +339,13 @@ fn explain(error: &simd_json::Error, message: &[u8]) -> NotJson {
 fn after_last_bracket(message: &[u8], at: usize) -> Option<usize> {
     let (before, rest) = message.split_at_checked(at)?;
     let (closer, rest) = rest.split_first()?;
-    let previous = before.trim_ascii_end().last()?;
+    let previous = before.iter().rev().find(|byte| !is_white_space(byte))?;
     let closes = match closer {
         b'}' => !matches!(previous, b':' | b',' | b'['),
         b']' => !matches!(previous, b':' | b',' | b'{'),
         _ => false,
     };
-    closes.then(|| message.len() - rest.trim_ascii_start().len())
+    closes.then(|| at + 1 + rest.iter().take_while(is_white_space).count())
 }
 
 /// The offset of the first thing wrong inside a string: a control character, a bad

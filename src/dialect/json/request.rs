@@ -3,7 +3,8 @@
 //! Ids are numbers here, up to [`MAX_WHOLE_NUMBER`](super::MAX_WHOLE_NUMBER): a client
 //! that makes its own needs no strings.
 
-use super::Start;
+use crate::hub::Start;
+
 use super::encode::{key, number_member, open, string, text_member};
 
 /// Appends a `subscribe`.

@@ -1,0 +1,293 @@
+//! Everything that the server writes is read back, and so is what others might write.
+
+use super::*;
+use crate::dialect::json::encode::{self, Welcome};
+use crate::dialect::json::{ErrorCode, ErrorReply, PADDING};
+
+/// Decodes with padding and without, which must say the same, and looks at the result.
+fn decoded(text: impl AsRef<[u8]>, look: impl Fn(Result<Event<'_>, EventError>)) {
+    let text = text.as_ref();
+    let mut decoder = EventDecoder::new();
+    for padding in [&[b'}'; PADDING][..], b""] {
+        let mut bytes = [text, padding].concat();
+        look(decoder.decode(&mut bytes, text.len()));
+    }
+}
+
+fn written(write: impl Fn(&mut Vec<u8>), expected: Event<'_>) {
+    let mut out = Vec::new();
+    write(&mut out);
+    let text = String::from_utf8_lossy(&out).into_owned();
+    decoded(&out, |event| {
+        assert_eq!(event.as_ref(), Ok(&expected), "{text}")
+    });
+}
+
+#[test]
+fn what_the_server_writes_is_read_back() {
+    let id = Some(Id(br#""\u0041""#));
+    let channel = "a.\"\\é";
+    written(
+        |out| encode::subscribed(out, id, channel, "e", 41, None),
+        Event::Subscribed {
+            id,
+            channel,
+            epoch: "e",
+            seq: 41,
+            recovered: None,
+        },
+    );
+    written(
+        |out| encode::subscribed(out, None, channel, "e", 41, Some(false)),
+        Event::Subscribed {
+            id: None,
+            channel,
+            epoch: "e",
+            seq: 41,
+            recovered: Some(false),
+        },
+    );
+    written(
+        |out| encode::unsubscribed(out, id, channel),
+        Event::Unsubscribed { id, channel },
+    );
+    written(
+        |out| encode::published(out, id, channel, "e", 9007199254740991),
+        Event::Published {
+            id,
+            channel,
+            epoch: "e",
+            seq: 9007199254740991,
+        },
+    );
+    written(
+        |out| encode::gap(out, channel, "e", 0, 40, "epoch"),
+        Event::Gap {
+            channel,
+            epoch: "e",
+            from: 0,
+            to: 40,
+            reason: "epoch",
+        },
+    );
+    written(|out| encode::pong(out, id), Event::Pong { id });
+    written(
+        |out| encode::goodbye(out, "restart", 1700),
+        Event::Goodbye {
+            reason: "restart",
+            reconnect_after_ms: Some(1700),
+        },
+    );
+    let reply = ErrorReply {
+        id,
+        channel: Some(channel),
+        offset: Some(5),
+        retry_after_ms: Some(6),
+        ..ErrorReply::new(ErrorCode::RateLimited, "slow\ndown")
+    };
+    written(
+        |out| encode::error(out, &reply),
+        Event::Error {
+            id,
+            channel: Some(channel),
+            code: "rate_limited",
+            message: "slow\ndown",
+            offset: Some(5),
+            retry_after_ms: Some(6),
+        },
+    );
+}
+
+#[test]
+fn a_welcome_says_which_features_there_are() {
+    let mut out = Vec::new();
+    let welcome = Welcome {
+        server: "fanfare/0.1.0",
+        session: "s-1",
+        max_message: 65536,
+        features: &["auth", "goodbye"],
+    };
+    encode::welcome(&mut out, &welcome);
+    decoded(&out, |event| match event {
+        Ok(Event::Welcome {
+            protocol,
+            server,
+            session,
+            max_message,
+            features,
+        }) => {
+            assert_eq!(protocol, "json.fanfare.v1");
+            assert_eq!(
+                (server, session, max_message),
+                ("fanfare/0.1.0", "s-1", 65536)
+            );
+            assert!(features.has("auth") && features.has("goodbye"));
+            assert!(!features.has("aut") && !features.has("uth") && !features.has(""));
+            assert_eq!(features.as_bytes(), br#"["auth","goodbye"]"#);
+        }
+        other => panic!("{other:?}"),
+    });
+    decoded(
+        r#"{"type":"welcome","protocol":"x","max_message":1}"#,
+        |event| match event {
+            Ok(Event::Welcome { features, .. }) => assert!(!features.has("auth")),
+            other => panic!("{other:?}"),
+        },
+    );
+}
+
+#[test]
+fn a_message_is_read_the_short_way_and_the_long_way_alike() {
+    for (text, channel, data) in [
+        (
+            r#"{"type":"message","channel":"a","seq":42,"data":{"b":[1]}}"#,
+            "a",
+            r#"{"b":[1]}"#,
+        ),
+        (
+            r#"{"type":"message","channel":"a","seq":42,"data":"\u0041}"}"#,
+            "a",
+            r#""\u0041}""#,
+        ),
+        (
+            r#"{"type":"message","channel":"\"\\é","seq":42,"data":0.10}"#,
+            "\"\\é",
+            "0.10",
+        ),
+        (
+            r#"{"type":"message","channel":"a","seq":42,"new":{},"data":1}"#,
+            "a",
+            "1",
+        ),
+        (
+            r#"{"type":"message","channel":"a","seq":42,"x":1,"data":"\n"}"#,
+            "a",
+            r#""\n""#,
+        ),
+        (
+            r#" {"data" : [ 1 ] , "seq":42,"channel":"a","type":"message"}"#,
+            "a",
+            "[ 1 ]",
+        ),
+    ] {
+        decoded(text, |event| {
+            let data = data.as_bytes();
+            let expected = Event::Message(Message {
+                channel,
+                seq: 42,
+                data,
+            });
+            assert_eq!(event, Ok(expected), "{text}");
+        });
+    }
+}
+
+#[test]
+fn the_short_way_takes_nothing_but_what_it_knows() {
+    let good = br#"{"type":"message","channel":"a","seq":42,"data":1}"#;
+    assert_eq!(
+        message(good),
+        Some(Message {
+            channel: "a",
+            seq: 42,
+            data: b"1"
+        })
+    );
+    for text in [
+        &b""[..],
+        b"{",
+        br#"{"type":"message","channel":""#,
+        br#"{"type":"message","channel":"a"#,
+        br#"{"type":"message","channel":"a\"","seq":42,"data":1}"#,
+        br#"{"type":"message","channel":"a","seq":,"data":1}"#,
+        br#"{"type":"message","channel":"a","seq":-1,"data":1}"#,
+        br#"{"type":"message","channel":"a","seq":1e3,"data":1}"#,
+        br#"{"type":"message","channel":"a","seq":18446744073709551616,"data":1}"#,
+        br#"{"type":"message","channel":"a","seq":42,"data":1} "#,
+        br#"{"type":"message","channel":"a","seq":42,"dat":1}"#,
+        br#"{"type":"message","channel":"a","seq":42"#,
+        b"{\"type\":\"message\",\"channel\":\"\xff\",\"seq\":42,\"data\":1}",
+    ] {
+        assert_eq!(message(text), None, "{}", String::from_utf8_lossy(text));
+    }
+}
+
+#[test]
+fn what_a_younger_server_says_is_unknown_or_ignored() {
+    decoded(r#"{"type":"pre\u0073ence","channel":7}"#, |event| {
+        assert_eq!(event, Ok(Event::Unknown { kind: "presence" }));
+    });
+    decoded(
+        r#"{"type":"pong","id":7,"load":[1,{"id":8}],"at":1.5}"#,
+        |event| {
+            assert_eq!(event, Ok(Event::Pong { id: Some(Id(b"7")) }));
+        },
+    );
+    decoded(r#"{"type":"error","code":"teapot","why":{}}"#, |event| {
+        assert!(matches!(
+            event,
+            Ok(Event::Error {
+                code: "teapot",
+                id: None,
+                ..
+            })
+        ));
+    });
+}
+
+#[test]
+fn a_promised_member_that_is_missing_is_named() {
+    for (text, name) in [
+        ("[]", "type"),
+        ("{}", "type"),
+        (r#"{"type":1}"#, "type"),
+        (r#"{"type":"message","channel":"a","seq":1}"#, "data"),
+        (r#"{"type":"message","channel":"a","data":1}"#, "seq"),
+        (r#"{"type":"message","seq":1,"data":1}"#, "channel"),
+        (
+            r#"{"type":"message","channel":"a","seq":-1,"data":1}"#,
+            "seq",
+        ),
+        (r#"{"type":"subscribed","channel":"a","seq":1}"#, "epoch"),
+        (r#"{"type":"published","channel":"a","epoch":"e"}"#, "seq"),
+        (r#"{"type":"unsubscribed"}"#, "channel"),
+        (
+            r#"{"type":"gap","channel":"a","epoch":"e","from":1,"reason":"slow"}"#,
+            "to",
+        ),
+        (
+            r#"{"type":"gap","channel":"a","epoch":"e","to":1,"reason":"slow"}"#,
+            "from",
+        ),
+        (
+            r#"{"type":"gap","channel":"a","epoch":"e","from":1,"to":1}"#,
+            "reason",
+        ),
+        (r#"{"type":"error","message":"x"}"#, "code"),
+        (r#"{"type":"welcome","max_message":1}"#, "protocol"),
+        (r#"{"type":"welcome","protocol":"p"}"#, "max_message"),
+        (r#"{"type":"goodbye"}"#, "reason"),
+    ] {
+        decoded(text, |event| {
+            assert_eq!(event, Err(EventError::Member(name)), "{text}")
+        });
+    }
+}
+
+#[test]
+fn what_is_not_json_or_not_utf8_is_an_error_that_reads_well() {
+    decoded(r#"{"type":x}"#, |event| {
+        let error = event.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a message that is not JSON: not JSON, at byte 8"
+        );
+    });
+    decoded(b"{\"type\":\"\xff\"}", |event| {
+        assert_eq!(event, Err(EventError::NotUtf8))
+    });
+    assert_eq!(
+        EventError::Member("seq").to_string(),
+        "a message without a good `seq`"
+    );
+}

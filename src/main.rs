@@ -43,6 +43,11 @@ fn serve(args: ServeArgs) -> ExitCode {
     for name in config::unknown_variables() {
         log::warn!("{name} is set, but is no option of fanfare's");
     }
-    log::info!("the configuration is in order: {config:?}");
-    ExitCode::SUCCESS
+    match fanfare::server::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fanfare: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

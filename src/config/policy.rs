@@ -3,43 +3,7 @@
 
 use std::fmt;
 
-/// What becomes of a subscriber whose next message is no longer held.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OnLag {
-    /// It goes on with the oldest message held, after a `gap`.
-    #[default]
-    Skip,
-    /// It goes on with the newest message held, after a `gap`.
-    Latest,
-    /// Its connection is closed with 4508.
-    Close,
-}
-
-/// What a channel holds: the smallest of the three limits decides. Here, as in the hub, 0 is no
-/// limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// Messages held at most; 0: no limit.
-    pub retain_messages: u64,
-    /// Bytes held at most, counted as frames of plain JSON; 0: no limit. The newest message is held
-    /// in any case.
-    pub retain_bytes: u64,
-    /// How long a message is held, in milliseconds; 0: no limit.
-    pub retain_ms: u64,
-    /// What becomes of who has fallen behind that.
-    pub on_lag: OnLag,
-}
-
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy {
-            retain_messages: 0,
-            retain_bytes: 1 << 20,
-            retain_ms: 300_000,
-            on_lag: OnLag::Skip,
-        }
-    }
-}
+pub use crate::hub::{OnLag, Policy};
 
 /// The policy of all channels whose name a pattern matches.
 #[derive(Debug, Clone, PartialEq)]

@@ -111,6 +111,8 @@ pub struct Advanced {
     pub rest: Option<Remainder>,
     /// All was written but more is behind: `next_behind` will name the subscriber again.
     pub more: bool,
+    /// How many messages are no longer behind; a half-sent one counts.
+    pub delivered: u64,
 }
 
 /// The part of a frame that a short write left over. The hub keeps nothing of it.
@@ -297,15 +299,22 @@ impl Hub {
         if self.plan.owner != id.0 {
             return Advanced::default();
         }
+        let mut delivered = 0;
         for i in 0..self.plan.pieces.len() {
             let piece = self.plan.pieces[i];
             if written < piece.bytes {
-                let rest = self.stop_inside(piece, written);
+                let (rest, begun) = self.stop_inside(piece, written);
+                delivered += begun;
                 self.plan.pieces.clear();
                 self.set_blocked(id, true);
-                return Advanced { rest, more: false };
+                return Advanced {
+                    rest,
+                    more: false,
+                    delivered,
+                };
             }
             written -= piece.bytes;
+            delivered += piece.to - piece.from;
             self.move_cursor(piece.link, piece.to);
         }
         self.plan.pieces.clear();
@@ -315,12 +324,16 @@ impl Hub {
             return Advanced {
                 rest: None,
                 more: true,
+                delivered,
             };
         }
         if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
             subscriber.flags &= !(DUE | LAGS);
         }
-        Advanced::default()
+        Advanced {
+            delivered,
+            ..Advanced::default()
+        }
     }
 
     fn move_cursor(&mut self, link: Link, to: u64) {
@@ -336,8 +349,17 @@ impl Hub {
         }
     }
 
-    /// Moves a cursor past the messages of `piece` of which any byte went out, and returns the rest of the last.
-    fn stop_inside(&mut self, piece: Piece, written: usize) -> Option<Remainder> {
+    /// Moves a cursor past the messages of `piece` of which any byte went out: the rest of the last, and their number.
+    fn stop_inside(&mut self, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
+        let Some((rest, next)) = self.rest_of(piece, written) else {
+            return (None, 0);
+        };
+        self.move_cursor(piece.link, next);
+        (rest, next - piece.from)
+    }
+
+    /// What is left of the message of `piece` that byte `written` falls into, and the seq after it.
+    fn rest_of(&self, piece: Piece, written: usize) -> Option<(Option<Remainder>, u64)> {
         let channel = self.directory.get(piece.link.channel)?;
         let log: &Log = match &channel.deflate {
             Some(deflate) if piece.deflate => deflate,
@@ -357,7 +379,6 @@ impl Hub {
                 None => Remainder::Copied(segment.slice(range).to_vec()),
             });
         }
-        self.move_cursor(piece.link, next);
-        rest
+        Some((rest, next))
     }
 }

@@ -1,3 +1,318 @@
 //! The only place with I/O: the loop, connections, outbox, sweep, listener, timers, HTTP.
+//!
+//! A turn of the loop: poll, accept (bounded), read (bounded per connection and in all), timers,
+//! sweep (bounded), trim. Nothing acts the moment an event arrives: events are noted in queues,
+//! and the queues are worked off in this order. The loop is edge-triggered: whatever stops before
+//! the kernel says `WouldBlock`, because of a bound, stays in its queue for the next turn.
+//!
+//! What the parts hold:
+//! - `accept`: from the listener to a registered connection, and who is turned away;
+//! - `input`: bytes read become requests and events; `session` carries them out on the hub;
+//! - `sweep`: one write for each connection that has something to get;
+//! - `ending`: closes, timeouts, the shutdown;
+//! - `http`: HTTP/1.1 without sockets.
+//!
+//! Deliberately absent: threads, a runtime, and any knowledge of how a log or a frame is built.
 
+mod accept;
+mod connection;
+mod date;
+mod ending;
 pub mod http;
+mod input;
+mod listener;
+mod metrics;
+mod outbox;
+mod random;
+mod requests;
+mod session;
+mod stream;
+mod sweep;
+mod timers;
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use mio::{Events, Poll, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook_mio::v1_0::Signals;
+use slab::Slab;
+
+use self::accept::Accepting;
+use self::connection::Connection;
+use self::ending::Shutdown;
+use self::listener::Listener;
+use self::session::Core;
+use self::timers::{Millis, Timers};
+use crate::config::Config;
+use crate::hub::{ChannelId, SubscriberId};
+use crate::ws::endpoint::PADDING;
+
+/// Size of the loop's one read buffer: the most that one connection is read from in one turn.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How long the reads, and then the sweep, of one turn may take before the others have their turn.
+const TURN_BUDGET: Duration = Duration::from_millis(2);
+
+/// Events taken from one poll.
+const EVENTS: usize = 1024;
+
+/// The signals' token; listeners count down from the one below it. Connections' tokens are an
+/// index with a generation above it, which does not come that far.
+const SIGNALS: Token = Token(usize::MAX);
+
+/// The daemon: everything that lives as long as the process.
+pub struct Server {
+    poll: Poll,
+    signals: Signals,
+    listeners: Vec<Listener>,
+    accepting: Accepting,
+    connections: Slab<Connection>,
+    timers: Timers,
+    /// What a request may touch beyond its own connection.
+    core: Core,
+    /// The loop's read buffer, with the padding behind it that the JSON parser reads over.
+    buffer: Vec<u8>,
+    /// Connections that may have bytes to read.
+    reads: VecDeque<Token>,
+    /// Connections with private bytes, or that can be written to again.
+    visits: VecDeque<Token>,
+    /// Publishers that wait for a channel's sweep to catch up.
+    congested: Vec<(ChannelId, Token)>,
+    /// Where the hub reports channels that were caught up with.
+    decongested: Vec<ChannelId>,
+    /// Bytes of log segments that half-sent messages hold by reference.
+    held: usize,
+    shutdown: Option<Shutdown>,
+    started: Instant,
+}
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// A sentence for people, where it could not start: an address is taken, a limit does not let it.
+pub fn run(config: Config) -> Result<(), String> {
+    let mut server = Server::new(config)?;
+    server.announce();
+    server.turn_until_ended();
+    Ok(())
+}
+
+impl Server {
+    fn new(config: Config) -> Result<Server, String> {
+        let file_limit = raise_file_limit();
+        let limit = config.connection_limit(file_limit);
+        let poll = Poll::new().map_err(|error| format!("cannot poll: {error}"))?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])
+            .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let mut listeners = Vec::new();
+        for listen in &config.listen {
+            listeners.push(Listener::bind(listen, config.send_buffer.unwrap_or(0))?);
+        }
+        let registry = poll.registry();
+        registry
+            .register(&mut signals, SIGNALS, mio::Interest::READABLE)
+            .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            listener
+                .register(registry, listener_token(index))
+                .map_err(|error| format!("cannot poll {}: {error}", listener.name))?;
+        }
+        info!("files: at most {file_limit} open; connections: at most {limit}");
+        Ok(Server {
+            poll,
+            signals,
+            listeners,
+            accepting: Accepting::new(limit),
+            connections: Slab::new(),
+            timers: Timers::default(),
+            buffer: vec![0; READ_BYTES + PADDING],
+            core: Core::new(config),
+            reads: VecDeque::new(),
+            visits: VecDeque::new(),
+            congested: Vec::new(),
+            decongested: Vec::new(),
+            held: 0,
+            shutdown: None,
+            started: Instant::now(),
+        })
+    }
+
+    fn announce(&self) {
+        for listener in &self.listeners {
+            info!(
+                "fanfare/{} listening on {} ({})",
+                env!("CARGO_PKG_VERSION"),
+                listener.name,
+                listener.reach,
+            );
+        }
+    }
+
+    fn turn_until_ended(&mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            let timeout = self.poll_timeout();
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                // Nothing that a client does leads here; try again, but not at full speed.
+                warn!("poll: {error}");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            self.core.now = self.millis();
+            self.core.metrics.turns += 1;
+            for event in &events {
+                self.note(event);
+            }
+            self.accept();
+            self.read();
+            self.handle_timeouts();
+            self.sweep();
+            self.trim();
+            if self.has_ended() {
+                break;
+            }
+        }
+        info!(
+            "ended after {:.1} s: {}",
+            self.started.elapsed().as_secs_f64(),
+            self.core.metrics
+        );
+    }
+
+    /// Notes what an event says; nothing is done about it yet.
+    fn note(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token == SIGNALS {
+            self.handle_signals();
+            return;
+        }
+        if let Some(listener) = listener_index(token, self.listeners.len()) {
+            self.listeners[listener].ready = true;
+            return;
+        }
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            connection.hung_up |= event.is_read_closed() || event.is_error();
+            queue_read(connection, &mut self.reads);
+        }
+        if event.is_writable() {
+            self.unblock(token);
+        }
+    }
+
+    /// How long the poll may wait: not at all while anything is left to do.
+    fn poll_timeout(&self) -> Option<Duration> {
+        let now = self.millis();
+        let busy = !self.reads.is_empty()
+            || !self.visits.is_empty()
+            || self.core.hub.has_work()
+            || (self.accepting.is_open(now) && self.listeners.iter().any(|l| l.ready));
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let next = [
+            self.timers.next(),
+            self.core.hub.next_timeout(),
+            self.accepting.next_timeout(),
+            self.shutdown.as_ref().map(|s| s.next_step(now)),
+        ];
+        let next = next.into_iter().flatten().min()?;
+        Some(Duration::from_millis(next.saturating_sub(now)))
+    }
+
+    fn handle_signals(&mut self) {
+        let signals: Vec<_> = self.signals.pending().collect();
+        for signal in signals {
+            match signal {
+                SIGUSR1 => info!("{}; {}", self.core.metrics, self.state()),
+                _ if self.shutdown.is_some() => {
+                    info!("second signal: ending at once: {}", self.core.metrics);
+                    std::process::exit(1);
+                }
+                _ => self.begin_shutdown(),
+            }
+        }
+    }
+
+    /// What there is now, for the log line that SIGUSR1 asks for.
+    fn state(&self) -> String {
+        let hub = self.core.hub.stats();
+        format!(
+            "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}",
+            self.connections.len(),
+            hub.channels,
+            hub.messages,
+            hub.bytes,
+            self.core.input_held,
+        )
+    }
+
+    fn millis(&self) -> Millis {
+        // 2^64 milliseconds are more than a process lives.
+        self.started.elapsed().as_millis() as Millis
+    }
+}
+
+fn listener_token(index: usize) -> Token {
+    Token(SIGNALS.0 - 1 - index)
+}
+
+fn listener_index(token: Token, listeners: usize) -> Option<usize> {
+    let index = (SIGNALS.0 - 1).checked_sub(token.0)?;
+    (index < listeners).then_some(index)
+}
+
+/// The slab's index in a connection's token.
+#[inline]
+fn index_of(token: Token) -> usize {
+    token.0 & 0xFFFF_FFFF
+}
+
+/// The connection that this token was given to, if it is still there: an index is used again, a
+/// token is not.
+#[inline]
+fn find(connections: &mut Slab<Connection>, token: Token) -> Option<&mut Connection> {
+    let connection = connections.get_mut(index_of(token))?;
+    (connection.token == token).then_some(connection)
+}
+
+/// A connection's name in the hub: its place in the slab.
+#[inline]
+fn subscriber(index: usize) -> SubscriberId {
+    // There are fewer connections than files, of which there are fewer than 2^32.
+    SubscriberId(index as u32)
+}
+
+fn queue_read(connection: &mut Connection, reads: &mut VecDeque<Token>) {
+    if !connection.in_reads && !connection.paused.any() {
+        connection.in_reads = true;
+        reads.push_back(connection.token);
+    }
+}
+
+fn queue_visit(connection: &mut Connection, visits: &mut VecDeque<Token>) {
+    if !connection.in_visits && !connection.is_blocked() {
+        connection.in_visits = true;
+        visits.push_back(connection.token);
+    }
+}
+
+/// Raises the soft limit on open files to the hard one and says what it is now.
+fn raise_file_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        warn!("cannot raise the limit on open files: {error}");
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}

@@ -118,6 +118,11 @@ impl HttpParser {
         bytes.len() > empty_lines(bytes)
     }
 
+    /// Whether the head is whole and the body is not.
+    pub fn awaits_body(&self) -> bool {
+        matches!(self.state, State::Body { .. })
+    }
+
     fn read_head<'a>(
         &mut self,
         bytes: &'a [u8],

@@ -1,0 +1,309 @@
+//! How connections end: closes, timeouts, lost peers, and the daemon's own shutdown.
+
+use log::info;
+use mio::Token;
+
+use super::connection::{CLOSE_TIMEOUT_MS, DRAIN_TIMEOUT_MS, Paused, Phase};
+use super::metrics::BY_PEER;
+use super::timers::{Millis, NEVER};
+use super::{Server, find, index_of, queue_read, queue_visit, subscriber};
+use crate::ws::close::{CloseCode, CloseFrame, write_close};
+use crate::ws::encode::write_ping;
+use crate::ws::endpoint::Endpoint;
+use crate::ws::violation::Violation;
+
+/// Timers looked at in one turn.
+const TIMERS_A_TURN: usize = 1024;
+
+/// How long the peers have to answer the last close before the process ends.
+const SHUTDOWN_GRACE_MS: u64 = 5_000;
+
+/// Why a connection is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// All was said and answered, or nothing was open.
+    Done,
+    /// The peer vanished, or the socket failed.
+    Lost,
+    /// Its half-sent message would have gone over the limit on what is held.
+    Held,
+}
+
+/// A shutdown under way.
+#[derive(Debug)]
+pub(super) struct Shutdown {
+    began: Millis,
+    spread_ms: u64,
+    /// The slab's entries that have been closed; all beyond are still to be.
+    closed: usize,
+    total: usize,
+    /// When the process ends whoever is still there.
+    until: Option<Millis>,
+}
+
+impl Shutdown {
+    /// When to go on.
+    pub(super) fn next_step(&self, now: Millis) -> Millis {
+        self.until.unwrap_or(now + 10)
+    }
+
+    /// How many of the slab's entries are to be closed by `now`.
+    fn due(&self, now: Millis) -> usize {
+        let elapsed = now - self.began;
+        if elapsed >= self.spread_ms {
+            return self.total;
+        }
+        (self.total as u64 * elapsed / self.spread_ms) as usize
+    }
+}
+
+impl Server {
+    /// Sees to it that the connection is looked at when its next deadline comes.
+    pub(super) fn schedule(&mut self, token: Token) {
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        let deadline = connection.next_deadline(&self.core.config);
+        if deadline < connection.wake_at {
+            connection.wake_at = deadline;
+            self.timers.push(deadline, token);
+        }
+    }
+
+    pub(super) fn handle_timeouts(&mut self) {
+        let now = self.core.now;
+        for _ in 0..TIMERS_A_TURN {
+            let Some((at, token)) = self.timers.pop_due(now) else {
+                break;
+            };
+            let Some(connection) = find(&mut self.connections, token) else {
+                continue;
+            };
+            if connection.wake_at != at {
+                continue;
+            }
+            connection.wake_at = NEVER;
+            if connection.next_deadline(&self.core.config) <= now {
+                self.handle_deadline(token);
+            }
+            self.schedule(token);
+        }
+        if self.core.hub.next_timeout().is_some_and(|at| at <= now) {
+            self.core.hub.handle_timeout(now);
+        }
+        self.step_shutdown();
+    }
+
+    /// Does what is due on a connection.
+    fn handle_deadline(&mut self, token: Token) {
+        let now = self.core.now;
+        let index = index_of(token);
+        let connection = &mut self.connections[index];
+        let config = &self.core.config;
+        let stalled = connection.stalled(now, config);
+        match &mut connection.phase {
+            // Half a request gets an answer, silence none.
+            Phase::Http(http) if http.begun && !stalled => {
+                self.request_timeout(index);
+            }
+            Phase::Http(_) => self.remove(index, Gone::Done),
+            Phase::Closing { .. } | Phase::Draining { .. } => self.remove(index, Gone::Done),
+            Phase::Open(open) => {
+                if open.message_since != NEVER
+                    && open.message_since + config.message_timeout_ms <= now
+                {
+                    self.begin_close(
+                        index,
+                        CloseCode::POLICY,
+                        "a message took too long to arrive",
+                    );
+                } else if stalled {
+                    self.begin_close(index, CloseCode::TOO_SLOW, "took nothing for too long");
+                } else if open.pinged_at == NEVER || connection.last_sign > open.pinged_at {
+                    open.pinged_at = now;
+                    write_ping(connection.outbox.private(), &[], None);
+                    queue_visit(connection, &mut self.visits);
+                } else {
+                    self.begin_close(index, CloseCode::INTERNAL, "no answer to a ping");
+                }
+            }
+        }
+    }
+
+    /// Says close and waits for the peer's. Nothing of any channel follows.
+    pub(super) fn begin_close(&mut self, index: usize, code: CloseCode, reason: &'static str) {
+        let until = self.core.now + CLOSE_TIMEOUT_MS;
+        if let Some(endpoint) = self.say_close(index, code, reason) {
+            self.connections[index].phase = Phase::Closing { endpoint, until };
+        }
+        self.look_after(index);
+    }
+
+    /// Says close to a peer that broke the protocol, of which nothing more is believed
+    /// (RFC 6455 §7.1.7).
+    pub(super) fn fail(&mut self, index: usize, violation: Violation) {
+        self.say_close(index, violation.code, violation.reason);
+        self.finish(index);
+    }
+
+    /// Answers the peer's close with the same code (RFC 6455 §5.5.1).
+    pub(super) fn answer_close(&mut self, index: usize, code: CloseCode) {
+        let connection = &mut self.connections[index];
+        if let Phase::Open(open) = &connection.phase {
+            self.core.input_held -= open.endpoint.held_bytes();
+            let frame = CloseFrame { code, reason: "" };
+            write_close(connection.outbox.private(), Some(frame), None);
+            self.core.metrics.closed(code, BY_PEER);
+            self.core.hub.detach(subscriber(index));
+        }
+        self.finish(index);
+    }
+
+    /// Everything is said: once it is out, FIN; what still comes is dropped.
+    pub(super) fn finish(&mut self, index: usize) {
+        let until = self.core.now + DRAIN_TIMEOUT_MS;
+        self.connections[index].phase = Phase::Draining {
+            until,
+            fin_sent: false,
+        };
+        self.look_after(index);
+    }
+
+    /// Takes an open connection out of its channels and queues a close for it. Hands back what
+    /// reads the peer's frames; the phase is then for the caller to set.
+    fn say_close(
+        &mut self,
+        index: usize,
+        code: CloseCode,
+        reason: &'static str,
+    ) -> Option<Endpoint> {
+        let connection = &mut self.connections[index];
+        let draining = Phase::Draining {
+            until: self.core.now,
+            fin_sent: false,
+        };
+        let open = match std::mem::replace(&mut connection.phase, draining) {
+            Phase::Open(open) => open,
+            other => {
+                connection.phase = other;
+                return None;
+            }
+        };
+        self.core.input_held -= open.endpoint.held_bytes();
+        self.core.hub.detach(subscriber(index));
+        write_close(
+            connection.outbox.private(),
+            Some(CloseFrame { code, reason }),
+            None,
+        );
+        self.core.metrics.closed(code, reason);
+        Some(open.endpoint)
+    }
+
+    /// Something was queued or a deadline moved: visit and time the connection accordingly.
+    pub(super) fn look_after(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        // Whatever it was not read for is over.
+        connection.paused = Paused::default();
+        queue_read(connection, &mut self.reads);
+        queue_visit(connection, &mut self.visits);
+        let token = connection.token;
+        self.schedule(token);
+    }
+
+    /// The outbox is out. What was waiting for that?
+    pub(super) fn after_flush(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.paused.outbox
+            && connection.outbox.private_bytes() <= self.core.config.outbox / 2
+        {
+            connection.paused.outbox = false;
+            queue_read(connection, &mut self.reads);
+            let token = connection.token;
+            self.schedule(token);
+        }
+        let connection = &mut self.connections[index];
+        if let Phase::Draining { fin_sent, .. } = &mut connection.phase
+            && !*fin_sent
+            && connection.outbox.is_empty()
+        {
+            *fin_sent = true;
+            connection.stream.finish_writing();
+        }
+    }
+
+    /// Takes a connection out of everything. Its socket closes with it.
+    pub(super) fn remove(&mut self, index: usize, gone: Gone) {
+        let Some(connection) = self.connections.try_remove(index) else {
+            return;
+        };
+        match &connection.phase {
+            Phase::Http(http) => self.core.input_held -= http.held_bytes(),
+            Phase::Open(open) => {
+                self.core.input_held -= open.endpoint.held_bytes();
+                self.core.hub.detach(subscriber(index));
+                let why = match gone {
+                    Gone::Held => "too much held half sent",
+                    Gone::Done | Gone::Lost => "lost",
+                };
+                self.core.metrics.closed(CloseCode::ABNORMAL, why);
+            }
+            Phase::Closing { .. } | Phase::Draining { .. } => {}
+        }
+        self.held -= connection.outbox.held_bytes();
+    }
+
+    pub(super) fn begin_shutdown(&mut self) {
+        info!("ending: closing {} connections", self.connections.len());
+        self.listeners.clear();
+        self.shutdown = Some(Shutdown {
+            began: self.core.now,
+            spread_ms: self.core.config.drain_ms,
+            closed: 0,
+            // New ones do not come, so these are all entries there will be.
+            total: self.connections.capacity(),
+            until: None,
+        });
+    }
+
+    /// Closes as many connections as are due, at the pace that was asked for.
+    fn step_shutdown(&mut self) {
+        let now = self.core.now;
+        let Some(shutdown) = &mut self.shutdown else {
+            return;
+        };
+        if shutdown.until.is_some() {
+            return;
+        }
+        let from = shutdown.closed;
+        let to = shutdown.due(now);
+        shutdown.closed = to;
+        if to == shutdown.total {
+            shutdown.until = Some(now + SHUTDOWN_GRACE_MS);
+        }
+        for index in from..to {
+            match self
+                .connections
+                .get(index)
+                .map(|connection| &connection.phase)
+            {
+                Some(Phase::Open(_)) => {
+                    self.begin_close(index, CloseCode::GOING_AWAY, "the server is going away");
+                }
+                Some(Phase::Http(_)) => self.finish(index),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the daemon may end: everybody is gone, or had time enough.
+    pub(super) fn has_ended(&self) -> bool {
+        let Some(Shutdown {
+            until: Some(until), ..
+        }) = &self.shutdown
+        else {
+            return false;
+        };
+        self.connections.is_empty() || self.core.now >= *until
+    }
+}

@@ -1,0 +1,339 @@
+//! What requests do: the dialect's commands carried out on the hub, the answers into the outbox.
+
+use super::connection::{Dialect, Open};
+use super::date::Date;
+use super::http::{self, Response, SocketPath, Status};
+use super::metrics::Metrics;
+use super::outbox::Outbox;
+use super::random::Random;
+use super::timers::{Millis, NEVER};
+use crate::config::Config;
+use crate::dialect::json::decode::ValueDecoder;
+use crate::dialect::json::{
+    self, Command, DecodeError, Decoder, ErrorCode, ErrorReply, Id, MessageFrame, Request,
+    channel_name, encode,
+};
+use crate::hub::{
+    self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, SubscribeError, SubscriberId,
+};
+use crate::ws::close::CloseCode;
+use crate::ws::encode::write_message;
+use crate::ws::endpoint::{Endpoint, PADDING, Payload, Role};
+use crate::ws::handshake::server as handshake;
+use crate::ws::violation::Violation;
+
+/// The largest message that `/echo` sends back.
+const ECHO_MESSAGE_MAX: usize = 16 * 1024 * 1024;
+
+/// Name and version, as the `welcome` says it.
+const SERVER: &str = concat!("fanfare/", env!("CARGO_PKG_VERSION"));
+
+/// What carrying out requests needs beyond the connection itself.
+pub(super) struct Core {
+    pub(super) config: Config,
+    /// The time, read once a turn.
+    pub(super) now: Millis,
+    pub(super) hub: Hub,
+    pub(super) metrics: Metrics,
+    pub(super) date: Date,
+    /// Bytes of half-read messages and requests of all connections.
+    pub(super) input_held: usize,
+    /// Where an answer is written before it is framed.
+    pub(super) text: Vec<u8>,
+    pub(super) inflater: Inflater,
+    decoder: Decoder,
+    values: ValueDecoder,
+    random: Random,
+}
+
+/// What a connection's input led to, for the loop to draw the consequences of.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Outcome {
+    /// The peer said close, with this code.
+    pub(super) peer_closed: Option<CloseCode>,
+    /// It published to a channel that may take no more until its subscribers were swept.
+    pub(super) congested: Option<ChannelId>,
+}
+
+impl Core {
+    pub(super) fn new(config: Config) -> Core {
+        let limits = HubConfig {
+            retain_total: config.retain_total,
+            max_channels: config.max_channels,
+            max_subscriptions: config.max_subscriptions,
+            linger_ms: config.channel_linger_ms,
+        };
+        let policies = config.clone();
+        let mut random = Random::new();
+        let hub = Hub::new(
+            limits,
+            Box::new(move |channel| policies.policy_for(channel)),
+            Box::new(move || Epoch::from_random(random.bytes())),
+        );
+        Core {
+            config,
+            now: 0,
+            hub,
+            metrics: Metrics::default(),
+            date: Date::default(),
+            input_held: 0,
+            text: Vec::new(),
+            inflater: Inflater,
+            decoder: Decoder::new(),
+            values: ValueDecoder::new(),
+            random: Random::new(),
+        }
+    }
+
+    /// The longest message taken from who speaks this dialect.
+    pub(super) fn max_message(&self, dialect: Dialect) -> usize {
+        match dialect {
+            Dialect::Json => self.config.max_message,
+            Dialect::Echo => ECHO_MESSAGE_MAX,
+        }
+    }
+
+    /// Judges an opening handshake, and queues the answer and the first message if it holds.
+    ///
+    /// # Errors
+    /// The response that says what is wrong with it.
+    pub(super) fn shake_hands(
+        &mut self,
+        request: &http::Request<'_>,
+        path: SocketPath,
+        outbox: &mut Outbox,
+    ) -> Result<Open, Response> {
+        let dialect = match path {
+            SocketPath::Channels => Dialect::Json,
+            SocketPath::Echo => Dialect::Echo,
+        };
+        let protocols: &[&str] = match dialect {
+            Dialect::Json => &[json::SUB_PROTOCOL],
+            Dialect::Echo => &[],
+        };
+        let accept = handshake::check(&request.head, &handshake::Terms { protocols })?;
+        handshake::write_accept(outbox.private(), &accept, None);
+        if dialect == Dialect::Json {
+            let session = self.random.name();
+            self.text.clear();
+            let welcome = encode::Welcome {
+                server: SERVER,
+                session: str::from_utf8(&session).unwrap_or_default(),
+                max_message: self.config.max_message as u64,
+                features: &[],
+            };
+            encode::welcome(&mut self.text, &welcome);
+            write_message(outbox.private(), true, &self.text, None);
+        }
+        // The JSON parser checks text as it reads it.
+        let check_utf8 = dialect == Dialect::Echo;
+        Ok(Open {
+            endpoint: Endpoint::new(Role::Server, false, check_utf8),
+            dialect,
+            deflate: None,
+            pinged_at: NEVER,
+            message_since: NEVER,
+        })
+    }
+
+    /// Publishes the body of a POST.
+    pub(super) fn publish_body(&mut self, channel: &str, body: &[u8]) -> Response {
+        if let Err(why) = channel_name::check(channel) {
+            return Response::problem(Status::BAD_REQUEST, "bad_channel", &why.to_string());
+        }
+        if channel_name::is_daemons_own(channel) {
+            let why = "channels whose names begin with $ are the daemon's own";
+            return Response::problem(Status::FORBIDDEN, "forbidden", why);
+        }
+        let mut text = Vec::with_capacity(body.len() + PADDING);
+        text.extend_from_slice(body);
+        text.resize(body.len() + PADDING, 0);
+        let data = match self.values.decode(&mut text, body.len()) {
+            Ok(data) => data,
+            Err(DecodeError::NotUtf8) => {
+                return Response::problem(Status::BAD_REQUEST, "bad_json", "not UTF-8");
+            }
+            Err(DecodeError::Refused(error)) => {
+                let why = match error.offset {
+                    Some(offset) => format!("{} at byte {offset}", error.message),
+                    None => error.message.to_owned(),
+                };
+                return Response::problem(Status::BAD_REQUEST, error.code.as_str(), &why);
+            }
+        };
+        let frame = MessageFrame::new(channel, data);
+        match self.hub.publish(channel, &frame, None, self.now) {
+            Ok(published) => {
+                self.metrics.published += 1;
+                Response::published(published.epoch, published.seq)
+            }
+            Err(error) => Response::problem(Status::UNAVAILABLE, "limit", publish_error(error)),
+        }
+    }
+}
+
+/// Why a publication was refused, and what to do.
+fn publish_error(error: PublishError) -> &'static str {
+    match error {
+        PublishError::TooManyChannels => "there are as many channels as --max-channels allows",
+        PublishError::RetainTotal => "the channels' newest messages take all of --retain-total",
+    }
+}
+
+/// Stands in until compression is agreed to: nothing compressed can come.
+#[derive(Debug)]
+pub(super) struct Inflater;
+
+impl crate::ws::endpoint::Inflate for Inflater {
+    fn inflate(&mut self, _: &[u8], _: &mut Vec<u8>, _: usize) -> Result<(), Violation> {
+        Err(Violation::protocol("compression was not agreed to"))
+    }
+}
+
+/// One connection's requests, as far as they reach: its place in the hub and its outbox.
+pub(super) struct Session<'s> {
+    pub(super) core: &'s mut Core,
+    pub(super) subscriber: SubscriberId,
+    pub(super) outbox: &'s mut Outbox,
+    pub(super) outcome: Outcome,
+}
+
+impl Session<'_> {
+    /// Carries out one message of `json.fanfare.v1` and queues its answer.
+    ///
+    /// # Errors
+    /// What a message can do to end the connection: text that is not UTF-8.
+    pub(super) fn request(&mut self, payload: Payload<'_>) -> Result<(), Violation> {
+        let (bytes, len) = payload.padded();
+        match self.core.decoder.decode(bytes, len) {
+            Ok(request) => self.carry_out(request),
+            Err(DecodeError::NotUtf8) => {
+                return Err(Violation::invalid_data("text that is not UTF-8"));
+            }
+            Err(DecodeError::Refused(error)) => self.answer(|text| encode::error(text, &error)),
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, request: Request<'_>) {
+        let id = request.id;
+        match request.command {
+            Command::Publish { channel, data } => self.publish(id, channel, data),
+            Command::Subscribe { channel, start } => self.subscribe(id, channel, start),
+            Command::Unsubscribe { channel } => self.unsubscribe(id, channel),
+            Command::Ping => self.answer(|text| encode::pong(text, id)),
+            // The decoder was not told to read it.
+            Command::Auth { .. } => self.fail(id, None, ErrorCode::UnknownType, "no auth here"),
+        }
+    }
+
+    fn publish(&mut self, id: Option<Id<'_>>, channel: &str, data: &[u8]) {
+        let frame = MessageFrame::new(channel, data);
+        let Core { hub, text, now, .. } = &mut *self.core;
+        match hub.publish(channel, &frame, None, *now) {
+            Ok(Published {
+                channel: at,
+                epoch,
+                seq,
+                congested,
+            }) => {
+                if congested {
+                    self.outcome.congested = Some(at);
+                }
+                if id.is_some() {
+                    text.clear();
+                    encode::published(text, id, channel, epoch, seq);
+                    write_message(self.outbox.private(), true, text, None);
+                }
+                self.core.metrics.published += 1;
+            }
+            Err(error) => self.fail(id, Some(channel), ErrorCode::Limit, publish_error(error)),
+        }
+    }
+
+    fn subscribe(&mut self, id: Option<Id<'_>>, channel: &str, start: json::Start<'_>) {
+        let start = match start {
+            json::Start::Live => hub::Start::Live,
+            json::Start::Since { epoch, seq } => hub::Start::Since { epoch, seq },
+            json::Start::Last(count) => hub::Start::Last(count),
+        };
+        let Core {
+            hub,
+            text,
+            now,
+            metrics,
+            ..
+        } = &mut *self.core;
+        let (code, why) = match hub.subscribe(self.subscriber, channel, start, *now) {
+            Ok(made) => {
+                text.clear();
+                encode::subscribed(text, id, channel, made.epoch, made.seq, made.recovered);
+                write_message(self.outbox.private(), true, text, None);
+                if let Some(gap) = made.gap {
+                    metrics.gaps += 1;
+                    write_gap(self.outbox.private(), text, &gap);
+                }
+                return;
+            }
+            Err(SubscribeError::AlreadySubscribed) => (
+                ErrorCode::AlreadySubscribed,
+                "this connection is subscribed to it already",
+            ),
+            Err(SubscribeError::TooManyChannels) => (
+                ErrorCode::Limit,
+                publish_error(PublishError::TooManyChannels),
+            ),
+            Err(SubscribeError::TooManySubscriptions) => (
+                ErrorCode::Limit,
+                "this connection has all subscriptions that it may have",
+            ),
+        };
+        self.fail(id, Some(channel), code, why);
+    }
+
+    fn unsubscribe(&mut self, id: Option<Id<'_>>, channel: &str) {
+        match self.core.hub.unsubscribe(self.subscriber, channel) {
+            Ok(()) => self.answer(|text| encode::unsubscribed(text, id, channel)),
+            Err(hub::NotSubscribed) => {
+                let why = "this connection is not subscribed to it";
+                self.fail(id, Some(channel), ErrorCode::NotSubscribed, why);
+            }
+        }
+    }
+
+    fn fail(&mut self, id: Option<Id<'_>>, channel: Option<&str>, code: ErrorCode, why: &str) {
+        let error = ErrorReply {
+            id,
+            channel,
+            ..ErrorReply::new(code, why)
+        };
+        self.answer(|text| encode::error(text, &error));
+    }
+
+    /// Queues the text message that `write` writes.
+    fn answer(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let text = &mut self.core.text;
+        text.clear();
+        write(text);
+        write_message(self.outbox.private(), true, text, None);
+    }
+
+    /// Sends a message back as it came.
+    pub(super) fn echo(&mut self, text: bool, payload: &[u8]) {
+        write_message(self.outbox.private(), text, payload, None);
+    }
+}
+
+/// Appends a gap as a frame; `text` is where it is written first.
+pub(super) fn write_gap(out: &mut Vec<u8>, text: &mut Vec<u8>, gap: &hub::Gap<'_>) {
+    text.clear();
+    encode::gap(
+        text,
+        gap.channel,
+        gap.epoch,
+        gap.from,
+        gap.to,
+        gap.reason.as_str(),
+    );
+    write_message(out, true, text, None);
+}

@@ -1,0 +1,243 @@
+//! The sweep: one write for each connection that has something to get.
+//!
+//! A visit gathers the connection's outbox and then everything behind in each of its
+//! subscriptions into one system call. Connections come from two sources in turn: those with
+//! private bytes or a socket that can be written to again, and those that the hub names as behind
+//! in a channel that was published to. What the budget does not reach goes on next turn, and gets
+//! what was published meanwhile in the same write.
+
+use std::io;
+use std::time::Instant;
+
+use mio::Token;
+
+use super::connection::Phase;
+use super::ending::Gone;
+use super::session::{Core, write_gap};
+use super::timers::NEVER;
+use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
+use crate::hub::{Gathered, Remainder, Slices};
+use crate::ws::close::CloseCode;
+
+/// How many visits go by between two looks at the clock.
+const VISITS_A_LOOK: u32 = 32;
+
+impl Server {
+    /// Visits connections until nobody who can be written to is behind or the budget is spent.
+    pub(super) fn sweep(&mut self) {
+        let began = Instant::now();
+        let mut visits = 0u32;
+        loop {
+            let private = self.visits.pop_front();
+            if let Some(token) = private
+                && let Some(connection) = find(&mut self.connections, token)
+            {
+                connection.in_visits = false;
+                self.visit(index_of(token));
+            }
+            let behind = self.core.hub.next_behind();
+            if let Some(id) = behind {
+                self.visit(id.0 as usize);
+            }
+            if private.is_none() && behind.is_none() {
+                return;
+            }
+            visits += 1;
+            if visits.is_multiple_of(VISITS_A_LOOK) && began.elapsed() >= TURN_BUDGET {
+                return;
+            }
+        }
+    }
+
+    /// Lets tails move, and reads again from publishers whose channel was caught up with.
+    pub(super) fn trim(&mut self) {
+        self.core.hub.trim(self.core.now, &mut self.decongested);
+        for channel in std::mem::take(&mut self.decongested) {
+            let mut waiting = std::mem::take(&mut self.congested);
+            for (_, token) in waiting.extract_if(.., |(waits_for, _)| *waits_for == channel) {
+                if let Some(connection) = find(&mut self.connections, token) {
+                    connection.paused.congestion = false;
+                    queue_read(connection, &mut self.reads);
+                    self.schedule(token);
+                }
+            }
+            self.congested = waiting;
+        }
+    }
+
+    /// The socket can be written to again: the sweep goes on with it.
+    pub(super) fn unblock(&mut self, token: Token) {
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        if !connection.is_blocked() {
+            return;
+        }
+        connection.blocked_since = NEVER;
+        if let Phase::Open(_) = connection.phase {
+            self.core
+                .hub
+                .set_blocked(subscriber(index_of(token)), false);
+        }
+        // The hub names it if it is behind; private bytes and whole outboxes are ours to see to.
+        if !connection.outbox.is_empty() {
+            queue_visit(connection, &mut self.visits);
+        }
+        self.schedule(token);
+    }
+
+    /// The socket is full: it is left alone until the kernel says otherwise.
+    fn block(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        connection.blocked_since = self.core.now;
+        if let Phase::Open(_) = connection.phase {
+            self.core.hub.set_blocked(subscriber(index), true);
+        }
+        let token = connection.token;
+        self.schedule(token);
+    }
+
+    #[inline]
+    fn visit(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        if connection.is_blocked() {
+            return;
+        }
+        // The commonest visit by far: nothing private, and one run of bytes from one log.
+        if connection.outbox.is_empty()
+            && let Some(bytes) = self.core.hub.contiguous(subscriber(index))
+        {
+            let wanted = bytes.len();
+            let result = connection.stream.write(bytes);
+            self.after_write(index, result, wanted, 0);
+            return;
+        }
+        self.visit_all(index);
+    }
+
+    /// A visit that has more to gather than one run of bytes.
+    fn visit_all(&mut self, index: usize) {
+        let mut gathered = self.write_gathered(index);
+        // Gaps go out before the messages after them, so those who were lapped are visited twice.
+        // Each round settles as much as fits, and the hub names who has more.
+        if gathered.is_some_and(|gathered| gathered.lapped) && self.settle_gaps(index) {
+            gathered = self.write_gathered(index);
+        }
+        if gathered.is_none() {
+            self.after_flush(index);
+        }
+    }
+
+    /// Writes the outbox and what the hub gathers behind it; `None` if there was nothing.
+    fn write_gathered(&mut self, index: usize) -> Option<Gathered> {
+        let connection = &mut self.connections[index];
+        let mut slices = Slices::new();
+        for slice in connection.outbox.slices() {
+            slices.push(slice);
+        }
+        let own = slices.bytes();
+        let gathered = match connection.phase {
+            Phase::Open(_) => self.core.hub.gather(subscriber(index), &mut slices),
+            _ => Gathered::default(),
+        };
+        let wanted = slices.bytes();
+        if wanted == 0 {
+            return gathered.lapped.then_some(gathered);
+        }
+        let result = connection.stream.write_vectored(slices.as_slice());
+        self.after_write(index, result, wanted, own);
+        Some(gathered)
+    }
+
+    /// Places cursors that were lapped and queues a gap for each. Says whether there is now
+    /// something to write: not to who is blocked, gone, or closed for it.
+    fn settle_gaps(&mut self, index: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return false;
+        };
+        if connection.is_blocked() || !matches!(connection.phase, Phase::Open(_)) {
+            return false;
+        }
+        let Core {
+            hub, text, metrics, ..
+        } = &mut self.core;
+        let outbox = &mut connection.outbox;
+        let settled = hub.settle(subscriber(index), |gap| {
+            metrics.gaps += 1;
+            write_gap(outbox.private(), text, &gap);
+        });
+        if settled.is_err() {
+            self.begin_close(
+                index,
+                CloseCode::TOO_SLOW,
+                "too slow for a channel's window",
+            );
+            return false;
+        }
+        true
+    }
+
+    /// Accounts for what a write of `wanted` bytes, the first `own` of them from the outbox, did.
+    #[inline]
+    fn after_write(&mut self, index: usize, result: io::Result<usize>, wanted: usize, own: usize) {
+        let connection = &mut self.connections[index];
+        let written = match result {
+            Ok(written) => written,
+            Err(error) => return self.write_failed(index, &error),
+        };
+        self.core.metrics.writes += 1;
+        self.core.metrics.bytes_sent += written as u64;
+        connection.last_sign = self.core.now;
+        let mut from_logs = written;
+        if own > 0 {
+            let held = connection.outbox.held_bytes();
+            from_logs = connection.outbox.advance(written);
+            self.held -= held - connection.outbox.held_bytes();
+        }
+        if wanted > own {
+            let advanced = self.core.hub.advance(subscriber(index), from_logs);
+            self.core.metrics.delivered += advanced.delivered;
+            if let Some(rest) = advanced.rest
+                && !self.keep_rest(index, rest)
+            {
+                return;
+            }
+        }
+        if written < wanted {
+            // A short write says what `WouldBlock` says, one system call earlier.
+            self.block(index);
+        }
+        if own > 0 {
+            self.after_flush(index);
+        }
+    }
+
+    #[cold]
+    fn write_failed(&mut self, index: usize, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.block(index),
+            io::ErrorKind::Interrupted => {
+                queue_visit(&mut self.connections[index], &mut self.visits);
+            }
+            _ => self.remove(index, Gone::Lost),
+        }
+    }
+
+    /// Keeps what a short write left of a message. Says whether the connection is still there:
+    /// over the limit on what is held, it goes.
+    fn keep_rest(&mut self, index: usize, rest: Remainder) -> bool {
+        let connection = &mut self.connections[index];
+        connection.outbox.set_rest(rest);
+        self.held += connection.outbox.held_bytes();
+        if self.held > self.core.config.held_total {
+            // Half of a frame is out, so a close could not be said.
+            self.remove(index, Gone::Held);
+            return false;
+        }
+        true
+    }
+}

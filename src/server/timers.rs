@@ -1,0 +1,66 @@
+//! When to look at which connection again.
+//!
+//! A connection has several deadlines (ping, stall, handshake, …), most of which move with every
+//! byte. So the queue holds one entry a connection, for the earliest moment at which one of them
+//! *could* be due; when it comes, the connection says whether anything is due or when to look
+//! again. Reads and writes therefore never touch the queue.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use mio::Token;
+
+/// Milliseconds since the server started.
+pub(super) type Millis = u64;
+
+/// "Never": no look is due.
+pub(super) const NEVER: Millis = Millis::MAX;
+
+/// A queue of moments at which a connection wants to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    queue: BinaryHeap<Reverse<(Millis, usize)>>,
+}
+
+impl Timers {
+    /// Asks for a look at `at`. An earlier entry of the same connection stays in the queue and is
+    /// told from this one by its time (see [`pop_due`](Self::pop_due)).
+    pub(super) fn push(&mut self, at: Millis, token: Token) {
+        self.queue.push(Reverse((at, token.0)));
+    }
+
+    /// The next entry that is due by `now`, with the time that it was made for: an entry whose
+    /// time is not its connection's current one has been superseded.
+    pub(super) fn pop_due(&mut self, now: Millis) -> Option<(Millis, Token)> {
+        let Reverse((at, token)) = *self.queue.peek()?;
+        if at > now {
+            return None;
+        }
+        self.queue.pop();
+        Some((at, Token(token)))
+    }
+
+    /// When the earliest entry is due.
+    pub(super) fn next(&self) -> Option<Millis> {
+        self.queue.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_out_in_order_and_not_before_they_are_due() {
+        let mut timers = Timers::default();
+        timers.push(30, Token(3));
+        timers.push(10, Token(1));
+        timers.push(20, Token(2));
+        assert_eq!(timers.next(), Some(10));
+        assert_eq!(timers.pop_due(9), None);
+        assert_eq!(timers.pop_due(20), Some((10, Token(1))));
+        assert_eq!(timers.pop_due(20), Some((20, Token(2))));
+        assert_eq!(timers.pop_due(20), None);
+        assert_eq!(timers.next(), Some(30));
+    }
+}

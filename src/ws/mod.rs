@@ -4,6 +4,7 @@ pub mod close;
 pub mod deflate;
 pub mod encode;
 pub mod endpoint;
+pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod mask;

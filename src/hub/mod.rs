@@ -8,10 +8,11 @@
 //!
 //! The caller owns the sockets. In each turn of its loop it
 //!
-//! 1. calls [`Hub::publish`], [`Hub::subscribe`], [`Hub::unsubscribe`], … as requests come in, and [`Hub::handle_timeout`]
-//!    when [`Hub::next_timeout`] has come;
-//! 2. sweeps: visits each subscriber that [`Hub::next_behind`] names, until that says `None` or the budget is spent;
-//! 3. calls [`Hub::trim`], and reads again from the publishers of the channels it reports.
+//! 1. calls [`Hub::handle_timeout`], which tells the hub what time it is and costs nothing if nothing is due;
+//! 2. calls [`Hub::publish`], [`Hub::subscribe`], [`Hub::unsubscribe`], … as requests come in;
+//! 3. sweeps: visits each subscriber that [`Hub::next_behind`] names, until that says `None` or the budget is spent;
+//! 4. calls [`Hub::trim`], and reads again from the publishers of the channels it reports;
+//! 5. waits for events, until [`Hub::next_timeout`] at most, and not at all while [`Hub::has_work`].
 //!
 //! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. Who was named has to be visited, unless it
 //! was blocked or detached. A visit that the caller makes of its own accord is welcome at any time.

@@ -10,7 +10,6 @@ use std::fmt;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::endpoint::Inflate;
 use super::violation::Violation;
 
 /// What a sync flush ends with: an empty stored block after its header. The sender removes it, the receiver puts it
@@ -127,17 +126,6 @@ impl Inflater {
             (Ok(()), None) => {}
         }
         whole
-    }
-}
-
-impl Inflate for Inflater {
-    fn inflate(
-        &mut self,
-        compressed: &[u8],
-        out: &mut Vec<u8>,
-        max: usize,
-    ) -> Result<(), Violation> {
-        Self::inflate(self, compressed, out, max)
     }
 }
 

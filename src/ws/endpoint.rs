@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::close::CloseFrame;
+use super::deflate::Inflater;
 use super::frame::{FrameHeader, Opcode, parse_header};
 use super::mask::unmask;
 use super::partial::Partial;
@@ -10,20 +11,6 @@ use super::violation::Violation;
 
 /// How many readable bytes stand after every payload that is handed out, so that a parser with wide loads needs no copy.
 pub const PADDING: usize = 64;
-
-/// What inflates a compressed message.
-pub trait Inflate {
-    /// Appends the inflated `compressed` to `out`.
-    ///
-    /// # Errors
-    /// 1009 once it would be more than `max` bytes, 1007 where it is no deflate data.
-    fn inflate(
-        &mut self,
-        compressed: &[u8],
-        out: &mut Vec<u8>,
-        max: usize,
-    ) -> Result<(), Violation>;
-}
 
 /// Which side of the connection this one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +165,7 @@ impl Endpoint {
         pos: &mut usize,
         end: usize,
         max_message: usize,
-        inflater: &mut impl Inflate,
+        inflater: &mut Inflater,
     ) -> Result<Option<Event<'e>>, Violation> {
         assert!(
             *pos <= end && end <= input.len().saturating_sub(PADDING),
@@ -270,7 +257,7 @@ impl Endpoint {
         pos: &mut usize,
         end: usize,
         max_message: usize,
-        inflater: &mut impl Inflate,
+        inflater: &mut Inflater,
     ) -> Result<Step, Violation> {
         if let Some(partial) = &mut self.partial {
             if let Some(frame) = partial.take_payload(&mut input[..end], pos, self.check_utf8)? {
@@ -371,7 +358,7 @@ impl Endpoint {
         &mut self,
         frame: FrameHeader,
         max_message: usize,
-        inflater: &mut impl Inflate,
+        inflater: &mut Inflater,
     ) -> Result<Step, Violation> {
         if frame.opcode.is_control() {
             return Ok(Step::HeldControl(frame.opcode));

@@ -1,6 +1,7 @@
 //! What an endpoint keeps between two inputs: half a header, half a frame, half a message.
 
-use super::endpoint::{Inflate, NOT_UTF8, PADDING};
+use super::deflate::Inflater;
+use super::endpoint::{NOT_UTF8, PADDING};
 use super::frame::{FrameHeader, MAX_HEADER, Opcode, parse_header};
 use super::mask::unmask;
 use super::utf8::Utf8Stream;
@@ -126,7 +127,7 @@ impl Partial {
         &mut self,
         max_message: usize,
         check_utf8: bool,
-        inflater: &mut impl Inflate,
+        inflater: &mut Inflater,
     ) -> Result<(), Violation> {
         match &mut self.message {
             Some(message) => message.finish(max_message, check_utf8, inflater),
@@ -141,7 +142,7 @@ impl Partial {
         compressed: &[u8],
         max_message: usize,
         check_utf8: bool,
-        inflater: &mut impl Inflate,
+        inflater: &mut Inflater,
     ) -> Result<(), Violation> {
         let mut bytes = inflate(compressed, max_message, text && check_utf8, inflater)?;
         bytes.resize(bytes.len() + PADDING, 0);
@@ -223,7 +224,7 @@ impl Message {
         &mut self,
         max_message: usize,
         check_utf8: bool,
-        inflater: &mut impl Inflate,
+        inflater: &mut Inflater,
     ) -> Result<(), Violation> {
         if self.compressed {
             let compressed = std::mem::take(&mut self.bytes);
@@ -242,7 +243,7 @@ fn inflate(
     compressed: &[u8],
     max_message: usize,
     check_utf8: bool,
-    inflater: &mut impl Inflate,
+    inflater: &mut Inflater,
 ) -> Result<Vec<u8>, Violation> {
     let mut bytes = Vec::new();
     inflater.inflate(compressed, &mut bytes, max_message)?;

@@ -17,6 +17,7 @@ use crate::hub::{
     self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, SubscribeError, SubscriberId,
 };
 use crate::ws::close::CloseCode;
+use crate::ws::deflate::Inflater;
 use crate::ws::encode::write_message;
 use crate::ws::endpoint::{Endpoint, PADDING, Payload, Role};
 use crate::ws::handshake::server as handshake;
@@ -78,7 +79,7 @@ impl Core {
             date: Date::default(),
             input_held: 0,
             text: Vec::new(),
-            inflater: Inflater,
+            inflater: Inflater::new(),
             decoder: Decoder::new(),
             values: ValueDecoder::new(),
             random: Random::new(),
@@ -111,7 +112,11 @@ impl Core {
             Dialect::Json => &[json::SUB_PROTOCOL],
             Dialect::Echo => &[],
         };
-        let accept = handshake::check(&request.head, &handshake::Terms { protocols })?;
+        let terms = handshake::Terms {
+            protocols,
+            deflate: false,
+        };
+        let accept = handshake::check(&request.head, &terms)?;
         handshake::write_accept(outbox.private(), &accept, None);
         if dialect == Dialect::Json {
             let session = self.random.name();
@@ -177,16 +182,6 @@ fn publish_error(error: PublishError) -> &'static str {
     match error {
         PublishError::TooManyChannels => "there are as many channels as --max-channels allows",
         PublishError::RetainTotal => "the channels' newest messages take all of --retain-total",
-    }
-}
-
-/// Stands in until compression is agreed to: nothing compressed can come.
-#[derive(Debug)]
-pub(super) struct Inflater;
-
-impl crate::ws::endpoint::Inflate for Inflater {
-    fn inflate(&mut self, _: &[u8], _: &mut Vec<u8>, _: usize) -> Result<(), Violation> {
-        Err(Violation::protocol("compression was not agreed to"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{error, fmt};
 
 use super::fields::{has_token, list, only, values};
 use super::{Header, ResponseHead, accept_key, base64_of};
+use crate::ws::extension::{Answer, BadAnswer, Offer};
 
 /// How much of a refusal's body an error carries, in bytes at most.
 pub const MAX_BODY: usize = 512;
@@ -18,6 +19,8 @@ pub struct Request<'r> {
     pub target: &'r str,
     /// The sub-protocols offered, the best first.
     pub protocols: &'r [&'r str],
+    /// The permessage-deflate offered, if any (RFC 7692).
+    pub deflate: Option<Offer>,
     /// Further header lines: `Origin`, `Authorization`, cookies.
     pub headers: &'r [(&'r str, &'r str)],
 }
@@ -27,6 +30,8 @@ pub struct Request<'r> {
 pub struct Agreed<'r> {
     /// One of [`Request::protocols`], as it stands there, or none.
     pub protocol: Option<&'r str>,
+    /// What the server made of [`Request::deflate`]; `None` where it declined.
+    pub deflate: Option<Answer>,
 }
 
 /// `Sec-WebSocket-Key`: 16 random bytes in base64 (RFC 6455 §4.1, 7).
@@ -86,8 +91,8 @@ pub enum HandshakeError {
     Accept,
     /// A sub-protocol that was not asked for, or several: the header's value.
     Protocol(String),
-    /// An extension that was not asked for, or one with parameters that were not: the header's value.
-    Extension(String),
+    /// An extension or a parameter that was not asked for, or lacks what was.
+    Extension(BadAnswer),
 }
 
 /// Appends the opening handshake. `key` must be kept for [`check_response`].
@@ -114,6 +119,9 @@ pub fn write_request(
             ", "
         };
         put(&[before, protocol]);
+    }
+    if let Some(offer) = &request.deflate {
+        put(&["\r\nSec-WebSocket-Extensions: ", &offer.to_string()]);
     }
     for (name, value) in request.headers {
         put(&["\r\n", name, ": ", value]);
@@ -152,12 +160,24 @@ pub fn check_response<'r>(
     if only(headers, "Sec-WebSocket-Accept") != Some(accept_key(&key.0).as_slice()) {
         return Err(HandshakeError::Accept);
     }
-    if list(headers, "Sec-WebSocket-Extensions").next().is_some() {
-        let value = joined(headers, "Sec-WebSocket-Extensions");
-        return Err(HandshakeError::Extension(value));
-    }
-    let protocol = agreed_protocol(headers, request.protocols)?;
-    Ok(Agreed { protocol })
+    Ok(Agreed {
+        protocol: agreed_protocol(headers, request.protocols)?,
+        deflate: agreed_deflate(headers, request.deflate.as_ref())?,
+    })
+}
+
+/// What the server made of the offer; any extension at all is too much where there was none.
+fn agreed_deflate(
+    headers: &[Header<'_>],
+    offer: Option<&Offer>,
+) -> Result<Option<Answer>, HandshakeError> {
+    const NAME: &str = "Sec-WebSocket-Extensions";
+    let answer = match offer {
+        Some(offer) => offer.check_answer(values(headers, NAME)),
+        None if list(headers, NAME).next().is_none() => Ok(None),
+        None => Err(BadAnswer::NotOffered(joined(headers, NAME))),
+    };
+    answer.map_err(HandshakeError::Extension)
 }
 
 /// The sub-protocol that the server chose, if it chose one that was offered, and once.
@@ -291,10 +311,12 @@ impl fmt::Display for HandshakeError {
                 f,
                 "the server chose a sub-protocol that was not offered: {name:?}"
             ),
-            Self::Extension(value) => write!(
-                f,
-                "the server chose an extension that was not offered: {value:?}"
-            ),
+            Self::Extension(bad) => {
+                write!(
+                    f,
+                    "the server's Sec-WebSocket-Extensions does not answer our offer: {bad}"
+                )
+            }
         }
     }
 }

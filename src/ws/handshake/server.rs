@@ -7,12 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::fields::{has_token, list, only, values};
 use super::{AcceptKey, Head, accept_key};
+use crate::ws::extension;
 
 /// What this server offers to who connects.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms<'t> {
     /// The sub-protocols it speaks; names are compared byte by byte.
     pub protocols: &'t [&'t str],
+    /// Whether it compresses messages with who offers permessage-deflate (RFC 7692).
+    pub deflate: bool,
 }
 
 /// A handshake that holds: what was agreed, for [`write_accept`] to say and for the connection to keep to.
@@ -23,6 +26,8 @@ pub struct Accept<'h, 't> {
     /// The sub-protocol: the first of the client's that is in [`Terms::protocols`], as it stands there. `None` where
     /// the client offered none at all; the response must not name one then.
     pub protocol: Option<&'t str>,
+    /// The permessage-deflate that was agreed on, if it was.
+    pub deflate: Option<extension::Agreed>,
     /// The `Origin` that a browser sent: the page that opened the connection. Handed on for policy, not judged here.
     pub origin: Option<&'h [u8]>,
 }
@@ -84,9 +89,14 @@ pub fn check<'h, 't>(head: &Head<'h>, terms: &Terms<'t>) -> Result<Accept<'h, 't
     if has_body(head) {
         return Err(bad_request("A WebSocket handshake carries no body."));
     }
+    let offers = values(headers, "Sec-WebSocket-Extensions");
     Ok(Accept {
         key: accept_key(key),
         protocol: choose_protocol(head, terms.protocols)?,
+        deflate: terms
+            .deflate
+            .then(|| extension::negotiate(offers))
+            .flatten(),
         origin: only(headers, "Origin"),
     })
 }
@@ -103,6 +113,10 @@ pub fn write_accept(out: &mut Vec<u8>, accept: &Accept<'_, '_>, date: Option<&st
     if let Some(protocol) = accept.protocol {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(protocol.as_bytes());
+    }
+    if let Some(agreed) = accept.deflate {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        out.extend_from_slice(agreed.to_string().as_bytes());
     }
     if let Some(date) = date {
         out.extend_from_slice(b"\r\nDate: ");

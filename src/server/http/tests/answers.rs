@@ -214,7 +214,7 @@ fn a_handshake_that_does_not_hold_is_answered_with_what_it_owes() {
     let Progress::Request(request) = progress else {
         panic!("a whole request came to {progress:?}")
     };
-    let refusal = check(&request.head, &Terms { protocols: &[] }).expect_err("no version, no key");
+    let refusal = check(&request.head, &Terms::default()).expect_err("no version, no key");
     let response = written(&refusal.into(), true);
     assert!(response.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
     assert!(response.contains("\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));

@@ -322,3 +322,6 @@ impl fmt::Display for HandshakeError {
 }
 
 impl error::Error for HandshakeError {}
+
+#[cfg(test)]
+mod tests;

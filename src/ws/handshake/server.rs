@@ -171,3 +171,6 @@ fn upgrade_required(body: &'static str) -> Refusal {
         body: body.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,6 +167,8 @@ impl Dialect {
                     seq: None,
                     origin: Some(origin),
                 }),
+                // nchan tells a publisher how its channel is doing after each message.
+                None if payload.starts_with(b"queued messages: ") => Ok(Event::Other),
                 None => bail!("not what was published: {}", shown(payload)),
             },
         }

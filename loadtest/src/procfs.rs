@@ -4,57 +4,77 @@
 //! in the kernel on behalf of the process counts too, the loopback's own soft interrupts included.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Nanoseconds that all living threads of a process have spent on a CPU.
+/// The unit of `stat`'s times: `USER_HZ` is 100 on every Linux.
+const TICK_NS: u64 = 10_000_000;
+
+/// Nanoseconds that all living threads of a process and of its children have spent on a CPU.
 ///
 /// # Errors
 /// The process is gone.
 pub(crate) fn cpu_ns(pid: u32) -> Result<u64> {
-    let tasks = format!("/proc/{pid}/task");
     let mut total = 0;
-    for task in fs::read_dir(&tasks).with_context(|| format!("process {pid} is gone"))? {
+    for task in tasks(pid)? {
         // A thread may end between the listing and the reading.
-        if let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) {
-            total += first_number(&text).unwrap_or(0);
-        }
+        let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+        total += first_number(&text).unwrap_or(0);
     }
     Ok(total)
 }
 
-/// User and kernel time of a process in nanoseconds, to the 10 ms that `stat` has.
+/// User and kernel time of a process and its children in nanoseconds, to the 10 ms that `stat` has.
 ///
 /// # Errors
 /// The process is gone.
 pub(crate) fn user_and_system_ns(pid: u32) -> Result<(u64, u64)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))
-        .with_context(|| format!("process {pid} is gone"))?;
-    // The name in parentheses may contain anything; the numbers begin behind the last parenthesis with field 3.
-    let fields: Vec<&str> = text
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|field| field.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    Ok((ticks(11) * 10_000_000, ticks(12) * 10_000_000))
+    let (mut user, mut system) = (0, 0);
+    for task in tasks(pid)? {
+        let text = fs::read_to_string(task.join("stat")).unwrap_or_default();
+        // The name in parentheses may contain anything; the numbers begin behind the last parenthesis with field 3.
+        let mut fields = text.rsplit(')').next().unwrap_or("").split_whitespace().skip(11);
+        let mut ticks = || fields.next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        user += ticks() * TICK_NS;
+        system += ticks() * TICK_NS;
+    }
+    Ok((user, system))
 }
 
-/// Bytes of physical memory that a process holds.
+/// Bytes of physical memory that a process and its children hold.
 ///
 /// # Errors
 /// The process is gone.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status"))
-        .with_context(|| format!("process {pid} is gone"))?;
-    Ok(labelled(&text, "VmRSS:").unwrap_or(0) * 1024)
+    let mut total = 0;
+    for pid in family(pid) {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| gone(pid))?;
+        total += labelled(&text, "VmRSS:").unwrap_or(0) * 1024;
+    }
+    Ok(total)
+}
+
+/// The directories of all threads of a process and its children.
+fn tasks(pid: u32) -> Result<Vec<PathBuf>> {
+    let mut tasks = Vec::new();
+    for pid in family(pid) {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| gone(pid))? {
+            tasks.push(task?.path());
+        }
+    }
+    Ok(tasks)
+}
+
+/// A process and its children: a master process does nothing itself. Grandchildren are nobody's here.
+fn family(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    std::iter::once(pid).chain(children).collect()
+}
+
+fn gone(pid: u32) -> String {
+    format!("process {pid} is gone")
 }
 
 /// Bytes of kernel memory in all TCP buffers of this machine.

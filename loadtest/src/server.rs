@@ -14,7 +14,7 @@ use crate::pin;
 /// How long a server may take to accept its first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to end when asked to, before it is killed.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server that can be connected to. Dropping it ends the process, if it was started here.
 pub(crate) struct Server {

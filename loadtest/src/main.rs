@@ -14,6 +14,7 @@ mod meter;
 mod pace;
 mod payload;
 mod pin;
+mod probe;
 mod procfs;
 mod receive;
 mod report;

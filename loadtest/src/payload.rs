@@ -15,8 +15,6 @@ const INDEX_BASE: u64 = 1_000_000_000;
 pub(crate) const MIN_SIZE: usize = br#"{"p":1000,"n":1000000000}"#.len();
 /// The most publishers that four digits can tell apart.
 pub(crate) const MAX_PUBLISHERS: usize = 9_000;
-/// The most messages of one publisher that ten digits can tell apart.
-pub(crate) const MAX_MESSAGES: u64 = 8_000_000_000;
 
 /// What a publication is: its publisher, and how many it published before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +65,6 @@ impl Template {
         Self {
             bytes: bytes.into_bytes(),
         }
-    }
-
-    /// The size in bytes; every publication has the same.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
     }
 
     /// Writes one publication over the template and lends it.
@@ -152,7 +145,7 @@ mod tests {
                 data.len()
             );
         }
-        assert_eq!(Template::new(128).len(), 128);
+        assert_eq!(Template::new(128).bytes.len(), 128);
     }
 
     #[test]

@@ -59,7 +59,9 @@ impl Probe {
     /// The connection was lost, or an answer took longer than half a minute.
     pub(crate) fn finish(self) -> Result<Quantiles> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().map_err(|_| anyhow!("the probe panicked"))?
+        self.thread
+            .join()
+            .map_err(|_| anyhow!("the probe panicked"))?
     }
 }
 

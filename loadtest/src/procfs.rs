@@ -4,7 +4,7 @@
 //! in the kernel on behalf of the process counts too, the loopback's own soft interrupts included.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -34,8 +34,18 @@ pub(crate) fn user_and_system_ns(pid: u32) -> Result<(u64, u64)> {
     for task in tasks(pid)? {
         let text = fs::read_to_string(task.join("stat")).unwrap_or_default();
         // The name in parentheses may contain anything; the numbers begin behind the last parenthesis with field 3.
-        let mut fields = text.rsplit(')').next().unwrap_or("").split_whitespace().skip(11);
-        let mut ticks = || fields.next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        let mut fields = text
+            .rsplit(')')
+            .next()
+            .unwrap_or("")
+            .split_whitespace()
+            .skip(11);
+        let mut ticks = || {
+            fields
+                .next()
+                .and_then(|field| field.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
         user += ticks() * TICK_NS;
         system += ticks() * TICK_NS;
     }
@@ -68,8 +78,11 @@ fn tasks(pid: u32) -> Result<Vec<PathBuf>> {
 
 /// A process and its children: a master process does nothing itself. Grandchildren are nobody's here.
 fn family(pid: u32) -> Vec<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok());
     std::iter::once(pid).chain(children).collect()
 }
 
@@ -101,15 +114,6 @@ pub(crate) fn data_segments_sent() -> u64 {
     named_column(&text, "TcpExt:", "TCPOrigDataSent").unwrap_or(0)
 }
 
-/// The command line of a process, or an empty text.
-pub(crate) fn command_line(pid: u32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes)
-        .replace('\0', " ")
-        .trim()
-        .to_owned()
-}
-
 /// The processor's model, the number of processors and the kernel, in a line.
 pub(crate) fn machine() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -124,11 +128,6 @@ pub(crate) fn machine() -> String {
         .count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{model}, {cores} cores, Linux {}", kernel.trim())
-}
-
-/// Whether a process still lives (a zombie does not).
-pub(crate) fn lives(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok()
 }
 
 fn first_number(text: &str) -> Option<u64> {
@@ -166,6 +165,5 @@ mod tests {
         let me = std::process::id();
         assert!(cpu_ns(me).unwrap() > 0);
         assert!(resident_bytes(me).unwrap() > 100_000);
-        assert!(lives(me));
     }
 }

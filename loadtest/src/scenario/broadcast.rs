@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use super::Bench;
 use crate::client::{Receiver, Wish};
-use crate::load::{Load, Until};
+use crate::load::{EachTurn, Load, Until};
+use crate::probe::Probe;
 use crate::report::Report;
 
 /// Publishes to one channel and reports what it cost.
@@ -19,34 +20,48 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     client.open((0..parameters.publishers).map(|_| (Wish::publisher(), Receiver::reader())))?;
     let publishers = (parameters.n as usize..client.links.len()).collect();
     let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace)?;
-    measure(&mut load, bench, report)
+    measure(&mut load, bench, report, &mut |_, _| Ok(()))
 }
 
 /// Warms up, measures, and adds what was found to the report.
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn measure(load: &mut Load, bench: &Bench, report: &mut Report) -> Result<()> {
+pub(super) fn measure(
+    load: &mut Load,
+    bench: &Bench,
+    report: &mut Report,
+    each_turn: EachTurn<'_>,
+) -> Result<()> {
     let parameters = &bench.parameters;
+    let pid = bench.server.pid;
     let until = |seconds: f64, messages| Until {
         ns: (seconds * 1e9) as u64,
         messages,
     };
+    let probe = match parameters.probe {
+        true => Some(Probe::start(&bench.server, bench.dialect)?),
+        false => None,
+    };
     if parameters.warmup > 0.0 {
-        load.run(
-            until(parameters.warmup, u64::MAX),
-            bench.server.pid,
-            &mut |_, _| Ok(()),
-        )?;
+        load.run(until(parameters.warmup, u64::MAX), pid, each_turn)?;
     }
     load.client.shared.forget_latencies();
     let done = load.run(
         until(parameters.seconds, parameters.messages),
-        bench.server.pid,
-        &mut |_, _| Ok(()),
+        pid,
+        each_turn,
     )?;
     report.add_cost(&done.cost, done.published, done.deliveries);
+    if let Some(probe) = probe {
+        let pongs = probe.finish()?;
+        report.add("pings", pongs.count as f64);
+        report.add("ping_p50_ms", pongs.p50_ms);
+        report.add("ping_p99_ms", pongs.p99_ms);
+        report.add("ping_max_ms", pongs.max_ms);
+    }
     report.latency = Some(load.client.shared.latency());
     report.skew = Some(load.client.shared.stream.skew.quantiles()).filter(|skew| skew.count > 0);
+    load.client.abort_from(0);
     Ok(())
 }

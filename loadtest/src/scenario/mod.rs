@@ -1,6 +1,10 @@
 //! The scenarios. Each opens its connections, does its one thing, and reports.
 
 mod broadcast;
+mod channels;
+mod connections;
+mod resume;
+mod slow;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -106,20 +110,28 @@ impl Scenario {
             Self::Ingest => (2, 1_000, 1, 0),
         };
         let window = if self == Self::Ingest { 1_000 } else { 64 };
+        let size = given
+            .size
+            .unwrap_or(if self == Self::Slow { 1_024 } else { 128 });
+        // 100 MB, however long that takes, where memory is the question.
+        let (seconds, messages) = match self {
+            Self::Slow => (300.0, (100_000_000 / size.max(1)).max(1)),
+            _ => (3.0, 100_000_000),
+        };
         let parameters = Parameters {
             n: given.n.unwrap_or(n),
             publishers: given.publishers.unwrap_or(publishers),
             pace: given
                 .rate
                 .map_or(Pace::Window(given.window.unwrap_or(window)), Pace::Rate),
-            size: given.size.unwrap_or(128),
+            size,
             channels: given.channels.unwrap_or(channels),
             last: given
                 .last
                 .unwrap_or(if self == Self::Resume { 1_000 } else { 0 }),
             stalled: given.stalled.unwrap_or(stalled),
-            seconds: given.seconds.unwrap_or(3.0),
-            messages: given.messages.unwrap_or(100_000_000),
+            seconds: given.seconds.unwrap_or(seconds),
+            messages: given.messages.unwrap_or(messages),
             warmup: given.warmup.unwrap_or(0.5),
             probe: given.probe,
         };
@@ -175,7 +187,7 @@ impl Parameters {
         if scenario == Scenario::Slow {
             add("stalled", self.stalled as f64);
         }
-        if scenario == Scenario::Resume {
+        if self.last > 0 {
             add("last", self.last as f64);
         }
         named
@@ -237,10 +249,16 @@ pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<
         parameters,
     };
     match scenario {
+        Scenario::Limit if bench.parameters.last > 0 => resume::run(&bench, &mut report)?,
         Scenario::Fanout | Scenario::Limit | Scenario::Ingest => {
             broadcast::run(&bench, &mut report)?
         }
-        other => bail!("{} is not there yet", other.name()),
+        Scenario::Connect => connections::connect(&bench, &mut report)?,
+        Scenario::Idle => connections::idle(&bench, &mut report)?,
+        Scenario::Slow => slow::run(&bench, &mut report)?,
+        Scenario::Resume => resume::run(&bench, &mut report)?,
+        Scenario::Many | Scenario::Board => channels::run(scenario, &bench, &mut report)?,
+        Scenario::Churn => channels::churn(&bench, &mut report)?,
     }
     Ok(report)
 }

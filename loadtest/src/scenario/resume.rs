@@ -1,0 +1,94 @@
+//! `resume`: everybody comes back at once and asks for the newest messages. `limit --last K` is its counterpart: a bare
+//! accept, a canned 101 and one `send` of the same bytes each.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::Bench;
+use crate::client::{Client, Receiver, Wish};
+use crate::dialect::Dialect;
+use crate::load::{Load, Until};
+use crate::meter::Meter;
+use crate::pace::Pace;
+use crate::report::Report;
+
+/// How long the storm may last.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Messages under way while the history is made.
+const WINDOW: u64 = 64;
+
+/// Makes a history, then lets all clients come for it at once.
+///
+/// # Errors
+/// Somebody did not get all of it, in order.
+pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let parameters = &bench.parameters;
+    let mut client = bench.client(1)?;
+    let bare = bench.dialect == Dialect::Bare;
+    if !bare {
+        client = publish_history(client, parameters.last)?;
+    }
+    let deliveries_before = client.shared.deliveries;
+    let wanted = parameters.n * parameters.last;
+    let last = Some(parameters.last);
+    let wish = Wish {
+        last,
+        ..Wish::subscriber(0..1)
+    };
+
+    let meter = Meter::read(bench.server.pid, client.sends)?;
+    client.open((0..parameters.n).map(|_| (wish.clone(), Receiver::reader())))?;
+    let until = Instant::now() + TIMEOUT;
+    while client.shared.deliveries - deliveries_before < wanted {
+        if Instant::now() > until {
+            bail!(
+                "{} of {wanted} messages of the history arrived",
+                client.shared.deliveries - deliveries_before
+            );
+        }
+        client.turn(Some(Duration::from_millis(100)))?;
+    }
+    let cost = meter.until_now(client.sends)?;
+
+    report.add("seconds", cost.wall_ns as f64 / 1e9);
+    report.add("deliveries", wanted as f64);
+    report.add(
+        "deliveries_per_s",
+        wanted as f64 * 1e9 / cost.wall_ns as f64,
+    );
+    if cost.server_cpu_ns > 0 {
+        report.add(
+            "cpu_per_client_us",
+            cost.server_cpu_ns as f64 / parameters.n as f64 / 1e3,
+        );
+        report.add(
+            "cpu_per_delivery_us",
+            cost.server_cpu_ns as f64 / wanted as f64 / 1e3,
+        );
+        report.add("user_share_percent", cost.server_user_share * 100.0);
+    }
+    report.add(
+        "sends_per_client",
+        cost.server_sends as f64 / parameters.n as f64,
+    );
+    report.add_load(&cost);
+    client.abort_from(0);
+    Ok(())
+}
+
+/// Publishes as many messages as will be asked for, and sees that they arrived.
+fn publish_history(mut client: Client, count: u64) -> Result<Client> {
+    client.open([(Wish::subscriber(0..1), Receiver::follower())])?;
+    client.open([(Wish::publisher(), Receiver::reader())])?;
+    let mut load = Load::new(client, vec![1], 1, 1, Pace::Window(WINDOW))?;
+    load.run(
+        Until {
+            ns: 60_000_000_000,
+            messages: count,
+        },
+        None,
+        &mut |_, _| Ok(()),
+    )?;
+    Ok(load.client)
+}

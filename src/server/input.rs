@@ -103,6 +103,8 @@ impl Server {
         let outcome = self.events(index, buffer, start, end);
         let connection = &mut self.connections[index];
         if let Phase::Open(open) = &mut connection.phase {
+            // Whatever it said answers a ping, even one of the same millisecond.
+            open.pinged_at = NEVER;
             let held = open.endpoint.held_bytes();
             self.core.input_held = self.core.input_held - held_before + held;
             open.message_since = match open.endpoint.mid_message() {

@@ -84,6 +84,12 @@ impl Daemon {
         }
     }
 
+    /// The next log line, not seen before, that contains `text`.
+    pub fn next_log(&mut self, text: &str) -> String {
+        self.seen.clear();
+        self.wait_for_log(text)
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])

@@ -1,0 +1,289 @@
+//! For each thing that a stranger can send there is a limit; here each is gone over.
+
+mod common;
+
+use std::io::{Read, Write};
+
+use common::{Client, Daemon, handshake, masked, member, read_to_end};
+
+/// Asks until the daemon answers, so that everything sent before has been read.
+fn settle(client: &mut Client) {
+    let pong = client.ask(r#"{"type":"ping","id":"settled"}"#);
+    assert_eq!(member(&pong, "type"), r#""pong""#, "{pong}");
+}
+
+#[test]
+fn a_request_head_over_the_limit_is_answered_with_431_even_while_more_is_sent() {
+    let daemon = Daemon::start(&["--max-header", "1KiB"]);
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n",
+        "a".repeat(200_000)
+    );
+    let answer = daemon.exchange(long.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[test]
+fn a_body_over_the_limit_is_answered_with_413() {
+    let daemon = Daemon::start(&["--max-message", "1KiB"]);
+    let request = format!(
+        "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{}",
+        "1".repeat(100_000)
+    );
+    let answer = daemon.exchange(request.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_in_time_is_answered_with_408() {
+    let daemon = Daemon::start(&["--handshake-timeout", "100ms"]);
+    let answer = daemon.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[test]
+fn who_says_nothing_at_all_is_closed_without_a_word() {
+    let daemon = Daemon::start(&["--handshake-timeout", "100ms"]);
+    assert_eq!(daemon.exchange(b""), "");
+}
+
+#[test]
+fn connections_over_the_limit_get_503_with_retry_after_and_others_go_on() {
+    let daemon = Daemon::start(&["--max-connections", "2"]);
+    let mut one = daemon.connect();
+    let two = daemon.connect();
+    let answer = daemon.exchange(handshake("/", "").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nRetry-After: "), "{answer}");
+    settle(&mut one);
+    drop(two);
+    // The place is free once the daemon has seen the end of that connection.
+    let until = std::time::Instant::now() + common::PATIENCE;
+    loop {
+        let mut stream = daemon.raw();
+        let _ = stream.write_all(handshake("/", "").as_bytes());
+        let mut status = [0; 12];
+        let _ = stream.read_exact(&mut status);
+        if &status == b"HTTP/1.1 101" {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "no place became free");
+    }
+}
+
+#[test]
+fn a_message_over_the_limit_is_closed_with_1009_at_its_header() {
+    let daemon = Daemon::start(&["--max-message", "1KiB"]);
+    let mut client = daemon.connect();
+    let long = format!(r#"{{"type":"ping","pad":"{}"}}"#, "a".repeat(1024));
+    // Only the header goes out: the daemon must not wait for what it will not take.
+    client.send(&masked(0x81, long.as_bytes())[..8]);
+    assert_eq!(client.close().0, 1009);
+}
+
+#[test]
+fn fragments_are_counted_together() {
+    let daemon = Daemon::start(&["--max-message", "1KiB"]);
+    let mut client = daemon.connect();
+    let part = "a".repeat(600);
+    client.send(&masked(0x01, part.as_bytes()));
+    client.send(&masked(0x80, part.as_bytes()));
+    assert_eq!(client.close().0, 1009);
+}
+
+#[test]
+fn channels_over_the_limit_are_refused_by_publish_subscribe_and_post() {
+    let daemon = Daemon::start(&["--max-channels", "1"]);
+    let mut client = daemon.connect();
+    client.ask(r#"{"type":"publish","id":1,"channel":"a","data":1}"#);
+    let reply = client.ask(r#"{"type":"publish","id":2,"channel":"b","data":1}"#);
+    assert_eq!(member(&reply, "code"), r#""limit""#);
+    let reply = client.ask(r#"{"type":"subscribe","id":3,"channel":"b"}"#);
+    assert_eq!(member(&reply, "code"), r#""limit""#);
+    let answer = daemon.exchange(
+        b"POST /channels/b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1",
+    );
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let reply = client.ask(r#"{"type":"subscribe","id":4,"channel":"a"}"#);
+    assert_eq!(member(&reply, "type"), r#""subscribed""#);
+}
+
+#[test]
+fn subscriptions_of_one_connection_are_limited() {
+    let daemon = Daemon::start(&["--max-subscriptions", "2"]);
+    let mut client = daemon.connect();
+    for (id, channel) in ["a", "b"].iter().enumerate() {
+        client.ask(&format!(
+            r#"{{"type":"subscribe","id":{id},"channel":"{channel}"}}"#
+        ));
+    }
+    let reply = client.ask(r#"{"type":"subscribe","id":3,"channel":"c"}"#);
+    assert_eq!(member(&reply, "code"), r#""limit""#);
+    client.ask(r#"{"type":"unsubscribe","id":4,"channel":"a"}"#);
+    let reply = client.ask(r#"{"type":"subscribe","id":5,"channel":"c"}"#);
+    assert_eq!(member(&reply, "type"), r#""subscribed""#);
+}
+
+#[test]
+fn a_channel_name_has_at_most_255_bytes() {
+    let daemon = Daemon::start(&[]);
+    let mut client = daemon.connect();
+    let ask = |client: &mut Client, len: usize| {
+        let name = "n".repeat(len);
+        client.ask(&format!(
+            r#"{{"type":"subscribe","id":1,"channel":"{name}"}}"#
+        ))
+    };
+    assert_eq!(member(&ask(&mut client, 256), "code"), r#""bad_channel""#);
+    assert_eq!(member(&ask(&mut client, 255), "type"), r#""subscribed""#);
+}
+
+#[test]
+fn who_asks_without_reading_is_not_read_from_until_it_reads() {
+    let daemon = Daemon::start(&["--outbox", "4KiB"]);
+    let mut client = daemon.connect();
+    // Far more requests than the outbox and both sockets' buffers can hold the answers of.
+    let requests = 200_000usize;
+    let frame = masked(
+        0x81,
+        br#"{"type":"ping","id":"0123456789012345678901234567890123456789"}"#,
+    );
+    let mut writer = client.stream.try_clone().expect("the stream can be cloned");
+    let sender = std::thread::spawn(move || {
+        for _ in 0..requests {
+            writer
+                .write_all(&frame)
+                .expect("the daemon reads on once its answers are read");
+        }
+    });
+    let mut witness = daemon.connect();
+    settle(&mut witness);
+    for _ in 0..requests {
+        assert_eq!(member(&client.text(), "type"), r#""pong""#);
+    }
+    sender.join().expect("all went out");
+}
+
+#[test]
+fn half_read_messages_of_all_connections_together_are_limited() {
+    let daemon = Daemon::start(&["--input-total", "100KiB", "--max-message", "64KiB"]);
+    let mut half: Vec<_> = (0..4).map(|_| daemon.connect()).collect();
+    let whole = masked(0x81, format!("\"{}\"", "a".repeat(50_000)).as_bytes());
+    for client in &mut half {
+        client.send(&whole[..45_000]);
+    }
+    // Who goes over it is told to come back later; the others finish what they began.
+    let codes: Vec<_> = half
+        .iter_mut()
+        .map(|client| {
+            let _ = client.stream.write_all(&whole[45_000..]);
+            match client.frame() {
+                frame if frame.first == 0x88 => {
+                    u16::from_be_bytes([frame.payload[0], frame.payload[1]])
+                }
+                frame => {
+                    assert_eq!(frame.first, 0x81, "an error, since a string is no request");
+                    0
+                }
+            }
+        })
+        .collect();
+    assert!(codes.contains(&1013), "{codes:?}");
+    assert!(codes.contains(&0), "{codes:?}");
+}
+
+#[test]
+fn half_sent_large_messages_of_all_connections_together_are_limited() {
+    let daemon = Daemon::start(&[
+        "--held-total",
+        "2MiB",
+        "--max-message",
+        "2MiB",
+        "--retain-bytes",
+        "64MiB",
+    ]);
+    let mut stalled: Vec<_> = (0..3).map(|_| daemon.connect()).collect();
+    for client in &mut stalled {
+        client.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    }
+    let mut publisher = daemon.connect();
+    let data = "x".repeat(1_500_000);
+    // Each of them has one of these half sent; different ones, so that none shares the other's.
+    for id in 0..12 {
+        let reply = publisher.ask(&format!(
+            r#"{{"type":"publish","id":{id},"channel":"c","data":"{data}"}}"#
+        ));
+        assert_eq!(member(&reply, "type"), r#""published""#);
+    }
+    let mut lost = 0;
+    for client in &mut stalled {
+        for _ in 0..12 {
+            if client.try_frame().is_err() {
+                lost += 1;
+                break;
+            }
+        }
+    }
+    assert!(lost >= 1, "somebody had to go");
+}
+
+#[test]
+fn what_all_channels_hold_together_is_limited() {
+    let mut daemon = Daemon::start(&["--retain-total", "1MiB", "--retain-bytes", "512KiB"]);
+    let mut client = daemon.connect();
+    let data = "x".repeat(10_000);
+    for n in 0..400 {
+        let channel = n % 8;
+        let reply = client.ask(&format!(
+            r#"{{"type":"publish","id":1,"channel":"c{channel}","data":"{data}"}}"#
+        ));
+        assert_eq!(member(&reply, "type"), r#""published""#, "{reply}");
+    }
+    daemon.signal("USR1");
+    let line = daemon.wait_for_log("bytes held");
+    let held = line
+        .split("bytes held ")
+        .nth(1)
+        .and_then(|rest| rest.split(',').next());
+    let held: u64 = held
+        .and_then(|held| held.parse().ok())
+        .expect("the line has the number");
+    assert!(held <= 1 << 20, "{line}");
+    // Where nothing more can go, a publication is refused and nothing is lost.
+    let large = "x".repeat(60_000);
+    let mut refused = false;
+    for n in 0..40 {
+        let reply = client.ask(&format!(
+            r#"{{"type":"publish","id":1,"channel":"d{n}","data":"{large}"}}"#
+        ));
+        refused |= reply.contains(r#""code":"limit""#);
+    }
+    assert!(
+        refused,
+        "each channel keeps its newest message, so room must run out"
+    );
+}
+
+#[test]
+fn pipelined_requests_whose_answers_are_not_read_wait_their_turn() {
+    let daemon = Daemon::start(&["--outbox", "4KiB"]);
+    let mut stream = daemon.raw();
+    let requests = 20_000usize;
+    let mut writer = stream.try_clone().expect("the stream can be cloned");
+    let sender = std::thread::spawn(move || {
+        for n in 0..requests {
+            let close = if n + 1 == requests {
+                "Connection: close\r\n"
+            } else {
+                ""
+            };
+            let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{close}\r\n");
+            writer
+                .write_all(request.as_bytes())
+                .expect("the daemon reads on");
+        }
+    });
+    let answers = read_to_end(&mut stream);
+    sender.join().expect("all went out");
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), requests);
+}

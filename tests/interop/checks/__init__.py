@@ -1,0 +1,1 @@
+"""The checks, one subject a file; `run(context)` is the way in."""

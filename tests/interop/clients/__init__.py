@@ -1,0 +1,1 @@
+"""Programs that the checks start: clients in processes of their own."""

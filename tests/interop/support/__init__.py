@@ -1,0 +1,1 @@
+"""What the checks share: the daemon, a raw WebSocket, child processes, bookkeeping."""

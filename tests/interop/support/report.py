@@ -1,0 +1,39 @@
+"""What a run says: one sentence for each thing that was checked, and the sum at the end."""
+
+import time
+
+
+class Report:
+    """Prints and counts. `holds` is the only way to a verdict."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.failures = []
+        self.started = time.monotonic()
+
+    def holds(self, sentence, condition, detail=""):
+        """States that `sentence` is true; `detail` gives the figures behind it."""
+        verdict = "ok" if condition else "FAILED"
+        print(f"  {verdict:6} {sentence}" + (f" ({detail})" if detail else ""), flush=True)
+        if condition:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.failures.append(sentence)
+        return condition
+
+    def equal(self, sentence, found, wanted):
+        return self.holds(sentence, found == wanted, "" if found == wanted else f"{found!r}, not {wanted!r}")
+
+    def note(self, text):
+        """A figure that nothing is claimed about."""
+        print(f"         {text}", flush=True)
+
+    def close(self):
+        """Prints the closing line; returns the exit status."""
+        for sentence in self.failures:
+            print(f"failed: {sentence}")
+        print(f"interop checks took {time.monotonic() - self.started:.0f} s")
+        print(f"{self.passed} passed, {self.failed} failed", flush=True)
+        return 1 if self.failed or not self.passed else 0

@@ -87,6 +87,7 @@ impl Outbox {
             written -= taken;
             if taken == left {
                 queue.rest = None;
+                queue.rest_sent = 0;
             }
         }
         let left = queue.private.len() - queue.private_sent;

@@ -1,4 +1,45 @@
-//! RFC 6455 and RFC 7692 without I/O: bytes in, events out.
+//! RFC 6455 and RFC 7692 without I/O: bytes in, events out; both roles, client and server.
+//!
+//! A connection begins with the opening [`handshake`], and then is an [`Endpoint`](endpoint::Endpoint): it reads what arrived
+//! and hands out messages and control frames. What is to be sent is appended to a `Vec<u8>` by [`mod@encode`].
+//!
+//! # What it promises
+//! - A message that came whole in one frame is unmasked and handed out where it stands in the caller's buffer.
+//!   Heap memory is owned only while a frame or a message is incomplete, grows with the bytes received and not with what a header
+//!   announces, and is given back when the message has been seen.
+//! - Strict, and without switches: whatever breaks the RFCs is a [`Violation`](violation::Violation) that carries the close code
+//!   which answers it, at the first byte that shows it. After that, and after a close frame, nothing more is delivered.
+//! - Bytes give the same events however they are cut into pieces.
+//! - Nothing that a peer sends makes it panic.
+//!
+//! # What it knows nothing about
+//! Sockets, clocks, TLS, random numbers (masks and keys are arguments), HTTP beyond the two heads of a handshake, channels, and what
+//! a message means.
+//!
+//! # Example
+//! ```
+//! use fanfare::ws::deflate::Inflater;
+//! use fanfare::ws::encode::write_message;
+//! use fanfare::ws::endpoint::{Endpoint, Event, PADDING, Role};
+//!
+//! // A client sends, which takes a mask that nobody can foresee …
+//! let mut wire = Vec::new();
+//! write_message(&mut wire, true, b"hello", Some([0x5d, 0x11, 0xe7, 0x42]));
+//!
+//! // … and a server reads what arrived, in a buffer with some room after it.
+//! let end = wire.len();
+//! wire.resize(end + PADDING, 0);
+//! let (mut server, mut inflater) = (Endpoint::new(Role::Server, false, true), Inflater::new());
+//! let mut pos = 0;
+//! while let Some(event) = server.receive(&mut wire, &mut pos, end, 65_536, &mut inflater)? {
+//!     match event {
+//!         Event::Message { text, data } => assert_eq!((text, data.as_slice()), (true, &b"hello"[..])),
+//!         other => panic!("{other:?}"),
+//!     }
+//! }
+//! assert_eq!(pos, end);
+//! # Ok::<(), fanfare::ws::violation::Violation>(())
+//! ```
 
 pub mod close;
 pub mod deflate;

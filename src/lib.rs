@@ -3,5 +3,6 @@
 pub mod config;
 pub mod dialect;
 pub mod hub;
+mod random;
 pub mod server;
 pub mod ws;

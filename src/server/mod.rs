@@ -23,7 +23,6 @@ mod input;
 mod listener;
 mod metrics;
 mod outbox;
-mod random;
 mod requests;
 mod session;
 mod stream;

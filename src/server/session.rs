@@ -5,7 +5,6 @@ use super::date::Date;
 use super::http::{self, Response, SocketPath, Status};
 use super::metrics::Metrics;
 use super::outbox::Outbox;
-use super::random::Random;
 use super::timers::{Millis, NEVER};
 use crate::config::Config;
 use crate::dialect::json::decode::ValueDecoder;
@@ -16,6 +15,7 @@ use crate::dialect::json::{
 use crate::hub::{
     self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, SubscribeError, SubscriberId,
 };
+use crate::random::Random;
 use crate::ws::close::CloseCode;
 use crate::ws::deflate::Inflater;
 use crate::ws::encode::write_message;

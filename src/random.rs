@@ -5,13 +5,13 @@ const POOL_BYTES: usize = 512;
 
 /// A pool of random bytes, none of which is given out twice.
 #[derive(Debug)]
-pub(super) struct Random {
+pub(crate) struct Random {
     pool: Box<[u8; POOL_BYTES]>,
     left: usize,
 }
 
 impl Random {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Random {
             pool: Box::new([0; POOL_BYTES]),
             left: 0,
@@ -23,7 +23,7 @@ impl Random {
     /// # Panics
     /// If the system has no random bytes to give, which on any supported one means that it is
     /// broken: then no name would be safe to give out.
-    pub(super) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         const { assert!(N <= POOL_BYTES) };
         if self.left < N {
             getrandom::fill(&mut *self.pool).expect("the system gives random bytes");
@@ -36,7 +36,7 @@ impl Random {
     }
 
     /// Sixteen hexadecimal digits that stand for 64 random bits.
-    pub(super) fn name(&mut self) -> [u8; 16] {
+    pub(crate) fn name(&mut self) -> [u8; 16] {
         let mut name = [0; 16];
         for (digits, byte) in name.chunks_exact_mut(2).zip(self.bytes::<8>()) {
             digits[0] = b"0123456789abcdef"[usize::from(byte >> 4)];

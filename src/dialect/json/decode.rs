@@ -259,8 +259,8 @@ struct Fields<'p, 't> {
 impl<'p, 't> Fields<'p, 't> {
     fn new(members: Members<'p, 't>) -> Self {
         let mut fields = Self::default();
-        for member in members {
-            let field = match member.key {
+        for (key, member) in members {
+            let field = match key {
                 "type" => &mut fields.kind,
                 "id" => &mut fields.id,
                 "channel" => &mut fields.channel,
@@ -457,8 +457,8 @@ fn start(
     let members = tree.members(since).ok_or(bad_request(SINCE.wrong))?;
     let mut epochs = Field::default();
     let mut seqs = Field::default();
-    for member in members {
-        match member.key {
+    for (key, member) in members {
+        match key {
             "epoch" => epochs.put(member),
             "seq" => seqs.put(member),
             _ => {}
@@ -482,5 +482,9 @@ fn text<'a>(message: &'a [u8], span: Option<Range<usize>>) -> Result<&'a str, De
     str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)
 }
 
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod tests;

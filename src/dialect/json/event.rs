@@ -297,8 +297,8 @@ struct Fields {
 impl Fields {
     fn new(tree: Tree<'_, '_>, len: usize) -> Option<Self> {
         let mut fields = Self::default();
-        for member in tree.members(&tree.root()?)? {
-            match member.key {
+        for (key, member) in tree.members(&tree.root()?)? {
+            match key {
                 "type" => fields.kind = tree.text(&member),
                 "channel" => fields.channel = tree.text(&member),
                 "epoch" => fields.epoch = tree.text(&member),

@@ -126,26 +126,26 @@ pub(super) struct Tree<'p, 't> {
 }
 
 impl<'p, 't> Tree<'p, 't> {
-    /// The whole message as a value, as if it were a member with the key "".
+    /// The whole message, as if it were the value of a member.
     pub(super) fn root(&self) -> Option<Member<'p, 't>> {
         let (value, inside) = self.nodes.split_first()?;
         Some(Member {
-            key: "",
-            value: *value,
+            value,
             inside,
             structural: 0,
-            end: self.structurals.len(),
+            end: self.structurals.len() as u32,
         })
     }
 
     /// The members of an object, `None` if the value is something else.
     pub(super) fn members(&self, of: &Member<'p, 't>) -> Option<Members<'p, 't>> {
-        match of.value {
+        match *of.value {
             Node::Object { len, .. } => Some(Members {
                 nodes: of.inside,
                 left: len,
-                structural: of.structural + 1,
-                close: of.end - 1,
+                structural: of.structural as usize + 1,
+                // An object has two brackets at least.
+                close: of.end as usize - 1,
             }),
             _ => None,
         }
@@ -154,7 +154,7 @@ impl<'p, 't> Tree<'p, 't> {
     /// From a value's first byte to the structural character after it: the value as it
     /// was written, with the white space that follows it.
     pub(super) fn span(&self, of: &Member<'_, '_>, len: usize) -> Range<usize> {
-        let offset = |structural: usize| self.structurals.get(structural).map(|&at| at as usize);
+        let offset = |index: u32| self.structurals.get(index as usize).map(|&at| at as usize);
         let start = offset(of.structural).unwrap_or(len);
         start..offset(of.end).unwrap_or(len)
     }
@@ -164,30 +164,29 @@ impl<'p, 't> Tree<'p, 't> {
         let Node::String(text) = of.value else {
             return None;
         };
-        let start = *self.structurals.get(of.structural)? as usize + 1;
+        let start = *self.structurals.get(of.structural as usize)? as usize + 1;
         Some(start..start + text.len())
     }
 }
 
-/// One member of an object.
+/// The value of one member of an object. Small, since a request's are all kept at once;
+/// simd-json's own offsets are `u32`, so there are never more structural characters.
 #[derive(Clone, Copy)]
 pub(super) struct Member<'p, 't> {
-    /// The key, unescaped.
-    pub(super) key: &'t str,
     /// The value, or its beginning if it is an object or an array.
-    pub(super) value: Node<'t>,
+    value: &'p Node<'t>,
     /// What is inside the value.
     inside: &'p [Node<'t>],
     /// Which structural character the value begins with.
-    structural: usize,
+    structural: u32,
     /// Which structural character comes after the value.
-    end: usize,
+    end: u32,
 }
 
 impl<'t> Member<'_, 't> {
     /// The value if it is a string, unescaped.
     pub(super) fn as_str(&self) -> Option<&'t str> {
-        match self.value {
+        match *self.value {
             Node::String(text) => Some(text),
             _ => None,
         }
@@ -196,7 +195,7 @@ impl<'t> Member<'_, 't> {
     /// The value if it is a whole number from 0 to 2^53 - 1, written without sign,
     /// fraction and exponent: simd-json gives `U64` to no others.
     pub(super) fn as_whole_number(&self) -> Option<u64> {
-        match self.value {
+        match *self.value {
             Node::Static(simd_json::StaticNode::U64(number))
                 if number <= super::MAX_WHOLE_NUMBER =>
             {
@@ -208,7 +207,7 @@ impl<'t> Member<'_, 't> {
 
     /// The value if it is `true` or `false`.
     pub(super) fn as_bool(&self) -> Option<bool> {
-        match self.value {
+        match *self.value {
             Node::Static(simd_json::StaticNode::Bool(value)) => Some(value),
             _ => None,
         }
@@ -227,7 +226,8 @@ pub(super) struct Members<'p, 't> {
 }
 
 impl<'p, 't> Iterator for Members<'p, 't> {
-    type Item = Member<'p, 't>;
+    /// A key, unescaped, and its value.
+    type Item = (&'t str, Member<'p, 't>);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
@@ -251,13 +251,13 @@ impl<'p, 't> Iterator for Members<'p, 't> {
         };
         self.nodes = ahead;
         self.structural = end + 1;
-        Some(Member {
-            key,
-            value: *value,
+        let member = Member {
+            value,
             inside,
-            structural: start,
-            end,
-        })
+            structural: start as u32,
+            end: end as u32,
+        };
+        Some((key, member))
     }
 }
 

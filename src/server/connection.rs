@@ -12,6 +12,7 @@ use super::requests::HttpConnection;
 use super::stream::Stream;
 use super::timers::{Millis, NEVER};
 use crate::config::Config;
+use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::Endpoint;
 
 /// How long a peer may take to answer a close, or to take one.
@@ -32,9 +33,8 @@ pub(super) enum Dialect {
 pub(super) struct Open {
     pub(super) endpoint: Endpoint,
     pub(super) dialect: Dialect,
-    /// The window, in bits, of what is compressed for this peer; `None`: nothing is.
-    #[expect(dead_code, reason = "until compression is agreed to")]
-    pub(super) deflate: Option<u8>,
+    /// The window of what is compressed for this peer; `None`: nothing is.
+    pub(super) deflate: Option<WindowBits>,
     /// When the ping was sent that no sign of life has answered, or [`NEVER`].
     pub(super) pinged_at: Millis,
     /// When the first byte came of the message that is not complete yet, or [`NEVER`].

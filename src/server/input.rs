@@ -139,6 +139,7 @@ impl Server {
             core: &mut self.core,
             subscriber: subscriber(index),
             outbox: &mut connection.outbox,
+            deflate: open.deflate,
             outcome: Outcome::default(),
         };
         let mut pos = start;

@@ -8,6 +8,7 @@ use super::session::Core;
 use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
 use crate::hub::Encoding;
+use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::PADDING;
 
 /// What a connection keeps while it speaks HTTP.
@@ -87,7 +88,13 @@ impl Server {
             Next::Finish => self.finish(index),
             Next::Open(open) => {
                 if open.dialect == Dialect::Json {
-                    self.core.hub.attach(subscriber(index), Encoding::Plain);
+                    // The deflate logs have the largest window; who negotiated a smaller one gets
+                    // broadcasts uncompressed, which is always legal (RFC 7692 §6).
+                    let encoding = match open.deflate {
+                        Some(WindowBits::MAX) => Encoding::Deflate,
+                        _ => Encoding::Plain,
+                    };
+                    self.core.hub.attach(subscriber(index), encoding);
                 }
                 connection.phase = Phase::Open(open);
                 self.core.metrics.upgraded += 1;

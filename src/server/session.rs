@@ -13,13 +13,16 @@ use crate::dialect::json::{
     channel_name, encode,
 };
 use crate::hub::{
-    self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, SubscribeError, SubscriberId,
+    self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, Recode, SubscribeError,
+    SubscriberId,
 };
 use crate::random::Random;
 use crate::ws::close::CloseCode;
-use crate::ws::deflate::Inflater;
-use crate::ws::encode::write_message;
+use crate::ws::deflate::{Deflater, Deflaters, Inflater, WindowBits};
+use crate::ws::encode::{write_message, write_message_deflated};
 use crate::ws::endpoint::{Endpoint, PADDING, Payload, Role};
+use crate::ws::extension::Agreed;
+use crate::ws::frame::parse_header;
 use crate::ws::handshake::server as handshake;
 use crate::ws::violation::Violation;
 
@@ -41,7 +44,9 @@ pub(super) struct Core {
     pub(super) input_held: usize,
     /// Where an answer is written before it is framed.
     pub(super) text: Vec<u8>,
+    /// One for everybody: nobody's messages refer to an earlier one.
     pub(super) inflater: Inflater,
+    deflaters: Deflaters,
     decoder: Decoder,
     values: ValueDecoder,
     random: Random,
@@ -64,6 +69,7 @@ impl Core {
             max_subscriptions: config.max_subscriptions,
             linger_ms: config.channel_linger_ms,
         };
+        let deflate_level = config.deflate_level;
         let policies = config.clone();
         let mut random = Random::new();
         let hub = Hub::new(
@@ -80,6 +86,7 @@ impl Core {
             input_held: 0,
             text: Vec::new(),
             inflater: Inflater::new(),
+            deflaters: Deflaters::new(deflate_level),
             decoder: Decoder::new(),
             values: ValueDecoder::new(),
             random: Random::new(),
@@ -114,10 +121,11 @@ impl Core {
         };
         let terms = handshake::Terms {
             protocols,
-            deflate: false,
+            deflate: self.config.deflate,
         };
         let accept = handshake::check(&request.head, &terms)?;
         handshake::write_accept(outbox.private(), &accept, None);
+        let window = accept.deflate.map(Agreed::window);
         if dialect == Dialect::Json {
             let session = self.random.name();
             self.text.clear();
@@ -128,14 +136,14 @@ impl Core {
                 features: &[],
             };
             encode::welcome(&mut self.text, &welcome);
-            write_message(outbox.private(), true, &self.text, None);
+            write_answer(outbox, &self.text, window, &mut self.deflaters);
         }
         // The JSON parser checks text as it reads it.
         let check_utf8 = dialect == Dialect::Echo;
         Ok(Open {
-            endpoint: Endpoint::new(Role::Server, false, check_utf8),
+            endpoint: Endpoint::new(Role::Server, window.is_some(), check_utf8),
             dialect,
-            deflate: None,
+            deflate: window,
             pinged_at: NEVER,
             message_since: NEVER,
         })
@@ -167,7 +175,11 @@ impl Core {
             }
         };
         let frame = MessageFrame::new(channel, data);
-        match self.hub.publish(channel, &frame, None, self.now) {
+        let mut compress = Compress(self.deflaters.for_window(WindowBits::MAX));
+        match self
+            .hub
+            .publish(channel, &frame, Some(&mut compress), self.now)
+        {
             Ok(published) => {
                 self.metrics.published += 1;
                 Response::published(published.epoch, published.seq)
@@ -185,11 +197,28 @@ fn publish_error(error: PublishError) -> &'static str {
     }
 }
 
+/// Compresses frames of the plain log for the deflate log, once for all its subscribers.
+struct Compress<'d>(&'d mut Deflater);
+
+impl Recode for Compress<'_> {
+    fn recode(&mut self, plain_frame: &[u8], out: &mut Vec<u8>) {
+        match parse_header(plain_frame) {
+            Ok(Some((_, header_len))) => {
+                write_message_deflated(out, true, &plain_frame[header_len..], None, self.0);
+            }
+            // The log holds nothing but whole frames; were it otherwise, it goes as it is.
+            _ => out.extend_from_slice(plain_frame),
+        }
+    }
+}
+
 /// One connection's requests, as far as they reach: its place in the hub and its outbox.
 pub(super) struct Session<'s> {
     pub(super) core: &'s mut Core,
     pub(super) subscriber: SubscriberId,
     pub(super) outbox: &'s mut Outbox,
+    /// The window of what is compressed for it, if anything is.
+    pub(super) deflate: Option<WindowBits>,
     pub(super) outcome: Outcome,
 }
 
@@ -224,8 +253,15 @@ impl Session<'_> {
 
     fn publish(&mut self, id: Option<Id<'_>>, channel: &str, data: &[u8]) {
         let frame = MessageFrame::new(channel, data);
-        let Core { hub, text, now, .. } = &mut *self.core;
-        match hub.publish(channel, &frame, None, *now) {
+        let Core {
+            hub,
+            text,
+            now,
+            deflaters,
+            ..
+        } = &mut *self.core;
+        let mut compress = Compress(deflaters.for_window(WindowBits::MAX));
+        match hub.publish(channel, &frame, Some(&mut compress), *now) {
             Ok(Published {
                 channel: at,
                 epoch,
@@ -238,7 +274,7 @@ impl Session<'_> {
                 if id.is_some() {
                     text.clear();
                     encode::published(text, id, channel, epoch, seq);
-                    write_message(self.outbox.private(), true, text, None);
+                    write_answer(self.outbox, text, self.deflate, deflaters);
                 }
                 self.core.metrics.published += 1;
             }
@@ -257,13 +293,14 @@ impl Session<'_> {
             text,
             now,
             metrics,
+            deflaters,
             ..
         } = &mut *self.core;
         let (code, why) = match hub.subscribe(self.subscriber, channel, start, *now) {
             Ok(made) => {
                 text.clear();
                 encode::subscribed(text, id, channel, made.epoch, made.seq, made.recovered);
-                write_message(self.outbox.private(), true, text, None);
+                write_answer(self.outbox, text, self.deflate, deflaters);
                 if let Some(gap) = made.gap {
                     metrics.gaps += 1;
                     write_gap(self.outbox.private(), text, &gap);
@@ -310,12 +347,35 @@ impl Session<'_> {
         let text = &mut self.core.text;
         text.clear();
         write(text);
-        write_message(self.outbox.private(), true, text, None);
+        write_answer(self.outbox, text, self.deflate, &mut self.core.deflaters);
     }
 
     /// Sends a message back as it came.
     pub(super) fn echo(&mut self, text: bool, payload: &[u8]) {
-        write_message(self.outbox.private(), text, payload, None);
+        let out = self.outbox.private();
+        match self.deflate {
+            Some(window) => {
+                let deflater = self.core.deflaters.for_window(window);
+                write_message_deflated(out, text, payload, None, deflater);
+            }
+            None => write_message(out, text, payload, None),
+        }
+    }
+}
+
+/// Queues a text message for one connection alone, compressed if that is agreed and pays.
+fn write_answer(
+    outbox: &mut Outbox,
+    text: &[u8],
+    window: Option<WindowBits>,
+    deflaters: &mut Deflaters,
+) {
+    let out = outbox.private();
+    match window {
+        Some(window) => {
+            write_message_deflated(out, true, text, None, deflaters.for_window(window));
+        }
+        None => write_message(out, true, text, None),
     }
 }
 

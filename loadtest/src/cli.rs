@@ -65,6 +65,9 @@ pub(crate) struct Run {
     /// Draw the latency distribution, or the sweep, as SVG
     #[arg(long, value_name = "FILE")]
     pub(crate) chart: Option<PathBuf>,
+    /// Print no table
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }
 
 /// Which server to load, and where it and the load run.
@@ -221,6 +224,9 @@ pub(crate) struct Compare {
     /// Subscribers
     #[arg(short, long, default_value_t = 1_000)]
     pub(crate) n: u64,
+    /// Also run an open loop at this many messages per second
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
     /// The daemon to start [default: fanfare beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<PathBuf>,

@@ -5,8 +5,10 @@
 //! alone in the same way, so that every result can be read as a ratio.
 
 mod bare;
+mod chart;
 mod cli;
 mod client;
+mod compare;
 mod dialect;
 mod latency;
 mod load;
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
 fn act(command: Command) -> Result<()> {
     let (scenario, run) = match command {
         Command::Bare(bare) => return bare::serve(bare.listen, bare.size, bare.history),
-        Command::Compare(_) => anyhow::bail!("compare is not there yet"),
+        Command::Compare(compare) => return compare::run(&compare),
         Command::Fanout(run) => (Scenario::Fanout, run),
         Command::Connect(run) => (Scenario::Connect, run),
         Command::Idle(run) => (Scenario::Idle, run),
@@ -62,6 +64,10 @@ fn act(command: Command) -> Result<()> {
         let text = serde_json::to_string_pretty(&reports)?;
         std::fs::write(path, text + "\n")
             .with_context(|| format!("can't write {}", path.display()))?;
+    }
+    if let Some(path) = &run.chart {
+        let swept = run.sweep.as_ref().map(|sweep| sweep.name.as_str());
+        chart::draw_reports(path, &reports, swept)?;
     }
     Ok(())
 }
@@ -82,6 +88,8 @@ fn run_all(scenario: Scenario, run: &Run) -> Result<Vec<Report>> {
 
 fn run_one(scenario: Scenario, run: &Run) -> Result<Report> {
     let report = scenario::run(scenario, &run.target, &run.given)?;
-    print!("{}", report.table());
+    if !run.quiet {
+        print!("{}", report.table());
+    }
     Ok(report)
 }

@@ -47,7 +47,7 @@ impl Meter {
             server_cpu_ns: pid.map_or(Ok(0), procfs::cpu_ns)?,
             server_user_ns,
             server_system_ns,
-            own_cpu_ns: procfs::cpu_ns(std::process::id())?,
+            own_cpu_ns: procfs::own_cpu_ns(),
             segments: procfs::data_segments_sent(),
             own_sends,
         })

@@ -25,6 +25,20 @@ pub(crate) fn cpu_ns(pid: u32) -> Result<u64> {
     Ok(total)
 }
 
+/// Nanoseconds that all threads of this process have spent on a CPU, its children's not among them: the server is one.
+pub(crate) fn own_cpu_ns() -> u64 {
+    let mut total = 0;
+    for task in fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        total += first_number(&text).unwrap_or(0);
+    }
+    total
+}
+
 /// User and kernel time of a process and its children in nanoseconds, to the 10 ms that `stat` has.
 ///
 /// # Errors
@@ -164,6 +178,7 @@ mod tests {
     fn this_process_has_a_cost_and_a_size() {
         let me = std::process::id();
         assert!(cpu_ns(me).unwrap() > 0);
+        assert!(own_cpu_ns() > 0);
         assert!(resident_bytes(me).unwrap() > 100_000);
     }
 }

@@ -1,0 +1,314 @@
+//! The same runs against several servers, in turn, several rounds; medians.
+//!
+//! Servers take turns within a round, so that whatever else the machine does hits all of them alike; each run is a
+//! process of its own with a fresh server.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::chart::{Axis, Series, draw_lines};
+use crate::cli::Compare;
+use crate::report::{Report, label_and_unit, number};
+
+/// One kind of run.
+struct Run {
+    name: String,
+    arguments: Vec<String>,
+    /// Servers that can't do it.
+    without: &'static [&'static str],
+    /// The figures to be compared.
+    figures: &'static [&'static str],
+    /// The window, for the chart.
+    window: Option<f64>,
+}
+
+const FANOUT_FIGURES: &[&str] = &[
+    "cpu_per_delivery_us",
+    "deliveries_per_s",
+    "sends_per_delivery",
+    "p50_ms",
+    "p99_ms",
+];
+const RATE_FIGURES: &[&str] = &[
+    "cpu_per_delivery_us",
+    "server_cpu_percent",
+    "p50_ms",
+    "p99_ms",
+];
+const SINGLE_SUBSCRIPTION: &[&str] = &["tungstenite", "nchan", "limit"];
+
+fn runs(compare: &Compare) -> Vec<Run> {
+    let n = compare.n;
+    let run = |name: String, arguments: &str, without, figures, window| Run {
+        name,
+        arguments: arguments.split_whitespace().map(str::to_owned).collect(),
+        without,
+        figures,
+        window,
+    };
+    let mut runs = Vec::new();
+    for window in [1, 4, 16, 64, 256] {
+        let arguments = format!("fanout -n {n} -w {window}");
+        runs.push(run(
+            format!("fanout, window {window}"),
+            &arguments,
+            &[],
+            FANOUT_FIGURES,
+            Some(f64::from(window)),
+        ));
+    }
+    if let Some(rate) = compare.rate {
+        let arguments = format!("fanout -n {n} --rate {rate}");
+        runs.push(run(
+            format!("fanout, {rate} messages/s"),
+            &arguments,
+            &[],
+            RATE_FIGURES,
+            None,
+        ));
+    }
+    let board = &[
+        "cpu_per_delivery_us",
+        "deliveries_per_s",
+        "sends_per_delivery",
+        "p99_ms",
+    ];
+    runs.push(run(
+        "board, 100 channels".to_owned(),
+        "board -n 100 --channels 100",
+        SINGLE_SUBSCRIPTION,
+        board,
+        None,
+    ));
+    let many = &["cpu_per_delivery_us", "deliveries_per_s", "p99_ms"];
+    runs.push(run(
+        "many, 1,000 channels".to_owned(),
+        "many",
+        &["nchan", "limit"],
+        many,
+        None,
+    ));
+    runs.push(run(
+        "ingest, 1,000 publishers".to_owned(),
+        "ingest",
+        &["limit"],
+        &["cpu_per_publish_us", "p99_ms"],
+        None,
+    ));
+    let connect = &["cpu_per_handshake_us", "handshakes_per_s"];
+    runs.push(run(
+        "connect".to_owned(),
+        "connect",
+        &["limit"],
+        connect,
+        None,
+    ));
+    runs.push(run(
+        "idle".to_owned(),
+        "idle",
+        &["limit"],
+        &["memory_per_connection_bytes"],
+        None,
+    ));
+    runs.retain(|run| {
+        compare
+            .only
+            .as_ref()
+            .is_none_or(|only| run.name.contains(only.as_str()))
+    });
+    runs
+}
+
+/// All reports of one kind of run, by server.
+type Results = BTreeMap<String, Vec<Report>>;
+
+/// Runs everything and writes what was asked for.
+///
+/// # Errors
+/// No run at all succeeded, or a file can't be written.
+pub(crate) fn run(compare: &Compare) -> Result<()> {
+    let runs = runs(compare);
+    if runs.is_empty() {
+        bail!("--only names no run");
+    }
+    let mut results: Vec<Results> = runs.iter().map(|_| Results::new()).collect();
+    for round in 1..=compare.rounds {
+        for (run, results) in runs.iter().zip(&mut results) {
+            for server in compare
+                .servers
+                .iter()
+                .filter(|server| !run.without.contains(&server.as_str()))
+            {
+                eprintln!(
+                    "round {round} of {}: {} on {server}",
+                    compare.rounds, run.name
+                );
+                match one(run, server, compare) {
+                    Ok(report) => results.entry(server.clone()).or_default().push(report),
+                    // One server's failure is a result of the comparison, not the end of it.
+                    Err(error) => eprintln!("  failed: {error:#}"),
+                }
+            }
+        }
+    }
+    let markdown = markdown(&runs, &results, compare);
+    print!("{markdown}");
+    let write = |path: &PathBuf, text: &str| {
+        std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
+    };
+    if let Some(path) = &compare.markdown {
+        write(path, &markdown)?;
+    }
+    if let Some(path) = &compare.json {
+        write(path, &serde_json::to_string_pretty(&results)?)?;
+    }
+    if let Some(path) = &compare.chart {
+        let series = series(&runs, &results, &compare.servers);
+        let title = format!("Server CPU per delivery, {} subscribers, 128 B", compare.n);
+        let (x, y) = (
+            Axis {
+                label: "window, messages under way",
+            },
+            Axis {
+                label: "CPU per delivery, µs",
+            },
+        );
+        draw_lines(path, &title, x, y, &series)?;
+    }
+    Ok(())
+}
+
+/// Runs this program once more and reads its report.
+fn one(run: &Run, server: &str, compare: &Compare) -> Result<Report> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut arguments = run.arguments.clone();
+    match server {
+        // The same load on the kernel alone.
+        "limit" => "limit".clone_into(&mut arguments[0]),
+        "fanfare" => {
+            if let Some(path) = &compare.server {
+                arguments.extend(["--server".to_owned(), path.display().to_string()]);
+            }
+        }
+        peer => arguments.extend(["--peer".to_owned(), peer.to_owned()]),
+    }
+    let seconds = compare.seconds.to_string();
+    command
+        .args(arguments)
+        .args(["--seconds", &seconds, "--json", "/dev/stdout", "--quiet"]);
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let reports: Vec<Report> =
+        serde_json::from_slice(&output.stdout).context("an unreadable report")?;
+    reports.into_iter().next().context("no report")
+}
+
+/// The median of a figure over rounds, if any has it.
+fn median(reports: &[Report], figure: &str) -> Option<f64> {
+    let mut values: Vec<f64> = reports
+        .iter()
+        .filter_map(|report| report.value(figure))
+        .collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+/// A table for each figure's kind of run: servers down, figures across.
+fn markdown(runs: &[Run], results: &[Results], compare: &Compare) -> String {
+    let mut text = String::new();
+    for (run, results) in runs.iter().zip(results) {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "### {}\n", run.name);
+        let heads = run.figures.iter().map(|figure| {
+            let (label, unit) = label_and_unit(figure);
+            if unit.is_empty() {
+                label
+            } else {
+                format!("{label}, {unit}")
+            }
+        });
+        let heads: Vec<String> = heads.collect();
+        let _ = writeln!(text, "| server | {} | rounds |", heads.join(" | "));
+        let _ = writeln!(text, "|---|{}---:|", "---:|".repeat(heads.len()));
+        for server in compare
+            .servers
+            .iter()
+            .filter(|server| !run.without.contains(&server.as_str()))
+        {
+            let reports = results.get(server).map_or(&[][..], Vec::as_slice);
+            let cells: Vec<String> = run
+                .figures
+                .iter()
+                .map(|figure| median(reports, figure).map_or("–".to_owned(), number))
+                .collect();
+            let ours = reports.iter().any(|report| {
+                report
+                    .remarks
+                    .iter()
+                    .any(|remark| remark.contains("bottleneck"))
+            });
+            let mark = if ours { " *" } else { "" };
+            let _ = writeln!(
+                text,
+                "| {server}{mark} | {} | {} |",
+                cells.join(" | "),
+                reports.len()
+            );
+        }
+        let _ = writeln!(text);
+    }
+    text.push_str("\\* in at least one round the load client was the bottleneck: rates and latencies are its limit.\n");
+    text
+}
+
+fn series(runs: &[Run], results: &[Results], servers: &[String]) -> Vec<Series> {
+    let of = |server: &String| -> Vec<(f64, f64)> {
+        runs.iter()
+            .zip(results)
+            .filter_map(|(run, results)| {
+                Some((
+                    run.window?,
+                    median(results.get(server)?, "cpu_per_delivery_us")?,
+                ))
+            })
+            .collect()
+    };
+    servers
+        .iter()
+        .map(|server| Series {
+            name: server.clone(),
+            points: of(server),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one_or_between_the_two() {
+        let with = |value| {
+            let mut report = Report::default();
+            report.add("x", value);
+            report
+        };
+        assert_eq!(median(&[], "x"), None);
+        assert_eq!(median(&[with(3.0), with(1.0), with(2.0)], "x"), Some(2.0));
+        assert_eq!(median(&[with(1.0), with(2.0)], "x"), Some(1.5));
+    }
+}

@@ -199,30 +199,23 @@ impl Channel {
     }
 
     /// Looks for the next subscriber that is behind and not blocked; takes the looks off `budget`, and stops when it is spent.
+    #[inline]
     pub(super) fn walk(&mut self, budget: &mut u32, blocked: &Bits) -> Option<u32> {
         let end = self.end();
         while self.left != 0 && *budget != 0 {
-            if self.position as usize >= self.subs.len() {
+            let Some(&sub) = self.subs.get(self.position as usize) else {
                 self.position = 0;
                 self.raise_floor(self.circle);
-            }
+                continue;
+            };
             if self.position == 0 {
                 self.circle = end;
             }
-            // A tight loop over what is left of the circle, the round and the budget, whichever is least.
-            let from = self.position as usize;
-            let most = self.left.min(*budget) as usize;
-            let rest = self.subs.get(from..).unwrap_or(&[]);
-            let rest = &rest[..most.min(rest.len())];
-            let found = rest
-                .iter()
-                .position(|sub| sub.next < end && !blocked.get(sub.subscriber));
-            let looks = found.map_or(rest.len(), |i| i + 1) as u32;
-            self.position += looks;
-            self.left -= looks;
-            *budget -= looks;
-            if let Some(i) = found {
-                return Some(rest[i].subscriber);
+            self.position += 1;
+            self.left -= 1;
+            *budget -= 1;
+            if sub.next < end && !blocked.get(sub.subscriber) {
+                return Some(sub.subscriber);
             }
         }
         None
@@ -241,6 +234,7 @@ impl Channel {
     }
 
     /// Moves the floor up to `reached`, or to the last of those who lag.
+    #[cold]
     fn raise_floor(&mut self, reached: u64) {
         let mut floor = reached;
         if self.lagging != 0 {
@@ -282,6 +276,11 @@ impl Channel {
             sub.flags &= !LAGGING;
             self.lagging -= 1;
         }
+    }
+
+    /// A seq from which on nothing is trimmed, as of the last circle. The true floor may be higher.
+    pub(super) fn known_floor(&self) -> u64 {
+        self.floor
     }
 
     /// The seq from which on nothing is trimmed.

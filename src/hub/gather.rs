@@ -153,6 +153,9 @@ struct Piece {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     owner: u32,
+    /// What `contiguous` promised.
+    single: Option<Piece>,
+    /// What `gather` promised.
     pieces: Vec<Piece>,
     /// Something was left out.
     more: bool,
@@ -168,6 +171,7 @@ enum Share {
 impl Plan {
     fn begin(&mut self, owner: u32) {
         self.owner = owner;
+        self.single = None;
         self.pieces.clear();
         self.more = false;
     }
@@ -175,8 +179,7 @@ impl Plan {
     /// Drops what was promised to `id`: its subscriptions are not where they were.
     pub(super) fn forget(&mut self, id: u32) {
         if self.owner == id {
-            self.pieces.clear();
-            self.more = false;
+            self.begin(id);
         }
     }
 
@@ -193,7 +196,6 @@ impl Plan {
             let (log, deflate, until) = channel.source(sub);
             let chosen = log
                 .find(sub.next)
-                .and_then(|at| log.segment(at))
                 .and_then(|segment| Some((segment, slices.choose(segment, sub.next, until)?)));
             let Some((segment, (to, range))) = chosen else {
                 return if sub.next > begun {
@@ -229,14 +231,15 @@ impl Hub {
         let channel = self.directory.get(link.channel)?;
         let sub = *channel.subs.get(link.index as usize)?;
         let (log, deflate, until) = channel.source(sub);
-        let segment = log.last()?;
-        let from = usize::try_from(sub.next.checked_sub(segment.first)?).ok()?;
-        if from >= segment.len() || until != segment.next() || sub.next < channel.tail {
+        let segment = log.last();
+        let from = sub.next.wrapping_sub(segment.first) as usize;
+        let whole = sub.next >= segment.first && until == segment.next();
+        if from >= segment.len() || !whole || sub.next < channel.tail {
             return None;
         }
-        let bytes = segment.slice(segment.start(from)..segment.as_slice().len());
-        self.plan.begin(id.0);
-        self.plan.pieces.push(Piece {
+        let bytes = segment.from(from);
+        self.plan.owner = id.0;
+        self.plan.single = Some(Piece {
             link,
             from: sub.next,
             to: until,
@@ -295,55 +298,75 @@ impl Hub {
     ///
     /// A short write means that the socket is full: the hub then takes `id` for blocked until [`Hub::set_blocked`] says
     /// otherwise.
-    pub fn advance(&mut self, id: SubscriberId, mut written: usize) -> Advanced {
+    pub fn advance(&mut self, id: SubscriberId, written: usize) -> Advanced {
         if self.plan.owner != id.0 {
             return Advanced::default();
         }
+        if let Some(piece) = self.plan.single.take() {
+            if written < piece.bytes {
+                return self.stop(id, piece, written);
+            }
+            self.move_cursor(piece.link, piece.to);
+            if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+                subscriber.flags &= !(DUE | LAGS);
+            }
+            return Advanced {
+                rest: None,
+                more: false,
+                delivered: piece.to - piece.from,
+            };
+        }
+        self.advance_gathered(id, written)
+    }
+
+    fn advance_gathered(&mut self, id: SubscriberId, mut written: usize) -> Advanced {
         let mut delivered = 0;
         for i in 0..self.plan.pieces.len() {
             let piece = self.plan.pieces[i];
             if written < piece.bytes {
-                let (rest, begun) = self.stop_inside(piece, written);
-                delivered += begun;
-                self.plan.pieces.clear();
-                self.set_blocked(id, true);
-                return Advanced {
-                    rest,
-                    more: false,
-                    delivered,
-                };
+                let mut advanced = self.stop(id, piece, written);
+                advanced.delivered += delivered;
+                return advanced;
             }
             written -= piece.bytes;
             delivered += piece.to - piece.from;
             self.move_cursor(piece.link, piece.to);
         }
-        self.plan.pieces.clear();
-        if self.plan.more {
-            self.plan.more = false;
+        let more = self.plan.more;
+        self.plan.begin(id.0);
+        if more {
             self.lag(id);
-            return Advanced {
-                rest: None,
-                more: true,
-                delivered,
-            };
-        }
-        if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+        } else if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
             subscriber.flags &= !(DUE | LAGS);
         }
         Advanced {
+            rest: None,
+            more,
             delivered,
-            ..Advanced::default()
         }
     }
 
+    /// The socket was full after `written` bytes of `piece`.
+    #[cold]
+    fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
+        let (rest, delivered) = self.stop_inside(piece, written);
+        self.plan.begin(id.0);
+        self.set_blocked(id, true);
+        Advanced {
+            rest,
+            more: false,
+            delivered,
+        }
+    }
+
+    #[inline]
     fn move_cursor(&mut self, link: Link, to: u64) {
         let Some(channel) = self.directory.get_mut(link.channel) else {
             return;
         };
-        let end = channel.end();
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
             sub.next = to;
-            if sub.flags & LAGGING != 0 && to >= end {
+            if sub.flags & LAGGING != 0 && to >= channel.end() {
                 channel.unlag(link.index);
             }
         }
@@ -365,7 +388,7 @@ impl Hub {
             Some(deflate) if piece.deflate => deflate,
             _ => &channel.plain,
         };
-        let segment = log.segment(log.find(piece.from)?)?;
+        let segment = log.find(piece.from)?;
         let from = (piece.from - segment.first) as usize;
         let offset = segment.start(from) + written;
         let message = segment.message_at(from, offset);

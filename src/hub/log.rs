@@ -32,7 +32,10 @@ pub(super) struct Grown {
 /// The messages of one channel in one encoding.
 #[derive(Debug)]
 pub(super) struct Log {
-    segments: VecDeque<Segment>,
+    /// The newest segment, where nearly everybody reads; empty, and without memory of its own, if nothing is held.
+    newest: Segment,
+    /// Those before it, oldest first.
+    older: VecDeque<Segment>,
     /// The seq of the first message that this log was ever given.
     pub(super) begin: u64,
     /// The seq that the next message gets.
@@ -55,7 +58,8 @@ impl Log {
                 .clamp(SMALLEST, BIGGEST),
         };
         Self {
-            segments: VecDeque::new(),
+            newest: Segment::none(begin, 0),
+            older: VecDeque::new(),
             begin,
             next: begin,
             written: 0,
@@ -77,11 +81,7 @@ impl Log {
 
     /// Whether a frame of `len` bytes goes into the newest segment.
     pub(super) fn fits(&self, len: usize, now: u64) -> bool {
-        len <= LARGE
-            && self
-                .segments
-                .back()
-                .is_some_and(|segment| segment.fits(len, now))
+        len <= LARGE && self.newest.fits(len, now)
     }
 
     /// What the segment would cost that a frame of `len` bytes needs if it does not fit.
@@ -100,10 +100,8 @@ impl Log {
         now: u64,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Grown> {
-        if let Some(last) = self.segments.back_mut()
-            && len <= LARGE
-            && last.fits(len, now)
-        {
+        if self.fits(len, now) {
+            let last = &mut self.newest;
             let (start, cost) = (last.as_slice().len(), last.allocated());
             let grew = last.append(now, write);
             self.next += 1;
@@ -117,8 +115,7 @@ impl Log {
     #[cold]
     fn regrown(&mut self, before: usize) -> Grown {
         let old = self.footprint();
-        let last = self.segments.back().map_or(0, Segment::allocated);
-        self.allocated = self.allocated + last - before;
+        self.allocated = self.allocated + self.newest.allocated() - before;
         Grown {
             before: Footprint {
                 last: before,
@@ -132,7 +129,7 @@ impl Log {
     #[cold]
     fn append_segment(&mut self, len: usize, now: u64, write: impl FnOnce(&mut Vec<u8>)) -> Grown {
         let before = self.footprint();
-        let sealed = self.segments.back().map(|segment| segment.first);
+        let sealed = (self.newest.len() != 0).then_some(self.newest.first);
         let segment = if len > LARGE {
             let mut frame = Vec::with_capacity(len);
             write(&mut frame);
@@ -147,11 +144,10 @@ impl Log {
         self.next += 1;
         self.written += segment.as_slice().len() as u64;
         self.allocated += segment.allocated();
-        if self.segments.capacity() == 0 {
-            // Most channels of a daemon with very many never need a second segment.
-            self.segments.reserve_exact(1);
+        let old = std::mem::replace(&mut self.newest, segment);
+        if sealed.is_some() {
+            self.older.push_back(old);
         }
-        self.segments.push_back(segment);
         Grown {
             before,
             after: self.footprint(),
@@ -162,49 +158,37 @@ impl Log {
     /// Segments double, up to a quarter of the window, and not much beyond what is held: a window of ten small messages
     /// should not occupy two segments of 64 KiB.
     fn next_capacity(&self, len: usize) -> usize {
-        let held = match self.segments.front() {
-            Some(first) => (self.written - first.position) as usize,
-            None => 0,
-        };
+        let oldest = self.older.front().unwrap_or(&self.newest);
+        let held = (self.written - oldest.position) as usize;
         (self.capacity as usize * 2)
             .min((held / 2).next_power_of_two())
             .clamp(SMALLEST, self.largest as usize)
             .max(len)
     }
 
-    /// The segment that holds message `seq`, by its place in the list.
-    pub(super) fn find(&self, seq: u64) -> Option<usize> {
-        let last = self.segments.len().checked_sub(1)?;
-        if seq >= self.next || seq < self.segments[0].first {
-            return None;
+    /// The segment that holds message `seq`.
+    pub(super) fn find(&self, seq: u64) -> Option<&Segment> {
+        if seq >= self.newest.first {
+            return (seq < self.next).then_some(&self.newest);
         }
-        if seq >= self.segments[last].first {
-            return Some(last);
-        }
-        Some(self.segments.partition_point(|s| s.first <= seq) - 1)
+        let after = self.older.partition_point(|segment| segment.first <= seq);
+        self.older.get(after.checked_sub(1)?)
     }
 
-    /// The segment at a place that [`Log::find`] named, or after it.
-    pub(super) fn segment(&self, at: usize) -> Option<&Segment> {
-        self.segments.get(at)
-    }
-
-    /// The newest segment.
-    pub(super) fn last(&self) -> Option<&Segment> {
-        self.segments.back()
+    /// The newest segment; it may be empty.
+    pub(super) fn last(&self) -> &Segment {
+        &self.newest
     }
 
     /// The newest message's frame; nothing if there is none.
     pub(super) fn newest(&self) -> &[u8] {
-        match self.segments.back() {
-            Some(last) => last.slice(last.start(last.len() - 1)..last.as_slice().len()),
-            None => &[],
-        }
+        let last = &self.newest;
+        last.slice(last.start(last.len().saturating_sub(1))..last.as_slice().len())
     }
 
     /// How many bytes of the log come before message `seq`.
     pub(super) fn position(&self, seq: u64) -> u64 {
-        match self.find(seq).and_then(|at| self.segments.get(at)) {
+        match self.find(seq) {
             Some(segment) => {
                 segment.position + segment.start((seq - segment.first) as usize) as u64
             }
@@ -214,31 +198,33 @@ impl Log {
 
     /// When message `seq` was published, if it is still here.
     pub(super) fn time(&self, seq: u64) -> Option<u64> {
-        let segment = self.segments.get(self.find(seq)?)?;
+        let segment = self.find(seq)?;
         Some(segment.time((seq - segment.first) as usize))
     }
 
-    /// Lets go of the segments that hold nothing from `tail` on; true if there were any.
-    pub(super) fn release(&mut self, tail: u64) -> bool {
-        let before = self.segments.len();
-        while let Some(first) = self.segments.front()
+    /// Lets go of the segments that hold nothing from `tail` on.
+    pub(super) fn release(&mut self, tail: u64) {
+        while let Some(first) = self.older.front()
             && first.next() <= tail
         {
             self.allocated -= first.allocated();
-            self.segments.pop_front();
+            self.older.pop_front();
         }
-        if self.segments.len() * 4 < self.segments.capacity() {
-            self.segments.shrink_to(self.segments.len() * 2);
+        if self.older.is_empty() && self.next <= tail {
+            self.allocated = 0;
+            self.newest = Segment::none(self.next, self.written);
         }
-        self.segments.len() != before
+        if self.older.len() * 4 < self.older.capacity() {
+            self.older.shrink_to(self.older.len() * 2);
+        }
     }
 
     /// What it costs at the moment.
     pub(super) fn footprint(&self) -> Footprint {
         Footprint {
             allocated: self.allocated,
-            last: self.segments.back().map_or(0, Segment::allocated),
-            sealed: self.segments.len().saturating_sub(1),
+            last: self.newest.allocated(),
+            sealed: self.older.len(),
         }
     }
 }

@@ -36,6 +36,17 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// A segment without room, for a log that holds nothing.
+    pub(super) fn none(first: u64, position: u64) -> Self {
+        Self {
+            first,
+            position,
+            since: 0,
+            bytes: Bytes::Small(Vec::new()),
+            index: Vec::new(),
+        }
+    }
+
     /// An empty segment for frames of about `typical` bytes, `capacity` bytes in all.
     pub(super) fn small(
         first: u64,
@@ -131,7 +142,16 @@ impl Segment {
 
     /// The first message, at `from` or later, for which `drop` does not hold; it must hold for none after that.
     pub(super) fn first_kept(&self, from: usize, drop: impl Fn(usize) -> bool) -> usize {
-        let (mut low, mut high) = (from, self.index.len());
+        // Mostly little goes: find the end in growing steps before halving.
+        let (mut low, mut high, mut step) = (from, self.index.len(), 1);
+        while low + step < high {
+            if !drop(low + step - 1) {
+                high = low + step - 1;
+                break;
+            }
+            low += step;
+            step *= 2;
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             if drop(middle) {
@@ -159,6 +179,12 @@ impl Segment {
         }
     }
 
+    /// The frames of message `i` and all after it.
+    pub(super) fn from(&self, i: usize) -> &[u8] {
+        let bytes = self.as_slice();
+        bytes.get(self.start(i)..).unwrap_or(&[])
+    }
+
     /// The frames in `range`; nothing if it reaches beyond them.
     pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
         self.as_slice().get(range).unwrap_or(&[])
@@ -170,6 +196,9 @@ impl Segment {
             Bytes::Small(bytes) => bytes.capacity(),
             Bytes::Large(bytes) => bytes.capacity(),
         };
+        if bytes == 0 {
+            return 0;
+        }
         cost(bytes, self.index.capacity())
     }
 }

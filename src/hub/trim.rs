@@ -34,6 +34,10 @@ impl Channel {
         if wanted <= self.tail {
             return Window::Kept;
         }
+        if wanted <= self.known_floor() {
+            self.tail = wanted;
+            return Window::Kept;
+        }
         let floor = self.floor();
         self.tail = wanted.min(floor).max(self.tail);
         if wanted > floor {
@@ -49,7 +53,7 @@ impl Channel {
         let written = self.plain.written();
         let mut tail = self.tail;
         // Drops from the front hold for a first part of the messages only, so they can be searched for.
-        while let Some(segment) = self.plain.find(tail).and_then(|at| self.plain.segment(at)) {
+        while let Some(segment) = self.plain.find(tail) {
             let outside = |i: usize| {
                 let seq = segment.first + i as u64;
                 let bytes = written - segment.position - segment.start(i) as u64;
@@ -275,11 +279,7 @@ impl Hub {
         let Some(channel) = self.directory.get_mut(index) else {
             return true;
         };
-        let Some(segment) = channel
-            .plain
-            .find(sealed.first)
-            .and_then(|at| channel.plain.segment(at))
-        else {
+        let Some(segment) = channel.plain.find(sealed.first) else {
             return true;
         };
         let next = segment.next();

@@ -176,7 +176,7 @@ impl Settings {
 
     /// Whether the server heeds `congested`.
     fn heeds(self) -> bool {
-        self.0[7] % 4 != 0
+        !self.0[7].is_multiple_of(4)
     }
 }
 
@@ -527,7 +527,7 @@ impl Run {
                 .expect("it has a subscriber")
                 .needed = self.now;
         }
-        let encoding = if c % 2 == 0 {
+        let encoding = if c.is_multiple_of(2) {
             Encoding::Plain
         } else {
             Encoding::Deflate
@@ -621,7 +621,6 @@ impl Run {
         let mut slices = Slices::new();
         let mut gathered = self.hub.gather(id, &mut slices);
         if gathered.lapped {
-            drop(slices);
             if !self.settle(client) {
                 return;
             }

@@ -1,0 +1,148 @@
+//! What the hub costs: a publish, whatever the number of subscribers, and the sweep's bookkeeping for each visit.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fanfare::hub::{Encoding, Epoch, Frame, Hub, HubConfig, Policy, Slices, Start, SubscriberId};
+
+/// A frame of ready-made bytes: what is measured is the log, not the writing of JSON.
+struct Bytes(Vec<u8>);
+
+impl Frame for Bytes {
+    fn len(&self, _: u64) -> usize {
+        self.0.len()
+    }
+
+    fn write(&self, _: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+}
+
+fn hub() -> Hub {
+    let mut made = 0u32;
+    let epochs = Box::new(move || {
+        made += 1;
+        let mut bits = [0; 12];
+        bits[..4].copy_from_slice(&made.to_le_bytes());
+        Epoch::from_random(bits)
+    });
+    Hub::new(
+        HubConfig::default(),
+        Box::new(|_| Policy::default()),
+        epochs,
+    )
+}
+
+fn subscribed(subscribers: u32) -> Hub {
+    let mut hub = hub();
+    for i in 0..subscribers {
+        hub.attach(SubscriberId(i), Encoding::Plain);
+        hub.subscribe(SubscriberId(i), "prices.eurusd", Start::Live, 0)
+            .expect("there is room");
+    }
+    hub
+}
+
+/// A sweep in which every socket takes all it is given; the number of visits.
+fn sweep(hub: &mut Hub) -> u64 {
+    let mut visits = 0;
+    while let Some(id) = hub.next_behind() {
+        visits += 1;
+        let written = match hub.contiguous(id) {
+            Some(bytes) => black_box(bytes).len(),
+            None => {
+                let mut slices = Slices::new();
+                hub.gather(id, &mut slices);
+                black_box(slices.as_slice());
+                slices.bytes()
+            }
+        };
+        black_box(hub.advance(id, written));
+    }
+    visits
+}
+
+/// One publish of 200 bytes. After every 1,024 the sweep and `trim` bring everybody up, outside the time that is taken.
+fn publish(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hub/publish 200 B");
+    group.throughput(Throughput::Elements(1));
+    for subscribers in [0, 1, 1_000, 100_000] {
+        let mut hub = subscribed(subscribers);
+        let message = Bytes(vec![b'x'; 200]);
+        let mut decongested = Vec::new();
+        group.bench_function(BenchmarkId::from_parameter(subscribers), |b| {
+            b.iter_custom(|times| {
+                let mut taken = Duration::ZERO;
+                let mut left = times;
+                while left != 0 {
+                    let batch = left.min(1024);
+                    let begun = Instant::now();
+                    for _ in 0..batch {
+                        black_box(hub.publish("prices.eurusd", &message, None, 1)).ok();
+                    }
+                    taken += begun.elapsed();
+                    left -= batch;
+                    sweep(&mut hub);
+                    hub.trim(1, &mut decongested);
+                    decongested.clear();
+                }
+                taken
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A publish with the sweep and the trim that follow it: per visit, so the same figure whatever the number is linear.
+fn visits(c: &mut Criterion) {
+    for (name, batch) in [("1 message", 1), ("64 messages", 64)] {
+        let mut group = c.benchmark_group(format!("hub/visit, {name}"));
+        for subscribers in [1, 1_000, 100_000] {
+            let mut hub = subscribed(subscribers);
+            let message = Bytes(vec![b'x'; 200]);
+            let mut decongested = Vec::new();
+            group.throughput(Throughput::Elements(u64::from(subscribers)));
+            group.bench_function(BenchmarkId::from_parameter(subscribers), |b| {
+                b.iter(|| {
+                    for _ in 0..batch {
+                        hub.publish("prices.eurusd", &message, None, 1).ok();
+                    }
+                    let visits = sweep(&mut hub);
+                    hub.trim(1, &mut decongested);
+                    visits
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+/// One connection on 60 channels, one message behind on each: a single visit.
+fn board(c: &mut Criterion) {
+    let mut hub = hub();
+    let names: Vec<String> = (0..60).map(|i| format!("board.{i}")).collect();
+    hub.attach(SubscriberId(0), Encoding::Plain);
+    for name in &names {
+        hub.subscribe(SubscriberId(0), name, Start::Live, 0)
+            .expect("there is room");
+    }
+    let message = Bytes(vec![b'x'; 200]);
+    let mut decongested = Vec::new();
+    let mut group = c.benchmark_group("hub/board");
+    group.throughput(Throughput::Elements(names.len() as u64));
+    group.bench_function("60 channels", |b| {
+        b.iter(|| {
+            for name in &names {
+                hub.publish(name, &message, None, 1).ok();
+            }
+            let visits = sweep(&mut hub);
+            hub.trim(1, &mut decongested);
+            visits
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, publish, visits, board);
+criterion_main!(benches);

@@ -140,7 +140,7 @@ impl Remainder {
 }
 
 /// Consecutive messages of one subscription in one slice.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Piece {
     link: Link,
     from: u64,
@@ -153,8 +153,9 @@ struct Piece {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     owner: u32,
-    /// What `contiguous` promised.
-    single: Option<Piece>,
+    /// What `contiguous` promised, if it was the last to promise anything.
+    single: Piece,
+    is_single: bool,
     /// What `gather` promised.
     pieces: Vec<Piece>,
     /// Something was left out.
@@ -171,7 +172,7 @@ enum Share {
 impl Plan {
     fn begin(&mut self, owner: u32) {
         self.owner = owner;
-        self.single = None;
+        self.is_single = false;
         self.pieces.clear();
         self.more = false;
     }
@@ -239,13 +240,14 @@ impl Hub {
         }
         let bytes = segment.from(from);
         self.plan.owner = id.0;
-        self.plan.single = Some(Piece {
+        self.plan.is_single = true;
+        self.plan.single = Piece {
             link,
             from: sub.next,
             to: until,
             bytes: bytes.len(),
             deflate,
-        });
+        };
         Some(bytes)
     }
 
@@ -302,14 +304,19 @@ impl Hub {
         if self.plan.owner != id.0 {
             return Advanced::default();
         }
-        if let Some(piece) = self.plan.single.take() {
-            if written < piece.bytes {
-                return self.stop(id, piece, written);
-            }
-            self.move_cursor(piece.link, piece.to);
-            if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
-                subscriber.flags &= !(DUE | LAGS);
-            }
+        // The common case: all of what `contiguous` found was written.
+        let plan = &mut self.plan;
+        let piece = &plan.single;
+        if plan.is_single
+            && written >= piece.bytes
+            && let Some(channel) = self.directory.get_mut(piece.link.channel)
+            && let Some(sub) = channel.subs.get_mut(piece.link.index as usize)
+            && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize)
+            && sub.flags & LAGGING == 0
+        {
+            sub.next = piece.to;
+            subscriber.flags &= !(DUE | LAGS);
+            plan.is_single = false;
             return Advanced {
                 rest: None,
                 more: false,
@@ -319,8 +326,14 @@ impl Hub {
         self.advance_gathered(id, written)
     }
 
+    #[inline(never)]
     fn advance_gathered(&mut self, id: SubscriberId, mut written: usize) -> Advanced {
         let mut delivered = 0;
+        if std::mem::take(&mut self.plan.is_single) {
+            self.plan.pieces.clear();
+            self.plan.pieces.push(self.plan.single);
+            self.plan.more = false;
+        }
         for i in 0..self.plan.pieces.len() {
             let piece = self.plan.pieces[i];
             if written < piece.bytes {
@@ -366,8 +379,8 @@ impl Hub {
         };
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
             sub.next = to;
-            if sub.flags & LAGGING != 0 && to >= channel.end() {
-                channel.unlag(link.index);
+            if sub.flags & LAGGING != 0 {
+                channel.caught_up(link.index);
             }
         }
     }

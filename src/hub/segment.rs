@@ -180,6 +180,7 @@ impl Segment {
     }
 
     /// The frames of message `i` and all after it.
+    #[inline]
     pub(super) fn from(&self, i: usize) -> &[u8] {
         let bytes = self.as_slice();
         bytes.get(self.start(i)..).unwrap_or(&[])

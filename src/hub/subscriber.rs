@@ -1,7 +1,7 @@
 //! A connection, as the hub has it: its subscriptions and what is owed to it.
 
 /// A subscription, as its subscriber has it: which channel, and the place in that channel's list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) channel: u32,
     pub(super) index: u32,

@@ -39,6 +39,22 @@ impl Hub {
     ///
     /// It has to be visited, blocked or detached before the next call.
     pub fn next_behind(&mut self) -> Option<SubscriberId> {
+        // The common case: the next in the front channel's list is behind and can be written to.
+        if self.due_budget == 0
+            && let Some(&index) = self.dirty.front()
+            && let Some(channel) = self.directory.get_mut(index)
+            && self.budget > VISIT
+            && let Some(subscriber) = channel.step(&self.blocked)
+        {
+            self.budget -= VISIT + 1;
+            return Some(SubscriberId(subscriber));
+        }
+        self.next_turn()
+    }
+
+    /// Goes on to the due and to the next dirty channel, until there is somebody to visit.
+    #[inline(never)]
+    fn next_turn(&mut self) -> Option<SubscriberId> {
         loop {
             if self.due_budget != 0 {
                 self.due_budget -= 1;

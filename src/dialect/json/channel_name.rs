@@ -63,18 +63,20 @@ pub fn check(name: &str) -> Result<(), Why> {
     if name.len() > MAX_BYTES {
         return Err(Why::TooLong);
     }
-    // Nearly every name is plain ASCII and gets by with one look at each byte.
-    let mut previous = b'.';
+    // Nearly every name is plain ASCII and gets by with one look at each byte. The bits of
+    // CLASS are such that two dots in a row leave DOT in `faults`.
+    let mut faults = 0;
+    let mut previous = DOT;
     for &byte in name.as_bytes() {
-        if !PLAIN[usize::from(byte)] || (byte == b'.' && previous == b'.') {
-            return check_characters(name);
-        }
-        previous = byte;
+        let class = CLASS[usize::from(byte)];
+        faults |= class & (previous | OTHER);
+        previous = class;
     }
-    if previous == b'.' {
-        return Err(Why::EmptyPart);
+    faults |= previous & DOT;
+    if faults == 0 {
+        return Ok(());
     }
-    Ok(())
+    check_characters(name)
 }
 
 /// Whether the name is one of those that the daemon keeps for itself: nobody publishes
@@ -83,15 +85,23 @@ pub fn is_daemons_own(name: &str) -> bool {
     name.starts_with('$')
 }
 
-/// The ASCII characters that may stand in a name; `.` is looked at separately.
-static PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
+/// The byte is a `.`.
+const DOT: u8 = 1;
+/// The byte may not stand in a name, or only as a part of a character beyond ASCII.
+const OTHER: u8 = 2;
+
+static CLASS: [u8; 256] = {
+    let mut class = [OTHER; 256];
     let mut byte = 0x21;
     while byte < 0x7F {
-        plain[byte] = !matches!(byte as u8, b'*' | b'>' | b'+' | b'#' | b'/');
+        class[byte] = match byte as u8 {
+            b'.' => DOT,
+            b'*' | b'>' | b'+' | b'#' | b'/' => OTHER,
+            _ => 0,
+        };
         byte += 1;
     }
-    plain
+    class
 };
 
 fn check_characters(name: &str) -> Result<(), Why> {

@@ -477,9 +477,11 @@ fn slice<'a>(message: &'a [u8], span: &Range<usize>) -> &'a [u8] {
 
 /// An unescaped string, "" where there is none.
 fn text<'a>(message: &'a [u8], span: Option<Range<usize>>) -> Result<&'a str, DecodeError<'a>> {
-    let bytes = span.map_or(&[][..], |span| slice(message, &span));
+    let Some(span) = span else {
+        return Ok("");
+    };
     // simd-json has checked it; to check a name again costs less than to carry the proof.
-    str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)
+    str::from_utf8(slice(message, &span)).map_err(|_| DecodeError::NotUtf8)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 use std::mem;
 use std::ops::Range;
+use std::slice;
 
 use simd_json::{Buffers, ErrorType, Node, Tape};
 
@@ -104,6 +105,7 @@ impl Parser {
     }
 
     /// Gives memory back that only an unusually large message needs.
+    #[inline]
     pub(super) fn shrink(&mut self, len: usize) {
         if len > KEEP_BYTES || self.tape.0.capacity() > KEEP_NODES {
             *self = Self::new(self.max_depth);
@@ -234,20 +236,22 @@ impl<'p, 't> Iterator for Members<'p, 't> {
         let [Node::String(key), value, rest @ ..] = self.nodes else {
             return None;
         };
-        let count = match value {
-            Node::Object { count, .. } | Node::Array { count, .. } => *count,
-            Node::String(_) | Node::Static(_) => 0,
-        };
-        let (inside, ahead) = rest.split_at_checked(count)?;
         // A key, its colon, then the value.
         let start = self.structural + 2;
-        // The value's end can be counted from either side; `data` is often large and
-        // stands last or nearly so, so the shorter way is taken.
-        let end = if inside.len() <= ahead.len() {
-            start + structurals(std::slice::from_ref(value)) + structurals(inside)
-        } else {
-            // Each member ahead adds the comma before it and its colon.
-            self.close - (structurals(ahead) + 2 * self.left)
+        let (inside, ahead, end) = match value {
+            Node::String(_) | Node::Static(_) => (&rest[..0], rest, start + 1),
+            Node::Object { count, .. } | Node::Array { count, .. } => {
+                let (inside, ahead) = rest.split_at_checked(*count)?;
+                // The value's end can be counted from either side; `data` is often large
+                // and stands last or nearly so, so the shorter way is taken.
+                let end = if inside.len() <= ahead.len() {
+                    start + structurals(slice::from_ref(value)) + structurals(inside)
+                } else {
+                    // Each member ahead adds the comma before it and its colon.
+                    self.close - (structurals(ahead) + 2 * self.left)
+                };
+                (inside, ahead, end)
+            }
         };
         self.nodes = ahead;
         self.structural = end + 1;

@@ -142,3 +142,40 @@ impl Bits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::channel::Sub;
+    use super::*;
+
+    #[test]
+    fn a_subscription_costs_24_bytes_and_a_subscriber_32() {
+        assert_eq!(size_of::<Sub>(), 16);
+        assert_eq!(size_of::<Link>(), 8);
+        assert!(size_of::<Subscriber>() <= 32);
+    }
+
+    #[test]
+    fn links_stay_sorted_and_the_last_one_gives_its_memory_back() {
+        let mut links = Links::default();
+        for channel in [5, 1, 9, 3] {
+            links.insert(Link {
+                channel,
+                index: channel * 10,
+            });
+        }
+        assert!(links.as_slice().is_sorted_by_key(|link| link.channel));
+        links.relocate(9, 7);
+        assert_eq!(links.remove(9).map(|link| link.index), Some(7));
+        assert_eq!(links.remove(9), None);
+        links.remove(1);
+        links.remove(5);
+        assert!(matches!(
+            links,
+            Links::One(Link {
+                channel: 3,
+                index: 30
+            })
+        ));
+    }
+}

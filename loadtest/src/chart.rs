@@ -168,7 +168,7 @@ fn panel(
     let points = || series.iter().flat_map(|one| &one.points);
     let (xs, ys) = (
         bounds(points().map(|point| point.0), 1.05),
-        bounds(points().map(|point| point.1), 1.6),
+        decades(bounds(points().map(|point| point.1), 1.05)),
     );
     area.fill(&WHITE).map_err(|error| failed(&error))?;
     let mut chart = ChartBuilder::on(area)
@@ -234,6 +234,11 @@ fn bounds(values: impl Iterator<Item = f64>, room: f64) -> Range<f64> {
     }
 }
 
+/// The whole decades around a range, so that a logarithmic axis has labels at both ends.
+fn decades(range: Range<f64>) -> Range<f64> {
+    10f64.powf(range.start.log10().floor())..10f64.powf(range.end.log10().ceil())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,5 +247,6 @@ mod tests {
     fn a_chart_of_nothing_has_axes_all_the_same() {
         assert_eq!(bounds(std::iter::empty(), 2.0), 0.1..10.0);
         assert_eq!(bounds([1.0, 8.0].into_iter(), 2.0), 0.5..16.0);
+        assert_eq!(decades(0.5..16.0), 0.1..100.0);
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Ingest(Run),
     /// The kernel's own limit: nothing but `send` of ready-made bytes, by a process in the server's place
     Limit(Run),
+    /// The highest rate of a fanout whose p99 stays under 100 ms, searched for from --rate on
+    Sustain(Run),
     /// The same runs against several servers, side by side and in turn
     Compare(Compare),
     /// The process that `limit` measures

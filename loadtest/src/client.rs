@@ -143,12 +143,13 @@ pub(crate) struct Client {
     begun: Instant,
     /// Calls of `send` so far.
     pub(crate) sends: u64,
+    /// Time spent in polls that were not to wait and found nothing.
+    pub(crate) idle_ns: u64,
+    /// Whether another thread of ours needs the core now and then.
+    pub(crate) yields: bool,
     /// Connections that are not open yet.
     opening: usize,
 }
-
-/// The token of whatever else than a connection is in the poll.
-pub(crate) const TIMER: Token = Token(usize::MAX);
 
 impl Client {
     /// A client without connections.
@@ -167,6 +168,8 @@ impl Client {
             path: path.to_owned(),
             begun: Instant::now(),
             sends: 0,
+            idle_ns: 0,
+            yields: false,
             opening: 0,
         })
     }
@@ -174,11 +177,6 @@ impl Client {
     /// Nanoseconds since the client was made.
     pub(crate) fn now_ns(&self) -> u64 {
         self.begun.elapsed().as_nanos() as u64
-    }
-
-    /// Where other things than connections are registered, under [`TIMER`].
-    pub(crate) fn registry(&self) -> &mio::Registry {
-        self.poll.registry()
     }
 
     /// Opens connections, as many as `wishes` has, and waits until each is open and subscribed.
@@ -204,7 +202,7 @@ impl Client {
                     self.links.len()
                 );
             }
-            self.turn(Some(Duration::from_millis(200)))?;
+            self.turn(Duration::from_millis(200))?;
         }
         Ok(())
     }
@@ -238,24 +236,29 @@ impl Client {
         Ok(())
     }
 
-    /// Waits for whatever comes, at most `timeout`, and handles it. Returns whether the timer was among it.
+    /// Waits for whatever comes, at most `timeout`, and handles it.
     ///
     /// # Errors
     /// A connection is lost, or what it received is wrong.
-    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> Result<bool> {
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
+    pub(crate) fn turn(&mut self, timeout: Duration) -> Result<()> {
+        let began = Instant::now();
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             other => other.context("poll")?,
+        }
+        if self.events.is_empty() {
+            if timeout.is_zero() {
+                self.idle_ns += began.elapsed().as_nanos() as u64;
+            }
+            if self.yields {
+                std::thread::yield_now();
+            }
+            return Ok(());
         }
         // Taken out while the connections, which are in `self` too, are worked on.
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        let mut timer = false;
         let mut result = Ok(());
         for event in &events {
-            if event.token() == TIMER {
-                timer = true;
-                continue;
-            }
             let at = event.token().0;
             result = self.ready(
                 at,
@@ -268,7 +271,7 @@ impl Client {
             }
         }
         self.events = events;
-        result.map(|()| timer)
+        result
     }
 
     fn ready(&mut self, at: usize, readable: bool, writable: bool) -> Result<()> {

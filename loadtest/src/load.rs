@@ -1,20 +1,16 @@
 //! The publishing side of a run: messages go out as the pace has it until time or count is up, then everything must
 //! arrive.
+//!
+//! While it runs, the load client never sleeps: it polls again and again. A receiver that sleeps has to be woken by
+//! the server's `send`, which on one machine costs the server up to half as much again, or nothing at all when the
+//! receiver happens to be behind; real receivers are elsewhere and are woken by somebody else.
 
 use std::io::IsTerminal;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use mio::Interest;
-use mio::unix::SourceFd;
-use rustix::fd::OwnedFd;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use anyhow::{Result, bail};
 
-use crate::client::{Client, TIMER};
+use crate::client::Client;
 use crate::meter::{Cost, Meter};
 use crate::pace::Pace;
 use crate::payload::Origin;
@@ -23,8 +19,6 @@ use crate::payload::Origin;
 const DRAIN_TIMEOUT_NS: u64 = 30_000_000_000;
 /// How often the progress line is renewed.
 const PROGRESS_NS: u64 = 500_000_000;
-/// The longest wait in a turn, so that the end of a run is noticed.
-const TURN_MAX: Duration = Duration::from_millis(20);
 
 /// When to stop publishing: whichever comes first.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +51,6 @@ pub(crate) struct Load {
     /// How many subscribers each message is to reach.
     fan: u64,
     pace: Pace,
-    timer: Option<OwnedFd>,
     scratch: Vec<u8>,
     /// Messages published since the client began.
     published: u64,
@@ -68,39 +61,22 @@ pub(crate) type EachTurn<'a> = &'a mut dyn FnMut(&mut Client, u64) -> Result<()>
 
 impl Load {
     /// A load of open connections; `publishers` are indices of `client.links`.
-    ///
-    /// # Errors
-    /// The system has no timer left.
     pub(crate) fn new(
         client: Client,
         publishers: Vec<usize>,
         channels: usize,
         fan: u64,
         pace: Pace,
-    ) -> Result<Self> {
-        let timer = match pace {
-            Pace::Window(_) => None,
-            Pace::Rate(_) => {
-                let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)
-                    .context("no timer")?;
-                client.registry().register(
-                    &mut SourceFd(&timer.as_raw_fd()),
-                    TIMER,
-                    Interest::READABLE,
-                )?;
-                Some(timer)
-            }
-        };
-        Ok(Self {
+    ) -> Self {
+        Self {
             client,
             publishers,
             channels,
             fan,
             pace,
-            timer,
             scratch: Vec::new(),
             published: 0,
-        })
+        }
     }
 
     /// Publishes until time or count is up, waits until everything has arrived, and says what it cost.
@@ -113,7 +89,7 @@ impl Load {
         pid: Option<u32>,
         each_turn: EachTurn<'_>,
     ) -> Result<Done> {
-        let meter = Meter::read(pid, self.client.sends)?;
+        let meter = Meter::read(pid, &self.client)?;
         let begun_ns = self.client.now_ns();
         let (published_before, deliveries_before) = (self.published, self.client.shared.deliveries);
         let mut progress = Progress::new();
@@ -122,7 +98,6 @@ impl Load {
             let elapsed_ns = self.client.now_ns() - begun_ns;
             let published = self.published - published_before;
             let deliveries = self.client.shared.deliveries - deliveries_before;
-            let mut wait = TURN_MAX;
             match ended_ns {
                 None if elapsed_ns >= until.ns || published >= until.messages => {
                     ended_ns = Some(elapsed_ns)
@@ -131,7 +106,6 @@ impl Load {
                     let due = self.pace.due(elapsed_ns, published, deliveries / self.fan);
                     let due = due.min(until.messages - published);
                     self.publish(due, published, begun_ns, elapsed_ns)?;
-                    wait = self.arm(published + due, elapsed_ns)?;
                 }
                 Some(_) if deliveries >= published * self.fan => break,
                 Some(ended_ns) if elapsed_ns > ended_ns + DRAIN_TIMEOUT_NS => {
@@ -144,14 +118,14 @@ impl Load {
                 Some(_) => {}
             }
             each_turn(&mut self.client, begun_ns + elapsed_ns)?;
-            self.client.turn(Some(wait))?;
+            self.client.turn(Duration::ZERO)?;
             progress.show(elapsed_ns, published, deliveries);
         }
         progress.clear();
         let done = Done {
             published: self.published - published_before,
             deliveries: self.client.shared.deliveries - deliveries_before,
-            cost: meter.until_now(self.client.sends)?,
+            cost: meter.until_now(&self.client)?,
         };
         if done.deliveries > done.published * self.fan {
             bail!(
@@ -184,30 +158,6 @@ impl Load {
         }
         self.published += due;
         Ok(())
-    }
-
-    /// Sets the timer for the next message of an open loop; returns how long the poll may wait at most.
-    fn arm(&self, next: u64, elapsed_ns: u64) -> Result<Duration> {
-        let (Some(timer), Some(wait_ns)) = (&self.timer, self.pace.wait_ns(next, elapsed_ns))
-        else {
-            return Ok(TURN_MAX);
-        };
-        if wait_ns == 0 {
-            return Ok(Duration::ZERO);
-        }
-        let wait = Timespec {
-            tv_sec: (wait_ns / 1_000_000_000) as i64,
-            tv_nsec: (wait_ns % 1_000_000_000) as i64,
-        };
-        let once = Itimerspec {
-            it_interval: Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
-            it_value: wait,
-        };
-        timerfd_settime(timer, TimerfdTimerFlags::empty(), &once).context("timer")?;
-        Ok(TURN_MAX)
     }
 }
 

@@ -23,6 +23,7 @@ mod report;
 mod scenario;
 mod server;
 mod stream;
+mod sustain;
 mod wire;
 
 use std::process::ExitCode;
@@ -48,6 +49,10 @@ fn act(command: Command) -> Result<()> {
     let (scenario, run) = match command {
         Command::Bare(bare) => return bare::serve(bare.listen, bare.size, bare.history),
         Command::Compare(compare) => return compare::run(&compare),
+        Command::Sustain(run) => {
+            let report = sustain::run(&run)?;
+            return publish(&run, &[report], true);
+        }
         Command::Fanout(run) => (Scenario::Fanout, run),
         Command::Connect(run) => (Scenario::Connect, run),
         Command::Idle(run) => (Scenario::Idle, run),
@@ -60,14 +65,24 @@ fn act(command: Command) -> Result<()> {
         Command::Limit(run) => (Scenario::Limit, run),
     };
     let reports = run_all(scenario, &run)?;
+    publish(&run, &reports, false)
+}
+
+/// Writes and draws the reports where that was asked for, and prints those that are not printed yet.
+fn publish(run: &Run, reports: &[Report], print: bool) -> Result<()> {
+    if print && !run.quiet {
+        reports
+            .iter()
+            .for_each(|report| print!("{}", report.table()));
+    }
     if let Some(path) = &run.json {
-        let text = serde_json::to_string_pretty(&reports)?;
+        let text = serde_json::to_string_pretty(reports)?;
         std::fs::write(path, text + "\n")
             .with_context(|| format!("can't write {}", path.display()))?;
     }
     if let Some(path) = &run.chart {
         let swept = run.sweep.as_ref().map(|sweep| sweep.name.as_str());
-        chart::draw_reports(path, &reports, swept)?;
+        chart::draw_reports(path, reports, swept)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::client::Client;
 use crate::procfs;
 
 /// A reading of all counters.
@@ -16,6 +17,7 @@ pub(crate) struct Meter {
     own_cpu_ns: u64,
     segments: u64,
     own_sends: u64,
+    own_idle_ns: u64,
 }
 
 /// The difference of two readings.
@@ -27,18 +29,18 @@ pub(crate) struct Cost {
     pub(crate) server_cpu_ns: u64,
     /// The share of it in user space, to the 10 ms of the system's ticks.
     pub(crate) server_user_share: f64,
-    /// Our own time on the CPU.
+    /// Our own time on the CPU, less that of polls that found nothing.
     pub(crate) own_cpu_ns: u64,
     /// Data segments that the server sent.
     pub(crate) server_sends: u64,
 }
 
 impl Meter {
-    /// Reads all counters. `own_sends` is how often the load client has sent so far.
+    /// Reads all counters.
     ///
     /// # Errors
     /// The server is gone.
-    pub(crate) fn read(pid: Option<u32>, own_sends: u64) -> Result<Self> {
+    pub(crate) fn read(pid: Option<u32>, client: &Client) -> Result<Self> {
         let (server_user_ns, server_system_ns) =
             pid.map_or(Ok((0, 0)), procfs::user_and_system_ns)?;
         Ok(Self {
@@ -49,7 +51,8 @@ impl Meter {
             server_system_ns,
             own_cpu_ns: procfs::own_cpu_ns(),
             segments: procfs::data_segments_sent(),
-            own_sends,
+            own_sends: client.sends,
+            own_idle_ns: client.idle_ns,
         })
     }
 
@@ -57,16 +60,18 @@ impl Meter {
     ///
     /// # Errors
     /// The server is gone.
-    pub(crate) fn until_now(&self, own_sends: u64) -> Result<Cost> {
-        let now = Self::read(self.pid, own_sends)?;
+    pub(crate) fn until_now(&self, client: &Client) -> Result<Cost> {
+        let now = Self::read(self.pid, client)?;
         let user = now.server_user_ns - self.server_user_ns;
         let system = now.server_system_ns - self.server_system_ns;
         Ok(Cost {
             wall_ns: (now.wall - self.wall).as_nanos() as u64,
             server_cpu_ns: now.server_cpu_ns.saturating_sub(self.server_cpu_ns),
             server_user_share: user as f64 / (user + system).max(1) as f64,
-            own_cpu_ns: now.own_cpu_ns - self.own_cpu_ns,
-            server_sends: (now.segments - self.segments).saturating_sub(own_sends - self.own_sends),
+            own_cpu_ns: (now.own_cpu_ns - self.own_cpu_ns)
+                .saturating_sub(now.own_idle_ns - self.own_idle_ns),
+            server_sends: (now.segments - self.segments)
+                .saturating_sub(now.own_sends - self.own_sends),
         })
     }
 }

@@ -46,16 +46,6 @@ impl Pace {
             }
         }
     }
-
-    /// How long from `elapsed_ns` until the message numbered `index` is due; `None` in a closed loop.
-    pub(crate) fn wait_ns(self, index: u64, elapsed_ns: u64) -> Option<u64> {
-        match self {
-            Self::Window(_) => None,
-            Self::Rate(rate) => {
-                Some(((index as f64 * 1e9 / rate) as u64).saturating_sub(elapsed_ns))
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -85,6 +75,5 @@ mod tests {
         assert_eq!(pace.due(999_999, 1, 0), 0);
         assert_eq!(pace.due(10_000_000, 1, 0), 10);
         assert_eq!(pace.intended_ns(5, 10_000_000), 5_000_000);
-        assert_eq!(pace.wait_ns(11, 10_000_000), Some(1_000_000));
     }
 }

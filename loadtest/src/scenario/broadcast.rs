@@ -19,7 +19,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     client.open((0..parameters.n).map(|_| (Wish::subscriber(0..1), Receiver::follower())))?;
     client.open((0..parameters.publishers).map(|_| (Wish::publisher(), Receiver::reader())))?;
     let publishers = (parameters.n as usize..client.links.len()).collect();
-    let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace)?;
+    let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace);
     measure(&mut load, bench, report, &mut |_, _| Ok(()))
 }
 
@@ -43,6 +43,7 @@ pub(super) fn measure(
         true => Some(Probe::start(&bench.server, bench.dialect)?),
         false => None,
     };
+    load.client.yields = probe.is_some();
     if parameters.warmup > 0.0 {
         load.run(until(parameters.warmup, u64::MAX), pid, each_turn)?;
     }

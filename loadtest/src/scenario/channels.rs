@@ -37,7 +37,7 @@ pub(super) fn run(scenario: Scenario, bench: &Bench, report: &mut Report) -> Res
     };
     client.open((0..parameters.publishers).map(|_| (Wish::publisher(), Receiver::reader())))?;
     let publishers = (n as usize..client.links.len()).collect();
-    let mut load = Load::new(client, publishers, channels, fan, parameters.pace)?;
+    let mut load = Load::new(client, publishers, channels, fan, parameters.pace);
     measure(&mut load, bench, report, &mut |_, _| Ok(()))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn churn(bench: &Bench, report: &mut Report) -> Result<()> {
     let churners = (parameters.n as usize / 10).max(1);
     client
         .open((0..churners).map(|_| (Wish::subscriber(0..1), Receiver::Reader(Reader::apart()))))?;
-    let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace)?;
+    let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace);
 
     let (mut turned, mut next_ns) = (0, 0);
     let each_turn: EachTurn<'_> = &mut |client: &mut Client, now_ns| {

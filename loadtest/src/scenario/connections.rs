@@ -26,9 +26,9 @@ pub(super) fn connect(bench: &Bench, report: &mut Report) -> Result<()> {
     client.open((0..WARMUP_CONNECTIONS).map(nothing))?;
     client.abort_from(0);
     settle(&mut client)?;
-    let meter = Meter::read(bench.server.pid, client.sends)?;
+    let meter = Meter::read(bench.server.pid, &client)?;
     client.open((0..bench.parameters.n).map(nothing))?;
-    let cost = meter.until_now(client.sends)?;
+    let cost = meter.until_now(&client)?;
 
     let n = bench.parameters.n as f64;
     let seconds = cost.wall_ns as f64 / 1e9;
@@ -83,7 +83,7 @@ pub(super) fn idle(bench: &Bench, report: &mut Report) -> Result<()> {
 fn settle(client: &mut Client) -> Result<()> {
     let until = client.now_ns() + SETTLE.as_nanos() as u64;
     while client.now_ns() < until {
-        client.turn(Some(Duration::from_millis(50)))?;
+        client.turn(Duration::from_millis(50))?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         ..Wish::subscriber(0..1)
     };
 
-    let meter = Meter::read(bench.server.pid, client.sends)?;
+    let meter = Meter::read(bench.server.pid, &client)?;
     client.open((0..parameters.n).map(|_| (wish.clone(), Receiver::reader())))?;
     let until = Instant::now() + TIMEOUT;
     while client.shared.deliveries - deliveries_before < wanted {
@@ -47,9 +47,9 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
                 client.shared.deliveries - deliveries_before
             );
         }
-        client.turn(Some(Duration::from_millis(100)))?;
+        client.turn(Duration::from_millis(100))?;
     }
-    let cost = meter.until_now(client.sends)?;
+    let cost = meter.until_now(&client)?;
 
     report.add("seconds", cost.wall_ns as f64 / 1e9);
     report.add("deliveries", wanted as f64);
@@ -81,7 +81,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 fn publish_history(mut client: Client, count: u64) -> Result<Client> {
     client.open([(Wish::subscriber(0..1), Receiver::follower())])?;
     client.open([(Wish::publisher(), Receiver::reader())])?;
-    let mut load = Load::new(client, vec![1], 1, 1, Pace::Window(WINDOW))?;
+    let mut load = Load::new(client, vec![1], 1, 1, Pace::Window(WINDOW));
     load.run(
         Until {
             ns: 60_000_000_000,

@@ -29,7 +29,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     client.open((0..parameters.n).map(|_| (Wish::subscriber(0..1), Receiver::follower())))?;
     client.open([(Wish::publisher(), Receiver::reader())])?;
     let publisher = parameters.n as usize;
-    let mut load = Load::new(client, vec![publisher], 1, parameters.n, parameters.pace)?;
+    let mut load = Load::new(client, vec![publisher], 1, parameters.n, parameters.pace);
     let until = |seconds: f64, messages| Until {
         ns: (seconds * 1e9) as u64,
         messages,
@@ -84,7 +84,7 @@ fn stall(client: &mut Client, count: u64) -> Result<()> {
     // Lets the server finish with them before its memory is read.
     let until = client.now_ns() + 300_000_000;
     while client.now_ns() < until {
-        client.turn(Some(Duration::from_millis(50)))?;
+        client.turn(Duration::from_millis(50))?;
     }
     Ok(())
 }

@@ -1,0 +1,71 @@
+//! The highest rate that a server sustains: an open loop's p99 stays under a bound, and everything arrives.
+//!
+//! The rate is doubled until it is too high, then narrowed down between the last good one and the first bad one.
+
+use anyhow::{Result, bail};
+
+use crate::cli::Run;
+use crate::report::Report;
+use crate::scenario::{self, Scenario};
+
+/// The p99 that is still good, in milliseconds.
+const P99_MAX_MS: f64 = 100.0;
+/// The rate to begin with, in messages per second.
+const FIRST_RATE: f64 = 250.0;
+/// How close the good and the bad rate are brought together.
+const CLOSE_ENOUGH: f64 = 1.07;
+/// How often a rate may fail before it counts as too high: a pause of the machine is not the server's.
+const TRIES: usize = 2;
+
+/// Finds the rate and returns the report of a run at it, with the rate as a figure.
+///
+/// # Errors
+/// Not even the first rate is sustained.
+pub(crate) fn run(run: &Run) -> Result<Report> {
+    let (mut good, mut bad): (Option<(f64, Report)>, Option<f64>) = (None, None);
+    let mut rate = run.given.rate.unwrap_or(FIRST_RATE);
+    loop {
+        match sustained(run, rate)? {
+            Some(report) => good = Some((rate, report)),
+            None => bad = Some(rate),
+        }
+        rate = match (&good, bad) {
+            (Some((good, _)), None) => good * 2.0,
+            (None, Some(bad)) if bad < 2.0 => bail!("not even {bad} messages/s are sustained"),
+            (None, Some(bad)) => bad / 2.0,
+            (Some((good, _)), Some(bad)) if bad / good > CLOSE_ENOUGH => (good * bad).sqrt(),
+            (Some(_), Some(_)) | (None, None) => break,
+        };
+        rate = rate.round();
+    }
+    let Some((rate, mut report)) = good else {
+        bail!("no rate is sustained");
+    };
+    "sustain".clone_into(&mut report.scenario);
+    report.add("sustained_per_s", rate);
+    Ok(report)
+}
+
+fn sustained(run: &Run, rate: f64) -> Result<Option<Report>> {
+    let mut given = run.given.clone();
+    given.rate = Some(rate);
+    for _ in 0..TRIES {
+        let report = match scenario::run(Scenario::Fanout, &run.target, &given) {
+            Ok(report) => report,
+            Err(error) => {
+                eprintln!("{rate} messages/s: {error:#}");
+                continue;
+            }
+        };
+        let p99_ms = report.value("p99_ms").unwrap_or(f64::INFINITY);
+        let good = p99_ms < P99_MAX_MS;
+        eprintln!(
+            "{rate} messages/s: p99 {p99_ms:.1} ms{}",
+            if good { "" } else { ", too much" }
+        );
+        if good {
+            return Ok(Some(report));
+        }
+    }
+    Ok(None)
+}

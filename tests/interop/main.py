@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--seed", type=int, default=6455, help="of everything random")
     arguments = parser.parse_args()
     report = Report()
-    with tempfile.TemporaryDirectory(prefix="fanfare-interop-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fanfare-interop-", ignore_cleanup_errors=True) as folder:
         context = Context(arguments, report, folder)
         for name in arguments.only or CHECKS:
             run_check(name, context)

@@ -21,12 +21,15 @@ def message_text(channel, seq, data):
 
 
 class Stream:
-    """One subscription: every seq after its start arrives once, in order, or is announced as missing."""
+    """One subscription: every seq after its start arrives once, in order, or is announced as missing.
 
-    def __init__(self, channel, subscribed):
+    `subscribed` is the reply that began it; `last` what was asked for, if all of it was held.
+    """
+
+    def __init__(self, channel, subscribed, last=0):
         self.channel = channel
         self.epoch = subscribed["epoch"]
-        self.next = subscribed["seq"] + 1
+        self.next = max(1, subscribed["seq"] + 1 - last)
         self.arrived = 0
         self.missed = 0
         self.gaps = []

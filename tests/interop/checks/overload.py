@@ -1,0 +1,82 @@
+"""Publishers faster than the sweep: nobody who reads gets a gap, memory stays flat, TCP slows the publishers."""
+
+import threading
+
+from support.groups import Groups
+from support.streams import message_text
+from support.wire import RawClient
+
+SUBSCRIBERS = 2_000
+PUBLISHERS = 4
+DATA = '"' + "p" * 126 + '"'
+CHANNEL = "flood"
+CI_SECONDS = 6
+FULL_SECONDS = 20
+SAMPLE_SECONDS = 0.1
+# The window, the turn's reads on top of it, and what the allocator keeps.
+GROWTH = 8 << 20
+
+
+def frames_bytes(count):
+    """The bytes of messages 1 to `count`: their sizes differ by the digits of their seq only."""
+    total = 0
+    first = 1
+    while first <= count:
+        last = min(count, first * 10 - 1)
+        text = len(message_text(CHANNEL, first, DATA.encode()))
+        total += (last - first + 1) * (text + (2 if text < 126 else 4))
+        first *= 10
+    return total
+
+
+class Sampler:
+    """Resident memory of the daemon over the run."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.samples = []
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self._sample, daemon=True)
+
+    def _sample(self):
+        while not self.ending.wait(SAMPLE_SECONDS):
+            self.samples.append(self.daemon.rss())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.thread.join()
+
+
+def run(context):
+    seconds = FULL_SECONDS if context.full else CI_SECONDS
+    with context.daemon("--ping-interval", "600s") as daemon, Groups() as groups:
+        readers = groups.start("flood_readers.py", address=daemon.address, count=SUBSCRIBERS, channel=CHANNEL)
+        groups.collect("ready", 1, 60)
+        before, used = daemon.rss(), daemon.cpu_seconds()
+        with Sampler(daemon) as memory:
+            for _ in range(PUBLISHERS):
+                groups.start("flood_publisher.py", address=daemon.address, channel=CHANNEL, data=DATA, seconds=seconds)
+            publishers = [event for _, event in groups.collect("done", PUBLISHERS, seconds + 120)]
+        published = sum(event["messages"] for event in publishers)
+        with RawClient(daemon.address) as closing:
+            last = closing.publish(CHANNEL, DATA.encode())["seq"]
+        expected = frames_bytes(last)
+        readers.tell(expect=expected)
+        ((_, event),) = groups.collect("done", 1, 120)
+        used = daemon.cpu_seconds() - used
+        sums = daemon.sums()
+    context.equal("everything that was sent is published", last, published + 1)
+    whole = event["counts"].get(str(expected), 0)
+    context.equal(f"each of {SUBSCRIBERS:,} subscribers gets every byte of {last:,} messages", whole, SUBSCRIBERS)
+    context.equal("the daemon announces no gap", sums["gaps"], 0)
+    early = max(memory.samples[: max(1, len(memory.samples) // 3)])
+    late = max(memory.samples)
+    context.holds("memory stays flat", late - before <= GROWTH and late - early <= GROWTH // 4, f"{before >> 20} MiB before, {early / 2**20:.1f} MiB in the first third, {late / 2**20:.1f} MiB at most")
+    waits = [event["waited"] for event in publishers]
+    context.holds("each publisher is slowed by TCP", min(waits) > 0, f"they waited {waits} times")
+    deliveries = last * SUBSCRIBERS
+    context.note(f"{last:,} messages in {seconds} s make {deliveries:,} deliveries; {used / deliveries * 1e9:.0f} ns of CPU each; {sums['line']}")

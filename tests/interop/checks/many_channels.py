@@ -7,7 +7,7 @@ from support.streams import Stream, split_message
 from support.wire import NO_MASKING, RawClient, publication
 
 CHANNELS = 100
-ROUNDS = 60
+ROUNDS = 80
 BURST = 400  # messages a round, over random channels
 
 
@@ -90,7 +90,7 @@ def run(context):
                     reader.unsubscribe(name)
                 if name not in reader.streams or rng.random() < 0.5:
                     reader.subscribe(name, last=rng.choice([0, 2]))
-            if turn % 3 == 2:
+            if turn % 8 == 7:
                 reader.until_replied()
         settle(context, reader, names, counts)
 
@@ -115,5 +115,5 @@ def settle(context, reader, names, counts):
     missed = sum(stream.missed for stream in streams)
     gaps = sum(len(stream.gaps) for stream in streams)
     context.holds("each channel's messages come in order, and gaps announce the others", True, f"{sum(counts):,} published on {CHANNELS} channels; {arrived:,} arrived, {missed:,} in {gaps} gaps")
-    context.holds("the reader was slow enough to miss some", gaps > CHANNELS // 4 and arrived > 0)
+    context.holds("the reader was slow enough to miss some", gaps > 20 and arrived > gaps)
     context.holds("nothing of a channel comes after `unsubscribed`", len(reader.ended) > 100, f"{len(reader.ended)} unsubscribed, {len(reader.streams)} subscriptions at the end")

@@ -50,7 +50,9 @@ def connections(context, many, deflate):
     with context.daemon(*QUIET) as daemon, Groups() as holders:
         warm(daemon, deflate)
         empty = daemon.rss()
-        holder = holders.start("holder.py", address=daemon.address, count=FEW, channel="idle", deflate=deflate)
+        holder = holders.start(
+            "holder.py", address=daemon.address, source="127.0.0.2", count=FEW, channel="idle", deflate=deflate
+        )
         holders.collect("ready", 1, PATIENCE_SECONDS)
         few = daemon.rss()
         holder.tell(more=many - FEW)

@@ -1,6 +1,6 @@
 """Holds many idle, subscribed connections.
 
-Task: `address`, `count`, `channel`, `deflate`. Reports "ready" when all are subscribed.
+Task: `address`, `source` (the loopback address to connect from), `count`, `channel`, `deflate`. Reports "ready" when all are subscribed.
 Orders: {"more": count} connects so many more; {"subscribe": [names]} subscribes each connection
 to those as well; each is answered by "ready".
 """
@@ -21,6 +21,7 @@ PATIENCE_SECONDS = 60
 class Holder:
     def __init__(self, task):
         self.address = tuple(task["address"])
+        self.source = task["source"]
         self.host = "%s:%d" % self.address
         self.channel = task["channel"]
         self.deflate = task["deflate"]
@@ -29,7 +30,7 @@ class Holder:
     def connect(self, count):
         subscribe = json.dumps({"type": "subscribe", "id": 1, "channel": self.channel}).encode()
         while count > 0:
-            batch = [dial(self.address) for _ in range(min(BATCH, count))]
+            batch = [dial(self.address, source=self.source) for _ in range(min(BATCH, count))]
             self.exchange(batch, upgrade(self.host, deflate=self.deflate), [b"\r\n\r\n", b'"type":"welcome"'])
             self.exchange(batch, frame(TEXT, subscribe), [b'"type":"subscribed"'])
             self.connections += batch

@@ -6,11 +6,15 @@ import os
 import socket
 import struct
 import time
+import zlib
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 # A mask that changes nothing: legal on the wire, and free for whoever sends a great deal.
 NO_MASKING = b"\0\0\0\0"
+
+# Linux's name for "choose the port at connect"; Python does not have it yet.
+IP_BIND_ADDRESS_NO_PORT = 24
 
 # Bounds every wait for bytes; generous, since only a defect or a stopped machine reaches it.
 PATIENCE_SECONDS = 30
@@ -64,9 +68,17 @@ def upgrade(host, *, path="/", protocol=None, deflate=False, extra=()):
     return "\r\n".join([*lines, *extra, "", ""]).encode()
 
 
-def dial(address, *, receive_buffer=None, timeout=PATIENCE_SECONDS):
-    """A TCP connection. A small `receive_buffer` in bytes makes a slow reader's stall reach the sender."""
+def dial(address, *, receive_buffer=None, source=None, timeout=PATIENCE_SECONDS):
+    """A TCP connection. A small `receive_buffer` in bytes makes a slow reader's stall reach the sender.
+
+    `source`, another loopback address, has its own 28,000 local ports. Linux gives every other of
+    them to `connect` first and then, for each connection, looks through all those in vain: who
+    opens more than 14,000 to one port needs several sources.
+    """
     sock = socket.socket()
+    if source is not None:
+        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((source, 0))
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(timeout)
@@ -156,6 +168,8 @@ class RawClient:
             opcode = first & 0x0F
             if first == 0x80 | TEXT:
                 return payload
+            if first == 0xC0 | TEXT:
+                return inflated(payload)
             if opcode == PING:
                 self.send(PONG, payload)
             elif opcode == CLOSE:
@@ -238,6 +252,11 @@ def publication(channel, data, request=None):
     name = json.dumps(channel).encode()
     numbered = b'"id":%d,' % request if request is not None else b""
     return b'{"type":"publish",' + numbered + b'"channel":' + name + b',"data":' + data + b"}"
+
+
+def inflated(payload):
+    """A compressed message's text (RFC 7692 §7.2.2); the server never takes its window along."""
+    return zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
 
 
 def read_until_end(sock, seconds=PATIENCE_SECONDS):

@@ -110,6 +110,16 @@ impl Daemon {
         panic!("the daemon did not end");
     }
 
+    /// The most memory that the daemon has had resident so far, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the daemon lives");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        peak.and_then(|kib| kib.parse().ok())
+            .expect("the kernel counts it")
+    }
+
     pub fn raw(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the daemon accepts");
         stream
@@ -125,6 +135,14 @@ impl Daemon {
         // Who is refused may find the stream closed before all is written.
         let _ = stream.write_all(request);
         read_to_end(&mut stream)
+    }
+
+    /// Sends `request` as it is and returns the one answer to it, whether or not the connection
+    /// stays open.
+    pub fn answer(&self, request: &str) -> String {
+        let mut stream = self.raw();
+        let _ = stream.write_all(request.as_bytes());
+        read_answer(&mut stream)
     }
 
     /// An open connection that has read its `welcome`.
@@ -144,13 +162,7 @@ impl Daemon {
         stream
             .write_all(handshake(path, headers).as_bytes())
             .expect("the request goes out");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("the answer comes");
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).expect("the answer is text");
+        let head = read_head(&mut stream);
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         Client { stream, head }
     }
@@ -169,6 +181,33 @@ pub fn handshake(path: &str, headers: &str) -> String {
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
+}
+
+/// An HTTP response's head, with the empty line that ends it.
+pub fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the answer comes");
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).expect("the answer is text")
+}
+
+/// An HTTP response whose body has the length that it announces.
+pub fn read_answer(stream: &mut TcpStream) -> String {
+    let mut answer = read_head(stream);
+    let len = header(&answer, "Content-Length").map_or(0, |len| len.parse().expect("a number"));
+    let mut body = vec![0; len];
+    stream.read_exact(&mut body).expect("the body comes");
+    answer.push_str(str::from_utf8(&body).expect("the body is text"));
+    answer
+}
+
+/// The value of the header line called `name`, in the case in which it is written.
+pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let line = |line: &'h str| line.strip_prefix(name)?.strip_prefix(": ");
+    head.split("\r\n").find_map(line)
 }
 
 pub fn read_to_end(stream: &mut TcpStream) -> String {

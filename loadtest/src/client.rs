@@ -4,18 +4,21 @@
 //! readiness, and no allocation while messages flow.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 
 use crate::dialect::Role;
 use crate::receive::{Follower, Reader, Shared};
 
 /// Connections that may be under way at once, so that the server's backlog is never the subject.
 const OPENING_MAX: usize = 1_000;
+/// Connections from one address.
+const CROWD: usize = 4_000;
 /// Bytes taken from a socket at once.
 const BUFFER: usize = 512 << 10;
 /// Events taken from the poll at once.
@@ -124,8 +127,6 @@ pub(crate) struct Link {
     sent: usize,
     /// When its handshake was done, in nanoseconds of the client's clock.
     pub(crate) opened_ns: u64,
-    /// When its connection was begun.
-    pub(crate) begun_ns: u64,
 }
 
 /// All connections and what they share.
@@ -140,7 +141,8 @@ pub(crate) struct Client {
     reply: Vec<u8>,
     address: SocketAddr,
     path: String,
-    begun: Instant,
+    /// What times count from.
+    pub(crate) begun: Instant,
     /// Calls of `send` so far.
     pub(crate) sends: u64,
     /// Time spent in polls that were not to wait and found nothing.
@@ -195,20 +197,53 @@ impl Client {
             {
                 self.begin(wish, receiver)?;
             }
-            if Instant::now() > until {
-                bail!(
-                    "{} of {} connections are not open after {OPEN_TIMEOUT:?}",
-                    self.opening,
-                    self.links.len()
-                );
-            }
-            self.turn(Duration::from_millis(200))?;
+            self.turn_until(until)?;
         }
         Ok(())
     }
 
+    /// Begins connections and sends their requests while nobody answers: `release` lets the server go on, and from then
+    /// on it finds all of them before it. Returns when all are open.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_crowd(
+        &mut self,
+        wishes: impl IntoIterator<Item = (Wish, Receiver)>,
+        release: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let first = self.links.len();
+        let until = Instant::now() + OPEN_TIMEOUT;
+        for (wish, receiver) in wishes {
+            self.begin(wish, receiver)?;
+        }
+        while self.links[first..]
+            .iter()
+            .any(|link| link.state == State::Connecting || !link.out.is_empty())
+        {
+            self.turn_until(until)?;
+        }
+        release()?;
+        while self.opening > 0 {
+            self.turn_until(until)?;
+        }
+        Ok(())
+    }
+
+    /// A turn that does not wait, until `until`.
+    fn turn_until(&mut self, until: Instant) -> Result<()> {
+        if Instant::now() > until {
+            bail!(
+                "{} of {} connections are not open after {OPEN_TIMEOUT:?}",
+                self.opening,
+                self.links.len()
+            );
+        }
+        self.turn(Duration::ZERO)
+    }
+
     fn begin(&mut self, wish: Wish, receiver: Receiver) -> Result<()> {
-        let mut socket = TcpStream::connect(self.address).context("can't connect")?;
+        let mut socket = connect(self.address, self.links.len()).context("can't connect")?;
         let token = Token(self.links.len());
         self.poll.registry().register(
             &mut socket,
@@ -231,7 +266,6 @@ impl Client {
             out,
             sent: 0,
             opened_ns: 0,
-            begun_ns: self.now_ns(),
         });
         Ok(())
     }
@@ -424,5 +458,26 @@ impl Client {
             // Failing that, the port is merely busy for a minute.
             let _ = socket2::SockRef::from(&link.socket).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+/// Begins the connection numbered `at`. Each crowd of them comes from a loopback address of its own: the kernel's search for
+/// a free port slows down long before an address has none left.
+fn connect(address: SocketAddr, at: usize) -> std::io::Result<TcpStream> {
+    let crowd = at / CROWD;
+    if crowd == 0 || !address.ip().is_loopback() || address.is_ipv6() {
+        return TcpStream::connect(address);
+    }
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking().cloexec(), None)?;
+    // Some 250 crowds of 4,000 are more than any process may have files.
+    let source = Ipv4Addr::new(127, 0, 0, 1 + crowd.min(250) as u8);
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&address.into()) {
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+        {
+            Err(error)
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
     }
 }

@@ -91,7 +91,7 @@ fn tasks(pid: u32) -> Result<Vec<PathBuf>> {
 }
 
 /// A process and its children: a master process does nothing itself. Grandchildren are nobody's here.
-fn family(pid: u32) -> Vec<u32> {
+pub(crate) fn family(pid: u32) -> Vec<u32> {
     let children =
         fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let children = children

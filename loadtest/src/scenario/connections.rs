@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Bench;
 use crate::client::{Client, Receiver, Wish};
@@ -13,37 +14,68 @@ use crate::report::Report;
 
 /// Connections made before measuring, so that what a server allocates once is not counted.
 const WARMUP_CONNECTIONS: u64 = 200;
+/// Connections that come at once: as many as the shortest backlog of the servers compared holds.
+const CROWD: u64 = 500;
 /// How long a server may take to settle before its memory is read.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// Opens all connections at once and reports the CPU time of each handshake.
+/// Opens connections in crowds and reports the CPU time of each handshake, from accept to 101.
+///
+/// A server that waits for the next client to come pays for falling asleep and waking up, and making a connection costs
+/// the client more than taking it costs the server. So each crowd arrives while the server is stopped, and finds it
+/// when it goes on.
 ///
 /// # Errors
 /// A connection is refused.
 pub(super) fn connect(bench: &Bench, report: &mut Report) -> Result<()> {
+    let pid = bench.server.pid;
     let mut client = bench.client(0)?;
     let nothing = |_| (Wish::subscriber(0..0), Receiver::reader());
     client.open((0..WARMUP_CONNECTIONS).map(nothing))?;
     client.abort_from(0);
     settle(&mut client)?;
-    let meter = Meter::read(bench.server.pid, &client)?;
-    client.open((0..bench.parameters.n).map(nothing))?;
+    let (mut left, mut answering_ns) = (bench.parameters.n, 0);
+    let mut latencies = Latencies::new();
+    let meter = Meter::read(pid, &client)?;
+    while left > 0 {
+        let crowd = left.min(CROWD);
+        signal(pid, Signal::STOP)?;
+        let mut released_ns = 0;
+        let begun = client.begun;
+        let first = client.links.len();
+        client.open_crowd((0..crowd).map(nothing), || {
+            released_ns = begun.elapsed().as_nanos() as u64;
+            signal(pid, Signal::CONT)
+        })?;
+        answering_ns += client.now_ns() - released_ns;
+        for link in &client.links[first..] {
+            latencies.record(link.opened_ns.saturating_sub(released_ns), 1);
+        }
+        left -= crowd;
+    }
     let cost = meter.until_now(&client)?;
 
     let n = bench.parameters.n as f64;
-    let seconds = cost.wall_ns as f64 / 1e9;
-    report.add("seconds", seconds);
-    report.add("handshakes_per_s", n / seconds);
+    report.add("handshakes", n);
+    report.add("handshakes_per_s", n * 1e9 / answering_ns as f64);
     if cost.server_cpu_ns > 0 {
         report.add("cpu_per_handshake_us", cost.server_cpu_ns as f64 / n / 1e3);
-    }
-    report.add_load(&cost);
-    let mut latencies = Latencies::new();
-    for link in &client.links {
-        latencies.record(link.opened_ns - link.begun_ns, 1);
+        report.add("user_share_percent", cost.server_user_share * 100.0);
     }
     report.latency = Some(latencies.quantiles());
     client.abort_from(0);
+    Ok(())
+}
+
+/// Sends a signal to the server and its workers, if its process is known.
+fn signal(pid: Option<u32>, signal: Signal) -> Result<()> {
+    let family = pid.map_or(Vec::new(), procfs::family);
+    for pid in family
+        .into_iter()
+        .filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+    {
+        kill_process(pid, signal).context("the server can't be stopped and let go on")?;
+    }
     Ok(())
 }
 

@@ -100,7 +100,7 @@ impl Scenario {
     pub(crate) fn parameters(self, given: &Given) -> Result<Parameters> {
         let (n, publishers, channels, stalled) = match self {
             Self::Fanout | Self::Limit => (1_000, 1, 1, 0),
-            Self::Connect => (5_000, 0, 1, 0),
+            Self::Connect => (10_000, 0, 1, 0),
             Self::Idle => (8_000, 0, 1, 0),
             Self::Slow => (1_000, 1, 1, 1_000),
             Self::Resume => (5_000, 1, 1, 0),

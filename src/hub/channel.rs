@@ -50,13 +50,13 @@ pub(super) struct Channel {
     pub(super) subs: Vec<Sub>,
 
     /// Where the sweep looks next.
-    position: u32,
+    pub(super) position: u32,
     /// How many are to be looked at until all have been since the newest message.
-    left: u32,
+    pub(super) left: u32,
     /// How many are lagging.
     pub(super) lagging: u32,
     /// The next seq as it was when the circle began.
-    circle: u64,
+    pub(super) circle: u64,
     /// Nothing from this seq on is trimmed, and its place in the plain log.
     floor: u64,
     floor_position: u64,
@@ -344,15 +344,67 @@ impl Channel {
     /// The log that a subscription reads its next message from, and the seq up to which it does.
     #[inline]
     pub(super) fn source(&self, sub: Sub) -> (&Log, bool, u64) {
-        match &self.deflate {
+        self.logs().source(sub)
+    }
+
+    /// What there is to read from.
+    #[inline]
+    pub(super) fn logs(&self) -> Logs<'_> {
+        Logs {
+            plain: &self.plain,
+            deflate: self.deflate.as_deref(),
+            tail: self.tail,
+        }
+    }
+}
+
+/// A channel's logs, apart from its subscribers: so that a walk over these can read from those.
+#[derive(Clone, Copy)]
+pub(super) struct Logs<'c> {
+    pub(super) plain: &'c Log,
+    pub(super) deflate: Option<&'c Log>,
+    pub(super) tail: u64,
+}
+
+/// All that a subscription is behind, in one piece.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Whole<'c> {
+    pub(super) bytes: &'c [u8],
+    /// The seq after the last message.
+    pub(super) until: u64,
+    /// Whether it is from the deflate log.
+    pub(super) deflate: bool,
+}
+
+impl<'c> Logs<'c> {
+    #[inline]
+    fn source(self, sub: Sub) -> (&'c Log, bool, u64) {
+        match self.deflate {
             Some(deflate) if sub.flags & DEFLATE != 0 => {
                 if sub.next >= deflate.begin {
                     (deflate, true, deflate.next())
                 } else {
-                    (&self.plain, false, deflate.begin)
+                    (self.plain, false, deflate.begin)
                 }
             }
-            _ => (&self.plain, false, self.plain.next()),
+            _ => (self.plain, false, self.plain.next()),
         }
+    }
+
+    /// Everything that `sub` is behind, if it is in the newest segment of one log.
+    #[inline]
+    pub(super) fn whole(self, sub: Sub) -> Option<Whole<'c>> {
+        let (log, deflate, until) = self.source(sub);
+        let segment = log.last();
+        let from = sub.next.wrapping_sub(segment.first) as usize;
+        let newest = sub.next >= segment.first && until == segment.next();
+        if from >= segment.len() || !newest || sub.next < self.tail {
+            return None;
+        }
+        Some(Whole {
+            bytes: segment.from(from),
+            until,
+            deflate,
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::channel::{Channel, LAGGING, Sub};
+use super::channel::{Channel, LAGGING, Sub, Whole};
 use super::log::Log;
 use super::segment::Segment;
 use super::subscriber::{DUE, LAGS, Link, Links};
@@ -141,12 +141,12 @@ impl Remainder {
 
 /// Consecutive messages of one subscription in one slice.
 #[derive(Clone, Copy, Debug, Default)]
-struct Piece {
-    link: Link,
-    from: u64,
-    to: u64,
-    bytes: usize,
-    deflate: bool,
+pub(super) struct Piece {
+    pub(super) link: Link,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) bytes: usize,
+    pub(super) deflate: bool,
 }
 
 /// What the last gathering promised, until `advance` is told what became of it. One for the hub, nothing for a connection.
@@ -231,14 +231,11 @@ impl Hub {
         };
         let channel = self.directory.get(link.channel)?;
         let sub = *channel.subs.get(link.index as usize)?;
-        let (log, deflate, until) = channel.source(sub);
-        let segment = log.last();
-        let from = sub.next.wrapping_sub(segment.first) as usize;
-        let whole = sub.next >= segment.first && until == segment.next();
-        if from >= segment.len() || !whole || sub.next < channel.tail {
-            return None;
-        }
-        let bytes = segment.from(from);
+        let Whole {
+            bytes,
+            until,
+            deflate,
+        } = channel.logs().whole(sub)?;
         self.plan.owner = id.0;
         self.plan.is_single = true;
         self.plan.single = Piece {
@@ -361,7 +358,7 @@ impl Hub {
 
     /// The socket was full after `written` bytes of `piece`.
     #[cold]
-    fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
+    pub(super) fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
         let (rest, delivered) = self.stop_inside(piece, written);
         self.plan.begin(id.0);
         self.set_blocked(id, true);

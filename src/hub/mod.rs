@@ -14,6 +14,8 @@
 //! 4. calls [`Hub::trim`], and reads again from the publishers of the channels it reports;
 //! 5. waits for events, until [`Hub::next_timeout`] at most, and not at all while [`Hub::has_work`].
 //!
+//! Or it calls [`Hub::run`] instead of `next_behind`, which makes the commonest visits in one go.
+//!
 //! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. Who was named has to be visited, unless it
 //! was blocked or detached. A visit that the caller makes of its own accord is welcome at any time.
 //!
@@ -34,6 +36,7 @@ mod gather;
 mod log;
 mod policy;
 mod publish;
+mod run;
 mod segment;
 mod subscribe;
 mod subscriber;
@@ -55,6 +58,7 @@ pub use self::epoch::Epoch;
 pub use self::gather::{Advanced, Gathered, Remainder, Slices};
 pub use self::policy::{OnLag, Policy};
 pub use self::publish::{Frame, PublishError, Published, Recode};
+pub use self::run::Run;
 pub use self::subscribe::{NotSubscribed, Start, SubscribeError, Subscribed};
 pub use self::sweep::TooSlow;
 

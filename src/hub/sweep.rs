@@ -13,7 +13,7 @@ use super::{Gap, Hub, OnLag, Reason, SubscriberId};
 /// need none.
 const TURN: u32 = 4096;
 /// What a visit costs beyond the look.
-const VISIT: u32 = 63;
+pub(super) const VISIT: u32 = 63;
 /// How many due subscribers are visited between two dirty channels' turns.
 const DUE_TURN: u32 = 64;
 /// How many gaps a visit reports at most, so that one with thousands of lapped subscriptions does not fill its outbox.

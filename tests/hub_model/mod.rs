@@ -10,8 +10,8 @@
 use std::collections::{HashMap, HashSet};
 
 use fanfare::hub::{
-    ChannelId, Encoding, Epoch, Frame, Gap, Hub, HubConfig, OnLag, Policy, PublishError, Reason,
-    Recode, Slices, Start, SubscribeError, SubscriberId,
+    Advanced, ChannelId, Encoding, Epoch, Frame, Gap, Hub, HubConfig, OnLag, Policy, PublishError,
+    Reason, Recode, Slices, Start, SubscribeError, SubscriberId,
 };
 
 /// How many channels and connections take part.
@@ -251,7 +251,8 @@ impl Run {
             6 => self.subscribe(client, channel, 0, c),
             7 => self.unsubscribe(client, channel),
             8 => self.reconnect(client, c),
-            9..=10 => self.sweep(c as usize % 8),
+            9 => self.sweep(c as usize % 8),
+            10 => self.run_sweep(u32::from(c) % 8, c.is_multiple_of(3)),
             11 => self.turn(c as usize % 32),
             12 => self.give_room(client, usize::from(c) * 3),
             13 => self.give_room(client, ENDLESS),
@@ -266,8 +267,12 @@ impl Run {
             self.give_room(client, ENDLESS);
         }
         let mut visits = 0;
-        while let Some(id) = self.hub.next_behind() {
-            self.visit(id.0 as u8);
+        while self.hub.has_work() {
+            if visits % 2 == 0 {
+                self.run_sweep(3, false);
+            } else {
+                self.sweep(1);
+            }
             visits += 1;
             assert!(visits < 100_000, "the sweep does not come to an end");
         }
@@ -557,6 +562,44 @@ impl Run {
         }
     }
 
+    /// Like [`Run::sweep`], with the hub's own loop for the commonest visits. `declines`: the first of them is declined, as the
+    /// server does where something private has to go out first.
+    pub fn run_sweep(&mut self, visits: u32, mut declines: bool) {
+        let (hub, clients) = (&mut self.hub, &mut self.clients);
+        let mut wrote = Vec::new();
+        let mut delivered = 0;
+        let ended = hub.run(visits, &mut delivered, |id, bytes| {
+            if std::mem::take(&mut declines) {
+                return None;
+            }
+            let state = &mut clients[id.0 as usize];
+            assert!(!state.blocked, "named although blocked");
+            let taken = state.take(bytes.len());
+            state.stream.extend_from_slice(&bytes[..taken]);
+            wrote.push((id, bytes.len(), taken));
+            Some(taken)
+        });
+        assert!(wrote.len() <= visits as usize);
+        let short = match &ended {
+            fanfare::hub::Run::Short(id, advanced) => Some((*id, advanced)),
+            _ => None,
+        };
+        for (id, offered, taken) in wrote {
+            let all = Advanced::default();
+            let advanced = match short {
+                Some((at, advanced)) if at == id => advanced,
+                _ => &all,
+            };
+            assert_eq!(taken < offered, short.is_some_and(|(at, _)| at == id));
+            self.account(id.0 as u8, advanced, offered, taken, false);
+        }
+        match ended {
+            fanfare::hub::Run::Visit(id) => self.visit(id.0 as u8),
+            fanfare::hub::Run::Done => assert!(!self.hub.has_work()),
+            fanfare::hub::Run::Paused | fanfare::hub::Run::Short(..) => {}
+        }
+    }
+
     /// See [`Run::step`].
     pub fn trim(&mut self) {
         let mut decongested = Vec::new();
@@ -682,10 +725,22 @@ impl Run {
 
     fn wrote(&mut self, client: u8, offered: usize, taken: usize, more: bool) {
         let advanced = self.hub.advance(SubscriberId(client.into()), taken);
+        self.account(client, &advanced, offered, taken, more);
+    }
+
+    /// What a visit that wrote `taken` of `offered` bytes has to have led to.
+    fn account(
+        &mut self,
+        client: u8,
+        advanced: &Advanced,
+        offered: usize,
+        taken: usize,
+        more: bool,
+    ) {
         let state = &mut self.clients[client as usize];
         if taken < offered {
             assert!(!advanced.more);
-            if let Some(rest) = advanced.rest {
+            if let Some(rest) = &advanced.rest {
                 assert!(!rest.as_slice().is_empty());
                 // It will be the next to go out, so for the reader's stream it has.
                 state.stream.extend_from_slice(rest.as_slice());

@@ -1,0 +1,124 @@
+//! The commonest visits, one after the other in a tight loop.
+//!
+//! A broadcast leaves everybody in its channel behind by the same messages, and most of them have no other channel. So a run
+//! finds the bytes once, and hands them to one subscriber after the other. Whoever needs more thought than that is left to an
+//! ordinary visit, and so is everybody outside the channel at the front.
+
+use super::channel::{LAGGING, Logs, Whole};
+use super::gather::{Advanced, Piece};
+use super::subscriber::{DUE, LAGS, Link, Links};
+use super::sweep::VISIT;
+use super::{Hub, SubscriberId};
+
+/// What ended a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Nobody is behind.
+    Done,
+    /// As many visits were made as the caller wanted.
+    Paused,
+    /// This one is to be visited in the ordinary way: it has more than one piece to get, or the caller declined.
+    Visit(SubscriberId),
+    /// Not all of what was handed out for this one was written: it is now taken for blocked.
+    Short(SubscriberId, Advanced),
+}
+
+impl Hub {
+    /// Visits up to `most` subscribers of the dirty channel at the front that have one piece of one log to get, and then
+    /// goes on as [`Hub::next_behind`] does. Adds to `delivered` the messages that went out whole.
+    ///
+    /// `write` is given each one's bytes, writes them at once and says how many went out: fewer than all means that the socket
+    /// is full. `None` if it wrote nothing because something else has to go out first: then the run ends with a
+    /// [`Run::Visit`] to that one.
+    pub fn run(
+        &mut self,
+        most: u32,
+        delivered: &mut u64,
+        mut write: impl FnMut(SubscriberId, &[u8]) -> Option<usize>,
+    ) -> Run {
+        let front = match self.dirty.front() {
+            Some(&index) if self.due_budget == 0 => index,
+            _ => return self.ordinary(),
+        };
+        let Some(channel) = self.directory.get_mut(front) else {
+            return self.ordinary();
+        };
+        let end = channel.end();
+        let logs = Logs {
+            plain: &channel.plain,
+            deflate: channel.deflate.as_deref(),
+            tail: channel.tail,
+        };
+        // What the subscriber before got, and where its cursor and flags stood: mostly it is the same again.
+        let (mut next, mut flags) = (u64::MAX, 0);
+        let mut whole = Whole::default();
+        let mut short = None;
+        let mut visits = 0;
+        while visits < most && self.budget > VISIT && channel.left != 0 {
+            let at = channel.position;
+            let Some(sub) = channel.subs.get_mut(at as usize) else {
+                break;
+            };
+            let Some(subscriber) = self.subscribers.get_mut(sub.subscriber as usize) else {
+                break;
+            };
+            let is_ordinary = sub.next >= end
+                || sub.flags & LAGGING != 0
+                || !matches!(subscriber.links, Links::One(_))
+                || self.blocked.get(sub.subscriber);
+            if is_ordinary {
+                break;
+            }
+            if sub.next != next || sub.flags != flags {
+                let Some(other) = logs.whole(*sub) else {
+                    break;
+                };
+                (next, flags, whole) = (sub.next, sub.flags, other);
+            }
+            let Some(written) = write(SubscriberId(sub.subscriber), whole.bytes) else {
+                break;
+            };
+            if at == 0 {
+                channel.circle = end;
+            }
+            channel.position = at + 1;
+            channel.left -= 1;
+            self.budget -= VISIT + 1;
+            visits += 1;
+            if written < whole.bytes.len() {
+                let link = Link {
+                    channel: front,
+                    index: at,
+                };
+                let piece = Piece {
+                    link,
+                    from: next,
+                    to: whole.until,
+                    bytes: whole.bytes.len(),
+                    deflate: whole.deflate,
+                };
+                short = Some((SubscriberId(sub.subscriber), piece, written));
+                break;
+            }
+            sub.next = whole.until;
+            subscriber.flags &= !(DUE | LAGS);
+            *delivered += whole.until - next;
+        }
+        match short {
+            Some((id, piece, written)) => {
+                let advanced = self.stop(id, piece, written);
+                *delivered += advanced.delivered;
+                Run::Short(id, advanced)
+            }
+            None if visits == most => Run::Paused,
+            None => self.ordinary(),
+        }
+    }
+
+    fn ordinary(&mut self) -> Run {
+        match self.next_behind() {
+            Some(id) => Run::Visit(id),
+            None => Run::Done,
+        }
+    }
+}

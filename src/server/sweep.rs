@@ -16,37 +16,77 @@ use super::ending::Gone;
 use super::session::{Core, write_gap};
 use super::timers::NEVER;
 use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
-use crate::hub::{Gathered, Remainder, Slices};
+use crate::hub::{Gathered, Remainder, Run, Slices};
 use crate::ws::close::CloseCode;
 
-/// How many visits go by between two looks at the clock.
+/// How many visits go by, of either kind, between two looks at the clock.
 const VISITS_A_LOOK: u32 = 32;
 
 impl Server {
     /// Visits connections until nobody who can be written to is behind or the budget is spent.
     pub(super) fn sweep(&mut self) {
         let began = Instant::now();
-        let mut visits = 0u32;
         loop {
-            let private = self.visits.pop_front();
-            if let Some(token) = private
-                && let Some(connection) = find(&mut self.connections, token)
-            {
-                connection.in_visits = false;
-                self.visit(index_of(token));
-            }
-            let behind = self.core.hub.next_behind();
-            if let Some(id) = behind {
-                self.visit(id.0 as usize);
-            }
-            if private.is_none() && behind.is_none() {
-                return;
-            }
-            visits += 1;
-            if visits.is_multiple_of(VISITS_A_LOOK) && began.elapsed() >= TURN_BUDGET {
+            let visited = self.visit_private();
+            let ran = self.run();
+            if !visited && !ran || began.elapsed() >= TURN_BUDGET {
                 return;
             }
         }
+    }
+
+    /// Visits some of those with private bytes. Says whether there were any.
+    fn visit_private(&mut self) -> bool {
+        for turn in 0..VISITS_A_LOOK {
+            let Some(token) = self.visits.pop_front() else {
+                return turn > 0;
+            };
+            if let Some(connection) = find(&mut self.connections, token) {
+                connection.in_visits = false;
+                self.visit(index_of(token));
+            }
+        }
+        true
+    }
+
+    /// Visits some of those whom the hub names. Says whether there were any.
+    fn run(&mut self) -> bool {
+        let Core {
+            hub, metrics, now, ..
+        } = &mut self.core;
+        let connections = &mut self.connections;
+        let (mut writes, mut bytes_sent, mut delivered) = (0, 0, 0);
+        let ended = hub.run(VISITS_A_LOOK, &mut delivered, |id, bytes| {
+            let connection = connections.get_mut(id.0 as usize)?;
+            if !connection.outbox.is_empty() || connection.is_blocked() {
+                return None;
+            }
+            let written = match connection.stream.write(bytes) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                // The ordinary visit meets the same error and sees to it.
+                Err(_) => return None,
+            };
+            connection.last_sign = *now;
+            writes += 1;
+            bytes_sent += written as u64;
+            Some(written)
+        });
+        metrics.writes += writes;
+        metrics.bytes_sent += bytes_sent;
+        metrics.delivered += delivered;
+        match ended {
+            Run::Done => return false,
+            Run::Paused => {}
+            Run::Visit(id) => self.visit(id.0 as usize),
+            Run::Short(id, advanced) => {
+                let index = id.0 as usize;
+                if advanced.rest.is_none_or(|rest| self.keep_rest(index, rest)) {
+                    self.block(index);
+                }
+            }
+        }
+        true
     }
 
     /// Lets tails move, and reads again from publishers whose channel was caught up with.

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Sustain(Run),
     /// The same runs against several servers, side by side and in turn
     Compare(Compare),
+    /// Print the median of each figure over several reports of one kind of run
+    Medians(Medians),
     /// The process that `limit` measures
     #[command(hide = true)]
     Bare(Bare),
@@ -241,6 +243,14 @@ pub(crate) struct Compare {
     /// Draw CPU per delivery over the window as SVG
     #[arg(long, value_name = "FILE")]
     pub(crate) chart: Option<PathBuf>,
+}
+
+/// What is to be summed up.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Medians {
+    /// Files that `--json` wrote
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What the bare sender needs to know.

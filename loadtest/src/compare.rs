@@ -212,6 +212,33 @@ fn one(run: &Run, server: &str, compare: &Compare) -> Result<Report> {
     reports.into_iter().next().context("no report")
 }
 
+/// Prints the median of each figure over the reports in some files.
+///
+/// # Errors
+/// A file is not what `--json` wrote.
+pub(crate) fn print_medians(files: &[PathBuf]) -> Result<()> {
+    let mut reports: Vec<Report> = Vec::new();
+    for path in files {
+        let text = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+        let read: Vec<Report> = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is no report", path.display()))?;
+        reports.extend(read);
+    }
+    let figures = reports.first().map_or(&[][..], |report| &report.figures);
+    let quantiles = ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"];
+    println!("median of {}:", reports.len());
+    for name in figures
+        .iter()
+        .map(|figure| figure.name.as_str())
+        .chain(quantiles)
+    {
+        if let Some(value) = median(&reports, name) {
+            println!("  {name:<40} {:>14}", number(value));
+        }
+    }
+    Ok(())
+}
+
 /// The median of a figure over rounds, if any has it.
 fn median(reports: &[Report], figure: &str) -> Option<f64> {
     let mut values: Vec<f64> = reports

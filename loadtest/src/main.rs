@@ -49,6 +49,7 @@ fn act(command: Command) -> Result<()> {
     let (scenario, run) = match command {
         Command::Bare(bare) => return bare::serve(bare.listen, bare.size, bare.history),
         Command::Compare(compare) => return compare::run(&compare),
+        Command::Medians(medians) => return compare::print_medians(&medians.files),
         Command::Sustain(run) => {
             let report = sustain::run(&run)?;
             return publish(&run, &[report], true);

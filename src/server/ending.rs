@@ -88,9 +88,6 @@ impl Server {
             }
             self.schedule(token);
         }
-        if self.core.hub.next_timeout().is_some_and(|at| at <= now) {
-            self.core.hub.handle_timeout(now);
-        }
         self.step_shutdown();
     }
 

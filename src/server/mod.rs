@@ -164,6 +164,8 @@ impl Server {
             }
             self.core.now = self.millis();
             self.core.metrics.turns += 1;
+            // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
+            self.core.hub.handle_timeout(self.core.now);
             for event in &events {
                 self.note(event);
             }

@@ -148,6 +148,22 @@ fn half_a_frame_for_ever_is_closed_after_the_message_timeout() {
 }
 
 #[test]
+fn who_is_always_in_the_middle_of_some_message_but_finishes_each_stays() {
+    let timeout = std::time::Duration::from_millis(300);
+    let daemon = Daemon::start(&["--message-timeout", "300ms"]);
+    let mut client = daemon.connect();
+    let frame = masked(0x81, br#"{"type":"ping","id":1}"#);
+    let (first, second) = frame.split_at(10);
+    let crossing = [second, first].concat();
+    client.send(first);
+    let began = std::time::Instant::now();
+    while began.elapsed() < 3 * timeout {
+        client.send(&crossing);
+        assert_eq!(client.text(), r#"{"type":"pong","id":1}"#);
+    }
+}
+
+#[test]
 fn who_does_not_answer_a_ping_is_closed() {
     let daemon = Daemon::start(&["--ping-interval", "200ms", "--ping-timeout", "200ms"]);
     let mut client = daemon.connect();

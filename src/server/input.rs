@@ -101,6 +101,7 @@ impl Server {
             return;
         }
         let outcome = self.events(index, buffer, start, end);
+        let got_message = outcome.as_ref().is_ok_and(|outcome| outcome.got_message);
         let connection = &mut self.connections[index];
         if let Phase::Open(open) = &mut connection.phase {
             // Whatever it said answers a ping, even one of the same millisecond.
@@ -109,7 +110,8 @@ impl Server {
             self.core.input_held = self.core.input_held - held_before + held;
             open.message_since = match open.endpoint.mid_message() {
                 false => NEVER,
-                true if open.message_since == NEVER => self.core.now,
+                // The message that it is in the middle of now began after the one that ended.
+                true if open.message_since == NEVER || got_message => self.core.now,
                 true => open.message_since,
             };
             if self.core.input_held > self.core.config.input_total && held > 0 {
@@ -152,20 +154,23 @@ impl Server {
             {
                 Ok(None) => break Ok(()),
                 Err(violation) => break Err(violation),
-                Ok(Some(Event::Message { text, data })) => match open.dialect {
-                    Dialect::Json if !text => {
-                        break Err(Violation {
-                            code: CloseCode::UNSUPPORTED,
-                            reason: "json.fanfare.v1 has text messages only",
-                        });
-                    }
-                    Dialect::Json => {
-                        if let Err(violation) = session.request(data) {
-                            break Err(violation);
+                Ok(Some(Event::Message { text, data })) => {
+                    session.outcome.got_message = true;
+                    match open.dialect {
+                        Dialect::Json if !text => {
+                            break Err(Violation {
+                                code: CloseCode::UNSUPPORTED,
+                                reason: "json.fanfare.v1 has text messages only",
+                            });
                         }
+                        Dialect::Json => {
+                            if let Err(violation) = session.request(data) {
+                                break Err(violation);
+                            }
+                        }
+                        Dialect::Echo => session.echo(text, data.as_slice()),
                     }
-                    Dialect::Echo => session.echo(text, data.as_slice()),
-                },
+                }
                 Ok(Some(Event::Ping(payload))) => {
                     write_pong(session.outbox.private(), payload, None);
                 }

@@ -57,6 +57,8 @@ pub(super) struct Core {
 pub(super) struct Outcome {
     /// The peer said close, with this code.
     pub(super) peer_closed: Option<CloseCode>,
+    /// At least one message was whole.
+    pub(super) got_message: bool,
     /// It published to a channel that may take no more until its subscribers were swept.
     pub(super) congested: Option<ChannelId>,
 }

@@ -17,7 +17,7 @@ use crate::dialect::Dialect;
 use crate::payload::{Origin, Template};
 
 /// The answer to every handshake; the accept key fits the key that the load client always sends.
-const ACCEPT: &[u8] =
+pub(crate) const ACCEPT: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 /// The largest `send`, as large as any server's here.

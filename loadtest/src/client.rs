@@ -12,7 +12,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
-use crate::dialect::Role;
+use crate::dialect::{Dialect, Role};
 use crate::receive::{Follower, Reader, Shared};
 
 /// Connections that may be under way at once, so that the server's backlog is never the subject.
@@ -252,9 +252,13 @@ impl Client {
         )?;
         let mut out = Vec::new();
         let host = self.address.to_string();
-        self.shared
-            .dialect
-            .handshake(&mut out, &host, &self.path, wish.role, wish.channels.start);
+        self.shared.dialect.handshake(
+            &mut out,
+            &host,
+            &self.path,
+            wish.role,
+            wish.channels.start,
+        )?;
         self.opening += 1;
         self.links.push(Link {
             socket,
@@ -398,18 +402,12 @@ impl Client {
     fn received_head(&mut self, at: usize, bytes: &[u8], now_ns: u64) -> Result<()> {
         let link = &mut self.links[at];
         link.head.extend_from_slice(bytes);
-        let Some(end) = memchr::memmem::find(&link.head, b"\r\n\r\n") else {
+        let Some(end) = Dialect::agreed(&link.head)? else {
             if link.head.len() > MAX_HEAD {
                 bail!("the answer to the handshake has no end");
             }
             return Ok(());
         };
-        if !link.head.starts_with(b"HTTP/1.1 101 ") {
-            bail!(
-                "refused: {}",
-                String::from_utf8_lossy(&link.head[..link.head.len().min(300)])
-            );
-        }
         link.opened_ns = now_ns;
         let head = std::mem::take(&mut link.head);
         if link.wish.role == Role::Subscriber {
@@ -432,7 +430,7 @@ impl Client {
             self.opening -= 1;
         }
         self.flush(at)?;
-        let rest = &head[end + 4..];
+        let rest = &head[end..];
         if rest.is_empty() {
             Ok(())
         } else {

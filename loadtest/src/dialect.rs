@@ -3,6 +3,8 @@
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use fanfare::ws::handshake::client::{self, Key, Request};
+use fanfare::ws::handshake::{Header, ResponseHead};
 
 use crate::payload::{Origin, Template, read_digits};
 use crate::wire;
@@ -59,6 +61,9 @@ const DATA_HEAD: &[u8] = br#","data":"#;
 impl Dialect {
     /// Appends the request that opens a connection. `channel` is what it will subscribe or publish to, where the path
     /// says so.
+    ///
+    /// # Errors
+    /// The host or the path can't stand in a request.
     pub(crate) fn handshake(
         self,
         out: &mut Vec<u8>,
@@ -66,21 +71,39 @@ impl Dialect {
         path: &str,
         role: Role,
         channel: usize,
-    ) {
-        let path = match (self, role) {
+    ) -> Result<()> {
+        let target = match (self, role) {
             (Self::Json, _) => path.to_owned(),
             (Self::Nchan, Role::Subscriber) => format!("/sub/{}", name(channel)),
             (Self::Nchan, Role::Publisher) => format!("/pub/{}", name(channel)),
             (Self::Bare, Role::Subscriber) => "/sub".to_owned(),
             (Self::Bare, Role::Publisher) => "/pub".to_owned(),
         };
-        out.extend_from_slice(
-            format!(
-                "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            )
-            .as_bytes(),
-        );
+        client::write_request(out, &request(host, &target), &key())?;
+        Ok(())
+    }
+
+    /// Judges the answer to the handshake at the beginning of `bytes`; how long its head is, or `None` if it is not
+    /// whole yet.
+    ///
+    /// # Errors
+    /// It is no agreement (RFC 6455 §4.1).
+    pub(crate) fn agreed(bytes: &[u8]) -> Result<Option<usize>> {
+        let mut headers = [Header {
+            name: "",
+            value: b"",
+        }; 32];
+        let mut response = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(len) = response.parse(bytes)? else {
+            return Ok(None);
+        };
+        let head = ResponseHead {
+            status: response.code.unwrap_or(0),
+            version_minor: response.version.unwrap_or(0),
+            headers: response.headers,
+        };
+        client::check_response(&head, &bytes[len..], &request("", ""), &key())?;
+        Ok(Some(len))
     }
 
     /// Appends the request for a subscription, with the newest `last` messages if there are to be any; returns whether
@@ -173,6 +196,19 @@ impl Dialect {
             },
         }
     }
+}
+
+fn request<'r>(host: &'r str, target: &'r str) -> Request<'r> {
+    Request {
+        host,
+        target,
+        ..Request::default()
+    }
+}
+
+/// The same key for every connection, so that the bare sender's canned answer fits: that of RFC 6455 §1.3.
+fn key() -> Key {
+    Key::new(*b"the sample nonce")
 }
 
 /// What a connection is for.
@@ -284,6 +320,13 @@ mod tests {
                 origin: Some(origin)
             }
         );
+    }
+
+    #[test]
+    fn the_bare_senders_canned_answer_is_an_agreement() {
+        let len = Dialect::agreed(crate::bare::ACCEPT).unwrap();
+        assert_eq!(len, Some(crate::bare::ACCEPT.len()));
+        assert!(Dialect::agreed(b"HTTP/1.1 404 Not Found\r\n\r\n").is_err());
     }
 
     #[test]

@@ -10,11 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use fanfare::ws::frame::Opcode;
 
 use crate::dialect::{Dialect, Role};
 use crate::latency::{Latencies, Quantiles};
 use crate::server::Server;
-use crate::wire::{self, Kind};
+use crate::wire;
 
 /// The pause between a pong and the next ping.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -39,7 +40,7 @@ impl Probe {
         let mut request = Vec::new();
         let host = server.address.to_string();
         // A channel that nothing is published to, for the dialects that have channels in paths.
-        dialect.handshake(&mut request, &host, &server.path, Role::Subscriber, 999_999);
+        dialect.handshake(&mut request, &host, &server.path, Role::Subscriber, 999_999)?;
         socket.write_all(&request)?;
         let mut received = Vec::new();
         while memchr::memmem::find(&received, b"\r\n\r\n").is_none() {
@@ -85,10 +86,10 @@ fn ask(socket: &mut TcpStream, mut received: Vec<u8>, stop: &AtomicBool) -> Resu
 fn take_pong(received: &mut Vec<u8>) -> Result<bool> {
     while let Some(frame) = wire::parse(received)? {
         received.drain(..frame.len);
-        match frame.kind {
-            Kind::Pong => return Ok(true),
-            Kind::Close => bail!("the server closed the probe's connection"),
-            Kind::Data | Kind::Ping => {}
+        match frame.opcode {
+            Opcode::Pong => return Ok(true),
+            Opcode::Close => bail!("the server closed the probe's connection"),
+            _ => {}
         }
     }
     Ok(false)

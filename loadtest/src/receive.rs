@@ -4,12 +4,13 @@
 //! [`Stream`]. A *reader* looks at each message, for connections that see several channels or a history of their own.
 
 use anyhow::{Result, bail};
+use fanfare::ws::frame::Opcode;
 
 use crate::dialect::{Dialect, Event, shown};
 use crate::latency::{Latencies, Quantiles};
 use crate::payload::{Origin, Template};
 use crate::stream::{Position, Stream};
-use crate::wire::{self, Kind};
+use crate::wire;
 
 /// When each publication was sent, by its publisher and index.
 #[derive(Default)]
@@ -185,7 +186,7 @@ impl Follower {
                 return Ok(());
             };
             let (whole, after) = rest.split_at(frame.len);
-            match data_or_control(frame.kind, &whole[frame.header..], shared, reply)? {
+            match data_or_control(frame.opcode, &whole[frame.header..], shared, reply)? {
                 // Left in `rest`: the next turn of the loop goes over it like everybody else.
                 Some(event @ Event::Message { .. }) => shared.append(whole, event, now_ns)?,
                 Some(other) => {
@@ -213,7 +214,7 @@ impl Follower {
             return Ok(());
         };
         let (one, after) = whole.split_at(frame.len);
-        match data_or_control(frame.kind, &one[frame.header..], shared, reply)? {
+        match data_or_control(frame.opcode, &one[frame.header..], shared, reply)? {
             Some(Event::Message { .. }) => bail!(
                 "differs from what others got: {}",
                 shown(&one[frame.header..])
@@ -239,19 +240,21 @@ impl Follower {
 
 /// Reads a data frame, or answers a control frame (`None`).
 fn data_or_control(
-    kind: Kind,
+    opcode: Opcode,
     payload: &[u8],
     shared: &Shared,
     reply: &mut Vec<u8>,
 ) -> Result<Option<Event>> {
-    match kind {
-        Kind::Data => Ok(Some(shared.dialect.read(payload, &shared.template)?)),
-        Kind::Ping => {
+    match opcode {
+        Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+            Ok(Some(shared.dialect.read(payload, &shared.template)?))
+        }
+        Opcode::Ping => {
             wire::write_pong(reply, payload);
             Ok(None)
         }
-        Kind::Pong => Ok(Some(Event::Pong)),
-        Kind::Close => {
+        Opcode::Pong => Ok(Some(Event::Pong)),
+        Opcode::Close => {
             let code = payload
                 .first_chunk()
                 .map_or(1005, |code| u16::from_be_bytes(*code));
@@ -327,7 +330,7 @@ impl Reader {
         while let Some(frame) = wire::parse(&bytes[at..])? {
             let payload = &bytes[at + frame.header..at + frame.len];
             at += frame.len;
-            match data_or_control(frame.kind, payload, shared, reply)? {
+            match data_or_control(frame.opcode, payload, shared, reply)? {
                 Some(Event::Message {
                     channel,
                     seq,

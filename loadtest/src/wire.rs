@@ -1,29 +1,18 @@
 //! WebSocket frames as the load client needs them: whole frames found in a large buffer and skipped, masked frames
-//! written. No state, no I/O.
+//! written, on the library's own framing. No state, no I/O.
 //!
-//! It reads only what a *server* sends (RFC 6455 §5.1: never masked) and gives up loudly on anything else: a load
-//! tester is also the first to notice that a server talks rubbish.
+//! It takes only what the servers under test have a reason to send and gives up loudly on anything else: a load tester
+//! is also the first to notice that a server talks rubbish.
 
 use anyhow::{Result, bail};
-
-/// What a frame is for (RFC 6455 §5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Text or binary.
-    Data,
-    /// The peer closes.
-    Close,
-    /// To be answered with a pong.
-    Ping,
-    /// An answer to a ping of ours.
-    Pong,
-}
+use fanfare::ws::encode;
+use fanfare::ws::frame::{FrameHeader, Opcode, parse_header};
 
 /// A whole frame at the beginning of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     /// What it is for.
-    pub(crate) kind: Kind,
+    pub(crate) opcode: Opcode,
     /// Bytes before the payload.
     pub(crate) header: usize,
     /// Bytes of header and payload together.
@@ -33,36 +22,31 @@ pub(crate) struct Frame {
 /// Finds the frame at the beginning of `bytes`; `None` if it is not whole yet.
 ///
 /// # Errors
-/// A masked, fragmented, compressed or reserved frame: no server under test has a reason to send one.
+/// What RFC 6455 forbids, and a masked, fragmented or compressed frame.
 #[inline]
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame>> {
-    let [first, second, rest @ ..] = bytes else {
+    let Some((header, header_len)) = parse_header(bytes)? else {
         return Ok(None);
     };
-    let kind = match first {
-        0x81 | 0x82 => Kind::Data,
-        0x88 => Kind::Close,
-        0x89 => Kind::Ping,
-        0x8A => Kind::Pong,
-        _ => bail!("a frame begins with {first:#04x}: fragmented, compressed or reserved"),
+    let FrameHeader {
+        fin: true,
+        rsv1: false,
+        mask: None,
+        opcode,
+        len,
+    } = header
+    else {
+        bail!("a masked, fragmented or compressed frame: {header:?}");
     };
-    let (header, payload) = match second {
-        0..=125 => (2, u64::from(*second)),
-        126 => match rest.first_chunk() {
-            Some(len) => (4, u64::from(u16::from_be_bytes(*len))),
-            None => return Ok(None),
-        },
-        127 => match rest.first_chunk() {
-            Some(len) => (10, u64::from_be_bytes(*len)),
-            None => return Ok(None),
-        },
-        _ => bail!("the server masks its frames"),
-    };
-    if payload > MAX_PAYLOAD {
-        bail!("a frame of {payload} bytes");
+    if len > MAX_PAYLOAD {
+        bail!("a frame of {len} bytes");
     }
-    let len = header + payload as usize;
-    Ok((bytes.len() >= len).then_some(Frame { kind, header, len }))
+    let len = header_len + len as usize;
+    Ok((bytes.len() >= len).then_some(Frame {
+        opcode,
+        header: header_len,
+        len,
+    }))
 }
 
 /// The largest payload that the load client accepts: 64 MiB.
@@ -74,50 +58,22 @@ const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// Appends a masked text frame.
 pub(crate) fn write_text(out: &mut Vec<u8>, payload: &[u8]) {
-    write(out, 0x81, payload);
+    encode::write_message(out, true, payload, Some(MASK));
 }
 
 /// Appends a masked pong.
 pub(crate) fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
-    write(out, 0x8A, payload);
+    encode::write_pong(out, payload, Some(MASK));
 }
 
 /// Appends a masked ping.
 pub(crate) fn write_ping(out: &mut Vec<u8>, payload: &[u8]) {
-    write(out, 0x89, payload);
-}
-
-fn write(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
-    write_header(out, first, payload.len(), 0x80);
-    out.extend_from_slice(&MASK);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    let (words, rest) = out[start..].as_chunks_mut::<4>();
-    for word in words {
-        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(MASK)).to_ne_bytes();
-    }
-    for (byte, mask) in rest.iter_mut().zip(MASK) {
-        *byte ^= mask;
-    }
+    encode::write_ping(out, payload, Some(MASK));
 }
 
 /// Appends an unmasked text frame, as a server sends it.
 pub(crate) fn write_server_text(out: &mut Vec<u8>, payload: &[u8]) {
-    write_header(out, 0x81, payload.len(), 0);
-    out.extend_from_slice(payload);
-}
-
-fn write_header(out: &mut Vec<u8>, first: u8, len: usize, mask_bit: u8) {
-    out.push(first);
-    if len <= 125 {
-        out.push(mask_bit | len as u8);
-    } else if let Ok(len) = u16::try_from(len) {
-        out.push(mask_bit | 126);
-        out.extend_from_slice(&len.to_be_bytes());
-    } else {
-        out.push(mask_bit | 127);
-        out.extend_from_slice(&(len as u64).to_be_bytes());
-    }
+    encode::write_message(out, true, payload, None);
 }
 
 #[cfg(test)]
@@ -131,8 +87,8 @@ mod tests {
             write_server_text(&mut bytes, &vec![b'x'; len]);
             let whole = parse(&bytes).unwrap().unwrap();
             assert_eq!(
-                (whole.kind, whole.len, whole.len - whole.header),
-                (Kind::Data, bytes.len(), len)
+                (whole.opcode, whole.len, whole.len - whole.header),
+                (Opcode::Text, bytes.len(), len)
             );
             for cut in [0, 1, 2, bytes.len() - 1] {
                 if cut < bytes.len() {

@@ -23,7 +23,7 @@ impl Server {
         let began = Instant::now();
         let mut buffer = std::mem::take(&mut self.buffer);
         for turn in 0..self.reads.len() {
-            let Some(token) = self.reads.pop_front() else {
+            let Some(token) = self.reads.pop() else {
                 break;
             };
             if let Some(connection) = find(&mut self.connections, token) {

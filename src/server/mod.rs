@@ -23,6 +23,7 @@ mod input;
 mod listener;
 mod metrics;
 mod outbox;
+mod reads;
 mod requests;
 mod session;
 mod stream;
@@ -44,6 +45,7 @@ use self::accept::Accepting;
 use self::connection::Connection;
 use self::ending::Shutdown;
 use self::listener::Listener;
+use self::reads::Reads;
 use self::session::Core;
 use self::timers::{Millis, Timers};
 use crate::config::Config;
@@ -76,7 +78,7 @@ pub struct Server {
     /// The loop's read buffer, with the padding behind it that the JSON parser reads over.
     buffer: Vec<u8>,
     /// Connections that may have bytes to read.
-    reads: VecDeque<Token>,
+    reads: Reads,
     /// Connections with private bytes, or that can be written to again.
     visits: VecDeque<Token>,
     /// Publishers that wait for a channel's sweep to catch up.
@@ -130,7 +132,7 @@ impl Server {
             timers: Timers::default(),
             buffer: vec![0; READ_BYTES + PADDING],
             core: Core::new(config),
-            reads: VecDeque::new(),
+            reads: Reads::default(),
             visits: VecDeque::new(),
             congested: Vec::new(),
             decongested: Vec::new(),
@@ -291,10 +293,10 @@ fn subscriber(index: usize) -> SubscriberId {
     SubscriberId(index as u32)
 }
 
-fn queue_read(connection: &mut Connection, reads: &mut VecDeque<Token>) {
+fn queue_read(connection: &mut Connection, reads: &mut Reads) {
     if !connection.in_reads && !connection.paused.any() {
         connection.in_reads = true;
-        reads.push_back(connection.token);
+        reads.push(connection.token, connection.hung_up);
     }
 }
 

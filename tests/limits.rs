@@ -165,6 +165,44 @@ fn who_asks_without_reading_is_not_read_from_until_it_reads() {
 }
 
 #[test]
+fn the_time_during_which_somebody_is_not_read_from_does_not_count_against_it() {
+    let daemon = Daemon::start(&[
+        "--outbox",
+        "4KiB",
+        "--message-timeout",
+        "300ms",
+        "--ping-interval",
+        "100ms",
+        "--ping-timeout",
+        "300ms",
+    ]);
+    let mut client = daemon.connect();
+    let requests = 50_000usize;
+    let frame = masked(
+        0x81,
+        br#"{"type":"ping","id":"0123456789012345678901234567890123456789"}"#,
+    );
+    let mut writer = client.stream.try_clone().expect("the stream can be cloned");
+    let sender = std::thread::spawn(move || {
+        for _ in 0..requests {
+            writer
+                .write_all(&frame)
+                .expect("the daemon reads on once its answers are read");
+        }
+    });
+    // Others whose messages take too long, one after the other, are the clock of this test.
+    for _ in 0..3 {
+        let mut other = daemon.connect();
+        other.send(&masked(0x81, b"{}")[..7]);
+        assert_eq!(other.close().0, 1008);
+    }
+    for _ in 0..requests {
+        assert_eq!(member(&client.text(), "type"), r#""pong""#);
+    }
+    sender.join().expect("all went out");
+}
+
+#[test]
 fn half_read_messages_of_all_connections_together_are_limited() {
     let daemon = Daemon::start(&["--input-total", "100KiB", "--max-message", "64KiB"]);
     let mut half: Vec<_> = (0..4).map(|_| daemon.connect()).collect();

@@ -105,15 +105,30 @@ impl Connection {
         match &self.phase {
             Phase::Http(http) => http.deadline.min(self.stall_deadline(config)),
             Phase::Closing { until, .. } | Phase::Draining { until, .. } => *until,
-            Phase::Open(open) => {
-                let message = if open.message_since == NEVER {
-                    NEVER
-                } else {
-                    open.message_since + config.message_timeout_ms
-                };
-                self.ping_deadline(open, config)
-                    .min(message)
-                    .min(self.stall_deadline(config))
+            Phase::Open(open) => self
+                .ping_deadline(open, config)
+                .min(self.message_deadline(open, config))
+                .min(self.stall_deadline(config)),
+        }
+    }
+
+    /// When a message that has begun has to be whole. While we do not read, its rest cannot come.
+    pub(super) fn message_deadline(&self, open: &Open, config: &Config) -> Millis {
+        if open.message_since == NEVER || self.paused.any() {
+            NEVER
+        } else {
+            open.message_since + config.message_timeout_ms
+        }
+    }
+
+    /// It is read from, or can be written to, again: the time during which it was not does not
+    /// count against it.
+    pub(super) fn restart_clocks(&mut self, now: Millis) {
+        self.last_sign = now;
+        if let Phase::Open(open) = &mut self.phase {
+            open.pinged_at = NEVER;
+            if open.message_since != NEVER {
+                open.message_since = now;
             }
         }
     }

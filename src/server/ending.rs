@@ -98,6 +98,10 @@ impl Server {
         let connection = &mut self.connections[index];
         let config = &self.core.config;
         let stalled = connection.stalled(now, config);
+        let overdue = match &connection.phase {
+            Phase::Open(open) => connection.message_deadline(open, config) <= now,
+            _ => false,
+        };
         match &mut connection.phase {
             // Half a request gets an answer, silence none.
             Phase::Http(http) if http.begun && !stalled => {
@@ -106,9 +110,7 @@ impl Server {
             Phase::Http(_) => self.remove(index, Gone::Done),
             Phase::Closing { .. } | Phase::Draining { .. } => self.remove(index, Gone::Done),
             Phase::Open(open) => {
-                if open.message_since != NEVER
-                    && open.message_since + config.message_timeout_ms <= now
-                {
+                if overdue {
                     self.begin_close(
                         index,
                         CloseCode::POLICY,
@@ -215,6 +217,7 @@ impl Server {
             && connection.outbox.private_bytes() <= self.core.config.outbox / 2
         {
             connection.paused.outbox = false;
+            connection.restart_clocks(self.core.now);
             queue_read(connection, &mut self.reads);
             let token = connection.token;
             self.schedule(token);

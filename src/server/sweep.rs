@@ -97,6 +97,7 @@ impl Server {
             for (_, token) in waiting.extract_if(.., |(waits_for, _)| *waits_for == channel) {
                 if let Some(connection) = find(&mut self.connections, token) {
                     connection.paused.congestion = false;
+                    connection.restart_clocks(self.core.now);
                     queue_read(connection, &mut self.reads);
                     self.schedule(token);
                 }
@@ -114,6 +115,7 @@ impl Server {
             return;
         }
         connection.blocked_since = NEVER;
+        connection.restart_clocks(self.core.now);
         if let Phase::Open(_) = connection.phase {
             self.core
                 .hub

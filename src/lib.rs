@@ -1,5 +1,6 @@
 //! fanfare: a WebSocket broadcast daemon that speaks JSON, and the library it is made of.
 
+pub mod client;
 pub mod config;
 pub mod dialect;
 pub mod hub;

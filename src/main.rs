@@ -1,5 +1,7 @@
 //! The command line: parses, calls, reports.
 
+mod commands;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -17,6 +19,8 @@ struct Cli {
 enum Command {
     /// Run the daemon.
     Serve(ServeArgs),
+    Sub(commands::SubArgs),
+    Pub(commands::PubArgs),
 }
 
 /// What stood on the command line, in the environment or in a file makes no sense; clap's own.
@@ -25,6 +29,8 @@ const EXIT_USAGE: u8 = 2;
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve(args),
+        Command::Sub(args) => args.run().into(),
+        Command::Pub(args) => args.run().into(),
     }
 }
 

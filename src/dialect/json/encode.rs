@@ -149,6 +149,24 @@ impl<'a> MessageFrame<'a> {
         }
     }
 
+    /// Appends the `message` alone, without the frame around it.
+    #[inline]
+    pub fn write_text(&self, seq: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(MESSAGE);
+        if self.quoted_len == self.channel.len() + 2 {
+            out.push(b'"');
+            out.extend_from_slice(self.channel.as_bytes());
+            out.push(b'"');
+        } else {
+            string(out, self.channel);
+        }
+        out.extend_from_slice(SEQ);
+        number(out, seq);
+        out.extend_from_slice(DATA);
+        out.extend_from_slice(self.data);
+        out.extend_from_slice(END);
+    }
+
     fn payload_len(&self, seq: u64) -> usize {
         const FIXED: usize = MESSAGE.len() + SEQ.len() + DATA.len() + END.len();
         let digits = seq.checked_ilog10().unwrap_or(0) as usize + 1;
@@ -165,19 +183,7 @@ impl Frame for MessageFrame<'_> {
     fn write(&self, seq: u64, out: &mut Vec<u8>) {
         let payload = self.payload_len(seq);
         write_header(out, true, false, Opcode::Text, payload, None);
-        out.extend_from_slice(MESSAGE);
-        if self.quoted_len == self.channel.len() + 2 {
-            out.push(b'"');
-            out.extend_from_slice(self.channel.as_bytes());
-            out.push(b'"');
-        } else {
-            string(out, self.channel);
-        }
-        out.extend_from_slice(SEQ);
-        number(out, seq);
-        out.extend_from_slice(DATA);
-        out.extend_from_slice(self.data);
-        out.extend_from_slice(END);
+        self.write_text(seq, out);
     }
 }
 

@@ -1,0 +1,377 @@
+//! Opening connections, step by step, each with a timeout.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::backoff::Reconnect;
+use super::error::{ConnectError, Step};
+use super::transport::{Transport, is_timeout};
+use super::url::{Url, UrlError};
+use super::websocket::WebSocket;
+use crate::random::Random;
+use crate::ws::extension::{Answer, Offer};
+use crate::ws::handshake::ResponseHead;
+use crate::ws::handshake::client::{Key, MAX_BODY, Request, check_response, write_request};
+
+/// How long each step may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Looking the host's name up.
+    pub resolve: Duration,
+    /// The TCP connection to one address of the host.
+    pub connect: Duration,
+    /// The opening handshake; with a [`Client`](super::Client) also the wait for `welcome`.
+    pub handshake: Duration,
+    /// How long a message may wait for the peer to take something of it.
+    pub write: Duration,
+    /// The closing handshake.
+    pub close: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            resolve: Duration::from_secs(10),
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            write: Duration::from_secs(30),
+            close: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Everything that a connection needs to know before it is opened.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use fanfare::client::{Connector, Timeouts};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let connector = Connector::new("ws://127.0.0.1:8040")?
+///     .header("Authorization", "Bearer …")
+///     .timeouts(Timeouts { connect: Duration::from_secs(2), ..Timeouts::default() })
+///     .max_message(1 << 20);
+/// let client = connector.client()?;           // speaks json.fanfare.v1
+/// let plain = connector.websocket()?;         // speaks whatever you like
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connector {
+    pub(super) url: Url,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) protocols: Vec<String>,
+    pub(super) deflate: Option<Offer>,
+    pub(super) timeouts: Timeouts,
+    pub(super) max_message: usize,
+    pub(super) reconnect: Reconnect,
+    pub(super) ping_after: Duration,
+    pub(super) window: usize,
+    pub(super) backlog: usize,
+}
+
+impl Connector {
+    /// A connector to `url` with the defaults of each method below.
+    ///
+    /// # Errors
+    /// A [`UrlError`] that says what is wrong with the URL.
+    pub fn new(url: &str) -> Result<Self, UrlError> {
+        Ok(Self {
+            url: url.parse()?,
+            headers: Vec::new(),
+            protocols: Vec::new(),
+            deflate: Some(Offer::default()),
+            timeouts: Timeouts::default(),
+            max_message: 64 << 20,
+            reconnect: Reconnect::default(),
+            ping_after: Duration::from_secs(25),
+            window: 16_384,
+            backlog: 64 << 20,
+        })
+    }
+
+    /// Sends this header line with the handshake: `Origin`, `Authorization`, a cookie. None by default.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Offers this sub-protocol, after those offered already. A [`Client`](super::Client) offers its own instead.
+    #[must_use]
+    pub fn protocol(mut self, name: &str) -> Self {
+        self.protocols.push(name.to_owned());
+        self
+    }
+
+    /// What permessage-deflate to offer (RFC 7692), `None` for none. By default [`Offer::default`]. A server that keeps its
+    /// window from message to message, which an offer can allow, compresses better and costs 32 KiB more memory here.
+    #[must_use]
+    pub const fn deflate(mut self, offer: Option<Offer>) -> Self {
+        self.deflate = offer;
+        self
+    }
+
+    /// How long each step may take.
+    #[must_use]
+    pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The longest message to take, in bytes, inflated; by default 64 MiB. One that is longer ends the connection with 1009.
+    #[must_use]
+    pub const fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// How a [`Client`](super::Client) comes back after a loss.
+    #[must_use]
+    pub const fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// After how long a silence a [`Client`](super::Client) pings; after as long a silence again the connection counts as
+    /// lost. By default 25 s.
+    #[must_use]
+    pub const fn ping_after(mut self, silence: Duration) -> Self {
+        self.ping_after = silence;
+        self
+    }
+
+    /// How many publishes of a [`Client`](super::Client) may wait for their answers, at least 1; by default 16,384.
+    /// This bounds its memory: who publishes more waits.
+    #[must_use]
+    pub const fn window(mut self, requests: usize) -> Self {
+        self.window = if requests == 0 { 1 } else { requests };
+        self
+    }
+
+    /// How many bytes of events may wait in a [`Client`](super::Client) while a call of it waits for an answer; by
+    /// default 64 MiB.
+    #[must_use]
+    pub const fn backlog(mut self, bytes: usize) -> Self {
+        self.backlog = bytes;
+        self
+    }
+
+    /// Opens a WebSocket.
+    ///
+    /// # Errors
+    /// A [`ConnectError`] that says which step failed and how.
+    pub fn websocket(&self) -> Result<WebSocket, ConnectError> {
+        let protocols: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
+        self.open(&protocols)
+    }
+
+    /// The same, with these sub-protocols.
+    pub(super) fn open(&self, protocols: &[&str]) -> Result<WebSocket, ConnectError> {
+        let headers: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let request = Request {
+            host: self.url.authority(),
+            target: self.url.target(),
+            protocols,
+            deflate: self.deflate,
+            headers: &headers,
+        };
+        let key = Key::new(Random::new().bytes());
+        let mut wire = Vec::new();
+        // Before anything is connected: what cannot be sent needs no server to say so.
+        write_request(&mut wire, &request, &key).map_err(ConnectError::Request)?;
+        let stream = self.connect()?;
+        let opened = Opening::new(&stream, self.timeouts.handshake).run(&wire, &request, &key)?;
+        stream
+            .set_read_timeout(None)
+            .and_then(|()| stream.set_write_timeout(Some(self.timeouts.write)))
+            .map_err(ConnectError::Broken)?;
+        Ok(WebSocket::new(
+            Arc::new(stream),
+            opened,
+            self.max_message,
+            self.timeouts.close,
+        ))
+    }
+
+    /// Tries the host's addresses in order.
+    fn connect(&self) -> Result<TcpStream, ConnectError> {
+        let mut last = ConnectError::Resolve(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the host has no address",
+        ));
+        for address in resolve(&self.url, self.timeouts.resolve)? {
+            match TcpStream::connect_timeout(&address, self.timeouts.connect) {
+                Ok(stream) => {
+                    // Messages are written whole: there is nothing that a delay could gather.
+                    stream.set_nodelay(true).map_err(ConnectError::Broken)?;
+                    return Ok(stream);
+                }
+                Err(error) if is_timeout(&error) => last = ConnectError::TimedOut(Step::Connect),
+                Err(source) => last = ConnectError::Tcp { address, source },
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The host's addresses. The system's resolver cannot be told how long it may take, so a name is looked up on a
+/// thread that is left behind if it takes too long.
+fn resolve(url: &Url, timeout: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(ip) = url.host().parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, url.port())]);
+    }
+    let (answer, answered) = channel();
+    let (host, port) = (url.host().to_owned(), url.port());
+    let look_up = move || {
+        let addresses = (host.as_str(), port).to_socket_addrs();
+        // Nobody listens any more where it took too long.
+        let _ = answer.send(addresses.map(Iterator::collect));
+    };
+    thread::Builder::new()
+        .name("resolve".to_owned())
+        .spawn(look_up)
+        .map_err(ConnectError::Resolve)?;
+    match answered.recv_timeout(timeout) {
+        Ok(addresses) => addresses.map_err(ConnectError::Resolve),
+        Err(RecvTimeoutError::Timeout) => Err(ConnectError::TimedOut(Step::Resolve)),
+        Err(RecvTimeoutError::Disconnected) => Err(ConnectError::Resolve(io::Error::other(
+            "the look-up ended without an answer",
+        ))),
+    }
+}
+
+/// What the handshake agreed on, and what came after it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) protocol: Option<String>,
+    pub(super) deflate: Option<Answer>,
+    /// Bytes of frames that arrived with the answer.
+    pub(super) rest: Vec<u8>,
+}
+
+/// The longest head of an answer, in bytes.
+const MAX_HEAD: usize = 16 << 10;
+/// The most header lines of an answer.
+const MAX_HEADERS: usize = 100;
+
+/// An opening handshake under way.
+struct Opening<'s> {
+    stream: &'s dyn Transport,
+    deadline: Instant,
+    answer: Vec<u8>,
+}
+
+impl<'s> Opening<'s> {
+    fn new(stream: &'s dyn Transport, timeout: Duration) -> Self {
+        Self {
+            stream,
+            deadline: Instant::now() + timeout,
+            answer: Vec::new(),
+        }
+    }
+
+    fn run(
+        mut self,
+        wire: &[u8],
+        request: &Request<'_>,
+        key: &Key,
+    ) -> Result<Opened, ConnectError> {
+        self.stream
+            .set_write_timeout(Some(self.left()?))
+            .and_then(|()| self.stream.write_all(wire))
+            .map_err(broken)?;
+        let head_len = self.read_head()?;
+        self.read_body(head_len)?;
+        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut parsed = httparse::Response::new(&mut slots);
+        parsed.parse(&self.answer).map_err(ConnectError::NotHttp)?;
+        let head = ResponseHead {
+            // Both are there, as the head is whole.
+            status: parsed.code.unwrap_or_default(),
+            version_minor: parsed.version.unwrap_or_default(),
+            headers: parsed.headers,
+        };
+        let agreed = check_response(&head, &self.answer[head_len..], request, key)?;
+        let (protocol, deflate) = (agreed.protocol.map(str::to_owned), agreed.deflate);
+        Ok(Opened {
+            protocol,
+            deflate,
+            rest: self.answer.split_off(head_len),
+        })
+    }
+
+    /// Reads until the head of the answer is whole; how long it is.
+    fn read_head(&mut self) -> Result<usize, ConnectError> {
+        loop {
+            if self.read()? == 0 {
+                return Err(ConnectError::NoAnswer);
+            }
+            let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
+            match httparse::Response::new(&mut slots).parse(&self.answer) {
+                Ok(httparse::Status::Complete(len)) => return Ok(len),
+                Ok(httparse::Status::Partial) if self.answer.len() > MAX_HEAD => {
+                    return Err(ConnectError::HeadTooLong);
+                }
+                Ok(httparse::Status::Partial) => {}
+                Err(error) => return Err(ConnectError::NotHttp(error)),
+            }
+        }
+    }
+
+    /// Reads the body of a refusal, as far as an error shows it. That one is not whole is no error of its own.
+    fn read_body(&mut self, head_len: usize) -> Result<(), ConnectError> {
+        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut parsed = httparse::Response::new(&mut slots);
+        parsed.parse(&self.answer).map_err(ConnectError::NotHttp)?;
+        let announced = parsed
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+            .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+        let wanted = match (parsed.code, announced) {
+            (Some(101), _) | (_, None) => 0,
+            (_, Some(len)) => MAX_BODY.min(len),
+        };
+        while self.answer.len() - head_len < wanted {
+            if !matches!(self.read(), Ok(1..)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there; 0 at the end of the stream.
+    fn read(&mut self) -> Result<usize, ConnectError> {
+        let mut buffer = [0; 4096];
+        let left = self.left()?;
+        self.stream.set_read_timeout(Some(left)).map_err(broken)?;
+        let read = self.stream.read(&mut buffer).map_err(broken)?;
+        self.answer.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
+
+    /// How long the handshake may still take.
+    fn left(&self) -> Result<Duration, ConnectError> {
+        match self.deadline.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Ok(left),
+            _ => Err(ConnectError::TimedOut(Step::Handshake)),
+        }
+    }
+}
+
+fn broken(error: io::Error) -> ConnectError {
+    if is_timeout(&error) {
+        ConnectError::TimedOut(Step::Handshake)
+    } else {
+        ConnectError::Broken(error)
+    }
+}

@@ -1,0 +1,379 @@
+//! The client: a blocking library on `std::net`, for programs that talk to fanfare and for those that talk WebSocket to
+//! anything.
+//!
+//! # Publish and subscribe
+//!
+//! A [`Client`] speaks fanfare's sub-protocol, `json.fanfare.v1`. Connect, ask, and take what happens:
+//!
+//! ```no_run
+//! use fanfare::client::{Client, Event, Start};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut client = Client::connect("ws://127.0.0.1:8040")?;
+//! client.subscribe("prices", Start::Last(1))?;    // the newest one, and then all that follow
+//! client.publish("prices", r#"{"oak":12.50}"#)?;  // data is JSON, relayed as it is written
+//!
+//! while let Some(event) = client.next() {
+//!     match event? {
+//!         Event::Message { channel, seq, data } => println!("{channel} {seq}: {data}"),
+//!         Event::Gap { from, to, reason, .. } => println!("{from} to {to} are missing: {reason}"),
+//!         Event::Reconnecting { wait, cause, .. } => println!("{cause}; again in {wait:?}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Connections that come back
+//!
+//! A lost connection comes back by itself while the program waits for something: with [exponential backoff and full
+//! jitter](Reconnect), not before a server's `Retry-After`, and only where coming back can help. A close with 1001, 1006, 1011,
+//! 1012, 1013 or 45xx allows it, and so do 408, 425, 429 and 5xx in answer to the handshake; anything else ends the client with an
+//! error. Then each subscription goes on where it was, and the program is told: [`Event::Reconnecting`], [`Event::Reconnected`],
+//! and either nothing is missing or an [`Event::Gap`] says what.
+//!
+//! A publish whose answer was lost with the connection may have been done or not. It is reported as unknown
+//! ([`Event::Unknown`], [`ClientError::Unknown`]): never dropped in silence, and never sent again, which could do it twice.
+//! What was not sent yet is not lost; it goes out with the next connection.
+//!
+//! # Many messages, two threads
+//!
+//! [`Client::publish`] waits for each answer. To publish at full speed, [split](Client::split) the client: [`Requests`] gathers and
+//! sends, [`Events`] brings the answers to another thread, and a [bound](Connector::window) on what is unanswered keeps memory
+//! flat.
+//!
+//! # Any WebSocket
+//!
+//! Below that is [`WebSocket`]: text and binary messages, pings, the closing handshake, permessage-deflate. It speaks with any
+//! server of RFC 6455 and is as strict as the daemon: it is the same code.
+//!
+//! ```no_run
+//! use fanfare::client::{Message, WebSocket};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut socket = WebSocket::connect("ws://127.0.0.1:9001/echo")?;
+//! socket.send_binary(&[1, 2, 3])?;
+//! assert_eq!(socket.receive()?, Message::Binary(vec![1, 2, 3]));
+//! socket.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Before the connection
+//!
+//! [`Connector`] knows what a connection needs to know first: header lines, sub-protocols, timeouts for [each step](Timeouts),
+//! limits. `ws://` is the only scheme so far: `wss://` and `unix:` are refused with [an error](UrlError::NotYet) that says so.
+
+mod backoff;
+mod connector;
+mod error;
+mod event;
+mod events;
+mod link;
+mod requests;
+mod session;
+mod transport;
+mod url;
+mod websocket;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use link::Shared;
+use requests::Later;
+use session::{Answer, Session, Tag, Told};
+use websocket::Wait;
+
+pub use crate::dialect::json::Start;
+pub use backoff::Reconnect;
+pub use connector::{Connector, Timeouts};
+pub use error::{Cause, ClientError, ConnectError, Error, Invalid, Step};
+pub use event::{Event, GapReason, Position, Published, Refusal, Subscribed};
+pub use events::Events;
+pub use requests::Requests;
+pub use url::{Url, UrlError};
+pub use websocket::{Message, Receiver, Sender, WebSocket};
+
+/// A connection to fanfare that comes back by itself; see [the guide](self).
+///
+/// Calls wait for their answers, and for the connection where there is none at the moment: as long as it takes, unless
+/// [`Reconnect::give_up_after`] says otherwise. Events that arrive meanwhile are kept, up to a [bound](Connector::backlog), for the
+/// iterator that the client is.
+///
+/// ```no_run
+/// use fanfare::client::{Client, ClientError};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = Client::connect("ws://127.0.0.1:8040")?;
+/// match client.publish("prices", "[1, 2, 3]") {
+///     Ok(published) => println!("number {} of {}", published.seq, published.epoch),
+///     Err(ClientError::Refused(refusal)) => println!("refused: {refusal}"),
+///     Err(ClientError::Unknown) => println!("perhaps: look before publishing it again"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// client.close();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Client {
+    requests: Requests,
+    events: Events,
+    shared: Arc<Shared>,
+    /// What happened while a call waited for its answer.
+    kept: VecDeque<Event>,
+    /// What `kept` costs, roughly.
+    kept_bytes: usize,
+    /// Calls so far, so that the answer to one that gave up is not taken for the next one's.
+    calls: u64,
+}
+
+impl Client {
+    /// Connects with the defaults of a [`Connector`], which is there for everything else. There is one try: a first connection that
+    /// fails is no lost one.
+    ///
+    /// # Errors
+    /// A [`ConnectError`] that says which step failed and how.
+    pub fn connect(url: &str) -> Result<Self, ConnectError> {
+        Connector::new(url)?.client()
+    }
+
+    /// Subscribes to `channel`, beginning with `start`, and waits until that is done. From then on its messages are among the
+    /// client's events.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`], [`ClientError::Refused`], [`ClientError::Backlog`] (the subscription is on its way nevertheless) or
+    /// [`ClientError::Over`].
+    pub fn subscribe(
+        &mut self,
+        channel: &str,
+        start: Start<'_>,
+    ) -> Result<Subscribed, ClientError> {
+        self.flush()?;
+        self.requests.note_subscription(channel, start)?;
+        loop {
+            match self.told()? {
+                Told::Event(Event::Subscribed {
+                    channel: name,
+                    epoch,
+                    seq,
+                    recovered,
+                }) if *name == *channel => {
+                    return Ok(Subscribed {
+                        epoch,
+                        seq,
+                        recovered,
+                    });
+                }
+                Told::Event(Event::SubscribeRefused {
+                    channel: name,
+                    refusal,
+                }) if *name == *channel => {
+                    return Err(ClientError::Refused(refusal));
+                }
+                told => self.keep(told)?,
+            }
+        }
+    }
+
+    /// Ends the subscription to `channel` and waits until that is done. Messages that came before stay among the events.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe). A subscription that was not there is none.
+    pub fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
+        self.attempt(|requests| requests.try_unsubscribe(channel))?;
+        loop {
+            match self.told()? {
+                Told::Event(Event::Unsubscribed { channel: name }) if *name == *channel => {
+                    return Ok(());
+                }
+                told => self.keep(told)?,
+            }
+        }
+    }
+
+    /// Publishes `data`, which must be one JSON value of at most 63 levels, to `channel`, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`], and nothing was sent; [`ClientError::Refused`]; [`ClientError::Unknown`] or
+    /// [`ClientError::Backlog`], and it may have been published or not; [`ClientError::Over`].
+    pub fn publish(
+        &mut self,
+        channel: &str,
+        data: impl AsRef<[u8]>,
+    ) -> Result<Published, ClientError> {
+        self.calls += 1;
+        let (call, data) = (self.calls, data.as_ref());
+        self.attempt(|requests| requests.try_publish(channel, data, Tag::Call(call)))?;
+        self.flush()?;
+        loop {
+            match self.told()? {
+                Told::Answer(answered, answer) if answered == call => {
+                    return match answer {
+                        Answer::Published(published) => Ok(published),
+                        Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
+                        Answer::Unknown => Err(ClientError::Unknown),
+                    };
+                }
+                told => self.keep(told)?,
+            }
+        }
+    }
+
+    /// Publishes without waiting for the answer, which comes as an event with this `tag`; see [`Requests::publish`]. What is
+    /// gathered goes out at 64 KiB, with [`flush`](Self::flush), and before anything else that this client does.
+    ///
+    /// # Errors
+    /// As there, and [`ClientError::Backlog`].
+    pub fn publish_pipelined(
+        &mut self,
+        channel: &str,
+        data: impl AsRef<[u8]>,
+        tag: u64,
+    ) -> Result<(), ClientError> {
+        let data = data.as_ref();
+        self.attempt(|requests| requests.try_publish(channel, data, Tag::Event(tag)))
+    }
+
+    /// Sends what was published without waiting for answers.
+    ///
+    /// # Errors
+    /// [`ClientError::Backlog`] or [`ClientError::Over`].
+    pub fn flush(&mut self) -> Result<(), ClientError> {
+        self.attempt(Requests::try_flush)
+    }
+
+    /// Where the subscription to `channel` is; see [`Events::position`].
+    pub fn position(&self, channel: &str) -> Option<Position> {
+        self.events.position(channel)
+    }
+
+    /// A handle with which another thread can end this client.
+    pub fn closer(&self) -> Closer {
+        Closer(self.shared.clone())
+    }
+
+    /// Sends what was gathered and closes with a handshake. Events that were not taken are dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::Over`] where there was something to send and it could not be.
+    pub fn close(mut self) -> Result<(), ClientError> {
+        self.requests.close()?;
+        self.kept.clear();
+        while self.events.next().is_some() {}
+        Ok(())
+    }
+
+    /// Two halves for two threads. Events that were kept while a call waited come first.
+    pub fn split(self) -> (Requests, Events) {
+        let mut state = self.shared.lock();
+        state.session.untell(self.kept);
+        drop(state);
+        (self.requests, self.events)
+    }
+
+    /// Does it, as soon as there is a connection and room, for which events are taken.
+    fn attempt(
+        &mut self,
+        mut attempt: impl FnMut(&mut Requests) -> Result<(), Later>,
+    ) -> Result<(), ClientError> {
+        loop {
+            match attempt(&mut self.requests) {
+                Ok(()) => return Ok(()),
+                Err(Later::Never(error)) => return Err(error),
+                Err(Later::Down | Later::Full) => {
+                    let told = self.told()?;
+                    self.keep(told)?;
+                }
+            }
+        }
+    }
+
+    /// Waits for the next thing told.
+    fn told(&mut self) -> Result<Told, ClientError> {
+        match self.events.next_told(Wait::Yes) {
+            Some(told) => told,
+            None => Err(ClientError::Over(Arc::new(Cause::Closed))),
+        }
+    }
+
+    /// Keeps what a call came across and did not wait for.
+    fn keep(&mut self, told: Told) -> Result<(), ClientError> {
+        if let Told::Event(event) = told {
+            self.kept_bytes += event.weight();
+            self.kept.push_back(event);
+        }
+        if self.kept_bytes > self.shared.connector.backlog {
+            return Err(ClientError::Backlog);
+        }
+        Ok(())
+    }
+}
+
+/// What happens, in order; it waits for it. See [`Events`].
+impl Iterator for Client {
+    type Item = Result<Event, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(event) = self.kept.pop_front() {
+            self.kept_bytes -= event.weight();
+            return Some(Ok(event));
+        }
+        if let Err(Later::Never(error)) = self.requests.try_flush() {
+            return Some(Err(error));
+        }
+        self.events.next()
+    }
+}
+
+impl Connector {
+    /// Connects to fanfare. There is one try: a first connection that fails is no lost one.
+    ///
+    /// # Errors
+    /// A [`ConnectError`] that says which step failed and how.
+    pub fn client(self) -> Result<Client, ConnectError> {
+        let mut session = Session::default();
+        let mut decoder = crate::dialect::json::EventDecoder::new();
+        let (sender, receiver) = events::open(&self, &mut decoder, |event| {
+            session.take(event)?;
+            Ok(session.is_welcomed())
+        })?;
+        let shared = Arc::new(Shared::new(self, session, sender.clone()));
+        Ok(Client {
+            requests: Requests::new(shared.clone()),
+            events: Events::new(shared.clone(), sender, receiver),
+            shared,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            calls: 0,
+        })
+    }
+}
+
+/// Ends a client from another thread: a signal handler's, for one.
+///
+/// ```no_run
+/// use fanfare::client::Client;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::connect("ws://127.0.0.1:8040")?;
+/// let closer = client.closer();
+/// std::thread::spawn(move || {
+///     std::thread::sleep(std::time::Duration::from_secs(60));
+///     closer.close();
+/// });
+/// let events = client.map_while(Result::ok).count(); // a minute's worth of them
+/// println!("{events} events");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Closer(Arc<Shared>);
+
+impl Closer {
+    /// Says goodbye to the server without waiting for anything, and lets the iterator of events end when the server
+    /// has answered. Nothing can be asked any more.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}

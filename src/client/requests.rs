@@ -1,0 +1,321 @@
+//! The half of a client that asks.
+
+use std::sync::Arc;
+
+use super::error::{ClientError, Invalid};
+use super::link::{Link, Shared, State};
+use super::session::Tag;
+use super::websocket::{Sender, Texts};
+use crate::dialect::json::{DecodeError, PADDING, Start, ValueDecoder};
+
+/// From this many bytes of requests on they are sent without being asked to.
+const FLUSH_BYTES: usize = 64 << 10;
+
+/// The half of a [`Client`](super::Client) that asks: for one thread, while [`Events`](super::Events) brings the answers to
+/// another.
+///
+/// Publishes are gathered and sent many at once, at 64 KiB or on [`flush`](Self::flush), and do not wait for their answers.
+/// How many may be without an answer is [bounded](super::Connector::window), and so is the memory they take: who
+/// publishes faster than the server takes it waits. While there is no connection, everything here waits for the next one.
+///
+/// ```no_run
+/// use fanfare::client::{Client, Event};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut requests, events) = Client::connect("ws://127.0.0.1:8040")?.split();
+/// let reader = std::thread::spawn(move || {
+///     for event in events {
+///         match event {
+///             Ok(Event::Published { tag: 999, .. }) => break,
+///             Ok(Event::Refused { tag, refusal }) => eprintln!("{tag:?}: {refusal}"),
+///             Ok(Event::Unknown { tags, .. }) => eprintln!("{tags:?}: who knows?"),
+///             Ok(_) => {}
+///             Err(error) => return eprintln!("{error}"),
+///         }
+///     }
+/// });
+/// for n in 0..1000 {
+///     requests.publish("numbers", n.to_string(), n)?;
+/// }
+/// requests.flush()?;
+/// reader.join().expect("the reader does not panic");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Requests {
+    shared: Arc<Shared>,
+    /// Encoded and not sent.
+    texts: Texts,
+    values: ValueDecoder,
+    /// The value being checked, with room for the decoder's padding.
+    value: Vec<u8>,
+}
+
+/// Why a request was not taken at once.
+pub(super) enum Later {
+    /// There is no connection at the moment.
+    Down,
+    /// Too many wait for their answers.
+    Full,
+    /// It never will be.
+    Never(ClientError),
+}
+
+impl<E: Into<ClientError>> From<E> for Later {
+    fn from(error: E) -> Self {
+        Self::Never(error.into())
+    }
+}
+
+impl Requests {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            texts: Texts::default(),
+            values: ValueDecoder::new(),
+            value: Vec::new(),
+        }
+    }
+
+    /// Publishes `data`, which must be one JSON value of at most 63 levels, to `channel`. The answer comes as
+    /// [`Event::Published`](super::Event::Published), [`Refused`](super::Event::Refused) or [`Unknown`](super::Event::Unknown)
+    /// with this `tag`, whatever that means to the program.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] and nothing is sent, or [`ClientError::Over`].
+    pub fn publish(
+        &mut self,
+        channel: &str,
+        data: impl AsRef<[u8]>,
+        tag: u64,
+    ) -> Result<(), ClientError> {
+        self.wait_for(|this| this.try_publish(channel, data.as_ref(), Tag::Event(tag)))
+    }
+
+    /// The same, with one answer for each batch of messages, which costs the server and this side less: the answer is
+    /// [`Event::BatchDone`](super::Event::BatchDone), after an event for each message of it that was refused. What is sent at once
+    /// is a batch. Tags should grow.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_in_batch(
+        &mut self,
+        channel: &str,
+        data: impl AsRef<[u8]>,
+        tag: u64,
+    ) -> Result<(), ClientError> {
+        self.wait_for(|this| this.try_publish_in_batch(channel, data.as_ref(), tag))
+    }
+
+    /// Sends what was gathered.
+    ///
+    /// # Errors
+    /// [`ClientError::Over`].
+    pub fn flush(&mut self) -> Result<(), ClientError> {
+        self.wait_for(Self::try_flush)
+    }
+
+    /// Subscribes to `channel`. The answer comes as [`Event::Subscribed`](super::Event::Subscribed) or
+    /// [`SubscribeRefused`](super::Event::SubscribeRefused).
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn subscribe(&mut self, channel: &str, start: Start<'_>) -> Result<(), ClientError> {
+        self.flush()?;
+        self.note_subscription(channel, start)
+    }
+
+    /// Unsubscribes from `channel`. After [`Event::Unsubscribed`](super::Event::Unsubscribed) nothing of it comes any more.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
+        self.wait_for(|this| this.try_unsubscribe(channel))
+    }
+
+    /// The longest request that the server takes, in bytes; the data, the channel's name and some 60 bytes more make one.
+    pub fn max_message(&self) -> usize {
+        self.shared.lock().session.max_request()
+    }
+
+    /// Sends what was gathered and closes. The other half goes on to what the server has answered to until then, and ends.
+    ///
+    /// # Errors
+    /// [`ClientError::Over`] where there was something to send and it could not be.
+    pub fn close(&mut self) -> Result<(), ClientError> {
+        let flushed = self.flush();
+        self.shared.close();
+        flushed
+    }
+
+    /// Checks `data`, and encodes it if there is room.
+    pub(super) fn try_publish(
+        &mut self,
+        channel: &str,
+        data: &[u8],
+        tag: Tag,
+    ) -> Result<(), Later> {
+        self.encode(channel, data, |state, value, texts| {
+            state.session.publish(channel, value, tag, texts)
+        })
+    }
+
+    fn try_publish_in_batch(&mut self, channel: &str, data: &[u8], tag: u64) -> Result<(), Later> {
+        self.encode(channel, data, |state, value, texts| {
+            state.session.publish_in_batch(channel, value, tag, texts)
+        })
+    }
+
+    fn encode(
+        &mut self,
+        channel: &str,
+        data: &[u8],
+        publish: impl FnOnce(&mut State, &[u8], &mut Texts) -> Result<u64, Invalid>,
+    ) -> Result<(), Later> {
+        crate::dialect::json::channel_name::check(channel).map_err(Invalid::Channel)?;
+        if self.texts.bytes.len() >= FLUSH_BYTES {
+            self.try_flush()?;
+        }
+        let value = check_value(&mut self.values, &mut self.value, data)?;
+        let mut state = self.shared.lock();
+        if let Link::Over(cause) = &state.link {
+            return Err(ClientError::Over(cause.clone()).into());
+        }
+        if state.session.waiting() >= self.shared.connector.window {
+            drop(state);
+            // What is not sent is never answered.
+            self.try_flush()?;
+            return Err(Later::Full);
+        }
+        let id = publish(&mut state, value, &mut self.texts)?;
+        state.unsent.get_or_insert(id);
+        Ok(())
+    }
+
+    /// Sends what was gathered, if there is a connection.
+    pub(super) fn try_flush(&mut self) -> Result<(), Later> {
+        if self.texts.ends.is_empty() {
+            return Ok(());
+        }
+        let sender = {
+            let mut state = self.shared.lock();
+            let sender = link_up(&state)?;
+            // From here on the server may have it, whatever becomes of the write.
+            state.unsent = None;
+            state.session.end_batch(&mut self.texts);
+            sender
+        };
+        send(&sender, &mut self.texts);
+        Ok(())
+    }
+
+    /// Subscribes, now or with the next connection.
+    pub(super) fn note_subscription(
+        &mut self,
+        channel: &str,
+        start: Start<'_>,
+    ) -> Result<(), ClientError> {
+        let mut texts = Texts::default();
+        let mut state = self.shared.lock();
+        if let Link::Over(cause) = &state.link {
+            return Err(ClientError::Over(cause.clone()));
+        }
+        state.session.subscribe(channel, start)?;
+        if let Link::Up(sender) = state.link.clone() {
+            // What does not fit now is asked for when answers have come.
+            state.session.ask(&mut texts);
+            drop(state);
+            send(&sender, &mut texts);
+        }
+        Ok(())
+    }
+
+    pub(super) fn try_unsubscribe(&mut self, channel: &str) -> Result<(), Later> {
+        self.try_flush()?;
+        let mut texts = Texts::default();
+        let mut state = self.shared.lock();
+        let sender = link_up(&state)?;
+        state.session.unsubscribe(channel, &mut texts)?;
+        drop(state);
+        send(&sender, &mut texts);
+        Ok(())
+    }
+
+    /// Does it, as soon as there is a connection and room.
+    fn wait_for(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<(), Later>,
+    ) -> Result<(), ClientError> {
+        loop {
+            match attempt(self) {
+                Ok(()) => return Ok(()),
+                Err(Later::Never(error)) => return Err(error),
+                Err(Later::Down) => self.wait_while(|state| matches!(state.link, Link::Down)),
+                Err(Later::Full) => {
+                    let window = self.shared.connector.window;
+                    self.wait_while(|state| {
+                        state.session.waiting() >= window && !matches!(state.link, Link::Over(_))
+                    });
+                }
+            }
+        }
+    }
+
+    fn wait_while(&self, condition: impl Fn(&State) -> bool) {
+        let mut state = self.shared.lock();
+        while condition(&state) {
+            state = self.shared.wait(state);
+        }
+    }
+}
+
+/// Who waits on the other half for its end need not wait for ever.
+impl Drop for Requests {
+    fn drop(&mut self) {
+        // Nobody could be told if it cannot be sent; it is not waited for either.
+        let _ = self.try_flush();
+    }
+}
+
+fn link_up(state: &State) -> Result<Sender, Later> {
+    match &state.link {
+        Link::Up(sender) => Ok(sender.clone()),
+        Link::Down => Err(Later::Down),
+        Link::Over(cause) => Err(ClientError::Over(cause.clone()).into()),
+    }
+}
+
+/// Sends `texts` and empties them. That it failed the other half finds out, and does what must be done.
+fn send(sender: &Sender, texts: &mut Texts) {
+    if sender.send_texts(texts).is_err() {
+        sender.abort();
+    }
+    texts.ends.clear();
+    texts.bytes.clear();
+    // One large message need not be paid for ever after.
+    texts.bytes.shrink_to(2 * FLUSH_BYTES);
+}
+
+/// The JSON value in `data`, without white space around it. Checked, since in a request it could be more than a value.
+fn check_value<'v>(
+    values: &mut ValueDecoder,
+    room: &'v mut Vec<u8>,
+    data: &[u8],
+) -> Result<&'v [u8], Invalid> {
+    room.clear();
+    room.shrink_to(2 * FLUSH_BYTES);
+    room.extend_from_slice(data);
+    room.resize(data.len() + PADDING, 0);
+    values
+        .decode(room, data.len())
+        .map_err(|error| match error {
+            DecodeError::NotUtf8 => Invalid::Data {
+                message: "the data is not UTF-8".to_owned(),
+                offset: None,
+            },
+            DecodeError::Refused(reply) => Invalid::Data {
+                message: reply.message.to_owned(),
+                offset: reply.offset,
+            },
+        })
+}

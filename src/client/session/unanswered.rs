@@ -1,0 +1,139 @@
+//! Requests that wait for their answers, found by their ids.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Tag;
+
+/// What waits for an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Publish(Tag),
+    Batch(Batch),
+    Subscribe(Arc<str>),
+    Unsubscribe(Arc<str>),
+}
+
+/// Publishes without ids of their own, whose end a ping with the batch's id marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// What the program called the first and the last.
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// How many they are.
+    pub(super) count: usize,
+}
+
+/// The requests. Ids are given out in order and answered nearly so: a ring that begins with the oldest one unanswered
+/// finds each at once.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered {
+    /// The id of `ring[0]`.
+    oldest: u64,
+    /// `None` where the answer came already; never at the front.
+    ring: VecDeque<Option<Waiting>>,
+    /// The batch under way: not ended, not sent, and the newest of the ring's batches.
+    open_batch: Option<u64>,
+    /// How many publishes wait, each of a batch counted.
+    publishes: usize,
+    /// How many subscribes wait.
+    subscribes: usize,
+}
+
+impl Unanswered {
+    /// How many publishes wait, each of a batch counted.
+    pub(super) fn publishes(&self) -> usize {
+        self.publishes
+    }
+
+    /// How many subscribes wait.
+    pub(super) fn subscribes(&self) -> usize {
+        self.subscribes
+    }
+
+    /// The id that the next request gets.
+    pub(super) fn next_id(&self) -> u64 {
+        self.oldest + self.ring.len() as u64
+    }
+
+    /// Notes a request; its id.
+    pub(super) fn add(&mut self, waiting: Waiting) -> u64 {
+        let id = self.next_id();
+        self.publishes += waiting.publishes();
+        self.subscribes += waiting.subscribes();
+        self.ring.push_back(Some(waiting));
+        id
+    }
+
+    /// Notes a publish in the batch under way, or begins one; the batch's id.
+    pub(super) fn add_to_batch(&mut self, tag: u64) -> u64 {
+        if let Some(id) = self.open_batch
+            && let Some(Some(Waiting::Batch(batch))) = self.slot(id)
+        {
+            batch.last = tag;
+            batch.count += 1;
+            self.publishes += 1;
+            return id;
+        }
+        let id = self.add(Waiting::Batch(Batch {
+            first: tag,
+            last: tag,
+            count: 1,
+        }));
+        self.open_batch = Some(id);
+        id
+    }
+
+    /// Ends the batch under way; the id of the request that does it.
+    pub(super) fn end_batch(&mut self) -> Option<u64> {
+        self.open_batch.take()
+    }
+
+    /// The request that an answer belongs to: nothing if it came before, or has an id that was never given out.
+    pub(super) fn take(&mut self, id: Option<u64>) -> Option<Waiting> {
+        let waiting = self.slot(id?)?.take()?;
+        self.publishes -= waiting.publishes();
+        self.subscribes -= waiting.subscribes();
+        while let Some(None) = self.ring.front() {
+            self.ring.pop_front();
+            self.oldest += 1;
+        }
+        Some(waiting)
+    }
+
+    /// The connection is gone: takes all requests, in order, but the publishes with ids from `unsent` on.
+    pub(super) fn lose(&mut self, unsent: Option<u64>) -> Vec<Waiting> {
+        let unsent = unsent.unwrap_or(u64::MAX);
+        let ids = self.oldest..self.next_id();
+        let stays = |id: u64, waiting: &Waiting| {
+            id >= unsent && matches!(waiting, Waiting::Publish(_) | Waiting::Batch(_))
+        };
+        let lost: Vec<u64> = ids
+            .zip(&self.ring)
+            .filter(|(id, slot)| slot.as_ref().is_some_and(|waiting| !stays(*id, waiting)))
+            .map(|(id, _)| id)
+            .collect();
+        lost.into_iter()
+            .filter_map(|id| self.take(Some(id)))
+            .collect()
+    }
+
+    fn slot(&mut self, id: u64) -> Option<&mut Option<Waiting>> {
+        let at = usize::try_from(id.checked_sub(self.oldest)?).ok()?;
+        self.ring.get_mut(at)
+    }
+}
+
+impl Waiting {
+    fn publishes(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.count,
+            Self::Publish(_) => 1,
+            Self::Subscribe(_) | Self::Unsubscribe(_) => 0,
+        }
+    }
+
+    fn subscribes(&self) -> usize {
+        usize::from(matches!(self, Self::Subscribe(_)))
+    }
+}

@@ -77,7 +77,7 @@ impl Backoff {
         self.tries = self.tries.saturating_add(1);
         let nanos = ceiling.as_nanos().min(u128::from(u64::MAX));
         // Under 2^128, as both are under 2^64; and the quotient is at most `nanos`.
-        let jitter = Duration::from_nanos((nanos * u128::from(random) >> 64) as u64);
+        let jitter = Duration::from_nanos(((nanos * u128::from(random)) >> 64) as u64);
         let asked = retry_after
             .unwrap_or_default()
             .min(self.policy.retry_after_max);

@@ -101,17 +101,24 @@ fn draw_sweep(path: &Path, reports: &[Report], name: &str) -> Result<()> {
         other => other,
     };
     let key = if name == "window" { "w" } else { name };
-    let line = |figure: &str| -> Vec<Series> {
-        let points = reports
-            .iter()
-            .filter_map(|report| Some((*report.parameters.get(key)?, report.value(figure)?)));
-        let name = reports
-            .first()
-            .map_or(String::new(), |report| report.server.clone());
-        vec![Series {
-            name,
-            points: points.filter(|(x, y)| *x > 0.0 && *y > 0.0).collect(),
-        }]
+    let lines = |figure: &str| -> Vec<Series> {
+        let mut series: Vec<Series> = Vec::new();
+        for report in reports {
+            let (Some(x), Some(y)) = (report.parameters.get(key), report.value(figure)) else {
+                continue;
+            };
+            if !series.iter().any(|one| one.name == report.server) {
+                series.push(Series {
+                    name: report.server.clone(),
+                    points: Vec::new(),
+                });
+            }
+            let one = series.iter_mut().find(|one| one.name == report.server);
+            if let Some(one) = one.filter(|_| *x > 0.0 && y > 0.0) {
+                one.points.push((*x, y));
+            }
+        }
+        series
     };
     let root = area(path, 760);
     let halves = root.split_evenly((2, 1));
@@ -126,7 +133,7 @@ fn draw_sweep(path: &Path, reports: &[Report], name: &str) -> Result<()> {
             &label,
             Axis { label: x_label },
             Axis { label: &y_label },
-            &line(figure),
+            &lines(figure),
             &|x| number(*x),
         )?;
     }

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Print the median of each figure over several reports of one kind of run
     Medians(Medians),
+    /// Draw reports that `--json` wrote: the latency of each, or what a sweep found
+    Draw(Draw),
     /// The process that `limit` measures
     #[command(hide = true)]
     Bare(Bare),
@@ -251,6 +253,20 @@ pub(crate) struct Medians {
     /// Files that `--json` wrote
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// What is to be drawn.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Draw {
+    /// Files that `--json` wrote
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where the SVG goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chart: PathBuf,
+    /// The parameter that was swept, if one was; a line for each server
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sweep: Option<String>,
 }
 
 /// What the bare sender needs to know.

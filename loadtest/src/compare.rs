@@ -212,18 +212,27 @@ fn one(run: &Run, server: &str, compare: &Compare) -> Result<Report> {
     reports.into_iter().next().context("no report")
 }
 
-/// Prints the median of each figure over the reports in some files.
+/// Reads the reports in some files.
 ///
 /// # Errors
 /// A file is not what `--json` wrote.
-pub(crate) fn print_medians(files: &[PathBuf]) -> Result<()> {
-    let mut reports: Vec<Report> = Vec::new();
+pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
     for path in files {
         let text = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
         let read: Vec<Report> = serde_json::from_slice(&text)
             .with_context(|| format!("{} is no report", path.display()))?;
         reports.extend(read);
     }
+    Ok(reports)
+}
+
+/// Prints the median of each figure over the reports in some files.
+///
+/// # Errors
+/// A file is not what `--json` wrote.
+pub(crate) fn print_medians(files: &[PathBuf]) -> Result<()> {
+    let reports = read(files)?;
     let figures = reports.first().map_or(&[][..], |report| &report.figures);
     let quantiles = ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"];
     println!("median of {}:", reports.len());

@@ -50,6 +50,13 @@ fn act(command: Command) -> Result<()> {
         Command::Bare(bare) => return bare::serve(bare.listen, bare.size, bare.history),
         Command::Compare(compare) => return compare::run(&compare),
         Command::Medians(medians) => return compare::print_medians(&medians.files),
+        Command::Draw(draw) => {
+            return chart::draw_reports(
+                &draw.chart,
+                &compare::read(&draw.files)?,
+                draw.sweep.as_deref(),
+            );
+        }
         Command::Sustain(run) => {
             let report = sustain::run(&run)?;
             return publish(&run, &[report], true);

@@ -1,5 +1,7 @@
 //! `many`, `board` and `churn`: more than one channel, or subscriptions that come and go.
 
+use std::ops::Range;
+
 use anyhow::{Result, bail};
 
 use super::broadcast::measure;
@@ -24,21 +26,53 @@ pub(super) fn run(scenario: Scenario, bench: &Bench, report: &mut Report) -> Res
         client.open((0..n).map(|_| (Wish::subscriber(0..channels), Receiver::reader())))?;
         n
     } else {
-        if !n.is_multiple_of(parameters.channels) {
-            bail!(
-                "n {n} is not a multiple of channels {channels}: each channel has as many subscribers as the others"
-            );
-        }
-        client.open((0..n as usize).map(|at| {
-            let channel = at % channels;
-            (Wish::subscriber(channel..channel + 1), Receiver::reader())
-        }))?;
-        n / parameters.channels
+        let shares = Shares::new(n as usize, channels)?;
+        client.open(
+            (0..n as usize).map(|at| (Wish::subscriber(shares.of(at)), Receiver::reader())),
+        )?;
+        shares.fan
     };
     client.open((0..parameters.publishers).map(|_| (Wish::publisher(), Receiver::reader())))?;
     let publishers = (n as usize..client.links.len()).collect();
     let mut load = Load::new(client, publishers, channels, fan, parameters.pace);
     measure(&mut load, bench, report, &mut |_, _| Ok(()))
+}
+
+/// Who subscribes to what in `many`.
+struct Shares {
+    channels: usize,
+    each: usize,
+    /// Subscribers of each channel.
+    fan: u64,
+}
+
+impl Shares {
+    /// Several subscribers for each channel, or several channels for each subscriber if there are more channels.
+    fn new(n: usize, channels: usize) -> Result<Self> {
+        if n.is_multiple_of(channels) {
+            Ok(Self {
+                channels,
+                each: 1,
+                fan: (n / channels) as u64,
+            })
+        } else if channels.is_multiple_of(n) {
+            Ok(Self {
+                channels,
+                each: channels / n,
+                fan: 1,
+            })
+        } else {
+            bail!(
+                "n {n} and channels {channels}: one must be a multiple of the other, so that all get the same share"
+            )
+        }
+    }
+
+    /// The channels of one subscriber.
+    fn of(&self, at: usize) -> Range<usize> {
+        let first = at % self.channels.div_ceil(self.each) * self.each;
+        first..first + self.each
+    }
 }
 
 /// Followers of one channel, and a tenth as many connections that subscribe to it and unsubscribe in turn.
@@ -74,4 +108,26 @@ pub(super) fn churn(bench: &Bench, report: &mut Report) -> Result<()> {
     measure(&mut load, bench, report, each_turn)?;
     report.add("resubscriptions", turned as f64);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_channel_has_as_many_subscribers() {
+        for (n, channels) in [(6, 3), (3, 3), (3, 12), (1, 5), (5, 1)] {
+            let shares = Shares::new(n, channels).unwrap();
+            let mut subscribers = vec![0; channels];
+            for channel in (0..n).flat_map(|at| shares.of(at)) {
+                subscribers[channel] += 1;
+            }
+            assert_eq!(
+                subscribers,
+                vec![shares.fan; channels],
+                "{n} and {channels}"
+            );
+        }
+        assert!(Shares::new(4, 6).is_err());
+    }
 }

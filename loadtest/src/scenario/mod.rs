@@ -328,7 +328,7 @@ fn daemon_recipe(target: &Target, scenario: Scenario, parameters: &Parameters) -
     if scenario == Scenario::Resume {
         arguments.extend(["--retain-messages".to_owned(), parameters.last.to_string()]);
     }
-    if scenario == Scenario::Board {
+    if matches!(scenario, Scenario::Board | Scenario::Many) {
         // As many as are asked for: the limits protect from strangers.
         arguments.extend(["--max-subscriptions", "0", "--max-channels", "0"].map(str::to_owned));
     }

@@ -253,6 +253,56 @@ fn sigterm_closes_everybody_with_1001_and_exits_with_0() {
 }
 
 #[test]
+fn who_has_nobody_to_close_does_not_take_the_time_for_it() {
+    let mut daemon = Daemon::start(&["--drain-seconds", "60"]);
+    drop(daemon.connect());
+    while daemon.sum("connections") > 0 {}
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(), Some(0));
+}
+
+#[test]
+fn closes_are_spread_over_the_time_that_was_given() {
+    let mut daemon = Daemon::start(&["--drain-seconds", "1"]);
+    let mut clients: Vec<_> = (0..4).map(|_| daemon.connect()).collect();
+    let began = std::time::Instant::now();
+    daemon.signal("TERM");
+    let mut closed: Vec<_> = clients
+        .iter_mut()
+        .map(|client| {
+            assert_eq!(client.close().0, 1001);
+            client.send(&masked(0x88, &[0x03, 0xE9]));
+            began.elapsed().as_millis()
+        })
+        .collect();
+    closed.sort_unstable();
+    assert!(closed[0] < 700 && closed[3] > 700, "{closed:?}");
+    assert_eq!(daemon.wait(), Some(0));
+}
+
+#[test]
+fn a_unix_socket_is_taken_over_when_stale_served_and_removed_at_the_end() {
+    let path = std::env::temp_dir().join(format!("fanfare-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    // A file that nobody listens on any more.
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("the path is free"));
+    let listen = format!("unix:{}", path.display());
+    let mut daemon = Daemon::start(&["--listen", &listen]);
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .expect("the request goes out");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("the answer comes");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(), Some(0));
+    assert!(!path.exists());
+}
+
+#[test]
 fn sigusr1_logs_the_sums() {
     let mut daemon = Daemon::start(&[]);
     let mut client = daemon.connect();

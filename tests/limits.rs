@@ -325,3 +325,99 @@ fn pipelined_requests_whose_answers_are_not_read_wait_their_turn() {
     sender.join().expect("all went out");
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), requests);
 }
+
+#[test]
+fn a_request_that_times_out_gives_back_what_was_kept_of_it() {
+    let mut daemon = Daemon::start(&["--handshake-timeout", "50ms", "--input-total", "16KiB"]);
+    let half = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}", "a".repeat(3000));
+    for _ in 0..10 {
+        let answer = daemon.exchange(half.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+    assert_eq!(daemon.sum("half-read bytes"), 0);
+}
+
+#[test]
+fn who_finds_no_room_for_half_a_message_keeps_no_memory_either() {
+    let daemon = Daemon::start(&["--input-total", "1MiB"]);
+    let before = daemon.resident_kib();
+    let half = &masked(0x81, &[b'a'; 60_000])[..59_000];
+    let mut clients: Vec<_> = (0..200).map(|_| daemon.connect()).collect();
+    for client in &mut clients {
+        client.send(half);
+    }
+    // The last is told, so all have been read.
+    assert_eq!(
+        clients.last_mut().map(|client| client.close().0),
+        Some(1013)
+    );
+    let grown = daemon.resident_kib().saturating_sub(before);
+    assert!(grown < 6_000, "{grown} KiB for 200 times 59 KB");
+}
+
+#[test]
+fn requests_that_are_shorter_than_their_answers_do_not_overfill_the_outbox() {
+    let daemon = Daemon::start(&[]);
+    // 9,000 requests in one piece, each of which is answered with some 100 bytes.
+    let requests = masked(0x81, b"{").repeat(9_000);
+    let mut clients: Vec<_> = (0..40).map(|_| daemon.connect()).collect();
+    let before = daemon.resident_kib();
+    for client in &mut clients {
+        client.send(&requests);
+    }
+    settle(&mut daemon.connect());
+    let grown = daemon.resident_kib().saturating_sub(before);
+    assert!(grown < 40 * 250, "{grown} KiB for 40 outboxes");
+    // Nothing is lost by having had to wait.
+    for client in &mut clients {
+        client.send_text(r#"{"type":"ping","id":"last"}"#);
+        let mut errors = 0;
+        while member(&client.text(), "type") == r#""error""# {
+            errors += 1;
+        }
+        assert_eq!(errors, 9_000);
+    }
+}
+
+#[test]
+fn publications_in_one_piece_wait_for_the_sweep_where_the_window_is_full() {
+    let posts = "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1".repeat(500);
+    let publish = r#"{"type":"publish","channel":"c","data":1}"#;
+    let frames = masked(0x81, publish.as_bytes()).repeat(500);
+    for by_post in [true, false] {
+        let mut daemon = Daemon::start(&["--retain-messages", "5"]);
+        let mut subscriber = daemon.connect();
+        subscriber.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+        let (mut http, mut ws);
+        if by_post {
+            http = daemon.raw();
+            http.write_all(posts.as_bytes()).expect("the posts go out");
+        } else {
+            ws = daemon.connect();
+            ws.send(&frames);
+        }
+        for seq in 1..=500 {
+            assert_eq!(member(&subscriber.text(), "seq"), seq.to_string());
+        }
+        // At most one more than the window holds in each turn.
+        assert!(daemon.sum("turns") >= 500 / 6, "by POST: {by_post}");
+    }
+}
+
+#[test]
+fn whole_requests_that_wait_for_room_are_not_late() {
+    let daemon = Daemon::start(&["--outbox", "4KiB", "--handshake-timeout", "100ms"]);
+    let mut stream = daemon.raw();
+    let requests = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50_000);
+    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let mut writer = stream.try_clone().expect("the stream can be cloned");
+    let sender = std::thread::spawn(move || {
+        let _ = writer.write_all((requests + last).as_bytes());
+    });
+    // Several times as long as a half request may take.
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    let answers = read_to_end(&mut stream);
+    sender.join().expect("the sender ends");
+    assert_eq!(answers.matches("HTTP/1.1 404 ").count(), 50_000);
+    assert_eq!(answers.matches("HTTP/1.1 408 ").count(), 0);
+}

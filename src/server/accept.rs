@@ -34,6 +34,9 @@ pub(super) struct Accepting {
     /// Nothing is accepted before this time.
     paused_until: Millis,
     generation: usize,
+    /// The listener that comes first in this turn, so that a storm at one does not close the
+    /// others.
+    first: usize,
     /// Whether the log has said that the limit is reached, so that it says so once.
     said_full: bool,
 }
@@ -44,6 +47,7 @@ impl Accepting {
             limit,
             paused_until: 0,
             generation: 0,
+            first: 0,
             said_full: false,
         }
     }
@@ -68,7 +72,10 @@ impl Server {
             info!("accepting connections again");
         }
         let mut budget = ACCEPTS_A_TURN;
-        for index in 0..self.listeners.len() {
+        let listeners = self.listeners.len();
+        self.accepting.first = self.accepting.first.wrapping_add(1);
+        for nth in 0..listeners {
+            let index = (self.accepting.first + nth) % listeners;
             while self.listeners[index].ready {
                 if budget == 0 {
                     return;
@@ -139,6 +146,7 @@ impl Server {
             wake_at: NEVER,
             paused: Paused::default(),
             hung_up: false,
+            has_unread: false,
             in_reads: false,
             in_visits: false,
         });

@@ -88,6 +88,8 @@ pub(super) struct Connection {
     pub(super) paused: Paused,
     /// The event said that the peer finished writing: read until that is seen.
     pub(super) hung_up: bool,
+    /// Some of what was read waits, beside the connection, until it is no longer paused.
+    pub(super) has_unread: bool,
     /// It stands in the queue of those to read from.
     pub(super) in_reads: bool,
     /// It stands in the queue of those to visit.
@@ -100,9 +102,21 @@ impl Connection {
         self.blocked_since != NEVER
     }
 
+    /// Bytes that are kept of a request or a message that is not whole yet.
+    pub(super) fn half_read_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Http(http) => http.held_bytes(),
+            Phase::Open(open) => open.endpoint.held_bytes(),
+            Phase::Closing { endpoint, .. } => endpoint.held_bytes(),
+            Phase::Draining { .. } => 0,
+        }
+    }
+
     /// When it next has to be looked at if nothing happens until then.
     pub(super) fn next_deadline(&self, config: &Config) -> Millis {
         match &self.phase {
+            // Its requests are here and wait for us, or for room for their answers.
+            Phase::Http(http) if http.waiting => self.stall_deadline(config),
             Phase::Http(http) => http.deadline.min(self.stall_deadline(config)),
             Phase::Closing { until, .. } | Phase::Draining { until, .. } => *until,
             Phase::Open(open) => self

@@ -3,13 +3,12 @@
 use log::info;
 use mio::Token;
 
-use super::connection::{CLOSE_TIMEOUT_MS, DRAIN_TIMEOUT_MS, Paused, Phase};
+use super::connection::{CLOSE_TIMEOUT_MS, DRAIN_TIMEOUT_MS, Open, Paused, Phase};
 use super::metrics::BY_PEER;
 use super::timers::{Millis, NEVER};
 use super::{Server, find, index_of, queue_read, queue_visit, subscriber};
 use crate::ws::close::{CloseCode, CloseFrame, write_close};
 use crate::ws::encode::write_ping;
-use crate::ws::endpoint::Endpoint;
 use crate::ws::violation::Violation;
 
 /// Timers looked at in one turn.
@@ -131,15 +130,12 @@ impl Server {
 
     /// Says close and waits for the peer's. Nothing of any channel follows.
     pub(super) fn begin_close(&mut self, index: usize, code: CloseCode, reason: &'static str) {
-        let until = self.core.now + CLOSE_TIMEOUT_MS;
-        if let Some(endpoint) = self.say_close(index, code, reason) {
-            self.connections[index].phase = Phase::Closing { endpoint, until };
-        }
+        self.say_close(index, code, reason);
         self.look_after(index);
     }
 
-    /// Says close to a peer that broke the protocol, of which nothing more is believed
-    /// (RFC 6455 §7.1.7).
+    /// Says close to a peer that broke the protocol, or whose input there is no room for: nothing
+    /// more is believed of it (RFC 6455 §7.1.7).
     pub(super) fn fail(&mut self, index: usize, violation: Violation) {
         self.say_close(index, violation.code, violation.reason);
         self.finish(index);
@@ -148,8 +144,7 @@ impl Server {
     /// Answers the peer's close with the same code (RFC 6455 §5.5.1).
     pub(super) fn answer_close(&mut self, index: usize, code: CloseCode) {
         let connection = &mut self.connections[index];
-        if let Phase::Open(open) = &connection.phase {
-            self.core.input_held -= open.endpoint.held_bytes();
+        if let Phase::Open(_) = &connection.phase {
             let frame = CloseFrame { code, reason: "" };
             write_close(connection.outbox.private(), Some(frame), None);
             self.core.metrics.closed(code, BY_PEER);
@@ -161,6 +156,7 @@ impl Server {
     /// Everything is said: once it is out, FIN; what still comes is dropped.
     pub(super) fn finish(&mut self, index: usize) {
         let until = self.core.now + DRAIN_TIMEOUT_MS;
+        self.forget_input(index);
         self.connections[index].phase = Phase::Draining {
             until,
             fin_sent: false,
@@ -168,27 +164,34 @@ impl Server {
         self.look_after(index);
     }
 
-    /// Takes an open connection out of its channels and queues a close for it. Hands back what
-    /// reads the peer's frames; the phase is then for the caller to set.
-    fn say_close(
-        &mut self,
-        index: usize,
-        code: CloseCode,
-        reason: &'static str,
-    ) -> Option<Endpoint> {
+    /// What was read of a connection's and not dealt with is of no interest any more. The phase
+    /// that keeps some of it is for the caller to end.
+    fn forget_input(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        self.core.input_held -= connection.half_read_bytes();
+        if std::mem::take(&mut connection.has_unread)
+            && let Some(unread) = self.unread.remove(&connection.token)
+        {
+            self.core.input_held -= unread.held_bytes();
+        }
+    }
+
+    /// Takes an open connection out of its channels and queues a close for it, after which the
+    /// peer's is awaited.
+    fn say_close(&mut self, index: usize, code: CloseCode, reason: &'static str) {
+        let until = self.core.now + CLOSE_TIMEOUT_MS;
         let connection = &mut self.connections[index];
         let draining = Phase::Draining {
-            until: self.core.now,
+            until,
             fin_sent: false,
         };
-        let open = match std::mem::replace(&mut connection.phase, draining) {
-            Phase::Open(open) => open,
+        connection.phase = match std::mem::replace(&mut connection.phase, draining) {
+            Phase::Open(Open { endpoint, .. }) => Phase::Closing { endpoint, until },
             other => {
                 connection.phase = other;
-                return None;
+                return;
             }
         };
-        self.core.input_held -= open.endpoint.held_bytes();
         self.core.hub.detach(subscriber(index));
         write_close(
             connection.outbox.private(),
@@ -196,7 +199,6 @@ impl Server {
             None,
         );
         self.core.metrics.closed(code, reason);
-        Some(open.endpoint)
     }
 
     /// Something was queued or a deadline moved: visit and time the connection accordingly.
@@ -234,13 +236,13 @@ impl Server {
 
     /// Takes a connection out of everything. Its socket closes with it.
     pub(super) fn remove(&mut self, index: usize, gone: Gone) {
-        let Some(connection) = self.connections.try_remove(index) else {
+        if !self.connections.contains(index) {
             return;
-        };
+        }
+        self.forget_input(index);
+        let connection = self.connections.remove(index);
         match &connection.phase {
-            Phase::Http(http) => self.core.input_held -= http.held_bytes(),
-            Phase::Open(open) => {
-                self.core.input_held -= open.endpoint.held_bytes();
+            Phase::Open(_) => {
                 self.core.hub.detach(subscriber(index));
                 let why = match gone {
                     Gone::Held => "too much held half sent",
@@ -248,7 +250,7 @@ impl Server {
                 };
                 self.core.metrics.closed(CloseCode::ABNORMAL, why);
             }
-            Phase::Closing { .. } | Phase::Draining { .. } => {}
+            Phase::Http(_) | Phase::Closing { .. } | Phase::Draining { .. } => {}
         }
         self.held -= connection.outbox.held_bytes();
     }
@@ -261,7 +263,11 @@ impl Server {
             spread_ms: self.core.config.drain_ms,
             closed: 0,
             // New ones do not come, so these are all entries there will be.
-            total: self.connections.capacity(),
+            total: self
+                .connections
+                .iter()
+                .next_back()
+                .map_or(0, |(last, _)| last + 1),
             until: None,
         });
     }
@@ -298,12 +304,9 @@ impl Server {
 
     /// Whether the daemon may end: everybody is gone, or had time enough.
     pub(super) fn has_ended(&self) -> bool {
-        let Some(Shutdown {
-            until: Some(until), ..
-        }) = &self.shutdown
-        else {
+        let Some(shutdown) = &self.shutdown else {
             return false;
         };
-        self.connections.is_empty() || self.core.now >= *until
+        self.connections.is_empty() || shutdown.until.is_some_and(|until| self.core.now >= until)
     }
 }

@@ -10,19 +10,58 @@ use super::timers::NEVER;
 use super::{READ_BYTES, Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
 use crate::ws::close::CloseCode;
 use crate::ws::encode::write_pong;
-use crate::ws::endpoint::Event;
+use crate::ws::endpoint::{Event, PADDING};
 use crate::ws::violation::Violation;
 
-/// The most that a connection is read from in one turn while a channel waits for its sweep: what
-/// was read goes into a log that has no room left.
+/// The most that a connection is read from in one turn while a channel waits for its sweep: a
+/// publisher to it stops in the middle, and what it is not read for has to be kept.
 const READ_BYTES_CONGESTED: usize = 4 * 1024;
+
+/// The most that is read in one turn from a connection that may send compressed messages: they
+/// may be a thousand times as long as they look.
+const READ_BYTES_DEFLATED: usize = 4 * 1024;
+
+/// What was read of a connection that had to be paused before all of it was dealt with.
+#[derive(Debug)]
+pub(super) struct Unread {
+    /// Frames, with padding behind them.
+    bytes: Vec<u8>,
+    /// How many of the bytes have been dealt with.
+    start: usize,
+}
+
+/// What who would keep too much of its input waiting is told.
+const NO_ROOM: Violation = Violation {
+    code: CloseCode::OVERLOAD,
+    reason: "too much half-read input at the moment",
+};
+
+impl Unread {
+    fn new(bytes: &[u8]) -> Unread {
+        let mut padded = Vec::with_capacity(bytes.len() + PADDING);
+        padded.extend_from_slice(bytes);
+        padded.resize(bytes.len() + PADDING, 0);
+        Unread {
+            bytes: padded,
+            start: 0,
+        }
+    }
+
+    fn end(&self) -> usize {
+        self.bytes.len() - PADDING
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
 
 impl Server {
     /// Reads from those that may have something, each once, as long as the turn's budget lasts.
     pub(super) fn read(&mut self) {
         let began = Instant::now();
         let mut buffer = std::mem::take(&mut self.buffer);
-        for turn in 0..self.reads.len() {
+        for _ in 0..self.reads.len() {
             let Some(token) = self.reads.pop() else {
                 break;
             };
@@ -32,7 +71,8 @@ impl Server {
                     self.read_from(index_of(token), &mut buffer);
                 }
             }
-            if turn % 8 == 7 && began.elapsed() >= TURN_BUDGET {
+            // One read may cost a thousand times what another does.
+            if began.elapsed() >= TURN_BUDGET {
                 break;
             }
         }
@@ -41,6 +81,10 @@ impl Server {
 
     fn read_from(&mut self, index: usize, buffer: &mut [u8]) {
         let connection = &mut self.connections[index];
+        if connection.has_unread {
+            self.read_unread(index);
+            return;
+        }
         if let Phase::Http(http) = &connection.phase
             && http.waiting
         {
@@ -49,10 +93,10 @@ impl Server {
             self.http_input(index, buffer, 0);
             return;
         }
-        let quantum = if self.congested.is_empty() {
-            READ_BYTES
-        } else {
-            READ_BYTES_CONGESTED
+        let quantum = match &connection.phase {
+            _ if !self.congested.is_empty() => READ_BYTES_CONGESTED,
+            Phase::Open(open) if open.deflate.is_some() => READ_BYTES_DEFLATED,
+            _ => READ_BYTES,
         };
         match connection.stream.read(&mut buffer[..quantum]) {
             Ok(0) => self.peer_finished(index),
@@ -65,7 +109,9 @@ impl Server {
                 }
                 match connection.phase {
                     Phase::Http(_) => self.http_input(index, buffer, read),
-                    Phase::Open(_) | Phase::Closing { .. } => self.ws_input(index, buffer, 0, read),
+                    Phase::Open(_) | Phase::Closing { .. } => {
+                        self.first_ws_input(index, buffer, 0, read);
+                    }
                     Phase::Draining { .. } => {}
                 }
             }
@@ -88,49 +134,95 @@ impl Server {
         }
     }
 
-    /// Goes on with frames: `buffer[start..end]` came in, with padding readable behind it.
-    pub(super) fn ws_input(&mut self, index: usize, buffer: &mut [u8], start: usize, end: usize) {
-        let connection = &mut self.connections[index];
-        let (held_before, open) = match &connection.phase {
-            Phase::Open(open) => (open.endpoint.held_bytes(), true),
-            Phase::Closing { .. } => (0, false),
-            _ => return,
-        };
-        if !open {
-            self.await_close(index, buffer, start, end);
-            return;
+    /// Goes on with frames: `buffer[start..end]` came in, with padding readable behind it. What
+    /// the connection had to be paused before is kept for later.
+    pub(super) fn first_ws_input(
+        &mut self,
+        index: usize,
+        buffer: &mut [u8],
+        start: usize,
+        end: usize,
+    ) {
+        let read = self.ws_input(index, buffer, start, end);
+        if read < end {
+            self.keep_unread(index, Unread::new(&buffer[read..end]));
         }
-        let outcome = self.events(index, buffer, start, end);
+    }
+
+    /// Goes on with what was read before the connection was paused.
+    fn read_unread(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        connection.has_unread = false;
+        // Its socket was not read to the end.
+        queue_read(connection, &mut self.reads);
+        let Some(mut unread) = self.unread.remove(&connection.token) else {
+            return;
+        };
+        self.core.input_held -= unread.held_bytes();
+        let end = unread.end();
+        unread.start = self.ws_input(index, &mut unread.bytes, unread.start, end);
+        if unread.start < end {
+            self.keep_unread(index, unread);
+        }
+    }
+
+    fn keep_unread(&mut self, index: usize, unread: Unread) {
+        let connection = &mut self.connections[index];
+        self.core.input_held += unread.held_bytes();
+        connection.has_unread = true;
+        self.unread.insert(connection.token, unread);
+        if self.core.input_held > self.core.config.input_total {
+            self.fail(index, NO_ROOM);
+        }
+    }
+
+    /// Deals with frames, and says how far it came: not to the end if the connection was paused
+    /// before it.
+    fn ws_input(&mut self, index: usize, buffer: &mut [u8], start: usize, end: usize) -> usize {
+        let connection = &mut self.connections[index];
+        let held_before = connection.half_read_bytes();
+        let mut pos = start;
+        let outcome = match &connection.phase {
+            Phase::Open(_) => self.events(index, buffer, &mut pos, end),
+            Phase::Closing { .. } => self.await_close(index, buffer, &mut pos, end),
+            _ => return end,
+        };
         let got_message = outcome.as_ref().is_ok_and(|outcome| outcome.got_message);
         let connection = &mut self.connections[index];
+        let held = connection.half_read_bytes();
+        self.core.input_held = self.core.input_held - held_before + held;
         if let Phase::Open(open) = &mut connection.phase {
             // Whatever it said answers a ping, even one of the same millisecond.
             open.pinged_at = NEVER;
-            let held = open.endpoint.held_bytes();
-            self.core.input_held = self.core.input_held - held_before + held;
             open.message_since = match open.endpoint.mid_message() {
                 false => NEVER,
                 // The message that it is in the middle of now began after the one that ended.
                 true if open.message_since == NEVER || got_message => self.core.now,
                 true => open.message_since,
             };
-            if self.core.input_held > self.core.config.input_total && held > 0 {
-                self.begin_close(index, CloseCode::OVERLOAD, "too many half-read messages");
-                return;
-            }
         }
         match outcome {
+            Ok(outcome) if outcome.peer_closed.is_none() => {
+                if held > 0 && self.core.input_held > self.core.config.input_total {
+                    self.fail(index, NO_ROOM);
+                } else {
+                    self.conclude(index, outcome);
+                    return pos;
+                }
+            }
             Ok(outcome) => self.conclude(index, outcome),
             Err(violation) => self.fail(index, violation),
         }
+        end
     }
 
-    /// Carries out what the frames say, up to the first that ends the connection.
+    /// Carries out what the frames from `pos` on say, up to the first that ends the connection or
+    /// after which it has to be paused.
     fn events(
         &mut self,
         index: usize,
         buffer: &mut [u8],
-        start: usize,
+        pos: &mut usize,
         end: usize,
     ) -> Result<Outcome, Violation> {
         let connection = &mut self.connections[index];
@@ -144,13 +236,15 @@ impl Server {
             deflate: open.deflate,
             outcome: Outcome::default(),
         };
-        let mut pos = start;
         let max_message = session.core.max_message(open.dialect);
         let result = loop {
+            if *pos < end && session.has_to_wait() {
+                break Ok(());
+            }
             let inflater = &mut session.core.inflater;
             match open
                 .endpoint
-                .receive(buffer, &mut pos, end, max_message, inflater)
+                .receive(buffer, pos, end, max_message, inflater)
             {
                 Ok(None) => break Ok(()),
                 Err(violation) => break Err(violation),
@@ -187,21 +281,26 @@ impl Server {
     }
 
     /// Our close is on its way: nothing but the peer's is of interest.
-    fn await_close(&mut self, index: usize, buffer: &mut [u8], start: usize, end: usize) {
-        let connection = &mut self.connections[index];
-        let Phase::Closing { endpoint, .. } = &mut connection.phase else {
-            return;
+    fn await_close(
+        &mut self,
+        index: usize,
+        buffer: &mut [u8],
+        pos: &mut usize,
+        end: usize,
+    ) -> Result<Outcome, Violation> {
+        let mut outcome = Outcome::default();
+        let Phase::Closing { endpoint, .. } = &mut self.connections[index].phase else {
+            return Ok(outcome);
         };
         let max_message = self.core.config.max_message;
-        let mut pos = start;
-        loop {
-            match endpoint.receive(buffer, &mut pos, end, max_message, &mut self.core.inflater) {
-                Ok(None) => return,
-                Ok(Some(Event::Close(_))) | Err(_) => break,
-                Ok(Some(_)) => {}
+        let inflater = &mut self.core.inflater;
+        while let Some(event) = endpoint.receive(buffer, pos, end, max_message, inflater)? {
+            if let Event::Close(frame) = event {
+                outcome.peer_closed = Some(frame.map_or(CloseCode::NO_STATUS, |f| f.code));
+                break;
             }
         }
-        self.finish(index);
+        Ok(outcome)
     }
 
     /// Draws the consequences of what a connection's input led to.
@@ -216,7 +315,9 @@ impl Server {
             connection.paused.congestion = true;
             self.congested.push((channel, token));
         }
-        if connection.outbox.private_bytes() > self.core.config.outbox {
+        // Who is closing gets no more answers, and is read from for the sake of its close.
+        let open = matches!(connection.phase, Phase::Open(_));
+        if open && connection.outbox.private_bytes() > self.core.config.outbox {
             connection.paused.outbox = true;
         }
         if !connection.outbox.is_empty() {

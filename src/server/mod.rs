@@ -30,7 +30,7 @@ mod stream;
 mod sweep;
 mod timers;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,7 @@ use slab::Slab;
 use self::accept::Accepting;
 use self::connection::Connection;
 use self::ending::Shutdown;
+use self::input::Unread;
 use self::listener::Listener;
 use self::reads::Reads;
 use self::session::Core;
@@ -81,6 +82,8 @@ pub struct Server {
     reads: Reads,
     /// Connections with private bytes, or that can be written to again.
     visits: VecDeque<Token>,
+    /// What was read of paused connections and waits until they no longer are.
+    unread: HashMap<Token, Unread>,
     /// Publishers that wait for a channel's sweep to catch up.
     congested: Vec<(ChannelId, Token)>,
     /// Where the hub reports channels that were caught up with.
@@ -134,6 +137,7 @@ impl Server {
             core: Core::new(config),
             reads: Reads::default(),
             visits: VecDeque::new(),
+            unread: HashMap::new(),
             congested: Vec::new(),
             decongested: Vec::new(),
             held: 0,
@@ -176,6 +180,7 @@ impl Server {
             self.handle_timeouts();
             self.sweep();
             self.trim();
+            self.check_sums();
             if self.has_ended() {
                 break;
             }
@@ -255,6 +260,18 @@ impl Server {
             hub.bytes,
             self.core.input_held,
         )
+    }
+
+    /// Whether what is counted as it comes and goes is what is there.
+    fn check_sums(&self) {
+        // Looks at every connection: for tests, which have few.
+        if cfg!(debug_assertions) && self.connections.len() < 64 {
+            let half_read: usize = self.connections.iter().map(|c| c.1.half_read_bytes()).sum();
+            let unread: usize = self.unread.values().map(Unread::held_bytes).sum();
+            assert_eq!(self.core.input_held, half_read + unread);
+            let outboxes = self.connections.iter().map(|c| c.1.outbox.held_bytes());
+            assert_eq!(self.held, outboxes.sum::<usize>());
+        }
     }
 
     fn millis(&self) -> Millis {

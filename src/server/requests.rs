@@ -7,7 +7,7 @@ use super::http::{
 use super::session::Core;
 use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
-use crate::hub::Encoding;
+use crate::hub::{ChannelId, Encoding};
 use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::PADDING;
 
@@ -23,7 +23,7 @@ pub(super) struct HttpConnection {
     pub(super) begun: bool,
     /// Whether the head of that request is whole.
     body_begun: bool,
-    /// Whether whole requests wait that were not looked at for want of room for their answers.
+    /// Whether requests wait that were not looked at because the connection is paused.
     pub(super) waiting: bool,
 }
 
@@ -64,13 +64,18 @@ impl Server {
         let mut kept = std::mem::take(&mut http.bytes);
         self.core.input_held -= kept.capacity();
         if kept.is_empty() {
-            self.http_bytes(index, buffer, end);
+            let consumed = self.http_bytes(index, buffer, end);
+            self.keep_request(index, buffer[consumed..end].to_vec());
         } else {
             kept.extend_from_slice(&buffer[..end]);
             let end = kept.len();
             // A handshake may have frames behind it, whose parser reads over the end.
             kept.resize(end + PADDING, 0);
-            self.http_bytes(index, &mut kept, end);
+            let consumed = self.http_bytes(index, &mut kept, end);
+            // Where nothing was consumed this copies nothing: a body may come byte by byte.
+            kept.truncate(end);
+            kept.drain(..consumed);
+            self.keep_request(index, kept);
         }
         let Some(connection) = self.connections.get_mut(index) else {
             return;
@@ -80,11 +85,16 @@ impl Server {
         self.schedule(token);
     }
 
-    fn http_bytes(&mut self, index: usize, bytes: &mut [u8], end: usize) {
+    /// Answers the requests in `bytes[..end]` and says how many of the bytes are done with.
+    fn http_bytes(&mut self, index: usize, bytes: &mut [u8], end: usize) -> usize {
         let connection = &mut self.connections[index];
-        let mut consumed = 0;
-        match answer_requests(connection, &mut self.core, &bytes[..end], &mut consumed) {
-            Next::Stay => self.keep_request(index, &bytes[consumed..end]),
+        let mut progress = Answered::default();
+        let next = answer_requests(connection, &mut self.core, &bytes[..end], &mut progress);
+        if let Some(channel) = progress.congested {
+            self.congested.push((channel, connection.token));
+        }
+        match next {
+            Next::Stay => return progress.consumed,
             Next::Finish => self.finish(index),
             Next::Open(open) => {
                 if open.dialect == Dialect::Json {
@@ -94,17 +104,21 @@ impl Server {
                         Some(WindowBits::MAX) => Encoding::Deflate,
                         _ => Encoding::Plain,
                     };
-                    self.core.hub.attach(subscriber(index), encoding);
+                    let id = subscriber(index);
+                    self.core.hub.attach(id, encoding);
+                    // Answers to earlier requests may have filled the socket.
+                    self.core.hub.set_blocked(id, connection.is_blocked());
                 }
                 connection.phase = Phase::Open(open);
                 self.core.metrics.upgraded += 1;
-                self.ws_input(index, bytes, consumed, end);
+                self.first_ws_input(index, bytes, progress.consumed, end);
             }
         }
+        end
     }
 
-    /// Keeps the bytes of a request that is not whole.
-    fn keep_request(&mut self, index: usize, bytes: &[u8]) {
+    /// Keeps the bytes of a request that is not whole, or was not looked at.
+    fn keep_request(&mut self, index: usize, mut bytes: Vec<u8>) {
         let now = self.core.now;
         let config = &self.core.config;
         let connection = &mut self.connections[index];
@@ -115,15 +129,19 @@ impl Server {
             http.begun = false;
             return;
         }
-        if !http.begun {
-            http.begun = http.parser.has_begun(bytes);
+        if !http.begun && !http.waiting {
+            http.begun = http.parser.has_begun(&bytes);
             http.deadline = now + config.handshake_timeout_ms;
         }
         if http.parser.awaits_body() && !http.body_begun {
             http.body_begun = true;
             http.deadline = now + config.message_timeout_ms;
         }
-        if self.core.input_held + bytes.len() > config.input_total {
+        if bytes.capacity() > 4 * bytes.len() + PADDING {
+            // What remains of many requests.
+            bytes.shrink_to_fit();
+        }
+        if self.core.input_held + bytes.capacity() > config.input_total {
             let response = Response::problem(
                 Status::UNAVAILABLE,
                 "limit",
@@ -138,7 +156,7 @@ impl Server {
             self.finish(index);
             return;
         }
-        http.bytes = bytes.to_vec();
+        http.bytes = bytes;
         self.core.input_held += http.bytes.capacity();
     }
 
@@ -155,12 +173,22 @@ impl Server {
     }
 }
 
-/// Answers the whole requests in `bytes`, up to one that ends HTTP on this connection.
+/// How far the answering of requests came.
+#[derive(Debug, Default)]
+struct Answered {
+    /// Bytes of whole requests.
+    consumed: usize,
+    /// One of them published to this channel, which may take no more for now.
+    congested: Option<ChannelId>,
+}
+
+/// Answers the whole requests in `bytes`, up to one that ends HTTP on this connection or after
+/// which it has to be paused.
 fn answer_requests(
     connection: &mut Connection,
     core: &mut Core,
     bytes: &[u8],
-    consumed: &mut usize,
+    answered: &mut Answered,
 ) -> Next {
     let limits = HttpLimits {
         max_head: core.config.max_header,
@@ -170,7 +198,7 @@ fn answer_requests(
         echo: core.config.echo,
         secure: false,
     };
-    while *consumed < bytes.len() {
+    while answered.consumed < bytes.len() {
         if connection.outbox.private_bytes() > core.config.outbox {
             // It asks without reading the answers.
             connection.paused.outbox = true;
@@ -178,33 +206,36 @@ fn answer_requests(
         let Phase::Http(http) = &mut connection.phase else {
             return Next::Stay;
         };
-        http.waiting = connection.paused.outbox;
+        http.waiting = connection.paused.any();
         if http.waiting {
             return Next::Stay;
         }
         let mut slots = NO_HEADERS;
-        let request = match http
-            .parser
-            .next_request(&bytes[*consumed..], &mut slots, &limits)
-        {
-            Progress::Incomplete => return Next::Stay,
-            Progress::ExpectContinue => {
-                connection.outbox.private().extend_from_slice(CONTINUE);
-                return Next::Stay;
-            }
-            Progress::Refuse(response) => {
-                respond(connection, core, &response, false);
-                return Next::Finish;
-            }
-            Progress::Request(request) => request,
-        };
-        *consumed += request.consumed;
+        let request =
+            match http
+                .parser
+                .next_request(&bytes[answered.consumed..], &mut slots, &limits)
+            {
+                Progress::Incomplete => return Next::Stay,
+                Progress::ExpectContinue => {
+                    connection.outbox.private().extend_from_slice(CONTINUE);
+                    return Next::Stay;
+                }
+                Progress::Refuse(response) => {
+                    respond(connection, core, &response, false);
+                    return Next::Finish;
+                }
+                Progress::Request(request) => request,
+            };
+        answered.consumed += request.consumed;
         http.begun = false;
         http.body_begun = false;
         http.deadline = core.now + core.config.http_idle_timeout_ms;
         let response = match route(&request, &site) {
             Route::Answer(response) => response,
-            Route::Publish { channel } => core.publish_body(&channel, &request.body),
+            Route::Publish { channel } => {
+                core.publish_body(&channel, &request.body, &mut answered.congested)
+            }
             Route::WebSocket(path) => {
                 match core.shake_hands(&request, path, &mut connection.outbox) {
                     Ok(open) => return Next::Open(open),
@@ -212,6 +243,7 @@ fn answer_requests(
                 }
             }
         };
+        connection.paused.congestion |= answered.congested.is_some();
         let keep_alive = request.keep_alive && !response.closes();
         respond(connection, core, &response, keep_alive);
         if !keep_alive {

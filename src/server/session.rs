@@ -151,8 +151,14 @@ impl Core {
         })
     }
 
-    /// Publishes the body of a POST.
-    pub(super) fn publish_body(&mut self, channel: &str, body: &[u8]) -> Response {
+    /// Publishes the body of a POST. `congested` is set to the channel that may take no more
+    /// until its subscribers were swept.
+    pub(super) fn publish_body(
+        &mut self,
+        channel: &str,
+        body: &[u8],
+        congested: &mut Option<ChannelId>,
+    ) -> Response {
         if let Err(why) = channel_name::check(channel) {
             return Response::problem(Status::BAD_REQUEST, "bad_channel", &why.to_string());
         }
@@ -184,6 +190,9 @@ impl Core {
         {
             Ok(published) => {
                 self.metrics.published += 1;
+                if published.congested {
+                    *congested = Some(published.channel);
+                }
                 Response::published(published.epoch, published.seq)
             }
             Err(error) => Response::problem(Status::UNAVAILABLE, "limit", publish_error(error)),
@@ -225,6 +234,12 @@ pub(super) struct Session<'s> {
 }
 
 impl Session<'_> {
+    /// Whether it may ask for nothing more at the moment: it published to a channel that is
+    /// congested, or does not read the answers.
+    pub(super) fn has_to_wait(&self) -> bool {
+        self.outcome.congested.is_some() || self.outbox.private_bytes() > self.core.config.outbox
+    }
+
     /// Carries out one message of `json.fanfare.v1` and queues its answer.
     ///
     /// # Errors

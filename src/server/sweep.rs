@@ -6,6 +6,7 @@
 //! in a channel that was published to. What the budget does not reach goes on next turn, and gets
 //! what was published meanwhile in the same write.
 
+use std::collections::HashSet;
 use std::io;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use super::ending::Gone;
 use super::session::{Core, write_gap};
 use super::timers::NEVER;
 use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
-use crate::hub::{Gathered, Remainder, Run, Slices};
+use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices};
 use crate::ws::close::CloseCode;
 
 /// How many visits go by, of either kind, between two looks at the clock.
@@ -92,18 +93,20 @@ impl Server {
     /// Lets tails move, and reads again from publishers whose channel was caught up with.
     pub(super) fn trim(&mut self) {
         self.core.hub.trim(self.core.now, &mut self.decongested);
-        for channel in std::mem::take(&mut self.decongested) {
-            let mut waiting = std::mem::take(&mut self.congested);
-            for (_, token) in waiting.extract_if(.., |(waits_for, _)| *waits_for == channel) {
-                if let Some(connection) = find(&mut self.connections, token) {
-                    connection.paused.congestion = false;
-                    connection.restart_clocks(self.core.now);
-                    queue_read(connection, &mut self.reads);
-                    self.schedule(token);
-                }
-            }
-            self.congested = waiting;
+        if self.decongested.is_empty() {
+            return;
         }
+        let channels: HashSet<ChannelId> = self.decongested.drain(..).collect();
+        let mut waiting = std::mem::take(&mut self.congested);
+        for (_, token) in waiting.extract_if(.., |(channel, _)| channels.contains(channel)) {
+            if let Some(connection) = find(&mut self.connections, token) {
+                connection.paused.congestion = false;
+                connection.restart_clocks(self.core.now);
+                queue_read(connection, &mut self.reads);
+                self.schedule(token);
+            }
+        }
+        self.congested = waiting;
     }
 
     /// The socket can be written to again: the sweep goes on with it.

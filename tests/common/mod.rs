@@ -98,6 +98,26 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// The memory that the daemon takes, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the daemon runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().split(' ').next()?.parse().ok())
+            .expect("the kernel says how much is resident")
+    }
+
+    /// A number in the line that SIGUSR1 makes the daemon log: the one after `name`.
+    pub fn sum(&mut self, name: &str) -> u64 {
+        self.signal("USR1");
+        let line = self.next_log("half-read bytes");
+        let text = line.split(&format!("{name} ")).nth(1).unwrap_or_default();
+        let digits = text.split(|c: char| !c.is_ascii_digit()).next();
+        digits
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {line}"))
+    }
+
     /// Waits until the daemon has ended by itself; its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         let until = Instant::now() + PATIENCE;

@@ -9,7 +9,7 @@ CONNECTIONS = 15_000
 HOLDERS = 2
 DELAY_SECONDS = 0.100
 # A busy machine can delay anything; a defect delays every time.
-ATTEMPTS = 3
+ATTEMPTS = 4
 PATIENCE_SECONDS = 120
 
 

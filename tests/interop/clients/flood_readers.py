@@ -13,6 +13,8 @@ from support.daemon import raise_file_limit
 from support.wire import RawClient
 
 CHUNK = 1 << 20
+# So many seconds without a byte for anybody mean that no more will come.
+IDLE_SECONDS = 20
 
 
 def subscribe(address, channel):
@@ -38,8 +40,10 @@ def main():
     report("ready")
     # MSG_TRUNC has the kernel throw away what is read: this client is as fast as one can be.
     void = bytearray(CHUNK)
+    idle = 0
     while True:
         ready = poll.poll(1.0)
+        idle = 0 if ready else idle + 1
         for file, _ in ready:
             try:
                 got = by_file[file].recv_into(void, CHUNK, socket.MSG_TRUNC)
@@ -48,7 +52,7 @@ def main():
             if got == 0:
                 raise AssertionError(f"closed after {counts[file]} bytes")
             counts[file] += got
-        if expected and (not ready or min(counts.values()) >= expected[0]):
+        if expected and (idle >= IDLE_SECONDS or min(counts.values()) >= expected[0]):
             break
     found = {}
     for count in counts.values():

@@ -13,7 +13,7 @@ MAX_MESSAGE = 64 * 1024
 
 
 def run(context):
-    with context.daemon("--message-timeout", "2s", "--handshake-timeout", "2s") as daemon:
+    with context.daemon("--echo", "--message-timeout", "2s", "--handshake-timeout", "2s") as daemon:
         with Witness(context, daemon):
             stranger = Stranger(context, daemon)
             stranger.violations()
@@ -34,9 +34,9 @@ class Stranger:
         self.context = context
         self.daemon = daemon
 
-    def sends(self, what, data, code):
+    def sends(self, what, data, code, path="/"):
         """`data` must be answered with a close of `code`, then a FIN, and not a reset."""
-        client = RawClient(self.daemon.address)
+        client = RawClient(self.daemon.address, path=path)
         client.sock.sendall(data)
         closed = client.until_closed()
         end = client.until_closed()
@@ -65,7 +65,9 @@ class Stranger:
         self.sends("text that is not UTF-8", frame(TEXT, b'{"type":"\xff"}'), 1007)
         self.sends("text with a surrogate in UTF-8", frame(TEXT, b'{"type":"\xed\xa0\x80"}'), 1007)
         self.sends("bad UTF-8 across fragments", frame(TEXT, b'"\xf4', fin=False) + frame(CONTINUATION, b'\x90\x80\x80"'), 1007)
-        self.sends("bad UTF-8 in a fragment whose message never ends", frame(TEXT, b'"\xf4\x90', fin=False), 1007)
+        # On /echo only: json.fanfare.v1 leaves the check to its parser, which looks at whole messages.
+        endless = frame(TEXT, b"\xf4\x90", fin=False)
+        self.sends("on /echo, bad UTF-8 in a fragment whose message never ends", endless, 1007, path="/echo")
         self.sends("a message too large, at its header", frame(TEXT, b"x" * (MAX_MESSAGE + 1))[:14], 1009)
         fragments = frame(TEXT, b" " * 40_000, fin=False) + frame(CONTINUATION, b" " * 40_000)[:20]
         self.sends("a message too large in fragments", fragments, 1009)

@@ -84,6 +84,11 @@ impl Log {
         len <= LARGE && self.newest.fits(len, now)
     }
 
+    /// How many bytes the log grows by with a frame that fits.
+    pub(super) fn growth(&self) -> usize {
+        self.newest.index_growth()
+    }
+
     /// What the segment would cost that a frame of `len` bytes needs if it does not fit.
     pub(super) fn cost_of_next(&self, len: usize) -> usize {
         if len > LARGE {

@@ -86,7 +86,7 @@ impl Hub {
         };
         let seq = channel.end();
         let len = message.len(seq);
-        if !channel.plain.fits(len, now) && !may_grow(channel, len, &self.config, self.total) {
+        if !has_room(channel, len, now, &self.config, self.total) {
             // If the channel was made for this message, it goes when its time has come.
             self.schedule(index);
             return Err(PublishError::RetainTotal);
@@ -168,13 +168,25 @@ impl Hub {
     }
 }
 
-/// Whether there would be room for one more segment, holding `len` bytes, once everything had gone that can go.
-fn may_grow(channel: &Channel, len: usize, config: &HubConfig, total: Footprint) -> bool {
-    // The channel's present last segment can go as soon as there is a newer one. The deflate log's frame is taken to be no
-    // longer than the plain one.
+/// Whether there would be room for a frame of `len` bytes once everything had gone that can go.
+fn has_room(channel: &Channel, len: usize, now: u64, config: &HubConfig, total: Footprint) -> bool {
+    let fits = channel.plain.fits(len, now);
+    let need = if fits {
+        channel.plain.growth()
+    } else {
+        channel.plain.cost_of_next(len)
+    };
+    if need == 0 {
+        return true;
+    }
+    // The channel's present last segment can go as soon as there is a newer one.
+    let rest = match fits {
+        true => total.last,
+        false => total.last - channel.footprint().last,
+    };
+    // The deflate log is taken to grow no more than the plain one.
     let logs = if channel.deflate.is_some() { 2 } else { 1 };
-    let need = channel.plain.cost_of_next(len).saturating_mul(logs);
-    let rest = total.last - channel.footprint().last;
     let most = config.retain_total;
-    u32::try_from(len).is_ok() && (most == 0 || rest.saturating_add(need) <= most)
+    u32::try_from(len).is_ok()
+        && (most == 0 || rest.saturating_add(need.saturating_mul(logs)) <= most)
 }

@@ -105,6 +105,17 @@ impl Segment {
         (bytes.capacity(), self.index.capacity()) != before
     }
 
+    /// How many bytes more its index takes once it holds another message: it doubles when it is full.
+    pub(super) fn index_growth(&self) -> usize {
+        match (self.index.len(), self.index.capacity()) {
+            (len, capacity) if len < capacity => 0,
+            // A `Vec` begins with room for four.
+            (_, capacity) => {
+                (capacity * 2).max(4) * size_of::<Entry>() - capacity * size_of::<Entry>()
+            }
+        }
+    }
+
     /// How many messages it holds.
     pub(super) fn len(&self) -> usize {
         self.index.len()

@@ -141,7 +141,10 @@ fuzz_target!(|data: &[u8]| {
     };
     let whole = read_request(bytes, Cuts::NONE, judge_request);
     for cuts in [Cuts(*cuts), Cuts::ALL] {
-        assert_eq!(read_request(bytes, cuts, |_| ()), whole);
+        let cut = read_request(bytes, cuts, |_| ());
+        // A head that is not all there is not looked at after each piece.
+        let not_yet = cut == Outcome::Unfinished && whole == Outcome::Refused;
+        assert!(not_yet || cut == whole, "{cut:?} instead of {whole:?}");
     }
     judge_response(bytes);
     judge_extensions(bytes);

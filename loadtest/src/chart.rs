@@ -86,6 +86,7 @@ fn draw_latencies(path: &Path, reports: &[Report]) -> Result<()> {
         },
         &series,
         &share,
+        SeriesLabelPosition::LowerRight,
     )?;
     root.present()
         .map_err(|error| anyhow!("can't write {}: {error}", path.display()))
@@ -122,10 +123,11 @@ fn draw_sweep(path: &Path, reports: &[Report], name: &str) -> Result<()> {
     };
     let root = area(path, 760);
     let halves = root.split_evenly((2, 1));
-    for (half, figure) in halves
-        .iter()
-        .zip(["cpu_per_delivery_us", "deliveries_per_s"])
-    {
+    let figures = [
+        ("cpu_per_delivery_us", SeriesLabelPosition::LowerLeft),
+        ("deliveries_per_s", SeriesLabelPosition::UpperLeft),
+    ];
+    for (half, (figure, legend)) in halves.iter().zip(figures) {
         let (label, unit) = label_and_unit(figure);
         let y_label = format!("{label}, {unit}");
         panel(
@@ -134,7 +136,8 @@ fn draw_sweep(path: &Path, reports: &[Report], name: &str) -> Result<()> {
             Axis { label: x_label },
             Axis { label: &y_label },
             &lines(figure),
-            &|x| number(*x),
+            &|x| tick(*x),
+            legend,
         )?;
     }
     root.present()
@@ -153,7 +156,15 @@ pub(crate) fn draw_lines(
     series: &[Series],
 ) -> Result<()> {
     let root = area(path, 480);
-    panel(&root, title, x, y, series, &|x| number(*x))?;
+    panel(
+        &root,
+        title,
+        x,
+        y,
+        series,
+        &|x| tick(*x),
+        SeriesLabelPosition::LowerLeft,
+    )?;
     root.present()
         .map_err(|error| anyhow!("can't write {}: {error}", path.display()))
 }
@@ -170,6 +181,7 @@ fn panel(
     y: Axis<'_>,
     series: &[Series],
     x_text: &dyn Fn(&f64) -> String,
+    legend: SeriesLabelPosition,
 ) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| anyhow!("can't draw: {error}");
     let points = || series.iter().flat_map(|one| &one.points);
@@ -181,7 +193,7 @@ fn panel(
     let mut chart = ChartBuilder::on(area)
         .caption(title, (FONT, 20).into_font().color(&INK))
         .margin(14)
-        .margin_right(30)
+        .margin_right(48)
         .x_label_area_size(48)
         .y_label_area_size(76)
         .build_cartesian_2d(xs.log_scale(), ys.log_scale())
@@ -191,7 +203,7 @@ fn panel(
         .x_desc(x.label)
         .y_desc(y.label)
         .x_label_formatter(x_text)
-        .y_label_formatter(&|y| number(*y))
+        .y_label_formatter(&|y| tick(*y))
         .light_line_style(WHITE)
         .bold_line_style(GRID)
         .axis_style(INK)
@@ -219,12 +231,21 @@ fn panel(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(legend)
         .background_style(WHITE.mix(0.85))
         .border_style(GRID)
         .label_font((FONT, 14).into_font().color(&INK))
         .draw()
         .map_err(|error| failed(&error))
+}
+
+/// A tick's label: ticks are round, and need no further digits below one.
+fn tick(value: f64) -> String {
+    if value < 1.0 {
+        format!("{}", (value * 1e9).round() / 1e9)
+    } else {
+        number(value)
+    }
 }
 
 /// The least and the greatest value with some room around, for a logarithmic axis.

@@ -307,7 +307,11 @@ fn markdown(runs: &[Run], results: &[Results], compare: &Compare) -> String {
         }
         let _ = writeln!(text);
     }
-    text.push_str("\\* in at least one round the load client was the bottleneck: rates and latencies are its limit.\n");
+    if text.contains(" * |") {
+        text.push_str(
+            "\\* in at least one round the load client was the bottleneck: rates and latencies are its limit.\n",
+        );
+    }
     text
 }
 

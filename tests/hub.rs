@@ -1,5 +1,6 @@
-//! The hub against a naive model, and its invariants one by one.
+//! The hub against a naive model, what it promises case by case, and the hard cases of its sweep.
 
+mod hub_cases;
 mod hub_model;
 
 use hub_model::{Run, holding, run};

@@ -1,0 +1,145 @@
+//! Who falls behind what a channel holds, and what becomes of it.
+
+use fanfare::hub::{OnLag, Reason, TooSlow};
+
+use super::*;
+
+/// A hub in which `id(0)` had `a1`, was blocked until only `a5 a6` were held, and has been named for a visit again.
+fn lapped(on_lag: OnLag, retain_ms: u64) -> Hub {
+    let policy = Policy {
+        retain_messages: 2,
+        retain_ms,
+        on_lag,
+        ..ENDLESS
+    };
+    let mut hub = hub(UNLIMITED, policy);
+    join(&mut hub, id(0), "a");
+    publish(&mut hub, "a", 1);
+    sweep(&mut hub);
+    hub.set_blocked(id(0), true);
+    publish(&mut hub, "a", 5);
+    sweep(&mut hub);
+    trim(&mut hub, 0);
+    hub.handle_timeout(1000);
+    assert_eq!(hub.next_behind(), None);
+    hub.set_blocked(id(0), false);
+    assert_eq!(hub.next_behind(), Some(id(0)));
+    let mut slices = Slices::new();
+    let gathered = hub.gather(id(0), &mut slices);
+    assert!(gathered.lapped && slices.is_empty());
+    hub
+}
+
+fn gaps(hub: &mut Hub) -> Result<Vec<(u64, u64)>, TooSlow> {
+    let mut gaps = Vec::new();
+    hub.settle(id(0), |gap| {
+        assert_eq!((gap.channel, gap.reason), ("a", Reason::Slow));
+        gaps.push((gap.from, gap.to));
+    })?;
+    Ok(gaps)
+}
+
+#[test]
+fn who_is_lapped_skips_to_the_oldest_message_held() {
+    let mut hub = lapped(OnLag::Skip, 0);
+    assert_eq!(gaps(&mut hub), Ok(vec![(2, 4)]));
+    assert_eq!(visit(&mut hub, id(0)), "a5 a6");
+    assert_eq!(gaps(&mut hub), Ok(vec![]));
+}
+
+#[test]
+fn who_wants_the_latest_skips_to_the_newest_message() {
+    let mut hub = lapped(OnLag::Latest, 0);
+    assert_eq!(gaps(&mut hub), Ok(vec![(2, 5)]));
+    assert_eq!(visit(&mut hub, id(0)), "a6");
+}
+
+#[test]
+fn who_finds_that_even_the_newest_has_expired_goes_on_at_the_head() {
+    for on_lag in [OnLag::Skip, OnLag::Latest] {
+        let mut hub = lapped(on_lag, 500);
+        assert_eq!(gaps(&mut hub), Ok(vec![(2, 6)]));
+        assert_eq!(visit(&mut hub, id(0)), "");
+        publish(&mut hub, "a", 1);
+        assert_eq!(sweep(&mut hub), [(0, "a7".to_owned())]);
+    }
+}
+
+#[test]
+fn who_is_to_be_closed_is_named_with_its_channel_until_it_is_detached() {
+    let mut hub = lapped(OnLag::Close, 0);
+    let too_slow = TooSlow {
+        channel: "a".into(),
+    };
+    assert_eq!(gaps(&mut hub), Err(too_slow.clone()));
+    assert_eq!(gaps(&mut hub), Err(too_slow));
+    hub.detach(id(0));
+    assert!(sweep(&mut hub).is_empty());
+}
+
+#[test]
+fn a_lapped_subscription_keeps_nothing_from_the_others() {
+    let mut hub = lapped(OnLag::Skip, 0);
+    subscribe(&mut hub, id(0), "b");
+    publish(&mut hub, "b", 1);
+    let mut slices = Slices::new();
+    let gathered = hub.gather(id(0), &mut slices);
+    assert!(gathered.lapped && gathered.more);
+    assert_eq!(words(&slices), "b1");
+    let bytes = slices.bytes();
+    assert!(hub.advance(id(0), bytes).more);
+    assert_eq!(hub.next_behind(), Some(id(0)));
+    assert_eq!(gaps(&mut hub), Ok(vec![(2, 4)]));
+    assert_eq!(visit(&mut hub, id(0)), "a5 a6");
+}
+
+#[test]
+fn a_visit_tells_of_64_gaps_at_most_and_the_rest_follows() {
+    let newest = Policy {
+        retain_messages: 1,
+        ..ENDLESS
+    };
+    let mut hub = hub(UNLIMITED, newest);
+    hub.attach(id(0), Encoding::Plain);
+    hub.set_blocked(id(0), true);
+    for i in 0..65 {
+        let name = format!("c{i}-");
+        subscribe(&mut hub, id(0), &name);
+        publish(&mut hub, &name, 2);
+    }
+    sweep(&mut hub);
+    trim(&mut hub, 0);
+    hub.set_blocked(id(0), false);
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(hub.next_behind(), Some(id(0)));
+        let mut gaps = 0;
+        hub.settle(id(0), |_| gaps += 1).expect("it may skip");
+        told.push(gaps);
+        let mut slices = Slices::new();
+        hub.gather(id(0), &mut slices);
+        let bytes = slices.bytes();
+        hub.advance(id(0), bytes);
+    }
+    assert_eq!(told, [64, 1]);
+    assert_eq!(hub.next_behind(), None);
+}
+
+#[test]
+fn who_was_placed_behind_and_not_yet_visited_is_not_lapped() {
+    let newest = Policy {
+        retain_messages: 1,
+        ..ENDLESS
+    };
+    let mut hub = hub(UNLIMITED, newest);
+    publish(&mut hub, "a", 1);
+    hub.attach(id(0), Encoding::Plain);
+    hub.subscribe(id(0), "a", Start::Last(1), 0)
+        .expect("nothing forbids it");
+    let published = try_publish(&mut hub, "a", 8).expect("there is room");
+    assert!(published.congested);
+    trim(&mut hub, 0);
+    assert_eq!(sweep(&mut hub), [(0, "a1 a2".to_owned())]);
+    assert_eq!(trim(&mut hub, 0), 1);
+    assert_eq!(held(&mut hub, "a"), "a2");
+}

@@ -1,0 +1,173 @@
+//! What the hub promises, case by case.
+//!
+//! Messages are words: the second one of channel `a` is framed as `a2`, and deflated as `A2`. So what a visit hands out
+//! reads as a sentence: `a1 a2 A3`.
+
+mod deflate;
+mod gather;
+mod lag;
+mod limits;
+mod retention;
+mod run;
+mod subscribing;
+
+use fanfare::hub::{
+    Encoding, Epoch, Frame, Hub, HubConfig, Policy, PublishError, Published, Recode, Slices, Start,
+    SubscriberId,
+};
+
+/// A hub without any limit.
+const UNLIMITED: HubConfig = HubConfig {
+    retain_total: 0,
+    max_channels: 0,
+    max_subscriptions: 0,
+    linger_ms: u64::MAX,
+};
+
+/// A channel that holds everything.
+const ENDLESS: Policy = Policy {
+    retain_messages: 0,
+    retain_bytes: 0,
+    retain_ms: 0,
+    on_lag: fanfare::hub::OnLag::Skip,
+};
+
+const fn id(number: u32) -> SubscriberId {
+    SubscriberId(number)
+}
+
+/// A hub, with epochs that count.
+fn hub(config: HubConfig, policy: Policy) -> Hub {
+    let mut made = 0;
+    let epochs = move || {
+        made += 1;
+        Epoch::from_random([made; 12])
+    };
+    Hub::new(config, Box::new(move |_| policy), Box::new(epochs))
+}
+
+/// The frame `a2 ` for message 2 of channel `a`, filled up with spaces to `len` bytes.
+struct Word<'a> {
+    channel: &'a str,
+    len: usize,
+}
+
+impl Frame for Word<'_> {
+    fn len(&self, _: u64) -> usize {
+        self.len
+    }
+
+    fn write(&self, seq: u64, out: &mut Vec<u8>) {
+        let word = format!("{}{seq} ", self.channel);
+        assert!(word.len() <= self.len);
+        let end = out.len() + self.len;
+        out.extend_from_slice(word.as_bytes());
+        out.resize(end, b' ');
+    }
+}
+
+/// "Deflates" to capitals, and counts how often.
+#[derive(Default)]
+struct Capitals(usize);
+
+impl Recode for Capitals {
+    fn recode(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        self.0 += 1;
+        out.extend(plain.iter().map(u8::to_ascii_uppercase));
+    }
+}
+
+/// Publishes a message of `len` bytes at time 0.
+fn try_publish<'h>(
+    hub: &'h mut Hub,
+    channel: &str,
+    len: usize,
+) -> Result<Published<'h>, PublishError> {
+    hub.publish(channel, &Word { channel, len }, Some(&mut Capitals(0)), 0)
+}
+
+/// Publishes a small message at `now`, and returns its seq.
+fn publish_at(hub: &mut Hub, channel: &str, now: u64) -> u64 {
+    let word = Word { channel, len: 8 };
+    hub.publish(channel, &word, Some(&mut Capitals(0)), now)
+        .expect("there is room")
+        .seq
+}
+
+/// Publishes `count` small messages at time 0.
+fn publish(hub: &mut Hub, channel: &str, count: u64) {
+    for _ in 0..count {
+        publish_at(hub, channel, 0);
+    }
+}
+
+/// Subscribes someone who has attached, from the next message on.
+fn subscribe(hub: &mut Hub, subscriber: SubscriberId, channel: &str) {
+    hub.subscribe(subscriber, channel, Start::Live, 0)
+        .expect("nothing forbids it");
+}
+
+/// Attaches `subscriber` and subscribes it to `channel`, from the next message on.
+fn join(hub: &mut Hub, subscriber: SubscriberId, channel: &str) {
+    hub.attach(subscriber, Encoding::Plain);
+    subscribe(hub, subscriber, channel);
+}
+
+/// Trims at `now`, and returns how many channels were decongested.
+fn trim(hub: &mut Hub, now: u64) -> usize {
+    let mut decongested = Vec::new();
+    hub.trim(now, &mut decongested);
+    decongested.len()
+}
+
+/// The words of some slices.
+fn words(slices: &Slices<'_>) -> String {
+    let bytes: Vec<&[u8]> = slices.as_slice().iter().map(|slice| &**slice).collect();
+    sentence(&bytes.concat())
+}
+
+/// The words of a frame or several.
+fn sentence(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An ordinary visit to a socket that takes everything: what went out.
+fn visit(hub: &mut Hub, subscriber: SubscriberId) -> String {
+    let mut slices = Slices::new();
+    let gathered = hub.gather(subscriber, &mut slices);
+    assert!(!gathered.lapped);
+    let (bytes, words) = (slices.bytes(), words(&slices));
+    let advanced = hub.advance(subscriber, bytes);
+    assert_eq!((advanced.rest, advanced.more), (None, gathered.more));
+    words
+}
+
+/// A visit to a socket that takes only `room` bytes.
+fn cut_short(hub: &mut Hub, subscriber: SubscriberId, room: usize) -> fanfare::hub::Advanced {
+    let mut slices = Slices::new();
+    hub.gather(subscriber, &mut slices);
+    assert!(room < slices.bytes());
+    hub.advance(subscriber, room)
+}
+
+/// Visits everybody whom the hub names, once each time it does: whom, and what they got.
+fn sweep(hub: &mut Hub) -> Vec<(u32, String)> {
+    let mut visits = Vec::new();
+    while let Some(subscriber) = hub.next_behind() {
+        visits.push((subscriber.0, visit(hub, subscriber)));
+    }
+    assert!(!hub.has_work());
+    visits
+}
+
+/// All that `channel` holds, as somebody gets it who asks for it.
+fn held(hub: &mut Hub, channel: &str) -> String {
+    let curious = id(999);
+    hub.attach(curious, Encoding::Plain);
+    hub.subscribe(curious, channel, Start::Last(u64::MAX), 0)
+        .expect("nothing forbids it");
+    let words = visit(hub, curious);
+    hub.detach(curious);
+    words
+}

@@ -1,0 +1,76 @@
+//! The naive model: each channel's messages in a `Vec`, and the limits under which it runs.
+
+use fanfare::hub::{HubConfig, OnLag, Policy};
+
+/// What a run is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings(pub [u8; 8]);
+
+impl Settings {
+    pub(super) fn policy(self, channel: u8) -> Policy {
+        let b = self.0[channel as usize % 4];
+        Policy {
+            retain_messages: [0, 0, 1, 3, 20][b as usize % 5],
+            retain_bytes: [0, 300, 1500, 20_000][b as usize / 5 % 4],
+            retain_ms: [0, 0, 40, 500][b as usize / 20 % 4],
+            on_lag: [OnLag::Skip, OnLag::Latest, OnLag::Close][b as usize / 80 % 3],
+        }
+    }
+
+    pub(super) fn config(self) -> HubConfig {
+        HubConfig {
+            retain_total: [0, 0, 4_000, 100_000][self.0[4] as usize % 4],
+            max_channels: [0, 3][self.0[5] as usize % 2],
+            max_subscriptions: [0, 3][self.0[5] as usize / 2 % 2],
+            linger_ms: [0, 30, u64::MAX][self.0[6] as usize % 3],
+        }
+    }
+
+    /// Whether the server heeds `congested`.
+    pub(super) fn heeds(self) -> bool {
+        !self.0[7].is_multiple_of(4)
+    }
+}
+
+/// One message as the model has it.
+pub(super) struct Message {
+    pub(super) id: u64,
+    pub(super) time: u64,
+    pub(super) bytes: u64,
+}
+
+/// A channel as the model has it.
+#[derive(Default)]
+pub(super) struct Naive {
+    pub(super) epoch: String,
+    pub(super) former: Vec<String>,
+    pub(super) messages: Vec<Message>,
+    /// When it last had a subscriber or a message that was not expired: it may vanish only so long after.
+    pub(super) needed: u64,
+    pub(super) congested: bool,
+}
+
+impl Naive {
+    pub(super) fn end(&self) -> u64 {
+        self.messages.len() as u64 + 1
+    }
+
+    /// The oldest seq that the window holds, by counting.
+    pub(super) fn tail(&self, policy: Policy, now: u64) -> u64 {
+        let mut tail = self.end();
+        let mut bytes = 0;
+        for (i, message) in self.messages.iter().enumerate().rev() {
+            bytes += message.bytes;
+            let count = (self.messages.len() - i) as u64;
+            let newest = count == 1;
+            let old = policy.retain_ms != 0 && now - message.time >= policy.retain_ms;
+            let many = policy.retain_messages != 0 && count > policy.retain_messages;
+            let big = policy.retain_bytes != 0 && bytes > policy.retain_bytes;
+            if old || (!newest && (many || big)) {
+                break;
+            }
+            tail = i as u64 + 1;
+        }
+        tail
+    }
+}

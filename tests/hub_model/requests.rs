@@ -1,0 +1,230 @@
+//! What clients ask for, and what the hub may answer.
+
+use fanfare::hub::{Encoding, PublishError, Reason, Start, SubscribeError, SubscriberId};
+
+use super::client::{Client, Expected, Subscription};
+use super::frame::{HEAD, Halve, TestFrame};
+use super::naive::Message;
+use super::{Run, name};
+
+impl Run {
+    /// See [`Run::step`].
+    pub fn publish(&mut self, channel: u8, size: u8) {
+        if self.settings.heeds() && self.channels.get(&channel).is_some_and(|c| c.congested) {
+            return;
+        }
+        let filler = match size {
+            0..200 => usize::from(size),
+            200..239 => usize::from(size - 200) * 100,
+            _ => usize::from(size - 239) * 1500 + 4096,
+        };
+        self.published += 1;
+        let frame = TestFrame {
+            channel,
+            id: self.published,
+            filler,
+        };
+        let published = match self
+            .hub
+            .publish(&name(channel), &frame, Some(&mut Halve), self.now)
+        {
+            Ok(published) => published,
+            Err(PublishError::TooManyChannels) => {
+                assert!(self.settings.config().max_channels != 0);
+                return;
+            }
+            Err(PublishError::RetainTotal) => {
+                assert!(self.settings.config().retain_total != 0);
+                return;
+            }
+        };
+        let (id, seq, congested) = (published.channel, published.seq, published.congested);
+        let epoch = published.epoch.to_owned();
+        self.ids.insert(id, channel);
+        self.meet(channel, &epoch);
+        let naive = self.channels.get_mut(&channel).expect("just met");
+        naive.congested |= congested;
+        naive.messages.push(Message {
+            id: frame.id,
+            time: self.now,
+            bytes: (HEAD + filler) as u64,
+        });
+        assert_eq!(seq, naive.messages.len() as u64);
+    }
+
+    /// Publishes so many messages that each have a segment of their own, or share one, that visits are cut.
+    pub fn burst(&mut self, channel: u8, c: u8) {
+        for _ in 0..c % 100 {
+            self.publish(channel, if c < 100 { 239 } else { 210 });
+        }
+    }
+
+    /// Takes note of a channel's epoch; a new one only if the old channel may have vanished.
+    fn meet(&mut self, channel: u8, epoch: &str) {
+        let policy = self.settings.policy(channel);
+        let (now, linger) = (self.now, self.settings.config().linger_ms);
+        let subscribed = self
+            .clients
+            .iter()
+            .any(|client| client.subscriptions.contains_key(&channel));
+        let naive = self.channels.entry(channel).or_default();
+        if naive.epoch.is_empty() {
+            naive.epoch = epoch.to_owned();
+        } else if naive.epoch != epoch {
+            assert!(!subscribed, "a channel with subscribers has vanished");
+            assert!(
+                naive.tail(policy, now) == naive.end() || self.settings.config().retain_total != 0
+            );
+            assert!(
+                now >= naive.needed.saturating_add(linger),
+                "it vanished too early"
+            );
+            assert!(!naive.former.contains(&epoch.to_owned()));
+            let former = std::mem::replace(&mut naive.epoch, epoch.to_owned());
+            naive.former.push(former);
+            naive.messages.clear();
+            naive.congested = false;
+        }
+        naive.needed = now;
+    }
+
+    /// Subscribes; `how` and `c` say from where on: 0 live, 1 the last `c`, 2 all that is held, 3 another epoch, else `since`.
+    pub fn subscribe(&mut self, client: u8, channel: u8, how: u8, c: u8) {
+        let naive = self.channels.entry(channel).or_default();
+        let end = naive.end();
+        let (epoch, seq) = match how % 8 {
+            3 => ("another".to_owned(), u64::from(c)),
+            4 => (naive.epoch.clone(), end + u64::from(c)),
+            _ => (
+                naive.epoch.clone(),
+                end.saturating_sub(u64::from(c % 32) + 1),
+            ),
+        };
+        let start = match how % 8 {
+            0 => Start::Live,
+            1 => Start::Last(u64::from(c % 32)),
+            2 => Start::Last(u64::MAX),
+            _ => Start::Since { epoch: &epoch, seq },
+        };
+        let id = SubscriberId(client.into());
+        let subscribed = match self.hub.subscribe(id, &name(channel), start, self.now) {
+            Ok(subscribed) => subscribed,
+            Err(SubscribeError::AlreadySubscribed) => {
+                let subscriptions = &self.clients[client as usize].subscriptions;
+                assert!(subscriptions.contains_key(&channel));
+                return;
+            }
+            Err(_) => return,
+        };
+        let (newest, behind, recovered) = (subscribed.seq, subscribed.behind, subscribed.recovered);
+        let gap = subscribed.gap.map(|gap| (gap.from, gap.to, gap.reason));
+        let present = subscribed.epoch.to_owned();
+        self.ids.insert(subscribed.channel, channel);
+        self.meet(channel, &present);
+        let end = self.channels[&channel].end();
+        assert_eq!(newest + 1, end);
+        assert!(start != Start::Live || !behind);
+        let expected = self.placed(channel, start, recovered, gap);
+        let state = &mut self.clients[client as usize];
+        let deflates = state.encoding == Encoding::Deflate;
+        state.subscriptions.insert(
+            channel,
+            Subscription {
+                expected,
+                excused: state.blocked,
+                deflated: false,
+                deflated_from: if deflates { end } else { u64::MAX },
+            },
+        );
+    }
+
+    /// Where the hub's answer to a subscription has placed it, if that answer may be.
+    fn placed(
+        &self,
+        channel: u8,
+        start: Start<'_>,
+        recovered: Option<bool>,
+        gap: Option<(u64, u64, Reason)>,
+    ) -> Expected {
+        let naive = &self.channels[&channel];
+        let end = naive.end();
+        let evicts = self.settings.config().retain_total != 0;
+        // The newest is evicted never, and more than the window demands only for want of room.
+        let most_tail = match naive.tail(self.settings.policy(channel), self.now) {
+            tail if evicts => tail.max(end.saturating_sub(1)),
+            tail => tail,
+        };
+        match start {
+            Start::Live => {
+                assert!(recovered.is_none() && gap.is_none());
+                Expected::exactly(end)
+            }
+            Start::Last(count) => {
+                assert!(recovered.is_none() && gap.is_none());
+                let least = end.saturating_sub(count).max(1);
+                Expected {
+                    least,
+                    most: least.max(most_tail),
+                }
+            }
+            Start::Since { epoch, seq } if epoch == naive.epoch && seq < end => {
+                if recovered == Some(true) {
+                    assert!(gap.is_none());
+                    return Expected::exactly(seq + 1);
+                }
+                let (from, to, reason) = gap.expect("what was not recovered is announced");
+                assert_eq!(
+                    (recovered, reason, from),
+                    (Some(false), Reason::Expired, seq + 1)
+                );
+                assert!(from <= to && to < most_tail, "lost what the window holds");
+                Expected::exactly(to + 1)
+            }
+            Start::Since { .. } => {
+                let (from, to, reason) = gap.expect("a new numbering is announced");
+                assert_eq!((recovered, reason, from), (Some(false), Reason::Epoch, 0));
+                assert!(to < most_tail, "lost what the window holds");
+                Expected::exactly(to + 1)
+            }
+        }
+    }
+
+    /// See [`Run::step`].
+    pub fn unsubscribe(&mut self, client: u8, channel: u8) {
+        let id = SubscriberId(client.into());
+        let known = self.clients[client as usize].subscriptions.remove(&channel);
+        assert_eq!(self.hub.is_subscribed(id, &name(channel)), known.is_some());
+        assert_eq!(
+            self.hub.unsubscribe(id, &name(channel)).is_ok(),
+            known.is_some()
+        );
+        if known.is_some() {
+            self.channels
+                .get_mut(&channel)
+                .expect("it has a subscriber")
+                .needed = self.now;
+        }
+    }
+
+    /// See [`Run::step`].
+    pub fn reconnect(&mut self, client: u8, c: u8) {
+        self.hub.detach(SubscriberId(client.into()));
+        self.replace(client, c);
+    }
+
+    pub(super) fn replace(&mut self, client: u8, c: u8) {
+        for channel in self.clients[client as usize].subscriptions.keys() {
+            self.channels
+                .get_mut(channel)
+                .expect("it has a subscriber")
+                .needed = self.now;
+        }
+        let encoding = if c.is_multiple_of(2) {
+            Encoding::Plain
+        } else {
+            Encoding::Deflate
+        };
+        self.hub.attach(SubscriberId(client.into()), encoding);
+        self.clients[client as usize] = Client::new(encoding);
+    }
+}

@@ -1,0 +1,228 @@
+//! The server's part: the sweep, and what it makes of each visit.
+
+use std::collections::HashSet;
+
+use fanfare::hub::{Advanced, Gap, Reason, Slices, SubscriberId};
+
+use super::Run;
+use super::client::Expected;
+
+impl Run {
+    /// A turn as the server has it: sweep, trim.
+    pub(super) fn turn(&mut self, visits: usize) {
+        self.sweep(visits);
+        self.trim();
+    }
+
+    /// See [`Run::step`].
+    pub fn sweep(&mut self, visits: usize) {
+        for _ in 0..visits {
+            let Some(id) = self.hub.next_behind() else {
+                assert!(!self.hub.has_work());
+                break;
+            };
+            assert!(
+                !self.clients[id.0 as usize].blocked,
+                "named although blocked"
+            );
+            self.visit(id.0 as u8);
+        }
+    }
+
+    /// Like [`Run::sweep`], with the hub's own loop for the commonest visits. `declines`: the first of them is declined, as the
+    /// server does where something private has to go out first.
+    pub fn run_sweep(&mut self, visits: u32, mut declines: bool) {
+        let (hub, clients) = (&mut self.hub, &mut self.clients);
+        let mut wrote = Vec::new();
+        let mut delivered = 0;
+        let ended = hub.run(visits, &mut delivered, |id, bytes| {
+            if std::mem::take(&mut declines) {
+                return None;
+            }
+            let state = &mut clients[id.0 as usize];
+            assert!(!state.blocked, "named although blocked");
+            let taken = state.take(bytes.len());
+            state.stream.extend_from_slice(&bytes[..taken]);
+            wrote.push((id, bytes.len(), taken));
+            Some(taken)
+        });
+        assert!(wrote.len() <= visits as usize);
+        let short = match &ended {
+            fanfare::hub::Run::Short(id, advanced) => Some((*id, advanced)),
+            _ => None,
+        };
+        for (id, offered, taken) in wrote {
+            let all = Advanced::default();
+            let advanced = match short {
+                Some((at, advanced)) if at == id => advanced,
+                _ => &all,
+            };
+            assert_eq!(taken < offered, short.is_some_and(|(at, _)| at == id));
+            self.account(id.0 as u8, advanced, offered, taken, false);
+        }
+        match ended {
+            fanfare::hub::Run::Visit(id) => self.visit(id.0 as u8),
+            fanfare::hub::Run::Done => assert!(!self.hub.has_work()),
+            fanfare::hub::Run::Paused | fanfare::hub::Run::Short(..) => {}
+        }
+    }
+
+    /// See [`Run::step`].
+    pub fn trim(&mut self) {
+        let mut decongested = Vec::new();
+        self.hub.trim(self.now, &mut decongested);
+        let once: HashSet<_> = decongested.iter().collect();
+        assert_eq!(once.len(), decongested.len());
+        for id in decongested {
+            let naive = self
+                .channels
+                .get_mut(&self.ids[&id])
+                .expect("it was published to");
+            assert!(naive.congested);
+            naive.congested = false;
+        }
+    }
+
+    /// See [`Run::step`].
+    pub fn pass(&mut self, ms: u64) {
+        // Messages count as needing their channel until they expire.
+        for (&c, naive) in &mut self.channels {
+            let policy = self.settings.policy(c);
+            if policy.retain_ms == 0 || naive.messages.is_empty() {
+                continue;
+            }
+            let last = naive
+                .messages
+                .last()
+                .map_or(0, |m| m.time + policy.retain_ms);
+            naive.needed = naive.needed.max(last.min(self.now + ms));
+        }
+        self.now += ms;
+        self.hub.handle_timeout(self.now);
+    }
+
+    /// See [`Run::step`].
+    pub fn give_room(&mut self, client: u8, room: usize) {
+        let state = &mut self.clients[client as usize];
+        state.room = room;
+        if state.blocked && room != 0 {
+            let sent = state.take(state.rest);
+            state.rest -= sent;
+            if state.rest == 0 {
+                state.blocked = false;
+                self.hub.set_blocked(SubscriberId(client.into()), false);
+            }
+        }
+    }
+
+    /// A visit as the server makes it.
+    pub fn visit(&mut self, client: u8) {
+        if self.clients[client as usize].blocked {
+            return;
+        }
+        let id = SubscriberId(client.into());
+        let state = &mut self.clients[client as usize];
+        if let Some(bytes) = self.hub.contiguous(id) {
+            let (offered, taken) = (bytes.len(), state.take(bytes.len()));
+            state.stream.extend_from_slice(&bytes[..taken]);
+            self.wrote(client, offered, taken, false);
+            return;
+        }
+        let mut slices = Slices::new();
+        let mut gathered = self.hub.gather(id, &mut slices);
+        if gathered.lapped {
+            if !self.settle(client) {
+                return;
+            }
+            slices = Slices::new();
+            gathered = self.hub.gather(id, &mut slices);
+        }
+        assert!(slices.len() <= Slices::MOST);
+        assert!(slices.bytes() <= Slices::MOST_BYTES || slices.len() == 1);
+        let state = &mut self.clients[client as usize];
+        let (offered, taken) = (slices.bytes(), state.take(slices.bytes()));
+        let bytes = slices
+            .as_slice()
+            .iter()
+            .map(|s| &**s)
+            .collect::<Vec<_>>()
+            .concat();
+        state.stream.extend_from_slice(&bytes[..taken]);
+        self.wrote(client, offered, taken, gathered.more);
+    }
+
+    /// Tells the client of its gaps; false if it was closed instead.
+    fn settle(&mut self, client: u8) -> bool {
+        let subscriptions = &mut self.clients[client as usize].subscriptions;
+        let mut gaps = 0;
+        let settled = self
+            .hub
+            .settle(SubscriberId(client.into()), |gap: Gap<'_>| {
+                let channel = gap
+                    .channel
+                    .bytes()
+                    .next_back()
+                    .expect("names are not empty")
+                    - b'0';
+                let subscription = subscriptions.get_mut(&channel).expect("it is subscribed");
+                assert!(
+                    subscription.excused,
+                    "lapped although its socket was never full"
+                );
+                assert_eq!(gap.reason, Reason::Slow);
+                let expected = subscription.expected;
+                assert!(expected.allows(gap.from), "a hole before the gap");
+                assert!(gap.from <= gap.to);
+                subscription.expected = Expected::exactly(gap.to + 1);
+                gaps += 1;
+            });
+        self.gaps += gaps;
+        if settled.is_err() {
+            self.replace(client, 0);
+            self.clients[client as usize].closed += 1;
+        }
+        settled.is_ok()
+    }
+
+    fn wrote(&mut self, client: u8, offered: usize, taken: usize, more: bool) {
+        let advanced = self.hub.advance(SubscriberId(client.into()), taken);
+        self.account(client, &advanced, offered, taken, more);
+    }
+
+    /// What a visit that wrote `taken` of `offered` bytes has to have led to.
+    fn account(
+        &mut self,
+        client: u8,
+        advanced: &Advanced,
+        offered: usize,
+        taken: usize,
+        more: bool,
+    ) {
+        let state = &mut self.clients[client as usize];
+        if taken < offered {
+            assert!(!advanced.more);
+            if let Some(rest) = &advanced.rest {
+                assert!(!rest.as_slice().is_empty());
+                // It will be the next to go out, so for the reader's stream it has.
+                state.stream.extend_from_slice(rest.as_slice());
+                state.rest = rest.as_slice().len();
+            }
+            state.blocked = true;
+            for subscription in state.subscriptions.values_mut() {
+                subscription.excused = true;
+            }
+        } else {
+            assert_eq!(advanced.more, more);
+            self.cuts += usize::from(more);
+            let evicts = self.settings.config().retain_total != 0;
+            for (channel, subscription) in &mut state.subscriptions {
+                // A visit that was cut may not have come to one that had been lapped before.
+                let tail = self.channels[channel].tail(self.settings.policy(*channel), self.now);
+                if !more || (subscription.expected.least >= tail && !evicts) {
+                    subscription.excused = false;
+                }
+            }
+        }
+        self.delivered += state.read(&self.channels);
+    }
+}

@@ -25,7 +25,7 @@ pub enum Run {
 
 impl Hub {
     /// Visits up to `most` subscribers of the dirty channel at the front that have one piece of one log to get, and then
-    /// goes on as [`Hub::next_behind`] does. Adds to `delivered` the messages that went out whole.
+    /// goes on as [`Hub::next_behind`] does. Adds to `delivered` the messages that are no longer behind; a half-sent one counts.
     ///
     /// `write` is given each one's bytes, writes them at once and says how many went out: fewer than all means that the socket
     /// is full. `None` if it wrote nothing because something else has to go out first: then the run ends with a

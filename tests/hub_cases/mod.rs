@@ -10,6 +10,7 @@ mod limits;
 mod retention;
 mod run;
 mod subscribing;
+mod sweep;
 
 use fanfare::hub::{
     Encoding, Epoch, Frame, Hub, HubConfig, Policy, PublishError, Published, Recode, Slices, Start,

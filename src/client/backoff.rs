@@ -38,7 +38,7 @@ impl Default for Reconnect {
         Self {
             first: Duration::from_millis(250),
             max: Duration::from_secs(30),
-            settled_after: Duration::from_secs(5),
+            settled_after: Duration::from_secs(1),
             retry_after_max: Duration::from_secs(3600),
             give_up_after: None,
         }
@@ -157,9 +157,9 @@ mod tests {
     fn only_a_connection_that_lasted_makes_the_next_loss_a_first_one() {
         let mut backoff = Backoff::new(Reconnect::default());
         waits_ms(&mut backoff, 0, 4);
-        backoff.lost(Duration::from_millis(4999));
+        backoff.lost(Duration::from_millis(999));
         assert_eq!(backoff.next(0, None).0, 5);
-        backoff.lost(Duration::from_secs(5));
+        backoff.lost(Duration::from_secs(1));
         assert_eq!(waits_ms(&mut backoff, MOST, 1), [250]);
     }
 

@@ -243,6 +243,13 @@ impl Client {
         self.attempt(Requests::try_flush)
     }
 
+    /// The next event that is at hand already, without waiting; see [`Events::next_at_hand`].
+    pub fn next_at_hand(&mut self) -> Option<Result<Event, ClientError>> {
+        self.next_kept()
+            .map(Ok)
+            .or_else(|| self.events.next_at_hand())
+    }
+
     /// Where the subscription to `channel` is; see [`Events::position`].
     pub fn position(&self, channel: &str) -> Option<Position> {
         self.events.position(channel)
@@ -297,6 +304,12 @@ impl Client {
         }
     }
 
+    fn next_kept(&mut self) -> Option<Event> {
+        let event = self.kept.pop_front()?;
+        self.kept_bytes -= event.weight();
+        Some(event)
+    }
+
     /// Keeps what a call came across and did not wait for.
     fn keep(&mut self, told: Told) -> Result<(), ClientError> {
         if let Told::Event(event) = told {
@@ -315,8 +328,7 @@ impl Iterator for Client {
     type Item = Result<Event, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(event) = self.kept.pop_front() {
-            self.kept_bytes -= event.weight();
+        if let Some(event) = self.next_kept() {
             return Some(Ok(event));
         }
         if let Err(Later::Never(error)) = self.requests.try_flush() {

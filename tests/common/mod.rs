@@ -29,8 +29,13 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `fanfare serve` on a free port, with these arguments beside.
     pub fn start(arguments: &[&str]) -> Daemon {
+        Self::start_at("127.0.0.1:0", arguments)
+    }
+
+    /// Starts it on a port of the caller's choice: on that of one that is gone, for instance.
+    pub fn start_at(listen: &str, arguments: &[&str]) -> Daemon {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", listen])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

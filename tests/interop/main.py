@@ -17,6 +17,8 @@ CHECKS = {
     "signals": 60,
     "http": 60,
     "libraries": 60,
+    "echoes": 600,
+    "million": 120,
     "browser": 120,
     "strangers": 120,
     "stalled": 120,

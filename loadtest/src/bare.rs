@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use socket2::SockRef;
 
 use crate::dialect::Dialect;
-use crate::payload::{Origin, Template};
+use crate::payload::{Content, Origin, Template};
 
 /// The answer to every handshake; the accept key fits the key that the load client always sends.
 pub(crate) const ACCEPT: &[u8] =
@@ -34,7 +34,7 @@ pub(crate) fn serve(address: SocketAddr, size: usize, history: u64) -> Result<()
         TcpListener::bind(address).with_context(|| format!("can't listen on {address}"))?;
     // The backlog of std is 128 to 4096 depending on its version: set here, as listen(2) may be called again.
     SockRef::from(&listener).listen(4_096)?;
-    let mut template = Template::new(size);
+    let mut template = Template::new(size, Content::Words);
     let data = template.fill(Origin {
         publisher: 0,
         index: 0,

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::dialect::Dialect;
+use crate::payload::Content;
 
 /// Loads a fanfare daemon, or another server, and says what it costs and how fast it is.
 #[derive(Debug, Parser)]
@@ -153,6 +154,12 @@ pub(crate) struct Given {
     /// Publish this long before measuring
     #[arg(long)]
     pub(crate) warmup: Option<f64>,
+    /// What each message's data is made of
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) content: Content,
+    /// Subscribers offer permessage-deflate, and insist on it
+    #[arg(long)]
+    pub(crate) deflate: bool,
     /// Also measure how soon a ping on another connection is answered
     #[arg(long)]
     pub(crate) probe: bool,

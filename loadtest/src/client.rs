@@ -145,6 +145,8 @@ pub(crate) struct Client {
     pub(crate) begun: Instant,
     /// Calls of `send` so far.
     pub(crate) sends: u64,
+    /// Bytes received so far.
+    pub(crate) received_bytes: u64,
     /// Time spent in polls that were not to wait and found nothing.
     pub(crate) idle_ns: u64,
     /// Whether another thread of ours needs the core now and then.
@@ -170,6 +172,7 @@ impl Client {
             path: path.to_owned(),
             begun: Instant::now(),
             sends: 0,
+            received_bytes: 0,
             idle_ns: 0,
             yields: false,
             opening: 0,
@@ -258,6 +261,7 @@ impl Client {
             &self.path,
             wish.role,
             wish.channels.start,
+            self.shared.offer(wish.role),
         )?;
         self.opening += 1;
         self.links.push(Link {
@@ -368,6 +372,7 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("can't receive"),
             };
+            self.received_bytes += len as u64;
             // Out of `self` while `received` is a part of it.
             let buffer = std::mem::take(&mut self.buffer);
             let result = self.received(at, &buffer[..len]);
@@ -402,7 +407,8 @@ impl Client {
     fn received_head(&mut self, at: usize, bytes: &[u8], now_ns: u64) -> Result<()> {
         let link = &mut self.links[at];
         link.head.extend_from_slice(bytes);
-        let Some(end) = Dialect::agreed(&link.head)? else {
+        let offer = self.shared.offer(link.wish.role);
+        let Some(end) = Dialect::agreed(&link.head, offer)? else {
             if link.head.len() > MAX_HEAD {
                 bail!("the answer to the handshake has no end");
             }

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use fanfare::ws::extension::Offer;
 use fanfare::ws::handshake::client::{self, Key, Request};
 use fanfare::ws::handshake::{Header, ResponseHead};
 
@@ -60,7 +61,7 @@ const DATA_HEAD: &[u8] = br#","data":"#;
 
 impl Dialect {
     /// Appends the request that opens a connection. `channel` is what it will subscribe or publish to, where the path
-    /// says so.
+    /// says so; `deflate` offers compression.
     ///
     /// # Errors
     /// The host or the path can't stand in a request.
@@ -71,6 +72,7 @@ impl Dialect {
         path: &str,
         role: Role,
         channel: usize,
+        deflate: Option<Offer>,
     ) -> Result<()> {
         let target = match (self, role) {
             (Self::Json, _) => path.to_owned(),
@@ -79,7 +81,7 @@ impl Dialect {
             (Self::Bare, Role::Subscriber) => "/sub".to_owned(),
             (Self::Bare, Role::Publisher) => "/pub".to_owned(),
         };
-        client::write_request(out, &request(host, &target), &key())?;
+        client::write_request(out, &request(host, &target, deflate), &key())?;
         Ok(())
     }
 
@@ -87,8 +89,8 @@ impl Dialect {
     /// whole yet.
     ///
     /// # Errors
-    /// It is no agreement (RFC 6455 §4.1).
-    pub(crate) fn agreed(bytes: &[u8]) -> Result<Option<usize>> {
+    /// It is no agreement (RFC 6455 §4.1), or not to the compression that was offered.
+    pub(crate) fn agreed(bytes: &[u8], deflate: Option<Offer>) -> Result<Option<usize>> {
         let mut headers = [Header {
             name: "",
             value: b"",
@@ -102,7 +104,11 @@ impl Dialect {
             version_minor: response.version.unwrap_or(0),
             headers: response.headers,
         };
-        client::check_response(&head, &bytes[len..], &request("", ""), &key())?;
+        let offered = request("", "", deflate);
+        let agreed = client::check_response(&head, &bytes[len..], &offered, &key())?;
+        if deflate.is_some() && agreed.deflate.is_none() {
+            bail!("the server does not agree to permessage-deflate");
+        }
         Ok(Some(len))
     }
 
@@ -198,10 +204,11 @@ impl Dialect {
     }
 }
 
-fn request<'r>(host: &'r str, target: &'r str) -> Request<'r> {
+fn request<'r>(host: &'r str, target: &'r str, deflate: Option<Offer>) -> Request<'r> {
     Request {
         host,
         target,
+        deflate,
         ..Request::default()
     }
 }
@@ -298,10 +305,11 @@ pub(crate) fn shown(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payload::Content;
 
     #[test]
     fn a_message_is_read_without_a_parser() {
-        let mut template = Template::new(128);
+        let mut template = Template::new(128, Content::Words);
         let origin = Origin {
             publisher: 1,
             index: 41,
@@ -324,14 +332,14 @@ mod tests {
 
     #[test]
     fn the_bare_senders_canned_answer_is_an_agreement() {
-        let len = Dialect::agreed(crate::bare::ACCEPT).unwrap();
+        let len = Dialect::agreed(crate::bare::ACCEPT, None).unwrap();
         assert_eq!(len, Some(crate::bare::ACCEPT.len()));
-        assert!(Dialect::agreed(b"HTTP/1.1 404 Not Found\r\n\r\n").is_err());
+        assert!(Dialect::agreed(b"HTTP/1.1 404 Not Found\r\n\r\n", None).is_err());
     }
 
     #[test]
     fn other_events_are_read_in_any_order_of_members() {
-        let template = Template::new(128);
+        let template = Template::new(128, Content::Words);
         let read = |text: &str| Dialect::Json.read(text.as_bytes(), &template);
         let subscribed = r#"{"seq":9,"type":"subscribed","id":1,"channel":"c000003","epoch":"x"}"#;
         assert_eq!(
@@ -346,7 +354,7 @@ mod tests {
 
     #[test]
     fn an_error_and_a_changed_message_are_faults() {
-        let template = Template::new(128);
+        let template = Template::new(128, Content::Words);
         assert!(
             Dialect::Json
                 .read(br#"{"type":"error","code":"limit"}"#, &template)

@@ -18,6 +18,7 @@ pub(crate) struct Meter {
     segments: u64,
     own_sends: u64,
     own_idle_ns: u64,
+    received_bytes: u64,
 }
 
 /// The difference of two readings.
@@ -33,6 +34,8 @@ pub(crate) struct Cost {
     pub(crate) own_cpu_ns: u64,
     /// Data segments that the server sent.
     pub(crate) server_sends: u64,
+    /// Bytes that we received, frames' headers among them.
+    pub(crate) received_bytes: u64,
 }
 
 impl Meter {
@@ -53,6 +56,7 @@ impl Meter {
             segments: procfs::data_segments_sent(),
             own_sends: client.sends,
             own_idle_ns: client.idle_ns,
+            received_bytes: client.received_bytes,
         })
     }
 
@@ -72,6 +76,7 @@ impl Meter {
                 .saturating_sub(now.own_idle_ns - self.own_idle_ns),
             server_sends: (now.segments - self.segments)
                 .saturating_sub(now.own_sends - self.own_sends),
+            received_bytes: now.received_bytes - self.received_bytes,
         })
     }
 }

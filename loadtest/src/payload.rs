@@ -25,6 +25,16 @@ pub(crate) struct Origin {
     pub(crate) index: u64,
 }
 
+/// What a publication's data is made of beyond its first fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Content {
+    /// One text of words that repeat: the cheapest to parse, and far too easy to compress.
+    #[default]
+    Words,
+    /// Prices, each an object of names and numbers.
+    Records,
+}
+
 /// The bytes of every publication but for the two numbers.
 #[derive(Default)]
 pub(crate) struct Template {
@@ -34,9 +44,9 @@ pub(crate) struct Template {
 impl Template {
     /// A template of `size` bytes, at least [`MIN_SIZE`].
     ///
-    /// It looks like a market tick with a text beside it: the numbers and names of a real one up to about 128 B, and
-    /// words beyond that.
-    pub(crate) fn new(size: usize) -> Self {
+    /// It looks like a market tick with something beside it: the numbers and names of a real one up to about 128 B, and
+    /// `content` beyond that.
+    pub(crate) fn new(size: usize, content: Content) -> Self {
         const HEAD: &str = r#"{"p":1000,"n":1000000000"#;
         const FIELDS: [&str; 5] = [
             r#","symbol":"EURUSD""#,
@@ -52,6 +62,9 @@ impl Template {
             if bytes.len() + field.len() + TEXT.len() + 2 <= size {
                 bytes.push_str(field);
             }
+        }
+        if content == Content::Records {
+            push_records(&mut bytes, size - TEXT.len() - 2);
         }
         // Where there is no room for a text the size is rounded down: white space would be JSON too, but a peer that
         // parses and writes again would drop it.
@@ -100,6 +113,41 @@ impl Template {
     }
 }
 
+/// Appends a member with as many records as fit `size` bytes, if any does. They are the same in every run.
+fn push_records(bytes: &mut String, size: usize) {
+    const SYMBOLS: [&str; 8] = [
+        "AAPL", "MSFT", "BTC-USD", "EURUSD", "NVDA", "XAUUSD", "TSLA", "ETH-USD",
+    ];
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut dice = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 20) % below
+    };
+    let mut before = r#","last":["#;
+    loop {
+        let record = format!(
+            r#"{before}{{"symbol":"{}","bid":{}.{:02},"ask":{}.{:02},"volume":{},"ts":{}}}"#,
+            SYMBOLS[dice(8) as usize],
+            dice(900),
+            dice(100),
+            dice(900),
+            dice(100),
+            dice(100_000),
+            1_790_000_000_000 + dice(100_000_000),
+        );
+        if bytes.len() + record.len() + "]".len() > size {
+            break;
+        }
+        bytes.push_str(&record);
+        before = ",";
+    }
+    if before == "," {
+        bytes.push(']');
+    }
+}
+
 fn write_digits(out: &mut [u8], mut value: u64) {
     for digit in out.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
@@ -130,8 +178,10 @@ mod tests {
 
     #[test]
     fn every_size_is_valid_json_and_close_to_what_was_asked() {
-        for size in MIN_SIZE..600 {
-            let mut template = Template::new(size);
+        for (size, content) in
+            (MIN_SIZE..600).flat_map(|size| [(size, Content::Words), (size, Content::Records)])
+        {
+            let mut template = Template::new(size, content);
             let data = template
                 .fill(Origin {
                     publisher: 8_999,
@@ -145,12 +195,12 @@ mod tests {
                 data.len()
             );
         }
-        assert_eq!(Template::new(128).bytes.len(), 128);
+        assert_eq!(Template::new(128, Content::Words).bytes.len(), 128);
     }
 
     #[test]
     fn what_was_filled_in_is_read_back() {
-        let mut template = Template::new(200);
+        let mut template = Template::new(200, Content::Words);
         let origin = Origin {
             publisher: 42,
             index: 123_456_789,
@@ -161,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_single_changed_byte_is_noticed() {
-        let mut template = Template::new(128);
+        let mut template = Template::new(128, Content::Words);
         let origin = Origin {
             publisher: 3,
             index: 77,

@@ -40,7 +40,14 @@ impl Probe {
         let mut request = Vec::new();
         let host = server.address.to_string();
         // A channel that nothing is published to, for the dialects that have channels in paths.
-        dialect.handshake(&mut request, &host, &server.path, Role::Subscriber, 999_999)?;
+        dialect.handshake(
+            &mut request,
+            &host,
+            &server.path,
+            Role::Subscriber,
+            999_999,
+            None,
+        )?;
         socket.write_all(&request)?;
         let mut received = Vec::new();
         while memchr::memmem::find(&received, b"\r\n\r\n").is_none() {

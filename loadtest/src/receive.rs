@@ -4,13 +4,15 @@
 //! [`Stream`]. A *reader* looks at each message, for connections that see several channels or a history of their own.
 
 use anyhow::{Result, bail};
+use fanfare::ws::deflate::Inflater;
+use fanfare::ws::extension::Offer;
 use fanfare::ws::frame::Opcode;
 
-use crate::dialect::{Dialect, Event, shown};
+use crate::dialect::{Dialect, Event, Role, shown};
 use crate::latency::{Latencies, Quantiles};
-use crate::payload::{Origin, Template};
+use crate::payload::{Content, Origin, Template};
 use crate::stream::{Position, Stream};
-use crate::wire;
+use crate::wire::{self, Frame};
 
 /// When each publication was sent, by its publisher and index.
 #[derive(Default)]
@@ -42,6 +44,9 @@ impl SentTimes {
     }
 }
 
+/// The largest message that is read once inflated: 64 MiB.
+const MAX_INFLATED: usize = 64 << 20;
+
 /// What all subscribers share.
 pub(crate) struct Shared {
     /// How the server speaks.
@@ -50,6 +55,9 @@ pub(crate) struct Shared {
     pub(crate) template: Template,
     /// When each was sent.
     pub(crate) sent: SentTimes,
+    /// Where subscribers ask for compression: what reads it. One for all, as they ask for no context takeover.
+    pub(crate) inflater: Option<Inflater>,
+    inflated: Vec<u8>,
     /// What followers follow.
     pub(crate) stream: Stream,
     /// Readers' latencies; followers' are the stream's.
@@ -69,8 +77,10 @@ impl Shared {
     pub(crate) fn new(dialect: Dialect, size: usize, publishers: usize, followers: usize) -> Self {
         Self {
             dialect,
-            template: Template::new(size),
+            template: Template::new(size, Content::default()),
             sent: SentTimes::new(publishers),
+            inflater: None,
+            inflated: Vec::new(),
             stream: Stream::new(followers),
             latencies: Latencies::new(),
             deliveries: 0,
@@ -78,6 +88,21 @@ impl Shared {
             next_index: vec![0; publishers],
             next_seq: None,
         }
+    }
+
+    /// What a connection offers in its handshake.
+    pub(crate) fn offer(&self, role: Role) -> Option<Offer> {
+        (role == Role::Subscriber && self.inflater.is_some()).then(Offer::default)
+    }
+
+    /// Reads a compressed message.
+    fn inflate(&mut self, payload: &[u8]) -> Result<Event> {
+        let Some(inflater) = &mut self.inflater else {
+            bail!("compressed, which was not agreed on");
+        };
+        self.inflated.clear();
+        inflater.inflate(payload, &mut self.inflated, MAX_INFLATED)?;
+        self.dialect.read(&self.inflated, &self.template)
     }
 
     /// What all subscribers' latencies look like.
@@ -186,7 +211,7 @@ impl Follower {
                 return Ok(());
             };
             let (whole, after) = rest.split_at(frame.len);
-            match data_or_control(frame.opcode, &whole[frame.header..], shared, reply)? {
+            match data_or_control(frame, &whole[frame.header..], shared, reply)? {
                 // Left in `rest`: the next turn of the loop goes over it like everybody else.
                 Some(event @ Event::Message { .. }) => shared.append(whole, event, now_ns)?,
                 Some(other) => {
@@ -214,7 +239,7 @@ impl Follower {
             return Ok(());
         };
         let (one, after) = whole.split_at(frame.len);
-        match data_or_control(frame.opcode, &one[frame.header..], shared, reply)? {
+        match data_or_control(frame, &one[frame.header..], shared, reply)? {
             Some(Event::Message { .. }) => bail!(
                 "differs from what others got: {}",
                 shown(&one[frame.header..])
@@ -240,12 +265,13 @@ impl Follower {
 
 /// Reads a data frame, or answers a control frame (`None`).
 fn data_or_control(
-    opcode: Opcode,
+    frame: Frame,
     payload: &[u8],
-    shared: &Shared,
+    shared: &mut Shared,
     reply: &mut Vec<u8>,
 ) -> Result<Option<Event>> {
-    match opcode {
+    match frame.opcode {
+        _ if frame.compressed => shared.inflate(payload).map(Some),
         Opcode::Text | Opcode::Binary | Opcode::Continuation => {
             Ok(Some(shared.dialect.read(payload, &shared.template)?))
         }
@@ -330,7 +356,7 @@ impl Reader {
         while let Some(frame) = wire::parse(&bytes[at..])? {
             let payload = &bytes[at + frame.header..at + frame.len];
             at += frame.len;
-            match data_or_control(frame.opcode, payload, shared, reply)? {
+            match data_or_control(frame, payload, shared, reply)? {
                 Some(Event::Message {
                     channel,
                     seq,

@@ -87,6 +87,10 @@ impl Report {
             self.add("user_share_percent", cost.server_user_share * 100.0);
         }
         self.add("sends_per_delivery", per(cost.server_sends, deliveries));
+        self.add(
+            "wire_per_delivery_bytes",
+            per(cost.received_bytes, deliveries),
+        );
         if cost.server_cpu_ns > 0 {
             self.add(
                 "cpu_per_send_us",

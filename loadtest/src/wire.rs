@@ -13,6 +13,8 @@ use fanfare::ws::frame::{FrameHeader, Opcode, parse_header};
 pub(crate) struct Frame {
     /// What it is for.
     pub(crate) opcode: Opcode,
+    /// Whether its payload is compressed (RFC 7692 §6).
+    pub(crate) compressed: bool,
     /// Bytes before the payload.
     pub(crate) header: usize,
     /// Bytes of header and payload together.
@@ -22,7 +24,7 @@ pub(crate) struct Frame {
 /// Finds the frame at the beginning of `bytes`; `None` if it is not whole yet.
 ///
 /// # Errors
-/// What RFC 6455 forbids, and a masked, fragmented or compressed frame.
+/// What RFC 6455 forbids, and a masked or fragmented frame.
 #[inline]
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame>> {
     let Some((header, header_len)) = parse_header(bytes)? else {
@@ -30,13 +32,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame>> {
     };
     let FrameHeader {
         fin: true,
-        rsv1: false,
+        rsv1: compressed,
         mask: None,
         opcode,
         len,
     } = header
     else {
-        bail!("a masked, fragmented or compressed frame: {header:?}");
+        bail!("a masked or fragmented frame: {header:?}");
     };
     if len > MAX_PAYLOAD {
         bail!("a frame of {len} bytes");
@@ -44,6 +46,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame>> {
     let len = header_len + len as usize;
     Ok((bytes.len() >= len).then_some(Frame {
         opcode,
+        compressed,
         header: header_len,
         len,
     }))

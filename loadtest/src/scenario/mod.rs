@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use fanfare::ws::deflate::Inflater;
 
 use crate::cli::{Given, Target};
 use crate::client::Client;
 use crate::dialect::Dialect;
 use crate::pace::Pace;
-use crate::payload::{MAX_PUBLISHERS, MIN_SIZE};
+use crate::payload::{Content, MAX_PUBLISHERS, MIN_SIZE, Template};
 use crate::receive::Shared;
 use crate::report::Report;
 use crate::server::{Recipe, Server, sibling_daemon};
@@ -72,6 +73,10 @@ pub(crate) struct Parameters {
     pub(crate) messages: u64,
     /// How long to publish before measuring.
     pub(crate) warmup: f64,
+    /// What each message's data is made of.
+    pub(crate) content: Content,
+    /// Whether subscribers offer permessage-deflate.
+    pub(crate) deflate: bool,
     /// Whether pings are measured too.
     pub(crate) probe: bool,
 }
@@ -133,6 +138,8 @@ impl Scenario {
             seconds: given.seconds.unwrap_or(seconds),
             messages: given.messages.unwrap_or(messages),
             warmup: given.warmup.unwrap_or(0.5),
+            content: given.content,
+            deflate: given.deflate,
             probe: given.probe,
         };
         parameters.check()?;
@@ -190,6 +197,9 @@ impl Parameters {
         if self.last > 0 {
             add("last", self.last as f64);
         }
+        if self.deflate {
+            add("deflate", 1.0);
+        }
         named
     }
 }
@@ -211,12 +221,14 @@ impl Bench {
     /// The system has no poll left.
     pub(crate) fn client(&self, followers: u64) -> Result<Client> {
         let parameters = &self.parameters;
-        let shared = Shared::new(
+        let mut shared = Shared::new(
             self.dialect,
             parameters.size as usize,
             parameters.publishers.max(1) as usize,
             followers as usize,
         );
+        shared.template = Template::new(parameters.size as usize, parameters.content);
+        shared.inflater = parameters.deflate.then(Inflater::new);
         Client::new(self.server.address, &self.server.path, shared)
     }
 }

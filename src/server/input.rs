@@ -61,6 +61,7 @@ impl Server {
     pub(super) fn read(&mut self) {
         let began = Instant::now();
         let mut buffer = std::mem::take(&mut self.buffer);
+        self.reads.begin_turn();
         for _ in 0..self.reads.len() {
             let Some(token) = self.reads.pop() else {
                 break;

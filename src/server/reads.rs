@@ -7,6 +7,11 @@ use mio::Token;
 /// While both kinds wait, one in so many is a connection whose peer has gone.
 const ONE_GONE_IN: u32 = 8;
 
+/// How many whose peers have gone are taken in one turn. Events come in the order in which they
+/// happened, a batch a turn: who arrives after thousands have gone is only heard of some turns
+/// later, so those turns have to be short.
+const GONE_A_TURN: u32 = 64;
+
 /// The connections that may have something to read, each once.
 ///
 /// When a network fails, thousands of peers are gone in one moment, and all that is left to do for
@@ -18,6 +23,8 @@ pub(super) struct Reads {
     gone: VecDeque<Token>,
     /// How many who are present were taken since the last who is gone.
     in_a_row: u32,
+    /// How many who are gone were taken in this turn.
+    gone_taken: u32,
 }
 
 impl Reads {
@@ -32,14 +39,25 @@ impl Reads {
         queue.push_back(token);
     }
 
-    /// Takes whose turn it is.
+    /// Begins a turn of the loop.
+    pub(super) fn begin_turn(&mut self) {
+        self.gone_taken = 0;
+    }
+
+    /// Takes whose turn it is. `None` if nobody waits who may be taken in this turn.
     pub(super) fn pop(&mut self) -> Option<Token> {
-        let their_turn = self.in_a_row + 1 < ONE_GONE_IN || self.gone.is_empty();
-        if their_turn && let Some(token) = self.present.pop_front() {
-            self.in_a_row = (self.in_a_row + 1).min(ONE_GONE_IN);
-            return Some(token);
+        let may_take_gone = self.gone_taken < GONE_A_TURN && !self.gone.is_empty();
+        if !may_take_gone || self.in_a_row + 1 < ONE_GONE_IN {
+            if let Some(token) = self.present.pop_front() {
+                self.in_a_row = (self.in_a_row + 1).min(ONE_GONE_IN);
+                return Some(token);
+            }
+            if !may_take_gone {
+                return None;
+            }
         }
         self.in_a_row = 0;
+        self.gone_taken += 1;
         self.gone.pop_front()
     }
 
@@ -82,6 +100,23 @@ mod tests {
         assert!(place.is_some_and(|place| place < ONE_GONE_IN as usize));
         assert_eq!(taken.len(), 101);
         assert!(reads.is_empty());
+    }
+
+    #[test]
+    fn a_turn_clears_away_so_many_at_most_and_the_next_goes_on() {
+        let mut reads = Reads::default();
+        for token in 0..15_000 {
+            reads.push(Token(token), true);
+        }
+        let per_turn = GONE_A_TURN as usize;
+        for turn in 0..3 {
+            reads.begin_turn();
+            let taken: Vec<_> = std::iter::from_fn(|| reads.pop()).map(|t| t.0).collect();
+            assert!(taken.into_iter().eq(turn * per_turn..(turn + 1) * per_turn));
+        }
+        reads.push(Token(20_000), false);
+        assert_eq!(reads.pop(), Some(Token(20_000)));
+        assert!(!reads.is_empty());
     }
 
     #[test]

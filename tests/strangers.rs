@@ -80,6 +80,14 @@ fn each_breach_of_the_protocol_is_closed_with_its_code_and_nobody_else_notices()
 }
 
 #[test]
+fn text_that_is_not_utf_8_is_refused_before_its_message_ends() {
+    let daemon = Daemon::start(&[]);
+    let mut client = daemon.connect();
+    client.send(&masked(0x01, b"{\"type\":\"\xFF"));
+    assert_eq!(client.close().0, 1007);
+}
+
+#[test]
 fn who_is_refused_in_the_middle_of_sending_still_reads_why() {
     let daemon = Daemon::start(&[]);
     let mut client = daemon.connect();

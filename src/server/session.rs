@@ -140,8 +140,8 @@ impl Core {
             encode::welcome(&mut self.text, &welcome);
             write_answer(outbox, &self.text, window, &mut self.deflaters);
         }
-        // The JSON parser checks text as it reads it.
-        let check_utf8 = dialect == Dialect::Echo;
+        // The JSON parser would find bad UTF-8 too, but only when the message is whole.
+        let check_utf8 = true;
         Ok(Open {
             endpoint: Endpoint::new(Role::Server, window.is_some(), check_utf8),
             dialect,

@@ -1,7 +1,7 @@
 //! The half of a client that listens, and brings lost connections back.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::backoff::Backoff;
 use super::connector::Connector;
@@ -89,6 +89,14 @@ impl Events {
     /// [`Start::Since`](super::Start::Since) to go on there another time.
     pub fn position(&self, channel: &str) -> Option<Position> {
         self.shared.lock().session.position(channel)
+    }
+
+    /// The program is closing: silence for so long is an end, too.
+    pub(super) fn expect_end_within(&mut self, timeout: Duration) {
+        if let Phase::Up(up) = &mut self.phase {
+            // Where the system does not take it, the usual silence does.
+            let _ = up.receiver.set_timeout(Some(timeout));
+        }
     }
 
     fn next_event(&mut self, wait: Wait) -> Option<Result<Event, ClientError>> {

@@ -79,6 +79,7 @@ mod websocket;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use link::Shared;
 use requests::Later;
@@ -260,14 +261,17 @@ impl Client {
         Closer(self.shared.clone())
     }
 
-    /// Sends what was gathered and closes with a handshake. Events that were not taken are dropped.
+    /// Sends what was gathered and closes with a handshake, for which the server has as long as [`Timeouts::close`] says. Events
+    /// that were not taken are dropped.
     ///
     /// # Errors
     /// [`ClientError::Over`] where there was something to send and it could not be.
     pub fn close(mut self) -> Result<(), ClientError> {
         self.requests.close()?;
-        self.kept.clear();
-        while self.events.next().is_some() {}
+        let timeout = self.shared.connector.timeouts.close;
+        let deadline = Instant::now() + timeout;
+        self.events.expect_end_within(timeout);
+        while Instant::now() < deadline && self.events.next().is_some() {}
         Ok(())
     }
 
@@ -343,14 +347,14 @@ impl Connector {
     ///
     /// # Errors
     /// A [`ConnectError`] that says which step failed and how.
-    pub fn client(self) -> Result<Client, ConnectError> {
+    pub fn client(&self) -> Result<Client, ConnectError> {
         let mut session = Session::default();
         let mut decoder = crate::dialect::json::EventDecoder::new();
-        let (sender, receiver) = events::open(&self, &mut decoder, |event| {
+        let (sender, receiver) = events::open(self, &mut decoder, |event| {
             session.take(event)?;
             Ok(session.is_welcomed())
         })?;
-        let shared = Arc::new(Shared::new(self, session, sender.clone()));
+        let shared = Arc::new(Shared::new(self.clone(), session, sender.clone()));
         Ok(Client {
             requests: Requests::new(shared.clone()),
             events: Events::new(shared.clone(), sender, receiver),

@@ -11,6 +11,8 @@ use fanfare::ws::extension::Offer;
 
 /// The longest message.
 const MAX_MESSAGE: usize = 16 << 20;
+/// What a ping after all messages asks to be repeated.
+const PING: &[u8] = b"still there?";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).ok_or("give the server's URL")?;
@@ -48,14 +50,29 @@ fn converse(mut socket: WebSocket) -> Result<(), Box<dyn Error>> {
             match message {
                 Message::Text(text) => sender.send_text(&text)?,
                 Message::Binary(bytes) => sender.send_binary(&bytes)?,
-                Message::Pong(payload) => sender.ping(&payload)?,
+                Message::Pong(_) => {}
             }
         }
+        sender.ping(PING)?;
         Ok::<_, fanfare::client::Error>(sender)
     });
+    let mut pongs = 0;
     for (at, expected) in messages().enumerate() {
-        if receiver.receive()? != expected {
+        // A pong need not wait for the echoes before it.
+        let received = loop {
+            match receiver.receive()? {
+                Message::Pong(payload) if payload == PING => pongs += 1,
+                other => break other,
+            }
+        };
+        if received != expected {
             return Err(format!("message {at} is not what was sent").into());
+        }
+    }
+    while pongs == 0 {
+        match receiver.receive()? {
+            Message::Pong(payload) if payload == PING => pongs += 1,
+            _ => return Err("one message too many".into()),
         }
     }
     let mut sender = sending.join().expect("it does not panic")?;
@@ -66,18 +83,15 @@ fn converse(mut socket: WebSocket) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Text and binary of all sizes, some that compress and some that do not, and a ping at the end.
+/// Text and binary of all sizes, some that compress and some that do not.
 fn messages() -> impl Iterator<Item = Message> {
     let sizes = [0, 1, 125, 126, 1000, 65_535, 65_536, 1 << 20, MAX_MESSAGE];
-    let text = |len| "{\"price\":12.5} äöü ".bytes().cycle().take(len);
+    let text = |len| "{\"price\":12.5} äöü ".bytes().cycle().take(len).collect();
     let noise = |len| (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8);
-    sizes
-        .into_iter()
-        .flat_map(move |len| {
-            // A character that was cut in two at the end is left out.
-            let text =
-                String::from_utf8_lossy(&text(len).collect::<Vec<u8>>()).replace('\u{fffd}', "");
-            [Message::Text(text), Message::Binary(noise(len).collect())]
-        })
-        .chain([Message::Pong(b"still there?".to_vec())])
+    sizes.into_iter().flat_map(move |len| {
+        let text: Vec<u8> = text(len);
+        // A character that was cut in two at the end is left out.
+        let text = String::from_utf8_lossy(&text).replace('\u{fffd}', "");
+        [Message::Text(text), Message::Binary(noise(len).collect())]
+    })
 }

@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_fragmented_or_masked_frame_of_a_server_is_refused() {
         assert!(parse(&[0x01, 0x00]).is_err());
-        assert!(parse(&[0xC1, 0x00]).is_err());
+        assert!(parse(&[0xA1, 0x00]).is_err());
         assert!(parse(&[0x81, 0x80, 0, 0, 0, 0]).is_err());
     }
 

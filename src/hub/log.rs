@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::segment::{LARGE, Segment, cost};
+use super::segment::{LARGE, MOST_ENTRIES, Segment, cost, entries_for};
 
 /// The capacity that a log's first segment has: 100,000 channels of one small message each stay small.
 const SMALLEST: usize = 256;
@@ -84,18 +84,31 @@ impl Log {
         len <= LARGE && self.newest.fits(len, now)
     }
 
-    /// How many bytes the log grows by with a frame that fits.
-    pub(super) fn growth(&self) -> usize {
-        self.newest.index_growth()
+    /// How many bytes of memory a frame of `len` bytes takes beyond what the newest segment has. That one can go once
+    /// another is the newest.
+    pub(super) fn need(&self, len: usize, now: u64) -> usize {
+        if self.fits(len, now) {
+            return self.newest.index_growth();
+        }
+        let cost = if len > LARGE {
+            cost(len, 1)
+        } else {
+            let capacity = self.next_capacity(len);
+            cost(capacity, entries_for(capacity, len))
+        };
+        cost.saturating_sub(self.newest.allocated())
     }
 
-    /// What the segment would cost that a frame of `len` bytes needs if it does not fit.
-    pub(super) fn cost_of_next(&self, len: usize) -> usize {
-        if len > LARGE {
-            return cost(len, 1);
+    /// The most that [`need`](Self::need) says for any frame of at most `len` bytes: for one that is still to be recoded.
+    pub(super) fn need_at_most(&self, len: usize, now: u64) -> usize {
+        if self.fits(len, now) {
+            return self.newest.index_growth();
         }
-        let capacity = self.next_capacity(len);
-        cost(capacity, (capacity / len.max(1)).clamp(1, 512))
+        let small = cost(self.next_capacity(len.min(LARGE)), MOST_ENTRIES);
+        let large = if len > LARGE { cost(len, 1) } else { 0 };
+        let cost = small.max(large);
+        cost.saturating_sub(self.newest.allocated())
+            .max(self.newest.index_growth())
     }
 
     /// Appends the frame of `len` bytes that `write` writes; says what changed if the footprint did.

@@ -168,25 +168,13 @@ impl Hub {
     }
 }
 
-/// Whether there would be room for a frame of `len` bytes once everything had gone that can go.
+/// Whether there would be room for a frame of `len` bytes, in both logs, once everything had gone that can go.
 fn has_room(channel: &Channel, len: usize, now: u64, config: &HubConfig, total: Footprint) -> bool {
-    let fits = channel.plain.fits(len, now);
-    let need = if fits {
-        channel.plain.growth()
-    } else {
-        channel.plain.cost_of_next(len)
-    };
-    if need == 0 {
-        return true;
-    }
-    // The channel's present last segment can go as soon as there is a newer one.
-    let rest = match fits {
-        true => total.last,
-        false => total.last - channel.footprint().last,
-    };
-    // The deflate log is taken to grow no more than the plain one.
-    let logs = if channel.deflate.is_some() { 2 } else { 1 };
+    // Recoding makes no frame longer.
+    let deflate = channel.deflate.as_ref();
+    let need =
+        channel.plain.need(len, now) + deflate.map_or(0, |deflate| deflate.need_at_most(len, now));
     let most = config.retain_total;
     u32::try_from(len).is_ok()
-        && (most == 0 || rest.saturating_add(need.saturating_mul(logs)) <= most)
+        && (most == 0 || need == 0 || total.last.saturating_add(need) <= most)
 }

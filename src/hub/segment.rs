@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 /// A frame longer than this has a segment of its own, so that its rest can be held by reference after a short write.
 pub(super) const LARGE: usize = 4096;
+/// The most entries that an index is made with. One tiny frame says little about those that follow, and it doubles by itself.
+pub(super) const MOST_ENTRIES: usize = 512;
 
 /// Where a message ends in its segment's bytes, and when it was published.
 #[derive(Clone, Copy, Debug)]
@@ -55,14 +57,12 @@ impl Segment {
         capacity: usize,
         typical: usize,
     ) -> Self {
-        // Bounded, because one tiny frame says little about those that follow; it doubles by itself.
-        let entries = (capacity / typical.max(1)).clamp(1, 512);
         Self {
             first,
             position,
             since: now,
             bytes: Bytes::Small(Vec::with_capacity(capacity)),
-            index: Vec::with_capacity(entries),
+            index: Vec::with_capacity(entries_for(capacity, typical)),
         }
     }
 
@@ -214,6 +214,11 @@ impl Segment {
         }
         cost(bytes, self.index.capacity())
     }
+}
+
+/// How many entries the index of a new segment has room for.
+pub(super) fn entries_for(capacity: usize, typical: usize) -> usize {
+    (capacity / typical.max(1)).clamp(1, MOST_ENTRIES)
 }
 
 /// What a segment of `bytes` bytes and `entries` messages costs in memory.

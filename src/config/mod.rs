@@ -93,6 +93,9 @@ pub struct Config {
     /// `TCP_NOTSENT_LOWAT` in bytes: how much of what was sent may wait in the kernel. `None`
     /// leaves it to the system.
     pub send_buffer: Option<usize>,
+    /// How long a message to a large channel may wait to share its writes with those after it, in
+    /// milliseconds. 0: not at all.
+    pub coalesce_ms: u64,
 
     /// How long a connection may say nothing before it is pinged, in milliseconds, or [`NEVER_MS`].
     pub ping_interval_ms: u64,
@@ -140,6 +143,7 @@ impl Default for Config {
             input_total: 64 << 20,
             held_total: 64 << 20,
             send_buffer: Some(128 << 10),
+            coalesce_ms: 8,
 
             ping_interval_ms: 25_000,
             ping_timeout_ms: 10_000,

@@ -296,6 +296,14 @@ const TIMES: &[Setting] = &[
         help: "Spread the closes over so long when the daemon ends; 0: all at once",
         set: Set::Daemon(|c, text| put(&mut c.drain_ms, time_ms(text))),
     },
+    Setting {
+        key: "coalesce",
+        value: "TIME",
+        default: "8ms",
+        help: "How long a message to a large channel may wait for others to share its writes \
+               under a steady stream; 0: not at all",
+        set: Set::Daemon(|c, text| put(&mut c.coalesce_ms, time_ms(text))),
+    },
 ];
 
 const COMPRESSION: &[Setting] = &[

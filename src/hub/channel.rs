@@ -13,6 +13,9 @@
 //!   Nothing from the floor on is ever trimmed.
 //!
 //! Both must stay true while subscribers come and go in the middle of a walk: see [`Channel::remove`].
+//!
+//! A **large** channel waits at the end of each circle, and before the first, until it is told to go on: then the next circle
+//! serves what came meanwhile in the same writes.
 
 use super::epoch::Epoch;
 use super::log::{Footprint, Log};
@@ -34,6 +37,19 @@ pub(super) struct Sub {
     pub(super) flags: u32,
     /// The cursor: the seq of the next message it gets.
     pub(super) next: u64,
+}
+
+/// Where a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walked {
+    /// At this subscriber, who is behind.
+    To(u32),
+    /// At the end of the budget.
+    Spent,
+    /// At the end of a circle, but not of the round.
+    Around,
+    /// Everybody has been looked at since the newest message.
+    Clean,
 }
 
 #[derive(Debug)]
@@ -61,8 +77,10 @@ pub(super) struct Channel {
     floor: u64,
     floor_position: u64,
 
-    /// Whether it is in the queue of dirty channels.
+    /// Whether it is in the queue of dirty channels, or waits to go back into it.
     pub(super) dirty: bool,
+    /// Whether it had many subscribers when it last began a circle: it waits before the next.
+    pub(super) large: bool,
     /// Whether it is in the list of those to trim.
     pub(super) touched: bool,
     /// Whether its publishers were told to wait.
@@ -91,6 +109,7 @@ impl Channel {
             floor: 1,
             floor_position: 0,
             dirty: false,
+            large: false,
             touched: false,
             congested: false,
             timer: NEVER,
@@ -212,14 +231,17 @@ impl Channel {
         Some(sub.subscriber)
     }
 
-    /// Looks for the next subscriber that is behind and not blocked; takes the looks off `budget`, and stops when it is spent.
-    pub(super) fn walk(&mut self, budget: &mut u32, blocked: &Bits) -> Option<u32> {
+    /// Looks for the next subscriber that is behind and not blocked; takes the looks off `budget`.
+    pub(super) fn walk(&mut self, budget: &mut u32, blocked: &Bits) -> Walked {
         let end = self.end();
-        while self.left != 0 && *budget != 0 {
+        while self.left != 0 {
+            if *budget == 0 {
+                return Walked::Spent;
+            }
             let Some(&sub) = self.subs.get(self.position as usize) else {
                 self.position = 0;
                 self.raise_floor(self.circle);
-                continue;
+                return Walked::Around;
             };
             if self.position == 0 {
                 self.circle = end;
@@ -228,15 +250,10 @@ impl Channel {
             self.left -= 1;
             *budget -= 1;
             if sub.next < end && !blocked.get(sub.subscriber) {
-                return Some(sub.subscriber);
+                return Walked::To(sub.subscriber);
             }
         }
-        None
-    }
-
-    /// Whether everybody has been looked at since the newest message.
-    pub(super) fn is_clean(&self) -> bool {
-        self.left == 0
+        Walked::Clean
     }
 
     /// Leaves the dirty queue. The last look's visit is over, so the floor rises to the head or to those who lag.

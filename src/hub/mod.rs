@@ -16,6 +16,9 @@
 //!
 //! Or it calls [`Hub::run`] instead of `next_behind`, which makes the commonest visits in one go.
 //!
+//! A caller that wants to say itself when those of *large* channels ([`HubConfig::large`]) are visited calls
+//! [`Hub::begin_rounds`] for each time around.
+//!
 //! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. Who was named has to be visited, unless it
 //! was blocked or detached. A visit that the caller makes of its own accord is welcome at any time.
 //!
@@ -124,16 +127,20 @@ pub struct HubConfig {
     pub max_subscriptions: usize,
     /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever.
     pub linger_ms: u64,
+    /// Channels of at least so many subscribers are visited once around whenever the caller says so
+    /// ([`Hub::begin_rounds`]), and not of their own accord; 0 means none.
+    pub large: usize,
 }
 
 impl Default for HubConfig {
-    /// 256 MiB, a million channels, 10,000 subscriptions, ten minutes.
+    /// 256 MiB, a million channels, 10,000 subscriptions, ten minutes; no channel counts as large.
     fn default() -> Self {
         Self {
             retain_total: 256 << 20,
             max_channels: 1_000_000,
             max_subscriptions: 10_000,
             linger_ms: 600_000,
+            large: 0,
         }
     }
 }
@@ -163,6 +170,11 @@ pub struct Hub {
     /// The dirty channels, in turn, and what is left of the turn of the first.
     dirty: VecDeque<u32>,
     budget: u32,
+    /// How many of them are large, and the large ones that wait for the next time around.
+    large_dirty: usize,
+    waiting: Vec<u32>,
+    /// Messages published to large channels, ever.
+    large_published: u64,
     /// Subscribers that are owed a visit, and how many of them are served before the next dirty channel.
     due: VecDeque<u32>,
     due_budget: u32,
@@ -213,6 +225,9 @@ impl Hub {
             blocked: Bits::default(),
             dirty: VecDeque::new(),
             budget: 0,
+            large_dirty: 0,
+            waiting: Vec::new(),
+            large_published: 0,
             due: VecDeque::new(),
             due_budget: 0,
             plan: Plan::default(),

@@ -95,9 +95,7 @@ impl Hub {
         let grown = channel
             .plain
             .append(len, now, |out| message.write(seq, out));
-        if channel.begin_round(seq, written) {
-            self.dirty.push_back(index);
-        }
+        let soiled = channel.begin_round(seq, written);
         if !channel.touched {
             channel.touched = true;
             self.touched.push(index);
@@ -108,6 +106,13 @@ impl Hub {
         let congested = channel.congested;
         let first = channel.messages() == 1;
         let deflates = channel.deflate.is_some();
+        if soiled {
+            self.soil(index);
+        }
+        if congested && self.has_waiting() {
+            // Its publishers would wait for as long as it does.
+            self.begin_rounds();
+        }
         if let Some(grown) = grown {
             self.grew(index, grown);
         }
@@ -121,6 +126,7 @@ impl Hub {
         let Some(channel) = self.directory.get(index) else {
             return Err(PublishError::TooManyChannels);
         };
+        self.large_published += u64::from(channel.large);
         Ok(Published {
             channel: channel_id,
             epoch: channel.epoch.as_str(),

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::channel::Walked;
 use super::subscriber::{DUE, LAGS, Links, QUEUED};
 use super::{Gap, Hub, OnLag, Reason, SubscriberId};
 
@@ -66,16 +67,19 @@ impl Hub {
             let Some(&index) = self.dirty.front() else {
                 return self.next_due();
             };
-            if let Some(channel) = self.directory.get_mut(index) {
-                if let Some(subscriber) = channel.walk(&mut self.budget, &self.blocked) {
+            match self.walk(index) {
+                Walked::To(subscriber) => {
                     self.budget = self.budget.saturating_sub(VISIT);
                     return Some(SubscriberId(subscriber));
                 }
-                if channel.is_clean() {
-                    channel.end_round();
-                } else {
-                    self.dirty.push_back(index);
+                Walked::Spent => self.dirty.push_back(index),
+                Walked::Around => {
+                    self.large_dirty -= self.leave_rounds(index);
+                    if !self.waits(index) {
+                        continue;
+                    }
                 }
+                Walked::Clean => self.large_dirty -= self.leave_rounds(index),
             }
             self.dirty.pop_front();
             self.budget = TURN;
@@ -83,7 +87,74 @@ impl Hub {
         }
     }
 
+    /// Goes on in a dirty channel.
+    fn walk(&mut self, index: u32) -> Walked {
+        let Some(channel) = self.directory.get_mut(index) else {
+            return Walked::Clean;
+        };
+        let walked = channel.walk(&mut self.budget, &self.blocked);
+        if walked == Walked::Clean {
+            channel.end_round();
+        }
+        walked
+    }
+
+    /// A channel is at the end of its round or circle: says how many large ones, 0 or 1, are no longer in one.
+    fn leave_rounds(&mut self, index: u32) -> usize {
+        let channel = self.directory.get_mut(index);
+        channel.map_or(0, |channel| usize::from(std::mem::take(&mut channel.large)))
+    }
+
+    /// Has a channel at the beginning of a circle wait for [`Hub::begin_rounds`], if it is large: says whether it does.
+    fn waits(&mut self, index: u32) -> bool {
+        let large = self.config.large;
+        let Some(channel) = self.directory.get_mut(index) else {
+            return false;
+        };
+        channel.large = large != 0 && channel.subs.len() >= large;
+        if !channel.large {
+            return false;
+        }
+        // If its publishers wait for it, it does not wait.
+        if channel.congested {
+            self.large_dirty += 1;
+            return false;
+        }
+        self.waiting.push(index);
+        true
+    }
+
+    /// Queues a channel that has just become dirty.
+    pub(super) fn soil(&mut self, index: u32) {
+        if !self.waits(index) {
+            self.dirty.push_back(index);
+        }
+    }
+
+    /// Lets the large channels that have been published to go once around: those of their subscribers that are behind will be
+    /// named, and get what is published until their turn has come. Does nothing without [`super::HubConfig::large`].
+    pub fn begin_rounds(&mut self) {
+        self.large_dirty += self.waiting.len();
+        self.dirty.extend(self.waiting.drain(..));
+    }
+
+    /// Whether there are large channels that wait for [`Hub::begin_rounds`].
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether a time around that [`Hub::begin_rounds`] began is not over.
+    pub fn is_in_round(&self) -> bool {
+        self.large_dirty != 0
+    }
+
+    /// How many messages were ever published to channels that were large at that moment.
+    pub fn large_published(&self) -> u64 {
+        self.large_published
+    }
+
     /// Whether `next_behind` may have somebody to name: then the caller should not wait for events before it sweeps again.
+    /// Nobody is named for the sake of a channel that waits for `begin_rounds`.
     pub fn has_work(&self) -> bool {
         !self.dirty.is_empty() || !self.due.is_empty()
     }

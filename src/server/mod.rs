@@ -23,6 +23,7 @@ mod input;
 mod listener;
 mod metrics;
 mod outbox;
+mod pace;
 mod reads;
 mod requests;
 mod session;
@@ -46,6 +47,7 @@ use self::connection::Connection;
 use self::ending::Shutdown;
 use self::input::Unread;
 use self::listener::Listener;
+use self::pace::Pace;
 use self::reads::Reads;
 use self::session::Core;
 use self::timers::{Millis, Timers};
@@ -84,6 +86,8 @@ pub struct Server {
     visits: VecDeque<Token>,
     /// What was read of paused connections and waits until they no longer are.
     unread: HashMap<Token, Unread>,
+    /// When large channels go around.
+    pace: Pace,
     /// Publishers that wait for a channel's sweep to catch up.
     congested: Vec<(ChannelId, Token)>,
     /// Where the hub reports channels that were caught up with.
@@ -134,6 +138,7 @@ impl Server {
             connections: Slab::new(),
             timers: Timers::default(),
             buffer: vec![0; READ_BYTES + PADDING],
+            pace: Pace::new(Duration::from_millis(config.coalesce_ms)),
             core: Core::new(config),
             reads: Reads::default(),
             visits: VecDeque::new(),
@@ -231,8 +236,11 @@ impl Server {
             self.accepting.next_timeout(),
             self.shutdown.as_ref().map(|s| s.next_step(now)),
         ];
-        let next = next.into_iter().flatten().min()?;
-        Some(Duration::from_millis(next.saturating_sub(now)))
+        let next = next.into_iter().flatten().min();
+        let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
+        let rounds = self.core.hub.has_waiting();
+        let rounds = rounds.then(|| self.pace.remaining(Instant::now()));
+        next.into_iter().chain(rounds).min()
     }
 
     fn handle_signals(&mut self) {

@@ -70,6 +70,7 @@ impl Core {
             max_channels: config.max_channels,
             max_subscriptions: config.max_subscriptions,
             linger_ms: config.channel_linger_ms,
+            large: 256,
         };
         let deflate_level = config.deflate_level;
         let policies = config.clone();

@@ -14,6 +14,7 @@ use mio::Token;
 
 use super::connection::Phase;
 use super::ending::Gone;
+use super::pace::Rounds;
 use super::session::{Core, write_gap};
 use super::timers::NEVER;
 use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
@@ -30,10 +31,28 @@ impl Server {
         loop {
             let visited = self.visit_private();
             let ran = self.run();
-            if !visited && !ran || began.elapsed() >= TURN_BUDGET {
+            let now = Instant::now();
+            let begun = self.begin_rounds(now);
+            let found_work = visited || ran || begun;
+            if !found_work || now - began >= TURN_BUDGET {
                 return;
             }
         }
+    }
+
+    /// Lets the large channels that wait go around, if it is time. Says whether there were any.
+    fn begin_rounds(&mut self, now: Instant) -> bool {
+        let hub = &mut self.core.hub;
+        let rounds = Rounds {
+            under_way: hub.is_in_round(),
+            waiting: hub.has_waiting(),
+            published: hub.large_published(),
+        };
+        let begins = self.pace.begins(now, rounds);
+        if begins {
+            hub.begin_rounds();
+        }
+        begins
     }
 
     /// Visits some of those with private bytes. Says whether there were any.

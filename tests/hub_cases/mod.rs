@@ -8,6 +8,7 @@ mod gather;
 mod lag;
 mod limits;
 mod retention;
+mod rounds;
 mod run;
 mod subscribing;
 mod sweep;
@@ -23,6 +24,7 @@ const UNLIMITED: HubConfig = HubConfig {
     max_channels: 0,
     max_subscriptions: 0,
     linger_ms: u64::MAX,
+    large: 0,
 };
 
 /// A channel that holds everything.

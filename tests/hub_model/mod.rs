@@ -99,7 +99,7 @@ impl Run {
             8 => self.reconnect(client, c),
             9 => self.sweep(c as usize % 8),
             10 => self.run_sweep(u32::from(c) % 8, c.is_multiple_of(3)),
-            11 => self.turn(c as usize % 32),
+            11 => self.turn(c as usize % 32, a.is_multiple_of(2)),
             12 => self.give_room(client, usize::from(c) * 3),
             13 => self.give_room(client, ENDLESS),
             14 => self.pass(u64::from(c) % 64),
@@ -113,7 +113,10 @@ impl Run {
             self.give_room(client, ENDLESS);
         }
         let mut visits = 0;
-        while self.hub.has_work() {
+        while self.hub.has_work() || self.hub.has_waiting() {
+            if visits % 5 == 0 {
+                self.hub.begin_rounds();
+            }
             if visits % 2 == 0 {
                 self.run_sweep(3, false);
             } else {
@@ -122,7 +125,7 @@ impl Run {
             visits += 1;
             assert!(visits < 100_000, "the sweep does not come to an end");
         }
-        assert!(!self.hub.has_work());
+        assert!(!self.hub.has_work() && !self.hub.is_in_round());
         for (i, client) in self.clients.iter().enumerate() {
             for (channel, subscription) in &client.subscriptions {
                 let end = self.channels[channel].end();

@@ -23,6 +23,7 @@ impl Settings {
             max_channels: [0, 3][self.0[5] as usize % 2],
             max_subscriptions: [0, 3][self.0[5] as usize / 2 % 2],
             linger_ms: [0, 30, u64::MAX][self.0[6] as usize % 3],
+            large: [0, 0, 1, 3][self.0[7] as usize / 4 % 4],
         }
     }
 

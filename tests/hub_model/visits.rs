@@ -8,8 +8,11 @@ use super::Run;
 use super::client::Expected;
 
 impl Run {
-    /// A turn as the server has it: sweep, trim.
-    pub(super) fn turn(&mut self, visits: usize) {
+    /// A turn as the server has it: sweep, trim. `begins`: it is time for large channels to go around.
+    pub(super) fn turn(&mut self, visits: usize, begins: bool) {
+        if begins {
+            self.hub.begin_rounds();
+        }
         self.sweep(visits);
         self.trim();
     }

@@ -1,0 +1,303 @@
+//! When the large channels go around.
+//!
+//! To go around a large channel costs a system call for each of its subscribers, and that costs the
+//! same whether it carries one message or fifty. Under a steady stream the loop could go around
+//! without a pause and be on the CPU all the time, for a latency that nobody notices. So after a
+//! round it rests, and the next one carries what came meanwhile in the same writes.
+//!
+//! - **It rests about as long as the round took**, so that large channels take about half of the
+//!   CPU, and never longer than until [`Pace::new`]'s `most` after the round began: that bounds what
+//!   a rest adds to anybody's latency, and a loop that is busier than that does not rest at all.
+//! - **It rests only while that pays.** A publisher that waits for its message to arrive before it
+//!   sends the next is only slowed down by a rest. So a rest in whose second half nothing was
+//!   published is a miss, and after each miss in a row twice as many rounds go by without one.
+//!
+//! Small channels, replies and pongs never wait for any of this.
+
+use std::time::{Duration, Instant};
+
+/// A round or a rest that is shorter than this is not worth a rest.
+const WORTHWHILE: Duration = Duration::from_micros(500);
+
+/// After so many misses in a row the number of rounds without a rest no longer doubles.
+const MISSES_MAX: u32 = 8;
+
+/// What the hub says at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rounds {
+    /// A large channel has begun a round that is not over.
+    pub(super) under_way: bool,
+    /// A large channel waits to begin its next.
+    pub(super) waiting: bool,
+    /// Messages published to large channels, ever.
+    pub(super) published: u64,
+}
+
+/// Decides when large channels may begin a round. Knows no clock: the time is an argument.
+#[derive(Debug)]
+pub(super) struct Pace {
+    most: Duration,
+    /// When the rounds under way began.
+    began: Option<Instant>,
+    rest: Option<Rest>,
+    /// How many rests in a row did not pay, and how many rounds still go by without one.
+    misses: u32,
+    skip: u32,
+}
+
+#[derive(Debug)]
+struct Rest {
+    half: Instant,
+    until: Instant,
+    /// Messages published, as last seen before `half`.
+    published: u64,
+}
+
+impl Pace {
+    /// `most` is the time from the beginning of a round after which the next may begin in any case;
+    /// zero means that there are no rests.
+    pub(super) fn new(most: Duration) -> Pace {
+        Pace {
+            most,
+            began: None,
+            rest: None,
+            misses: 0,
+            skip: 0,
+        }
+    }
+
+    /// Whether the large channels that wait are to begin a round now.
+    pub(super) fn begins(&mut self, now: Instant, rounds: Rounds) -> bool {
+        if rounds.under_way {
+            // The hub began it by itself if there was a rest: a channel was full.
+            self.rest = None;
+            let began = *self.began.get_or_insert(now);
+            return rounds.waiting && now - began >= self.most;
+        }
+        if let Some(began) = self.began.take() {
+            self.rest = self.rest_after(now - began, now, rounds.published);
+        }
+        if let Some(rest) = &mut self.rest {
+            if now < rest.until {
+                if now < rest.half {
+                    rest.published = rounds.published;
+                }
+                return false;
+            }
+            let paid = rounds.published != rest.published;
+            self.rest = None;
+            // If nobody waited, the rest has done neither good nor harm.
+            if rounds.waiting {
+                self.judge(paid);
+            }
+        }
+        if rounds.waiting {
+            self.began = Some(now);
+        }
+        rounds.waiting
+    }
+
+    /// How long those that wait still have to.
+    pub(super) fn remaining(&self, now: Instant) -> Duration {
+        let rest = self.rest.as_ref();
+        rest.map_or(Duration::ZERO, |rest| {
+            rest.until.saturating_duration_since(now)
+        })
+    }
+
+    fn rest_after(&mut self, took: Duration, now: Instant, published: u64) -> Option<Rest> {
+        let length = (took + took / 4).min(self.most.saturating_sub(took));
+        if took < WORTHWHILE || length < WORTHWHILE {
+            return None;
+        }
+        if self.skip != 0 {
+            self.skip -= 1;
+            return None;
+        }
+        Some(Rest {
+            half: now + length / 2,
+            until: now + length,
+            published,
+        })
+    }
+
+    fn judge(&mut self, paid: bool) {
+        if paid {
+            self.misses = 0;
+        } else {
+            self.misses = (self.misses + 1).min(MISSES_MAX);
+            self.skip = 1 << self.misses;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A daemon with one large channel: a round takes as long as it is told to.
+    struct Loop {
+        pace: Pace,
+        now: Instant,
+        published: u64,
+        waiting: bool,
+    }
+
+    impl Loop {
+        fn new(most: Duration) -> Loop {
+            Loop {
+                pace: Pace::new(most),
+                now: Instant::now(),
+                published: 0,
+                waiting: false,
+            }
+        }
+
+        fn publish(&mut self) {
+            self.published += 1;
+            self.waiting = true;
+        }
+
+        fn asks(&mut self, under_way: bool) -> bool {
+            let rounds = Rounds {
+                under_way,
+                waiting: self.waiting,
+                published: self.published,
+            };
+            self.pace.begins(self.now, rounds)
+        }
+
+        /// Begins a round, which takes `took`, and asks at its end.
+        fn round(&mut self, took: Duration) {
+            assert!(self.asks(false));
+            self.waiting = false;
+            assert!(!self.asks(true));
+            self.now += took;
+            self.asks(false);
+        }
+
+        /// How long it takes until the next round may begin, in steps of 0.1 ms with a message every `every` of them.
+        fn waits(&mut self, every: Option<u32>) -> Duration {
+            let began = self.now;
+            for step in 1.. {
+                assert!(step < 1_000);
+                if every.is_some_and(|every| step % every == 0) {
+                    self.publish();
+                }
+                if self.asks(false) {
+                    break;
+                }
+                self.now += MS / 10;
+            }
+            self.now - began
+        }
+
+        /// A round of `took` for one message, and how long the message after it waits that is published at once.
+        fn closed_loop(&mut self, took: Duration) -> Duration {
+            self.publish();
+            self.round(took);
+            self.publish();
+            self.waits(None)
+        }
+    }
+
+    #[test]
+    fn who_publishes_after_a_pause_does_not_wait() {
+        let mut daemon = Loop::new(8 * MS);
+        daemon.publish();
+        daemon.round(3 * MS);
+        daemon.now += 20 * MS;
+        daemon.publish();
+        assert_eq!(daemon.waits(None), Duration::ZERO);
+    }
+
+    #[test]
+    fn under_a_steady_stream_it_rests_for_about_as_long_as_a_round_takes() {
+        let mut daemon = Loop::new(8 * MS);
+        for _ in 0..20 {
+            daemon.publish();
+            daemon.round(2 * MS);
+            assert_eq!(daemon.waits(Some(2)), 2 * MS + MS / 2);
+        }
+    }
+
+    #[test]
+    fn the_next_round_begins_at_the_latest_so_long_after_the_last_began() {
+        let mut daemon = Loop::new(8 * MS);
+        for took in [5, 7, 8, 30] {
+            daemon.publish();
+            daemon.round(took * MS);
+            daemon.publish();
+            assert_eq!(daemon.waits(Some(2)), (8 * MS).saturating_sub(took * MS));
+        }
+    }
+
+    #[test]
+    fn a_round_of_no_account_is_followed_by_no_rest() {
+        let mut daemon = Loop::new(8 * MS);
+        daemon.publish();
+        daemon.round(MS / 4);
+        daemon.publish();
+        assert_eq!(daemon.waits(Some(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn who_waits_for_its_message_before_it_sends_the_next_is_hardly_slowed_down() {
+        let mut daemon = Loop::new(8 * MS);
+        let waits: Vec<Duration> = (0..1_000).map(|_| daemon.closed_loop(3 * MS)).collect();
+        assert!(waits.iter().any(|wait| !wait.is_zero()));
+        let waited: Duration = waits[100..].iter().sum();
+        assert!(waited < 900 * 3 * MS / 100, "{waited:?}");
+    }
+
+    #[test]
+    fn after_it_was_no_use_a_rest_is_tried_again_and_kept_when_it_pays() {
+        let mut daemon = Loop::new(8 * MS);
+        for _ in 0..300 {
+            daemon.closed_loop(3 * MS);
+        }
+        let mut rested = 0;
+        for _ in 0..600 {
+            daemon.publish();
+            daemon.round(3 * MS);
+            rested += u32::from(!daemon.waits(Some(2)).is_zero());
+        }
+        assert!(rested > 300, "{rested}");
+    }
+
+    #[test]
+    fn a_round_that_the_hub_begins_by_itself_ends_the_rest() {
+        let mut daemon = Loop::new(8 * MS);
+        daemon.publish();
+        daemon.round(3 * MS);
+        daemon.publish();
+        assert!(!daemon.asks(false));
+        assert!(daemon.pace.remaining(daemon.now) > 3 * MS);
+        daemon.waiting = false;
+        assert!(!daemon.asks(true));
+        assert_eq!(daemon.pace.remaining(daemon.now), Duration::ZERO);
+    }
+
+    #[test]
+    fn during_a_long_round_another_channel_waits_only_so_long() {
+        let mut daemon = Loop::new(8 * MS);
+        daemon.publish();
+        assert!(daemon.asks(false));
+        daemon.now += 7 * MS;
+        assert!(!daemon.asks(true));
+        daemon.now += MS;
+        assert!(daemon.asks(true));
+    }
+
+    #[test]
+    fn zero_means_no_rests() {
+        let mut daemon = Loop::new(Duration::ZERO);
+        for took in [0, 1, 5] {
+            daemon.publish();
+            daemon.round(took * MS);
+            assert_eq!(daemon.waits(Some(1)), Duration::ZERO);
+        }
+    }
+}

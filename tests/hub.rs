@@ -63,6 +63,35 @@ proptest! {
         run.finish();
         prop_assert_eq!(run.gaps, 0);
     }
+
+    #[test]
+    fn with_many_subscriptions_too_nobody_is_left_behind_in_one_of_them(
+        large in 0u8..16,
+        window in prop_oneof![Just(0), Just(1), Just(3)],
+        steps in proptest::collection::vec((0u8..16, 0u8..6, 0u8..20, any::<u8>()), 0..300),
+    ) {
+        let mut settings = holding(window);
+        settings.0[7] = large * 4 + 1;
+        let mut run = Run::new(settings);
+        for client in 0..5 {
+            run.subscribe_to_all(client);
+        }
+        for (kind, client, channel, n) in steps {
+            match kind {
+                0..=3 => run.publish(channel, n),
+                4 => run.burst(channel, n),
+                5 => run.subscribe(client, channel, n % 3, n),
+                6 => run.unsubscribe(client, channel),
+                7..=8 => run.give_room(client, usize::from(n) * 16),
+                9 => run.give_room(client, ENDLESS),
+                10 => run.visit(client),
+                11 => run.run_sweep(u32::from(n) % 4, n.is_multiple_of(3)),
+                12 => run.turn(n as usize % 32, true),
+                _ => run.turn(n as usize % 6, n.is_multiple_of(2)),
+            }
+        }
+        run.finish();
+    }
 }
 
 #[test]

@@ -93,9 +93,6 @@ pub struct Config {
     /// `TCP_NOTSENT_LOWAT` in bytes: how much of what was sent may wait in the kernel. `None`
     /// leaves it to the system.
     pub send_buffer: Option<usize>,
-    /// How long a message to a large channel may wait to share its writes with those after it, in
-    /// milliseconds. 0: not at all.
-    pub coalesce_ms: u64,
 
     /// How long a connection may say nothing before it is pinged, in milliseconds, or [`NEVER_MS`].
     pub ping_interval_ms: u64,
@@ -113,6 +110,9 @@ pub struct Config {
     /// How long a kept-alive HTTP connection may wait for its next request, in milliseconds, or
     /// [`NEVER_MS`].
     pub http_idle_timeout_ms: u64,
+    /// How long a message to a large channel may wait, under a steady stream, for those after it to
+    /// share its writes, in milliseconds. 0: not at all.
+    pub coalesce_ms: u64,
     /// The time over which closes are spread when the daemon ends, in milliseconds. 0: at once.
     pub drain_ms: u64,
 
@@ -143,7 +143,6 @@ impl Default for Config {
             input_total: 64 << 20,
             held_total: 64 << 20,
             send_buffer: Some(128 << 10),
-            coalesce_ms: 8,
 
             ping_interval_ms: 25_000,
             ping_timeout_ms: 10_000,
@@ -151,6 +150,7 @@ impl Default for Config {
             message_timeout_ms: 30_000,
             handshake_timeout_ms: 5_000,
             http_idle_timeout_ms: 60_000,
+            coalesce_ms: 8,
             drain_ms: 0,
 
             deflate: true,

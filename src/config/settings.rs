@@ -290,19 +290,19 @@ const TIMES: &[Setting] = &[
         set: Set::Daemon(|c, text| put(&mut c.http_idle_timeout_ms, timeout_ms(text))),
     },
     Setting {
+        key: "coalesce",
+        value: "TIME",
+        default: "8ms",
+        help: "How long a message to a channel of 256 or more may wait, under a steady stream, for \
+               others to share its writes; 0: not at all",
+        set: Set::Daemon(|c, text| put(&mut c.coalesce_ms, time_ms(text))),
+    },
+    Setting {
         key: "drain_seconds",
         value: "TIME",
         default: "0",
         help: "Spread the closes over so long when the daemon ends; 0: all at once",
         set: Set::Daemon(|c, text| put(&mut c.drain_ms, time_ms(text))),
-    },
-    Setting {
-        key: "coalesce",
-        value: "TIME",
-        default: "8ms",
-        help: "How long a message to a large channel may wait for others to share its writes \
-               under a steady stream; 0: not at all",
-        set: Set::Daemon(|c, text| put(&mut c.coalesce_ms, time_ms(text))),
     },
 ];
 

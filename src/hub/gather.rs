@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::channel::{Channel, LAGGING, Sub, Whole};
+use super::directory::Directory;
 use super::log::Log;
 use super::segment::Segment;
-use super::subscriber::{DUE, LAGS, Link, Links};
+use super::subscriber::{CAUGHT_UP, Link, Links};
 use super::{Hub, SubscriberId};
 
 /// What goes into one write: at most [`Slices::MOST`] slices and [`Slices::MOST_BYTES`] bytes, but at least one message.
@@ -184,6 +185,32 @@ impl Plan {
         }
     }
 
+    /// Adds what is behind in the subscription at place `at`, as far as it goes in. Once nothing more does, the place that
+    /// the next visit begins with.
+    fn take<'a>(
+        &mut self,
+        directory: &'a Directory,
+        (at, link): (usize, Link),
+        slices: &mut Slices<'a>,
+        gathered: &mut Gathered,
+    ) -> Option<usize> {
+        let channel = directory.get(link.channel)?;
+        let sub = *channel.subs.get(link.index as usize)?;
+        if sub.next >= channel.end() {
+            return None;
+        }
+        if sub.next < channel.tail {
+            gathered.lapped = true;
+            gathered.more = true;
+            return None;
+        }
+        match self.collect(channel, link, sub, slices) {
+            Share::All => None,
+            Share::Part => Some(at + 1),
+            Share::Nothing => Some(at),
+        }
+    }
+
     /// Adds what is behind in one subscription.
     fn collect<'a>(
         &mut self,
@@ -258,36 +285,17 @@ impl Hub {
         let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
             return Gathered::default();
         };
-        let links = subscriber.links.as_slice();
-        let first = match subscriber.first as usize {
-            first if first < links.len() => first,
-            _ => 0,
-        };
-        let (before, after) = links.split_at(first);
         let mut gathered = Gathered::default();
-        for (i, &link) in after.iter().chain(before).enumerate() {
-            let Some(channel) = directory.get(link.channel) else {
-                continue;
-            };
-            let Some(&sub) = channel.subs.get(link.index as usize) else {
-                continue;
-            };
-            if sub.next >= channel.end() {
-                continue;
-            }
-            if sub.next < channel.tail {
-                gathered.lapped = true;
-                gathered.more = true;
-                continue;
-            }
-            let served = match plan.collect(channel, link, sub, slices) {
-                Share::All => continue,
-                Share::Part => i + 1,
-                Share::Nothing => i,
-            };
+        let cut = if self.dirty.are_few(subscriber) {
+            let mut links = self.dirty.links(subscriber);
+            links.find_map(|place| plan.take(directory, place, slices, &mut gathered))
+        } else {
+            let mut links = subscriber.links.from(subscriber.first as usize);
+            links.find_map(|place| plan.take(directory, place, slices, &mut gathered))
+        };
+        if let Some(next) = cut {
             gathered.more = true;
-            subscriber.first = ((first + served) % links.len()) as u32;
-            break;
+            subscriber.first = next as u32;
         }
         plan.more = gathered.more;
         gathered
@@ -312,7 +320,7 @@ impl Hub {
             && sub.flags & LAGGING == 0
         {
             sub.next = piece.to;
-            subscriber.flags &= !(DUE | LAGS);
+            subscriber.flags &= !CAUGHT_UP;
             plan.is_single = false;
             return Advanced {
                 rest: None,
@@ -347,7 +355,7 @@ impl Hub {
         if more {
             self.lag(id);
         } else if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
-            subscriber.flags &= !(DUE | LAGS);
+            subscriber.flags &= !CAUGHT_UP;
         }
         Advanced {
             rest: None,

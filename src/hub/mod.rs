@@ -34,6 +34,7 @@
 
 mod channel;
 mod directory;
+mod dirty;
 mod epoch;
 mod gather;
 mod log;
@@ -51,6 +52,7 @@ use std::fmt;
 
 use self::channel::Channel;
 use self::directory::Directory;
+use self::dirty::Dirty;
 use self::gather::Plan;
 use self::log::Footprint;
 use self::subscriber::{Bits, Subscriber};
@@ -167,12 +169,9 @@ pub struct Hub {
     subscribers: Vec<Subscriber>,
     blocked: Bits,
 
-    /// The dirty channels, in turn, and what is left of the turn of the first.
-    dirty: VecDeque<u32>,
+    /// The dirty channels, and what is left of the turn of the first.
+    dirty: Dirty,
     budget: u32,
-    /// How many of them are large, and the large ones that wait for the next time around.
-    large_dirty: usize,
-    waiting: Vec<u32>,
     /// Messages published to large channels, ever.
     large_published: u64,
     /// Subscribers that are owed a visit, and how many of them are served before the next dirty channel.
@@ -223,10 +222,8 @@ impl Hub {
             directory: Directory::default(),
             subscribers: Vec::new(),
             blocked: Bits::default(),
-            dirty: VecDeque::new(),
+            dirty: Dirty::default(),
             budget: 0,
-            large_dirty: 0,
-            waiting: Vec::new(),
             large_published: 0,
             due: VecDeque::new(),
             due_budget: 0,

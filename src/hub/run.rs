@@ -6,7 +6,7 @@
 
 use super::channel::{LAGGING, Logs, Whole};
 use super::gather::{Advanced, Piece};
-use super::subscriber::{DUE, LAGS, Link, Links};
+use super::subscriber::{CAUGHT_UP, Link, Links};
 use super::sweep::VISIT;
 use super::{Hub, SubscriberId};
 
@@ -36,7 +36,7 @@ impl Hub {
         delivered: &mut u64,
         mut write: impl FnMut(SubscriberId, &[u8]) -> Option<usize>,
     ) -> Run {
-        let front = match self.dirty.front() {
+        let front = match self.dirty.queue.front() {
             Some(&index) if self.due_budget == 0 => index,
             _ => return self.ordinary(),
         };
@@ -101,7 +101,7 @@ impl Hub {
                 break;
             }
             sub.next = whole.until;
-            subscriber.flags &= !(DUE | LAGS);
+            subscriber.flags &= !CAUGHT_UP;
             *delivered += whole.until - next;
         }
         match short {

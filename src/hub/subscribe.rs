@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::channel::{Channel, DEFLATE, LAGGING, Sub};
 use super::log::Log;
-use super::subscriber::{ATTACHED, INFLATES, LAGS, Link, Links, QUEUED};
+use super::subscriber::{ATTACHED, INFLATES, LAGS, Link, Links, QUEUED, SCATTERED};
 use super::{ChannelId, Encoding, Gap, Hub, Reason, SubscriberId};
 
 /// Where a subscription begins.
@@ -202,7 +202,8 @@ impl Hub {
                 .get_or_insert_with(|| Box::new(Log::new(end, window)));
         }
         // A blocked one has to see how it gets along when its socket has room again.
-        let lags = placement.next < channel.end() && !blocked;
+        let behind = placement.next < channel.end();
+        let lags = behind && !blocked;
         if lags {
             flags |= LAGGING;
         }
@@ -216,6 +217,9 @@ impl Hub {
             channel: index,
             index: place,
         });
+        if behind {
+            subscriber.flags |= SCATTERED;
+        }
         if lags {
             subscriber.flags |= LAGS;
             self.owe(id.0);

@@ -33,6 +33,21 @@ impl Links {
         }
     }
 
+    /// All subscriptions, each with its place, from the one at `first` on and around.
+    pub(super) fn from(&self, first: usize) -> impl Iterator<Item = (usize, Link)> {
+        let links = self.as_slice();
+        let first = if first < links.len() { first } else { 0 };
+        let (before, after) = links.split_at(first);
+        let around = (first..).zip(after).chain((0..).zip(before));
+        around.map(|(at, &link)| (at, link))
+    }
+
+    /// The subscription to `channel`, with its place among the others.
+    pub(super) fn find(&self, channel: u32) -> Option<(usize, Link)> {
+        let at = self.search(channel).ok()?;
+        Some((at, self.as_slice()[at]))
+    }
+
     /// The place of the subscription to `channel`, or where it would be.
     fn search(&self, channel: u32) -> Result<usize, usize> {
         self.as_slice()
@@ -99,6 +114,13 @@ pub(super) const LAGS: u8 = 4;
 pub(super) const DUE: u8 = 8;
 /// It is in the queue of those owed a visit, or was when it was detached.
 pub(super) const QUEUED: u8 = 16;
+
+/// It may be behind in channels that are not dirty, because it was blocked, cut, or placed behind by `subscribe`.
+pub(super) const SCATTERED: u8 = 32;
+/// All its subscriptions that are behind in channels that are not dirty are marked as lagging.
+pub(super) const MARKED: u8 = 64;
+/// What no longer holds once it is at the head everywhere.
+pub(super) const CAUGHT_UP: u8 = DUE | LAGS | SCATTERED | MARKED;
 
 /// A connection, as the hub has it.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::channel::Walked;
-use super::subscriber::{DUE, LAGS, Links, QUEUED};
+use super::subscriber::{DUE, LAGS, Link, Links, MARKED, QUEUED, SCATTERED};
 use super::{Gap, Hub, OnLag, Reason, SubscriberId};
 
 /// What a dirty channel spends before the next one's turn: a look costs 1, a visit 64. So 64 visits, or a walk over 4,096 that
@@ -42,7 +42,7 @@ impl Hub {
     pub fn next_behind(&mut self) -> Option<SubscriberId> {
         // The common case: the next in the front channel's list is behind and can be written to.
         if self.due_budget == 0
-            && let Some(&index) = self.dirty.front()
+            && let Some(&index) = self.dirty.queue.front()
             && let Some(channel) = self.directory.get_mut(index)
             && self.budget > VISIT
             && let Some(subscriber) = channel.step(&self.blocked)
@@ -64,7 +64,7 @@ impl Hub {
                 }
                 self.due_budget = 0;
             }
-            let Some(&index) = self.dirty.front() else {
+            let Some(&index) = self.dirty.queue.front() else {
                 return self.next_due();
             };
             match self.walk(index) {
@@ -72,16 +72,16 @@ impl Hub {
                     self.budget = self.budget.saturating_sub(VISIT);
                     return Some(SubscriberId(subscriber));
                 }
-                Walked::Spent => self.dirty.push_back(index),
+                Walked::Spent => self.dirty.queue.push_back(index),
                 Walked::Around => {
-                    self.large_dirty -= self.leave_rounds(index);
+                    self.dirty.large -= self.leave_rounds(index);
                     if !self.waits(index) {
                         continue;
                     }
                 }
-                Walked::Clean => self.large_dirty -= self.leave_rounds(index),
+                Walked::Clean => self.dirty.large -= self.leave_rounds(index),
             }
-            self.dirty.pop_front();
+            self.dirty.queue.pop_front();
             self.budget = TURN;
             self.due_budget = DUE_TURN;
         }
@@ -117,35 +117,34 @@ impl Hub {
         }
         // If its publishers wait for it, it does not wait.
         if channel.congested {
-            self.large_dirty += 1;
+            self.dirty.large += 1;
             return false;
         }
-        self.waiting.push(index);
+        self.dirty.waiting.push(index);
         true
     }
 
     /// Queues a channel that has just become dirty.
     pub(super) fn soil(&mut self, index: u32) {
         if !self.waits(index) {
-            self.dirty.push_back(index);
+            self.dirty.queue.push_back(index);
         }
     }
 
     /// Lets the large channels that have been published to go once around: those of their subscribers that are behind will be
     /// named, and get what is published until their turn has come. Does nothing without [`super::HubConfig::large`].
     pub fn begin_rounds(&mut self) {
-        self.large_dirty += self.waiting.len();
-        self.dirty.extend(self.waiting.drain(..));
+        self.dirty.begin_rounds();
     }
 
     /// Whether there are large channels that wait for [`Hub::begin_rounds`].
     pub fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.dirty.waiting.is_empty()
     }
 
     /// Whether a time around that [`Hub::begin_rounds`] began is not over.
     pub fn is_in_round(&self) -> bool {
-        self.large_dirty != 0
+        self.dirty.large != 0
     }
 
     /// How many messages were ever published to channels that were large at that moment.
@@ -156,7 +155,7 @@ impl Hub {
     /// Whether `next_behind` may have somebody to name: then the caller should not wait for events before it sweeps again.
     /// Nobody is named for the sake of a channel that waits for `begin_rounds`.
     pub fn has_work(&self) -> bool {
-        !self.dirty.is_empty() || !self.due.is_empty()
+        !self.dirty.queue.is_empty() || !self.due.is_empty()
     }
 
     fn next_due(&mut self) -> Option<SubscriberId> {
@@ -198,8 +197,10 @@ impl Hub {
             return;
         };
         if blocked {
-            if subscriber.is(LAGS) {
-                subscriber.flags &= !LAGS;
+            let lags = subscriber.is(LAGS);
+            subscriber.flags &= !(LAGS | MARKED);
+            subscriber.flags |= SCATTERED;
+            if lags {
                 for link in subscriber.links.as_slice() {
                     if let Some(channel) = self.directory.get_mut(link.channel) {
                         channel.unlag(link.index);
@@ -235,11 +236,18 @@ impl Hub {
             return;
         };
         let mut lags = false;
-        for link in subscriber.links.as_slice() {
+        let mut lag = |(_, link): (usize, Link)| {
             if let Some(channel) = self.directory.get_mut(link.channel) {
                 lags |= channel.lag(link.index);
             }
+        };
+        if subscriber.flags & (SCATTERED | MARKED) == SCATTERED {
+            subscriber.links.from(0).for_each(&mut lag);
+        } else {
+            // Where else it is behind, it is marked already.
+            self.dirty.links(subscriber).for_each(&mut lag);
         }
+        subscriber.flags |= SCATTERED | MARKED;
         if lags {
             subscriber.flags |= LAGS;
         }

@@ -29,6 +29,9 @@ use crate::ws::violation::Violation;
 /// The largest message that `/echo` sends back.
 const ECHO_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
+/// So many subscribers make a channel large: a round takes most of a millisecond, or more.
+const LARGE_CHANNEL: usize = 256;
+
 /// Name and version, as the `welcome` says it.
 const SERVER: &str = concat!("fanfare/", env!("CARGO_PKG_VERSION"));
 
@@ -70,7 +73,11 @@ impl Core {
             max_channels: config.max_channels,
             max_subscriptions: config.max_subscriptions,
             linger_ms: config.channel_linger_ms,
-            large: 256,
+            large: if config.coalesce_ms == 0 {
+                0
+            } else {
+                LARGE_CHANNEL
+            },
         };
         let deflate_level = config.deflate_level;
         let policies = config.clone();

@@ -7,6 +7,18 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+/// Writes again if a signal came between, which it hardly does where nothing blocks: a visit is
+/// made or the socket is full, there is no third.
+#[inline]
+fn uninterrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// A non-blocking stream socket.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -34,17 +46,17 @@ impl Stream {
 
     #[inline]
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+        uninterrupted(|| match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
-        }
+        })
     }
 
     pub(super) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
+        uninterrupted(|| match self {
             Stream::Tcp(stream) => stream.write_vectored(slices),
             Stream::Unix(stream) => stream.write_vectored(slices),
-        }
+        })
     }
 
     /// Says FIN: no more from us, but what the peer still sends can be read. An error means that

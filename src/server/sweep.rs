@@ -284,9 +284,6 @@ impl Server {
     fn write_failed(&mut self, index: usize, error: &io::Error) {
         match error.kind() {
             io::ErrorKind::WouldBlock => self.block(index),
-            io::ErrorKind::Interrupted => {
-                queue_visit(&mut self.connections[index], &mut self.visits);
-            }
             _ => self.remove(index, Gone::Lost),
         }
     }

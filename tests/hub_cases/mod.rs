@@ -7,6 +7,7 @@ mod deflate;
 mod gather;
 mod lag;
 mod limits;
+mod many;
 mod retention;
 mod rounds;
 mod run;

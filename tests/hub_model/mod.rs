@@ -22,8 +22,9 @@ use self::naive::Naive;
 
 pub use self::naive::Settings;
 
-/// How many channels and connections take part.
-const CHANNELS: u8 = 4;
+/// How many channels and connections take part. Most steps are about the first few channels, so that these see much.
+const CHANNELS: u8 = 20;
+const BUSY: u8 = 4;
 const CLIENTS: u8 = 6;
 
 /// The hub, the model and the server between them.
@@ -44,7 +45,7 @@ pub struct Run {
 }
 
 fn name(channel: u8) -> String {
-    format!("channel.{channel}")
+    format!("channel.{}", char::from(b'a' + channel))
 }
 
 impl Run {
@@ -58,8 +59,8 @@ impl Run {
             Epoch::from_random(bits)
         });
         let policies = Box::new(move |name: &str| {
-            let digit = name.bytes().next_back().expect("names are not empty");
-            settings.policy(digit - b'0')
+            let letter = name.bytes().next_back().expect("names are not empty");
+            settings.policy(letter - b'a')
         });
         let mut hub = Hub::new(settings.config(), policies, epochs);
         let clients = (0..CLIENTS)
@@ -89,11 +90,13 @@ impl Run {
 
     /// Does one step, whatever its bytes are.
     pub fn step(&mut self, [kind, a, b, c]: [u8; 4]) {
-        let (client, channel) = (a % CLIENTS, b % CHANNELS);
+        let channels = if kind < 160 { BUSY } else { CHANNELS };
+        let (client, channel) = (a % CLIENTS, b % channels);
         match kind % 16 {
             0..=3 => self.publish(channel, c),
             4 => self.burst(channel, c),
             5 => self.subscribe(client, channel, a / CLIENTS, c),
+            6 if kind >= 224 => self.subscribe_to_all(client),
             6 => self.subscribe(client, channel, 0, c),
             7 => self.unsubscribe(client, channel),
             8 => self.reconnect(client, c),

@@ -5,7 +5,7 @@ use fanfare::hub::{Encoding, PublishError, Reason, Start, SubscribeError, Subscr
 use super::client::{Client, Expected, Subscription};
 use super::frame::{HEAD, Halve, TestFrame};
 use super::naive::Message;
-use super::{Run, name};
+use super::{CHANNELS, Run, name};
 
 impl Run {
     /// See [`Run::step`].
@@ -136,6 +136,13 @@ impl Run {
                 deflated_from: if deflates { end } else { u64::MAX },
             },
         );
+    }
+
+    /// Subscribes to every channel there can be, from the next message on.
+    pub fn subscribe_to_all(&mut self, client: u8) {
+        for channel in 0..CHANNELS {
+            self.subscribe(client, channel, 0, 0);
+        }
     }
 
     /// Where the hub's answer to a subscription has placed it, if that answer may be.

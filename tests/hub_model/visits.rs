@@ -9,7 +9,7 @@ use super::client::Expected;
 
 impl Run {
     /// A turn as the server has it: sweep, trim. `begins`: it is time for large channels to go around.
-    pub(super) fn turn(&mut self, visits: usize, begins: bool) {
+    pub fn turn(&mut self, visits: usize, begins: bool) {
         if begins {
             self.hub.begin_rounds();
         }
@@ -166,7 +166,7 @@ impl Run {
                     .bytes()
                     .next_back()
                     .expect("names are not empty")
-                    - b'0';
+                    - b'a';
                 let subscription = subscriptions.get_mut(&channel).expect("it is subscribed");
                 assert!(
                     subscription.excused,

@@ -103,16 +103,14 @@ impl Decoder {
     ) -> Result<Request<'a>, DecodeError<'a>> {
         let len = len.min(message.len());
         let auth = self.auth;
-        let plan = match self
+        let mut plan = Plan::default();
+        let parsed = self
             .parser
-            .parse(message, len, |tree| Plan::new(tree, len, auth))
-        {
-            Ok(plan) => plan,
-            Err(fault) => {
-                self.parser.shrink(len);
-                return Err(fault.into());
-            }
-        };
+            .parse(message, len, |tree| plan.read(tree, len, auth));
+        if let Err(fault) = parsed {
+            self.parser.shrink(len);
+            return Err(fault.into());
+        }
         for text in [&plan.channel, &plan.text].into_iter().flatten() {
             self.parser.unescape(message, text);
         }
@@ -158,12 +156,15 @@ impl ValueDecoder {
         len: usize,
     ) -> Result<&'a [u8], DecodeError<'a>> {
         let len = len.min(text.len());
-        let span = self
-            .parser
-            .parse(text, len, |tree| Some(tree.span(&tree.root()?, len)));
-        self.parser.shrink(len);
         // A parsed text has a root.
-        let span = span?.unwrap_or(0..len);
+        let mut span = 0..len;
+        let parsed = self.parser.parse(text, len, |tree| {
+            if let Some(root) = tree.root() {
+                span = tree.span(&root, len);
+            }
+        });
+        self.parser.shrink(len);
+        parsed?;
         Ok(slice(text, &trim_end(text, span)))
     }
 }
@@ -257,22 +258,21 @@ struct Fields<'p, 't> {
 }
 
 impl<'p, 't> Fields<'p, 't> {
-    fn new(members: Members<'p, 't>) -> Self {
-        let mut fields = Self::default();
+    #[inline]
+    fn put(&mut self, members: Members<'p, 't>) {
         for (key, member) in members {
             let field = match key {
-                "type" => &mut fields.kind,
-                "id" => &mut fields.id,
-                "channel" => &mut fields.channel,
-                "data" => &mut fields.data,
-                "since" => &mut fields.since,
-                "last" => &mut fields.last,
-                "token" => &mut fields.token,
+                "type" => &mut self.kind,
+                "id" => &mut self.id,
+                "channel" => &mut self.channel,
+                "data" => &mut self.data,
+                "since" => &mut self.since,
+                "last" => &mut self.last,
+                "token" => &mut self.token,
                 _ => continue,
             };
             field.put(member);
         }
-        fields
     }
 }
 
@@ -305,28 +305,35 @@ enum Begin {
     Last(u64),
 }
 
-impl Plan {
-    fn new(tree: Tree<'_, '_>, len: usize, auth: bool) -> Self {
-        let mut plan = Self {
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
             id: None,
             channel: None,
             text: None,
             command: Err(bad_request("a message must be a JSON object")),
-        };
+        }
+    }
+}
+
+impl Plan {
+    #[inline]
+    fn read(&mut self, tree: Tree<'_, '_>, len: usize, auth: bool) {
         let Some(members) = tree.root().and_then(|root| tree.members(&root)) else {
-            return plan;
+            return;
         };
-        let fields = Fields::new(members);
+        let mut fields = Fields::default();
+        fields.put(members);
 
         let id = id(&fields);
         if let Ok(Some(member)) = id {
-            plan.id = Some(tree.span(member, len));
+            self.id = Some(tree.span(member, len));
         }
         let channel = channel(&fields);
         if let Ok(member) = channel {
-            plan.channel = tree.text(member);
+            self.channel = tree.text(member);
         }
-        plan.command = (|| {
+        self.command = (|| {
             let kind = fields
                 .kind
                 .required(&TYPE)?
@@ -345,7 +352,7 @@ impl Plan {
                 "subscribe" => {
                     id?;
                     not_daemons_own(channel?)?;
-                    start(&fields, &tree, &mut plan.text).map(Wanted::Subscribe)
+                    start(&fields, &tree, &mut self.text).map(Wanted::Subscribe)
                 }
                 "unsubscribe" => {
                     id?;
@@ -355,24 +362,23 @@ impl Plan {
                 // `channel` does not belong to the other requests, so it is not given
                 // back with what is wrong about them.
                 "ping" => {
-                    plan.channel = None;
+                    self.channel = None;
                     id?;
                     Ok(Wanted::Ping)
                 }
                 "auth" if auth => {
-                    plan.channel = None;
+                    self.channel = None;
                     id?;
                     let token = fields.token.required(&TOKEN)?;
-                    plan.text = Some(tree.text(token).ok_or(bad_request(TOKEN.wrong))?);
+                    self.text = Some(tree.text(token).ok_or(bad_request(TOKEN.wrong))?);
                     Ok(Wanted::Auth)
                 }
                 _ => Err((ErrorCode::UnknownType, "no request has this `type`")),
             }
         })();
-        if matches!(plan.command, Err((ErrorCode::BadChannel, _))) {
-            plan.channel = None;
+        if matches!(self.command, Err((ErrorCode::BadChannel, _))) {
+            self.channel = None;
         }
-        plan
     }
 
     fn into_request(self, message: &mut [u8]) -> Result<Request<'_>, DecodeError<'_>> {

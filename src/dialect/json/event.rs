@@ -256,14 +256,18 @@ impl EventDecoder {
             let message = places.in_text(text).ok_or(EventError::NotUtf8)?;
             return Ok(Event::Message(message));
         }
-        let fields = self.parser.parse(text, len, |tree| Fields::new(tree, len));
-        if let Ok(Some(fields)) = &fields {
+        let mut fields = None;
+        let parsed = self
+            .parser
+            .parse(text, len, |tree| fields = Fields::new(tree, len));
+        if let Some(fields) = &fields {
             for place in fields.texts() {
                 self.parser.unescape(text, place);
             }
         }
         self.parser.shrink(len);
-        fields?
+        parsed?;
+        fields
             .ok_or(EventError::Member("type"))?
             .into_event(&text[..len])
     }

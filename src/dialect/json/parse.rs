@@ -53,16 +53,17 @@ impl Parser {
         }
     }
 
-    /// Parses `message[..len]`, which is not changed, and has `read` look at the tree.
+    /// Parses `message[..len]`, which is not changed, and has `read` look at the tree. What that finds out it puts where
+    /// its caller wants it: to hand it back through here would copy it several times.
     ///
     /// What lies beyond `len` is only padding; where there are fewer than [`PADDING`]
     /// bytes of it the message is copied first.
-    pub(super) fn parse<R>(
+    pub(super) fn parse(
         &mut self,
         message: &mut [u8],
         len: usize,
-        read: impl FnOnce(Tree<'_, '_>) -> R,
-    ) -> Result<R, NotJson> {
+        read: impl FnOnce(Tree<'_, '_>),
+    ) -> Result<(), NotJson> {
         let len = len.min(message.len());
         let text = &message[..len];
         self.scratch_is_current =
@@ -79,14 +80,14 @@ impl Parser {
 
         let mut tape = mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let parsed = simd_json::fill_tape_padded(target, len, &mut self.buffers, &mut tape);
-        let result = parsed.map(|()| {
+        if parsed.is_ok() {
             read(Tree {
                 nodes: &tape.0,
                 structurals: self.buffers.structural_indexes(),
-            })
-        });
+            });
+        }
         self.tape = tape.reset();
-        result.map_err(|error| explain(&error, &message[..len]))
+        parsed.map_err(|error| explain(&error, &message[..len]))
     }
 
     /// Puts the unescaped text of a string of the message just parsed where the escaped

@@ -150,7 +150,7 @@ impl Default for Config {
             message_timeout_ms: 30_000,
             handshake_timeout_ms: 5_000,
             http_idle_timeout_ms: 60_000,
-            coalesce_ms: 8,
+            coalesce_ms: 14,
             drain_ms: 0,
 
             deflate: true,

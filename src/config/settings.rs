@@ -292,7 +292,7 @@ const TIMES: &[Setting] = &[
     Setting {
         key: "coalesce",
         value: "TIME",
-        default: "8ms",
+        default: "14ms",
         help: "How long a message to a channel of 256 or more may wait, under a steady stream, for \
                others to share its writes; 0: not at all",
         set: Set::Daemon(|c, text| put(&mut c.coalesce_ms, time_ms(text))),

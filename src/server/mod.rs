@@ -59,7 +59,7 @@ use crate::ws::endpoint::PADDING;
 const READ_BYTES: usize = 64 * 1024;
 
 /// How long the reads, and then the sweep, of one turn may take before the others have their turn.
-const TURN_BUDGET: Duration = Duration::from_millis(2);
+const TURN_BUDGET: Duration = Duration::from_millis(1);
 
 /// Events taken from one poll.
 const EVENTS: usize = 1024;

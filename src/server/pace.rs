@@ -5,8 +5,8 @@
 //! without a pause and be on the CPU all the time, for a latency that nobody notices. So after a
 //! round it rests, and the next one carries what came meanwhile in the same writes.
 //!
-//! - **It rests about as long as the round took**, so that large channels take about half of the
-//!   CPU, and never longer than until [`Pace::new`]'s `most` after the round began: that bounds what
+//! - **It rests one and a half times as long as the round took**, so that large channels take two
+//!   fifths of the CPU, and never longer than until [`Pace::new`]'s `most` after the round began: that bounds what
 //!   a rest adds to anybody's latency, and a loop that is busier than that does not rest at all.
 //! - **It rests only while that pays.** A publisher that waits for its message to arrive before it
 //!   sends the next is only slowed down by a rest. So a rest in whose second half nothing was
@@ -106,7 +106,7 @@ impl Pace {
     }
 
     fn rest_after(&mut self, took: Duration, now: Instant, published: u64) -> Option<Rest> {
-        let length = (took + took / 4).min(self.most.saturating_sub(took));
+        let length = (took + took / 2).min(self.most.saturating_sub(took));
         if took < WORTHWHILE || length < WORTHWHILE {
             return None;
         }
@@ -214,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn under_a_steady_stream_it_rests_for_about_as_long_as_a_round_takes() {
+    fn under_a_steady_stream_it_rests_one_and_a_half_times_as_long_as_a_round_takes() {
         let mut daemon = Loop::new(8 * MS);
         for _ in 0..20 {
             daemon.publish();
             daemon.round(2 * MS);
-            assert_eq!(daemon.waits(Some(2)), 2 * MS + MS / 2);
+            assert_eq!(daemon.waits(Some(2)), 3 * MS);
         }
     }
 

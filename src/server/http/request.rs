@@ -50,6 +50,29 @@ pub struct Request<'a> {
     pub keep_alive: bool,
 }
 
+impl<'a> Request<'a> {
+    /// With the [`address`] that is in the head.
+    fn new(
+        head: Head<'a>,
+        (target, host): Address<'a>,
+        body: Cow<'a, [u8]>,
+        consumed: usize,
+    ) -> Request<'a> {
+        let keep_alive = fields::keep_alive(&head);
+        Request {
+            head,
+            target,
+            host,
+            body,
+            consumed,
+            keep_alive,
+        }
+    }
+}
+
+/// What a request asks about, and of whom.
+type Address<'a> = (Target<'a>, Option<&'a str>);
+
 /// Reads requests, one after the other, out of a connection's bytes.
 ///
 /// The caller keeps the bytes; this keeps only how far it has come with them, so that a head that comes in byte by
@@ -169,7 +192,7 @@ impl HttpParser {
         head_len: usize,
         limits: &HttpLimits,
     ) -> Result<Progress<'a>, Response> {
-        let (target, host) = address(&head)?;
+        let address = address(&head)?;
         let mut framing = Framing::of(&head, limits)?;
         if !framing.is_empty() && fields::wants_websocket(&head) {
             return Err(Response::bad_request("A WebSocket handshake has no body."));
@@ -186,15 +209,8 @@ impl HttpParser {
                 Progress::Incomplete
             });
         };
-        let keep_alive = fields::keep_alive(&head);
-        Ok(Progress::Request(Request {
-            head,
-            target,
-            host,
-            body,
-            consumed,
-            keep_alive,
-        }))
+        let request = Request::new(head, address, body, consumed);
+        Ok(Progress::Request(request))
     }
 
     fn read_body<'a>(
@@ -211,16 +227,9 @@ impl HttpParser {
         };
         // Read a second and last time, since a view of the first could not be kept beside the caller's bytes.
         let head = parse(&bytes[empty_lines(bytes)..head_len], slots)?;
-        let (target, host) = address(&head)?;
-        let keep_alive = fields::keep_alive(&head);
-        Ok(Progress::Request(Request {
-            head,
-            target,
-            host,
-            body,
-            consumed,
-            keep_alive,
-        }))
+        let address = address(&head)?;
+        let request = Request::new(head, address, body, consumed);
+        Ok(Progress::Request(request))
     }
 }
 
@@ -332,7 +341,7 @@ fn head_too_large(bytes: &[u8], limits: &HttpLimits) -> Response {
 }
 
 /// What the request asks about, and of whom.
-fn address<'a>(head: &Head<'a>) -> Result<(Target<'a>, Option<&'a str>), Response> {
+fn address<'a>(head: &Head<'a>) -> Result<Address<'a>, Response> {
     let (target, authority) =
         target::parse(head.method, head.target).map_err(Response::bad_request)?;
     let mut hosts = fields::values(head.headers, "Host");

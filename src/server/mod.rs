@@ -80,6 +80,8 @@ pub struct Server {
     core: Core,
     /// The loop's read buffer, with the padding behind it that the JSON parser reads over.
     buffer: Vec<u8>,
+    /// Where small slices are copied together for one write.
+    joined: Vec<u8>,
     /// Connections that may have bytes to read.
     reads: Reads,
     /// Connections with private bytes, or that can be written to again.
@@ -138,6 +140,7 @@ impl Server {
             connections: Slab::new(),
             timers: Timers::default(),
             buffer: vec![0; READ_BYTES + PADDING],
+            joined: Vec::new(),
             pace: Pace::new(Duration::from_millis(config.coalesce_ms)),
             core: Core::new(config),
             reads: Reads::default(),

@@ -1,11 +1,17 @@
 //! A connection's socket: TCP or unix, one type for the loop.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+
+use crate::hub::Slices;
+
+/// Slices of no more than so many bytes on the average are copied together before they are written: the kernel takes
+/// longer to walk over a list of them than the copy does.
+const SMALL_SLICE: usize = 512;
 
 /// Writes again if a signal came between, which it hardly does where nothing blocks: a visit is
 /// made or the socket is full, there is no third.
@@ -52,10 +58,22 @@ impl Stream {
         })
     }
 
-    pub(super) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Writes all slices with one system call; small ones are copied together in `joined` first.
+    pub(super) fn write_slices(
+        &mut self,
+        slices: &Slices<'_>,
+        joined: &mut Vec<u8>,
+    ) -> io::Result<usize> {
+        if slices.len() > 1 && slices.bytes() <= slices.len() * SMALL_SLICE {
+            joined.clear();
+            for slice in slices.as_slice() {
+                joined.extend_from_slice(slice);
+            }
+            return self.write(joined);
+        }
         uninterrupted(|| match self {
-            Stream::Tcp(stream) => stream.write_vectored(slices),
-            Stream::Unix(stream) => stream.write_vectored(slices),
+            Stream::Tcp(stream) => stream.write_vectored(slices.as_slice()),
+            Stream::Unix(stream) => stream.write_vectored(slices.as_slice()),
         })
     }
 

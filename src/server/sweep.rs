@@ -212,7 +212,7 @@ impl Server {
         if wanted == 0 {
             return gathered.lapped.then_some(gathered);
         }
-        let result = connection.stream.write_vectored(slices.as_slice());
+        let result = connection.stream.write_slices(&slices, &mut self.joined);
         self.after_write(index, result, wanted, own);
         Some(gathered)
     }

@@ -165,6 +165,35 @@ fn who_asks_without_reading_is_not_read_from_until_it_reads() {
 }
 
 #[test]
+fn answers_that_nobody_reads_are_limited_over_all_connections_together() {
+    let mut daemon = Daemon::start(&["--outbox", "1MiB", "--outbox-total", "64KiB"]);
+    let frame = masked(0x81, br#"{"type":"ping","id":"01234567890123456789"}"#);
+    let floods: Vec<_> = (0..3).map(|_| daemon.connect()).collect();
+    let senders = floods.iter().map(|client| {
+        let mut writer = client.stream.try_clone().expect("the stream can be cloned");
+        let requests = frame.repeat(10_000);
+        // Until the daemon has gone: not even half of it is read.
+        std::thread::spawn(move || (0..30).all(|_| writer.write_all(&requests).is_ok()))
+    });
+    let senders: Vec<_> = senders.collect();
+    let until = std::time::Instant::now() + common::PATIENCE;
+    while daemon.sum("outbox bytes") < 60 << 10 {
+        assert!(std::time::Instant::now() < until, "never got near it");
+    }
+    // In each turn it would read more from them, if it did.
+    let mut witness = daemon.connect();
+    for _ in 0..100 {
+        settle(&mut witness);
+    }
+    // Each of them may have 1 KiB and an answer.
+    assert!(daemon.sum("outbox bytes") < (64 + 3 * 2) << 10);
+    drop(daemon);
+    for sender in senders {
+        assert!(!sender.join().expect("no panic"));
+    }
+}
+
+#[test]
 fn the_time_during_which_somebody_is_not_read_from_does_not_count_against_it() {
     let daemon = Daemon::start(&[
         "--outbox",

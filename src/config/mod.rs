@@ -85,6 +85,10 @@ pub struct Config {
     /// Bytes of replies, errors and pongs queued for one connection before it is no longer read
     /// from. At least [`Config::OUTBOX_BYTES_MIN`].
     pub outbox: usize,
+    /// Bytes of replies, errors and pongs queued for all connections together, or [`NO_LIMIT`]. What is left of it is
+    /// the most that one may have before it is no longer read from, but never less than
+    /// [`Config::OUTBOX_BYTES_MIN`].
+    pub outbox_total: usize,
     /// Bytes of half-read messages of all connections together, or [`NO_LIMIT`].
     pub input_total: usize,
     /// Bytes of half-sent large frames that all connections together hold by reference, or
@@ -141,6 +145,7 @@ impl Default for Config {
             max_header: 8 << 10,
             outbox: 64 << 10,
             input_total: 64 << 20,
+            outbox_total: 64 << 20,
             held_total: 64 << 20,
             send_buffer: Some(128 << 10),
 

@@ -224,6 +224,13 @@ const LIMITS: &[Setting] = &[
         set: Set::Daemon(|c, text| put(&mut c.outbox, outbox_size(text))),
     },
     Setting {
+        key: "outbox_total",
+        value: "SIZE",
+        default: "64MiB",
+        help: "Replies queued for all connections together; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.outbox_total, size_limit(text))),
+    },
+    Setting {
         key: "input_total",
         value: "SIZE",
         default: "64MiB",

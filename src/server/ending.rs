@@ -216,7 +216,7 @@ impl Server {
     pub(super) fn after_flush(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         if connection.paused.outbox
-            && connection.outbox.private_bytes() <= self.core.config.outbox / 2
+            && connection.outbox.private_bytes() <= self.core.outbox_limit() / 2
         {
             connection.paused.outbox = false;
             connection.restart_clocks(self.core.now);
@@ -240,7 +240,8 @@ impl Server {
             return;
         }
         self.forget_input(index);
-        let connection = self.connections.remove(index);
+        let mut connection = self.connections.remove(index);
+        connection.outbox.uncount(&mut self.core.outbox_bytes);
         match &connection.phase {
             Phase::Open(_) => {
                 self.core.hub.detach(subscriber(index));

@@ -318,10 +318,11 @@ impl Server {
         }
         // Who is closing gets no more answers, and is read from for the sake of its close.
         let open = matches!(connection.phase, Phase::Open(_));
-        if open && connection.outbox.private_bytes() > self.core.config.outbox {
+        if open && connection.outbox.private_bytes() > self.core.outbox_limit() {
             connection.paused.outbox = true;
         }
         if !connection.outbox.is_empty() {
+            connection.outbox.count(&mut self.core.outbox_bytes);
             queue_visit(connection, &mut self.visits);
         }
         self.schedule(token);

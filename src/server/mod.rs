@@ -264,12 +264,13 @@ impl Server {
     fn state(&self) -> String {
         let hub = self.core.hub.stats();
         format!(
-            "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}",
+            "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}, outbox bytes {}",
             self.connections.len(),
             hub.channels,
             hub.messages,
             hub.bytes,
             self.core.input_held,
+            self.core.outbox_bytes,
         )
     }
 
@@ -282,6 +283,8 @@ impl Server {
             assert_eq!(self.core.input_held, half_read + unread);
             let outboxes = self.connections.iter().map(|c| c.1.outbox.held_bytes());
             assert_eq!(self.held, outboxes.sum::<usize>());
+            let counted = self.connections.iter().map(|c| c.1.outbox.counted_bytes());
+            assert_eq!(self.core.outbox_bytes, counted.sum::<usize>());
         }
     }
 

@@ -16,6 +16,8 @@ struct Queue {
     private: Vec<u8>,
     /// How much of `private` the kernel has taken.
     private_sent: usize,
+    /// How much of it is counted in the sum over all outboxes.
+    counted: usize,
 }
 
 /// Private bytes that wait for the socket.
@@ -47,6 +49,27 @@ impl Outbox {
         }
     }
 
+    /// Brings `sum`, over all outboxes, up to date with the private bytes of this one.
+    pub(super) fn count(&mut self, sum: &mut usize) {
+        let bytes = self.private_bytes();
+        if let Some(queue) = &mut self.queue {
+            *sum = *sum - queue.counted + bytes;
+            queue.counted = bytes;
+        }
+    }
+
+    /// Takes what is counted of this outbox off `sum`.
+    pub(super) fn uncount(&mut self, sum: &mut usize) {
+        if let Some(queue) = &mut self.queue {
+            *sum -= std::mem::take(&mut queue.counted);
+        }
+    }
+
+    /// How much of this outbox is counted in the sum.
+    pub(super) fn counted_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.counted)
+    }
+
     /// The end of the private bytes, to write one or more whole frames to.
     pub(super) fn private(&mut self) -> &mut Vec<u8> {
         &mut self.queue.get_or_insert_default().private
@@ -75,8 +98,16 @@ impl Outbox {
         ]
     }
 
-    /// Forgets the first `written` bytes of what waits, and says how many of them were not ours.
-    pub(super) fn advance(&mut self, mut written: usize) -> usize {
+    /// Forgets the first `written` bytes of what waits, and says how many of them were not ours. What is left is counted
+    /// in `sum`.
+    pub(super) fn advance(&mut self, written: usize, sum: &mut usize) -> usize {
+        self.uncount(sum);
+        let beyond = self.forget(written);
+        self.count(sum);
+        beyond
+    }
+
+    fn forget(&mut self, mut written: usize) -> usize {
         let Some(queue) = &mut self.queue else {
             return written;
         };
@@ -133,22 +164,39 @@ mod tests {
                 range: 2..6,
             });
             outbox.private().extend_from_slice(b"private");
+            let mut sum = 0;
+            outbox.count(&mut sum);
+            assert_eq!(sum, 7);
             let mut got = Vec::new();
             while !outbox.is_empty() {
                 let waiting = text(&outbox);
                 let n = step.min(waiting.len());
                 got.extend_from_slice(&waiting[..n]);
-                assert_eq!(outbox.advance(n), 0);
+                assert_eq!(outbox.advance(n, &mut sum), 0);
+                assert_eq!(sum, outbox.private_bytes());
             }
             assert_eq!(got, b"restprivate");
         }
     }
 
     #[test]
+    fn an_outbox_is_counted_once_however_often_it_grows() {
+        let mut sum = 100;
+        let mut outbox = Outbox::default();
+        for len in [3, 6] {
+            outbox.private().extend_from_slice(b"abc");
+            outbox.count(&mut sum);
+            assert_eq!((sum, outbox.counted_bytes()), (100 + len, len));
+        }
+        outbox.uncount(&mut sum);
+        assert_eq!((sum, outbox.counted_bytes()), (100, 0));
+    }
+
+    #[test]
     fn bytes_beyond_the_outbox_are_handed_back() {
         let mut outbox = Outbox::default();
         outbox.private().extend_from_slice(b"abc");
-        assert_eq!(outbox.advance(10), 7);
+        assert_eq!(outbox.advance(10, &mut 0), 7);
         assert!(outbox.is_empty());
     }
 }

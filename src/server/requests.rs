@@ -80,6 +80,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };
+        connection.outbox.count(&mut self.core.outbox_bytes);
         queue_visit(connection, &mut self.visits);
         let token = connection.token;
         self.schedule(token);
@@ -199,7 +200,7 @@ fn answer_requests(
         secure: false,
     };
     while answered.consumed < bytes.len() {
-        if connection.outbox.private_bytes() > core.config.outbox {
+        if connection.outbox.private_bytes() > core.outbox_limit() {
             // It asks without reading the answers.
             connection.paused.outbox = true;
         }

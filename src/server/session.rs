@@ -45,6 +45,8 @@ pub(super) struct Core {
     pub(super) date: Date,
     /// Bytes of half-read messages and requests of all connections.
     pub(super) input_held: usize,
+    /// Private bytes in the outboxes of all connections, as of when each was last counted.
+    pub(super) outbox_bytes: usize,
     /// Where an answer is written before it is framed.
     pub(super) text: Vec<u8>,
     /// One for everybody: nobody's messages refer to an earlier one.
@@ -94,6 +96,7 @@ impl Core {
             metrics: Metrics::default(),
             date: Date::default(),
             input_held: 0,
+            outbox_bytes: 0,
             text: Vec::new(),
             inflater: Inflater::new(),
             deflaters: Deflaters::new(deflate_level),
@@ -101,6 +104,13 @@ impl Core {
             values: ValueDecoder::new(),
             random: Random::new(),
         }
+    }
+
+    /// What may wait in one outbox before its connection is no longer read from: less than `--outbox` once all of them
+    /// together come near `--outbox-total`, and always room for an answer.
+    pub(super) fn outbox_limit(&self) -> usize {
+        let left = (self.config.outbox_total).saturating_sub(self.outbox_bytes);
+        left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
     }
 
     /// The longest message taken from who speaks this dialect.
@@ -245,7 +255,7 @@ impl Session<'_> {
     /// Whether it may ask for nothing more at the moment: it published to a channel that is
     /// congested, or does not read the answers.
     pub(super) fn has_to_wait(&self) -> bool {
-        self.outcome.congested.is_some() || self.outbox.private_bytes() > self.core.config.outbox
+        self.outcome.congested.is_some() || self.outbox.private_bytes() > self.core.outbox_limit()
     }
 
     /// Carries out one message of `json.fanfare.v1` and queues its answer.

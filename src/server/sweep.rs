@@ -156,6 +156,7 @@ impl Server {
             return;
         };
         connection.blocked_since = self.core.now;
+        connection.outbox.count(&mut self.core.outbox_bytes);
         if let Phase::Open(_) = connection.phase {
             self.core.hub.set_blocked(subscriber(index), true);
         }
@@ -259,7 +260,8 @@ impl Server {
         let mut from_logs = written;
         if own > 0 {
             let held = connection.outbox.held_bytes();
-            from_logs = connection.outbox.advance(written);
+            let sum = &mut self.core.outbox_bytes;
+            from_logs = connection.outbox.advance(written, sum);
             self.held -= held - connection.outbox.held_bytes();
         }
         if wanted > own {

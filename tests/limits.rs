@@ -452,3 +452,46 @@ fn whole_requests_that_wait_for_room_are_not_late() {
     assert_eq!(answers.matches("HTTP/1.1 404 ").count(), 50_000);
     assert_eq!(answers.matches("HTTP/1.1 408 ").count(), 0);
 }
+
+#[test]
+fn who_missed_something_on_hundreds_of_channels_hears_of_every_one_of_them() {
+    const CHANNELS: usize = 300;
+    let mut daemon = Daemon::start(&[
+        "--retain-seconds",
+        "1",
+        "--send-buffer",
+        "64KiB",
+        "--outbox",
+        "1MiB",
+    ]);
+    let mut client = daemon.connect();
+    client.ask(r#"{"type":"subscribe","id":1,"channel":"full"}"#);
+    for channel in 0..CHANNELS {
+        client.ask(&format!(
+            r#"{{"type":"subscribe","id":1,"channel":"c{channel}"}}"#
+        ));
+    }
+    // More than the kernel keeps for who does not read.
+    let data = "x".repeat(60_000);
+    let mut publisher = daemon.connect();
+    for _ in 0..300 {
+        publisher.ask(&format!(
+            r#"{{"type":"publish","id":1,"channel":"full","data":"{data}"}}"#
+        ));
+    }
+    for channel in 0..CHANNELS {
+        publisher.ask(&format!(
+            r#"{{"type":"publish","id":1,"channel":"c{channel}","data":1}}"#
+        ));
+    }
+    let until = std::time::Instant::now() + common::PATIENCE;
+    while daemon.sum("messages held") > 0 {
+        assert!(std::time::Instant::now() < until, "nothing expired");
+    }
+    // Nothing else is published, and nobody asks: the gaps come by themselves.
+    let mut missed = 0;
+    while missed < CHANNELS {
+        let text = client.text();
+        missed += usize::from(text.contains(r#""type":"gap""#) && text.contains(r#""channel":"c"#));
+    }
+}

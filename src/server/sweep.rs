@@ -178,7 +178,7 @@ impl Server {
         {
             let wanted = bytes.len();
             let result = connection.stream.write(bytes);
-            self.after_write(index, result, wanted, 0);
+            self.after_write(index, result, wanted, 0, false);
             return;
         }
         self.visit_all(index);
@@ -214,7 +214,7 @@ impl Server {
             return gathered.lapped.then_some(gathered);
         }
         let result = connection.stream.write_slices(&slices, &mut self.joined);
-        self.after_write(index, result, wanted, own);
+        self.after_write(index, result, wanted, own, gathered.more);
         Some(gathered)
     }
 
@@ -246,9 +246,17 @@ impl Server {
         true
     }
 
-    /// Accounts for what a write of `wanted` bytes, the first `own` of them from the outbox, did.
+    /// Accounts for what a write of `wanted` bytes, the first `own` of them from the outbox, did. With `more` the hub has
+    /// to hear of it even where nothing of the logs went in, or nobody would owe the next visit.
     #[inline]
-    fn after_write(&mut self, index: usize, result: io::Result<usize>, wanted: usize, own: usize) {
+    fn after_write(
+        &mut self,
+        index: usize,
+        result: io::Result<usize>,
+        wanted: usize,
+        own: usize,
+        more: bool,
+    ) {
         let connection = &mut self.connections[index];
         let written = match result {
             Ok(written) => written,
@@ -264,7 +272,7 @@ impl Server {
             from_logs = connection.outbox.advance(written, sum);
             self.held -= held - connection.outbox.held_bytes();
         }
-        if wanted > own {
+        if wanted > own || more {
             let advanced = self.core.hub.advance(subscriber(index), from_logs);
             self.core.metrics.delivered += advanced.delivered;
             if let Some(rest) = advanced.rest

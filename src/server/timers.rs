@@ -10,6 +10,8 @@ use std::collections::BinaryHeap;
 
 use mio::Token;
 
+use crate::config::NEVER_MS;
+
 /// Milliseconds since the server started.
 pub(super) type Millis = u64;
 
@@ -23,10 +25,12 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Asks for a look at `at`. An earlier entry of the same connection stays in the queue and is
+    /// Asks for a look at `at`; one that would never come is not kept. An earlier entry of the same connection stays in the queue and is
     /// told from this one by its time (see [`pop_due`](Self::pop_due)).
     pub(super) fn push(&mut self, at: Millis, token: Token) {
-        self.queue.push(Reverse((at, token.0)));
+        if at < NEVER_MS {
+            self.queue.push(Reverse((at, token.0)));
+        }
     }
 
     /// The next entry that is due by `now`, with the time that it was made for: an entry whose
@@ -62,5 +66,14 @@ mod tests {
         assert_eq!(timers.pop_due(20), Some((20, Token(2))));
         assert_eq!(timers.pop_due(20), None);
         assert_eq!(timers.next(), Some(30));
+    }
+
+    #[test]
+    fn a_look_that_would_never_come_takes_no_memory() {
+        let mut timers = Timers::default();
+        timers.push(NEVER_MS, Token(1));
+        timers.push(NEVER_MS + 5_000, Token(2));
+        timers.push(NEVER, Token(3));
+        assert_eq!(timers.next(), None);
     }
 }

@@ -291,6 +291,15 @@ fn what_is_held_is_had_by_last_and_by_since() {
 }
 
 #[test]
+fn an_epoch_that_begins_with_a_hyphen_is_no_option() {
+    let daemon = Daemon::start(&[]);
+    publish(&daemon, &["c"], "1\n");
+    let sub = Sub::start(&daemon, &["c", "--since", "-another:1"], 1);
+    sub.notice("gap in c: 0 to 0 of ");
+    assert_eq!(sub.line(), "1");
+}
+
+#[test]
 fn a_reader_that_has_enough_ends_it_quietly_even_when_nothing_more_comes() {
     let daemon = Daemon::start(&[]);
     publish(&daemon, &["c"], "1\n2\n3\n");

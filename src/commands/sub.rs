@@ -28,7 +28,14 @@ pub(crate) struct SubArgs {
     target: Target,
 
     /// Begin after message SEQ of EPOCH; with one channel only
-    #[arg(long, value_name = "EPOCH:SEQ", value_parser = since, conflicts_with = "last")]
+    // An epoch is random, and one in 64 begins with a hyphen.
+    #[arg(
+        long,
+        value_name = "EPOCH:SEQ",
+        value_parser = since,
+        allow_hyphen_values = true,
+        conflicts_with = "last"
+    )]
     since: Option<(String, u64)>,
 
     /// Begin with the newest N messages that are held

@@ -283,6 +283,13 @@ impl Up {
         if !state.session.has_unasked() && !self.resuming {
             return;
         }
+        if state.closing && self.resuming {
+            // It was closed while there was no connection to say so on.
+            drop(state);
+            self.resuming = false;
+            self.sender.owe_close(Some(CloseCode::NORMAL), "");
+            return;
+        }
         let mut texts = Texts::default();
         let all = state.session.ask(&mut texts);
         drop(state);

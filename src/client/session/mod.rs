@@ -138,9 +138,18 @@ impl Session {
         self.unasked.is_empty()
     }
 
-    /// Notes that a subscription is to end, and appends the request for that, which must be sent.
+    /// Notes that a subscription is to end, and appends the request for that, which must be sent; none where the server was
+    /// not asked for it yet.
     pub(super) fn unsubscribe(&mut self, channel: &str, texts: &mut Texts) -> Result<(), Invalid> {
         channel_name::check(channel).map_err(Invalid::Channel)?;
+        if let Some(at) = self.unasked.iter().position(|name| **name == *channel) {
+            // The server has not heard of it, and would be asked for it afterwards.
+            self.unasked.remove(at);
+            self.subscriptions.remove(channel);
+            let channel = channel.into();
+            self.tell(Event::Unsubscribed { channel });
+            return Ok(());
+        }
         let id = self.unanswered.add(Waiting::Unsubscribe(channel.into()));
         write(texts, |out| request::unsubscribe(out, Some(id), channel));
         Ok(())

@@ -439,6 +439,30 @@ fn many_subscriptions_are_asked_for_a_few_at_a_time() {
 }
 
 #[test]
+fn who_unsubscribes_before_the_server_was_asked_never_asks_it() {
+    let mut test = Test::connected();
+    for number in 0..200 {
+        let channel = format!("c{number:03}");
+        test.session.subscribe(&channel, Start::Live).unwrap();
+    }
+    assert!(!test.session.ask(&mut test.texts));
+    test.sent();
+    test.session
+        .unsubscribe("c199", &mut test.texts)
+        .expect("the name is good");
+    assert!(test.sent().is_empty());
+    assert_eq!(test.told(), ["c199 unsubscribed"]);
+    for id in 0..199 {
+        test.hear(&format!(
+            r#"{{"type":"subscribed","id":{id},"channel":"c{id:03}","epoch":"e","seq":0}}"#
+        ));
+        test.session.ask(&mut test.texts);
+    }
+    assert_eq!(test.sent().len(), 199 - ASKED_AT_ONCE);
+    assert!(!test.session.has_unasked());
+}
+
+#[test]
 fn a_channel_is_subscribed_to_once() {
     let mut test = Test::connected();
     test.subscribe("c", Start::Live);

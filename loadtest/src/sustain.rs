@@ -29,14 +29,19 @@ pub(crate) fn run(run: &Run) -> Result<Report> {
             Some(report) => good = Some((rate, report)),
             None => bad = Some(rate),
         }
-        rate = match (&good, bad) {
+        let next: f64 = match (&good, bad) {
             (Some((good, _)), None) => good * 2.0,
             (None, Some(bad)) if bad < 2.0 => bail!("not even {bad} messages/s are sustained"),
             (None, Some(bad)) => bad / 2.0,
             (Some((good, _)), Some(bad)) if bad / good > CLOSE_ENOUGH => (good * bad).sqrt(),
             (Some(_), Some(_)) | (None, None) => break,
         };
-        rate = rate.round();
+        // Between two small rates there may be no other whole one.
+        let known = good.as_ref().map(|(rate, _)| *rate);
+        if [known, bad].contains(&Some(next.round())) {
+            break;
+        }
+        rate = next.round();
     }
     let Some((rate, mut report)) = good else {
         bail!("no rate is sustained");

@@ -143,6 +143,9 @@ impl Scenario {
             probe: given.probe,
         };
         parameters.check()?;
+        if publishers > 0 && parameters.publishers == 0 {
+            bail!("{} needs at least 1 publisher", self.name());
+        }
         Ok(parameters)
     }
 }

@@ -286,7 +286,7 @@ const TIMES: &[Setting] = &[
         key: "handshake_timeout",
         value: "TIME",
         default: "5s",
-        help: "An HTTP request from its beginning to its end; 0: no limit",
+        help: "The head of an HTTP request, from its first byte to its last; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.handshake_timeout_ms, timeout_ms(text))),
     },
     Setting {

@@ -115,10 +115,8 @@ fn hear(stream: &mut TcpStream) {
 
 /// Says nothing until the client has gone.
 fn outlast(stream: &mut TcpStream) {
-    let mut rest = Vec::new();
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     // However the client goes, by an end or a reset.
-    _ = stream.read_to_end(&mut rest);
+    let _ = stream.read_to_end(&mut Vec::new());
 }
 
 fn close(stream: &mut TcpStream, code: u16) {
@@ -126,8 +124,7 @@ fn close(stream: &mut TcpStream, code: u16) {
     stream
         .write_all(&[0x88, 2, high, low])
         .expect("it goes out");
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest);
+    outlast(stream);
 }
 
 /// A client that comes back without much waiting.
@@ -494,6 +491,30 @@ fn a_closer_ends_the_iterator_from_another_thread_without_an_error() {
     let events = thread::spawn(move || client.inspect(|event| assert!(event.is_ok())).count());
     closer.close();
     assert_eq!(events.join().unwrap(), 0);
+}
+
+#[test]
+fn who_closes_during_a_reconnect_says_so_on_the_new_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let accept = || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let connecting = thread::spawn(move || impatient(&url).client().unwrap());
+    welcome(&mut accept());
+    let client = connecting.join().unwrap();
+    let closer = client.closer();
+    let events = thread::spawn(move || client.for_each(drop));
+    let mut stream = accept();
+    closer.close();
+    welcome(&mut stream);
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[0], 0x88, "a close");
+    drop(stream);
+    events.join().unwrap();
 }
 
 #[test]

@@ -283,13 +283,6 @@ impl Up {
         if !state.session.has_unasked() && !self.resuming {
             return;
         }
-        if state.closing && self.resuming {
-            // It was closed while there was no connection to say so on.
-            drop(state);
-            self.resuming = false;
-            self.sender.owe_close(Some(CloseCode::NORMAL), "");
-            return;
-        }
         let mut texts = Texts::default();
         let all = state.session.ask(&mut texts);
         drop(state);
@@ -300,8 +293,7 @@ impl Up {
         // Only now may the other half send: what it asks must not overtake what was asked here.
         if all && self.resuming {
             self.resuming = false;
-            let mut state = shared.lock();
-            shared.set_link(&mut state, Link::Up(self.sender.clone()));
+            shared.come_up(&self.sender);
         }
     }
 

@@ -64,6 +64,17 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Hands a connection that was resumed to the other half; or ends it, if the client was closed while there was none to say
+    /// so on.
+    pub(super) fn come_up(&self, sender: &Sender) {
+        let mut state = self.lock();
+        if state.closing {
+            sender.owe_close(Some(CloseCode::NORMAL), "");
+        } else {
+            self.set_link(&mut state, Link::Up(sender.clone()));
+        }
+    }
+
     /// Waits until the link changes or there is room.
     pub(super) fn wait<'s>(&self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         state.waits_for_room = true;

@@ -145,14 +145,18 @@ impl Session {
         if let Some(at) = self.unasked.iter().position(|name| **name == *channel) {
             // The server has not heard of it, and would be asked for it afterwards.
             self.unasked.remove(at);
-            self.subscriptions.remove(channel);
-            let channel = channel.into();
-            self.tell(Event::Unsubscribed { channel });
+            self.unsubscribed(channel.into());
             return Ok(());
         }
         let id = self.unanswered.add(Waiting::Unsubscribe(channel.into()));
         write(texts, |out| request::unsubscribe(out, Some(id), channel));
         Ok(())
+    }
+
+    /// Tells that nothing of a channel comes any more.
+    fn unsubscribed(&mut self, channel: Arc<str>) {
+        self.subscriptions.remove(&channel);
+        self.tell(Event::Unsubscribed { channel });
     }
 
     /// Notes a publish and appends the request for it. Whether it was sent is for [`lost`](Self::lost) to be told.
@@ -216,10 +220,7 @@ impl Session {
                 Waiting::Publish(Tag::Event(tag)) => self.tell_unknown(tag, tag, 1),
                 Waiting::Publish(Tag::Call(call)) => self.answer(call, Answer::Unknown),
                 Waiting::Batch(batch) => self.tell_unknown(batch.first, batch.last, batch.count),
-                Waiting::Unsubscribe(channel) => {
-                    self.subscriptions.remove(&channel);
-                    self.tell(Event::Unsubscribed { channel });
-                }
+                Waiting::Unsubscribe(channel) => self.unsubscribed(channel),
                 Waiting::Subscribe(_) => {}
             }
         }
@@ -288,10 +289,7 @@ impl Session {
             }
             json::Event::Unsubscribed { id: raw, channel } => {
                 self.unanswered.take(id(raw));
-                self.subscriptions.remove(channel);
-                self.tell(Event::Unsubscribed {
-                    channel: channel.into(),
-                });
+                self.unsubscribed(channel.into());
             }
             json::Event::Error {
                 id: raw,
@@ -429,10 +427,7 @@ impl Session {
                 self.tell(Event::SubscribeRefused { channel, refusal });
             }
             // There is nothing to unsubscribe from, which is what was wanted.
-            Some(Waiting::Unsubscribe(channel)) => {
-                self.subscriptions.remove(&channel);
-                self.tell(Event::Unsubscribed { channel });
-            }
+            Some(Waiting::Unsubscribe(channel)) => self.unsubscribed(channel),
             Some(Waiting::Batch(batch)) => {
                 let (tags, count) = (batch.first..=batch.last, batch.count);
                 self.tell(Event::Refused { tag: None, refusal });

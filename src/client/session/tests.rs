@@ -69,6 +69,27 @@ impl Test {
         self.sent().concat()
     }
 
+    /// Subscribes to `c000` and so on: more than are asked for at once.
+    fn ask_for_many(&mut self, count: usize) {
+        for number in 0..count {
+            let channel = format!("c{number:03}");
+            self.session
+                .subscribe(&channel, Start::Live)
+                .expect("a channel");
+        }
+        assert!(!self.session.ask(&mut self.texts));
+    }
+
+    /// The answers to those, each of which makes room for another request.
+    fn hear_of_many(&mut self, count: usize) {
+        for id in 0..count {
+            self.hear(&format!(
+                r#"{{"type":"subscribed","id":{id},"channel":"c{id:03}","epoch":"e","seq":0}}"#
+            ));
+            self.session.ask(&mut self.texts);
+        }
+    }
+
     fn publish(&mut self, tag: u64) -> u64 {
         let tag = Tag::Event(tag);
         self.session
@@ -419,21 +440,11 @@ fn a_subscription_that_the_server_has_no_time_to_resume_is_tried_again_later() {
 #[test]
 fn many_subscriptions_are_asked_for_a_few_at_a_time() {
     let mut test = Test::connected();
-    for n in 0..300 {
-        test.session
-            .subscribe(&format!("c{n:03}"), Start::Live)
-            .unwrap();
-    }
-    assert!(!test.session.ask(&mut test.texts));
+    test.ask_for_many(300);
     assert_eq!(test.sent().len(), ASKED_AT_ONCE);
     test.session.ask(&mut test.texts);
     assert!(test.sent().is_empty(), "none was answered");
-    for id in 0..300 {
-        test.hear(&format!(
-            r#"{{"type":"subscribed","id":{id},"channel":"c{id:03}","epoch":"e","seq":0}}"#
-        ));
-        test.session.ask(&mut test.texts);
-    }
+    test.hear_of_many(300);
     assert_eq!(test.sent().len(), 300 - ASKED_AT_ONCE);
     assert!(!test.session.has_unasked());
 }
@@ -441,23 +452,14 @@ fn many_subscriptions_are_asked_for_a_few_at_a_time() {
 #[test]
 fn who_unsubscribes_before_the_server_was_asked_never_asks_it() {
     let mut test = Test::connected();
-    for number in 0..200 {
-        let channel = format!("c{number:03}");
-        test.session.subscribe(&channel, Start::Live).unwrap();
-    }
-    assert!(!test.session.ask(&mut test.texts));
+    test.ask_for_many(200);
     test.sent();
     test.session
         .unsubscribe("c199", &mut test.texts)
         .expect("the name is good");
     assert!(test.sent().is_empty());
     assert_eq!(test.told(), ["c199 unsubscribed"]);
-    for id in 0..199 {
-        test.hear(&format!(
-            r#"{{"type":"subscribed","id":{id},"channel":"c{id:03}","epoch":"e","seq":0}}"#
-        ));
-        test.session.ask(&mut test.texts);
-    }
+    test.hear_of_many(199);
     assert_eq!(test.sent().len(), 199 - ASKED_AT_ONCE);
     assert!(!test.session.has_unasked());
 }

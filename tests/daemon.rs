@@ -256,10 +256,7 @@ fn sigterm_closes_everybody_with_1001_and_exits_with_0() {
 fn who_has_nobody_to_close_does_not_take_the_time_for_it() {
     let mut daemon = Daemon::start(&["--drain-seconds", "60"]);
     drop(daemon.connect());
-    let until = std::time::Instant::now() + common::PATIENCE;
-    while daemon.sum("connections") > 0 {
-        assert!(std::time::Instant::now() < until, "it never went");
-    }
+    daemon.wait_for_sum("connections", |open| open == 0);
     daemon.signal("TERM");
     assert_eq!(daemon.wait(), Some(0));
 }
@@ -279,9 +276,7 @@ fn closes_are_spread_over_the_time_that_was_given() {
         })
         .collect();
     closed.sort_unstable();
-    // How late the first is depends on what else the machine does; how far apart they are does not.
-    assert!(closed[3] > 700, "{closed:?}");
-    assert!(closed[0] < closed[3], "{closed:?}");
+    assert!(closed[0] < 700 && closed[3] > 700, "{closed:?}");
     assert_eq!(daemon.wait(), Some(0));
 }
 

@@ -123,6 +123,18 @@ impl Daemon {
             .unwrap_or_else(|| panic!("no {name} in {line}"))
     }
 
+    /// Waits until that number is as `wanted`.
+    pub fn wait_for_sum(&mut self, name: &str, wanted: impl Fn(u64) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let sum = self.sum(name);
+            if wanted(sum) {
+                return;
+            }
+            assert!(Instant::now() < until, "{name} stayed at {sum}");
+        }
+    }
+
     /// Waits until the daemon has ended by itself; its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         let until = Instant::now() + PATIENCE;

@@ -29,19 +29,18 @@ pub(crate) fn run(run: &Run) -> Result<Report> {
             Some(report) => good = Some((rate, report)),
             None => bad = Some(rate),
         }
-        let next: f64 = match (&good, bad) {
+        let next = f64::round(match (&good, bad) {
             (Some((good, _)), None) => good * 2.0,
             (None, Some(bad)) if bad < 2.0 => bail!("not even {bad} messages/s are sustained"),
             (None, Some(bad)) => bad / 2.0,
             (Some((good, _)), Some(bad)) if bad / good > CLOSE_ENOUGH => (good * bad).sqrt(),
             (Some(_), Some(_)) | (None, None) => break,
-        };
+        });
         // Between two small rates there may be no other whole one.
-        let known = good.as_ref().map(|(rate, _)| *rate);
-        if [known, bad].contains(&Some(next.round())) {
+        if [good.as_ref().map(|(good, _)| *good), bad].contains(&Some(next)) {
             break;
         }
-        rate = next.round();
+        rate = next;
     }
     let Some((rate, mut report)) = good else {
         bail!("no rate is sustained");

@@ -142,16 +142,13 @@ impl Scenario {
             deflate: given.deflate,
             probe: given.probe,
         };
-        parameters.check()?;
-        if publishers > 0 && parameters.publishers == 0 {
-            bail!("{} needs at least 1 publisher", self.name());
-        }
+        parameters.check(publishers.min(1))?;
         Ok(parameters)
     }
 }
 
 impl Parameters {
-    fn check(&self) -> Result<()> {
+    fn check(&self, least_publishers: u64) -> Result<()> {
         let within = |name: &str, value: f64, least: f64, most: f64| {
             if (least..=most).contains(&value) {
                 return Ok(());
@@ -162,7 +159,7 @@ impl Parameters {
         within(
             "publishers",
             self.publishers as f64,
-            0.0,
+            least_publishers as f64,
             MAX_PUBLISHERS as f64,
         )?;
         within(

@@ -101,7 +101,8 @@ impl Default for Slices<'_> {
 pub struct Gathered {
     /// Some subscriptions have been lapped and were left out: call [`Hub::settle`], send its gaps first, and gather again.
     pub lapped: bool,
-    /// Not everything went in. If all that did is written, `next_behind` will name the subscriber again.
+    /// Not everything went in. If all that did is written and [`Hub::advance`] hears of it, be it nothing, `next_behind` will
+    /// name the subscriber again.
     pub more: bool,
 }
 

@@ -25,8 +25,9 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Asks for a look at `at`; one that would never come is not kept. An earlier entry of the same connection stays in the queue and is
-    /// told from this one by its time (see [`pop_due`](Self::pop_due)).
+    /// Asks for a look at `at`; one that would never come is not kept. An earlier entry of the same
+    /// connection stays in the queue and is told from this one by its time (see
+    /// [`pop_due`](Self::pop_due)).
     pub(super) fn push(&mut self, at: Millis, token: Token) {
         if at < NEVER_MS {
             self.queue.push(Reverse((at, token.0)));

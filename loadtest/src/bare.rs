@@ -29,12 +29,17 @@ const SEND_MAX: usize = 256 << 10;
 ///
 /// # Errors
 /// The address is taken, or a connection is lost.
-pub(crate) fn serve(address: SocketAddr, size: usize, history: u64) -> Result<()> {
+pub(crate) fn serve(
+    address: SocketAddr,
+    size: usize,
+    content: Content,
+    history: u64,
+) -> Result<()> {
     let listener =
         TcpListener::bind(address).with_context(|| format!("can't listen on {address}"))?;
     // The backlog of std is 128 to 4096 depending on its version: set here, as listen(2) may be called again.
     SockRef::from(&listener).listen(4_096)?;
-    let mut template = Template::new(size, Content::Words);
+    let mut template = Template::new(size, content);
     let data = template.fill(Origin {
         publisher: 0,
         index: 0,

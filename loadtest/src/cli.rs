@@ -155,8 +155,8 @@ pub(crate) struct Given {
     #[arg(long)]
     pub(crate) warmup: Option<f64>,
     /// What each message's data is made of
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) content: Content,
+    #[arg(long, value_enum)]
+    pub(crate) content: Option<Content>,
     /// Subscribers offer permessage-deflate, and insist on it
     #[arg(long)]
     pub(crate) deflate: bool,
@@ -192,6 +192,29 @@ impl std::str::FromStr for Sweep {
 }
 
 impl Given {
+    /// The names of the options that were given.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("n", self.n.is_some()),
+            ("publishers", self.publishers.is_some()),
+            ("window", self.window.is_some()),
+            ("rate", self.rate.is_some()),
+            ("size", self.size.is_some()),
+            ("channels", self.channels.is_some()),
+            ("last", self.last.is_some()),
+            ("stalled", self.stalled.is_some()),
+            ("seconds", self.seconds.is_some()),
+            ("messages", self.messages.is_some()),
+            ("warmup", self.warmup.is_some()),
+            ("content", self.content.is_some()),
+            ("deflate", self.deflate),
+            ("probe", self.probe),
+        ];
+        all.into_iter()
+            .filter_map(|(name, given)| given.then_some(name))
+            .collect()
+    }
+
     /// Sets a parameter by its name.
     ///
     /// # Errors
@@ -285,6 +308,9 @@ pub(crate) struct Bare {
     /// Bytes of each message's data
     #[arg(long)]
     pub(crate) size: usize,
+    /// What each message's data is made of
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) content: Content,
     /// Messages that each new connection is sent; 0 to broadcast instead
     #[arg(long, default_value_t = 0)]
     pub(crate) history: u64,

@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,10 @@ use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
 use crate::dialect::{Dialect, Role};
-use crate::receive::{Follower, Reader, Shared};
+use crate::fault::{Overloaded, check_interruption};
+use crate::progress::Progress;
+use crate::reader::Reader;
+use crate::receive::{Follower, Shared};
 
 /// Connections that may be under way at once, so that the server's backlog is never the subject.
 const OPENING_MAX: usize = 1_000;
@@ -29,7 +33,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_HEAD: usize = 16 << 10;
 
 /// What a connection does with messages.
-pub(crate) enum Receiver {
+enum Receiver {
     /// It sees what all others of its channel see.
     Follower(Follower),
     /// It looks at each message.
@@ -37,14 +41,15 @@ pub(crate) enum Receiver {
 }
 
 impl Receiver {
-    /// One that follows the common stream.
-    pub(crate) fn follower() -> Self {
-        Self::Follower(Follower::default())
-    }
-
-    /// One that looks at each message.
-    pub(crate) fn reader() -> Self {
-        Self::Reader(Reader::default())
+    /// The one that fits a wish; its connection is begun at `now_ns`.
+    fn of(wish: &Wish, now_ns: u64) -> Self {
+        let channel = wish.channels.start;
+        Self::Reader(match wish.receives {
+            Receives::TheSame => return Self::Follower(Follower::default()),
+            Receives::ItsOwn => Reader::of(wish.channels.clone()),
+            Receives::Newest(last) => Reader::returning(channel, last, now_ns),
+            Receives::NowAndThen => Reader::apart(channel),
+        })
     }
 
     fn take(
@@ -61,7 +66,7 @@ impl Receiver {
     }
 
     /// Subscriptions confirmed so far.
-    pub(crate) fn subscribed(&self) -> u64 {
+    fn subscribed(&self) -> u64 {
         match self {
             Self::Follower(follower) => follower.subscribed,
             Self::Reader(reader) => reader.subscribed,
@@ -80,33 +85,68 @@ enum State {
     Open,
 }
 
+/// Which messages a connection is to receive, which decides how they are checked.
+#[derive(Clone, Copy, Debug)]
+enum Receives {
+    /// All of one channel, like many others.
+    TheSame,
+    /// All of its channels.
+    ItsOwn,
+    /// The newest so many of one channel, then nothing.
+    Newest(u64),
+    /// Those of one channel while it is subscribed.
+    NowAndThen,
+}
+
 /// What a connection asks for before it counts as open.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
-    /// What it is for.
-    pub(crate) role: Role,
+    role: Role,
     /// The channels that it subscribes to; the first one names the path where the dialect has channels in paths.
-    pub(crate) channels: std::ops::Range<usize>,
-    /// How many of the newest messages it asks for with each subscription.
-    pub(crate) last: Option<u64>,
+    channels: Range<usize>,
+    receives: Receives,
 }
 
 impl Wish {
-    /// A publisher's.
-    pub(crate) fn publisher() -> Self {
+    fn new(role: Role, channels: Range<usize>, receives: Receives) -> Self {
         Self {
-            role: Role::Publisher,
-            channels: 0..1,
-            last: None,
+            role,
+            channels,
+            receives,
         }
     }
 
-    /// A subscriber's.
-    pub(crate) fn subscriber(channels: std::ops::Range<usize>) -> Self {
-        Self {
-            role: Role::Subscriber,
-            channels,
-            last: None,
+    /// One that publishes.
+    pub(crate) fn publisher() -> Self {
+        // A path names the channel that is published to; nothing is subscribed.
+        Self::new(Role::Publisher, 0..1, Receives::ItsOwn)
+    }
+
+    /// One of many subscribers of the first channel, who must all see the same.
+    pub(crate) fn follower() -> Self {
+        Self::new(Role::Subscriber, 0..1, Receives::TheSame)
+    }
+
+    /// A subscriber of some channels, or of none.
+    pub(crate) fn reader(channels: Range<usize>) -> Self {
+        Self::new(Role::Subscriber, channels, Receives::ItsOwn)
+    }
+
+    /// A subscriber of the first channel that asks for the newest `last` messages.
+    pub(crate) fn returning(last: u64) -> Self {
+        Self::new(Role::Subscriber, 0..1, Receives::Newest(last))
+    }
+
+    /// A subscriber of the first channel that comes and goes.
+    pub(crate) fn churner() -> Self {
+        Self::new(Role::Subscriber, 0..1, Receives::NowAndThen)
+    }
+
+    /// How many messages it asks for with a subscription.
+    fn last(&self) -> Option<u64> {
+        match self.receives {
+            Receives::Newest(last) => Some(last),
+            _ => None,
         }
     }
 }
@@ -119,7 +159,7 @@ pub(crate) struct Link {
     /// Subscriptions whose answers are awaited.
     awaited: u64,
     /// What it does with messages.
-    pub(crate) receiver: Receiver,
+    receiver: Receiver,
     /// The answer to the handshake while it is not whole.
     head: Vec<u8>,
     /// What is to be sent, and how much of it is.
@@ -188,17 +228,23 @@ impl Client {
     ///
     /// # Errors
     /// One is refused, or not all are open after a minute.
-    pub(crate) fn open(
-        &mut self,
-        wishes: impl IntoIterator<Item = (Wish, Receiver)>,
-    ) -> Result<()> {
+    pub(crate) fn open(&mut self, wishes: impl IntoIterator<Item = Wish>) -> Result<()> {
         let mut wishes = wishes.into_iter().peekable();
         let until = Instant::now() + OPEN_TIMEOUT;
+        let first = self.links.len();
+        let mut progress = Progress::from(self.now_ns());
         while wishes.peek().is_some() || self.opening > 0 {
+            let now_ns = self.now_ns();
+            progress.show(now_ns, || {
+                format!(
+                    "{} connections open",
+                    self.links.len() - self.opening - first
+                )
+            });
             while self.opening < OPENING_MAX
-                && let Some((wish, receiver)) = wishes.next()
+                && let Some(wish) = wishes.next()
             {
-                self.begin(wish, receiver)?;
+                self.begin(wish)?;
             }
             self.turn_until(until)?;
         }
@@ -212,13 +258,13 @@ impl Client {
     /// As [`open`](Self::open).
     pub(crate) fn open_crowd(
         &mut self,
-        wishes: impl IntoIterator<Item = (Wish, Receiver)>,
-        release: impl FnOnce() -> Result<()>,
+        wishes: impl IntoIterator<Item = Wish>,
+        release: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<()> {
         let first = self.links.len();
         let until = Instant::now() + OPEN_TIMEOUT;
-        for (wish, receiver) in wishes {
-            self.begin(wish, receiver)?;
+        for wish in wishes {
+            self.begin(wish)?;
         }
         while self.links[first..]
             .iter()
@@ -226,7 +272,7 @@ impl Client {
         {
             self.turn_until(until)?;
         }
-        release()?;
+        release(self)?;
         while self.opening > 0 {
             self.turn_until(until)?;
         }
@@ -245,7 +291,8 @@ impl Client {
         self.turn(Duration::ZERO)
     }
 
-    fn begin(&mut self, wish: Wish, receiver: Receiver) -> Result<()> {
+    fn begin(&mut self, wish: Wish) -> Result<()> {
+        let receiver = Receiver::of(&wish, self.now_ns());
         let mut socket = connect(self.address, self.links.len()).context("can't connect")?;
         let token = Token(self.links.len());
         self.poll.registry().register(
@@ -283,6 +330,7 @@ impl Client {
     /// # Errors
     /// A connection is lost, or what it received is wrong.
     pub(crate) fn turn(&mut self, timeout: Duration) -> Result<()> {
+        check_interruption()?;
         let began = Instant::now();
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
@@ -349,7 +397,7 @@ impl Client {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("can't send"),
+                Err(error) => return Err(lost(&format!("can't send: {error}"))),
             }
         }
         link.out.clear();
@@ -366,11 +414,11 @@ impl Client {
         loop {
             let link = &mut self.links[at];
             let len = match link.socket.read(&mut self.buffer) {
-                Ok(0) => bail!("closed without a close frame"),
+                Ok(0) => return Err(lost("closed without a close frame")),
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).context("can't receive"),
+                Err(error) => return Err(lost(&format!("can't receive: {error}"))),
             };
             self.received_bytes += len as u64;
             // Out of `self` while `received` is a part of it.
@@ -421,7 +469,7 @@ impl Client {
                 if self
                     .shared
                     .dialect
-                    .subscribe(&mut link.out, channel, link.wish.last)
+                    .subscribe(&mut link.out, channel, link.wish.last())
                 {
                     link.awaited += 1;
                 }
@@ -463,6 +511,11 @@ impl Client {
             let _ = socket2::SockRef::from(&link.socket).set_linger(Some(Duration::ZERO));
         }
     }
+}
+
+/// That the server has let go of a connection.
+fn lost(how: &str) -> anyhow::Error {
+    Overloaded::because(format!("the server ended a connection: {how}"))
 }
 
 /// Begins the connection numbered `at`. Each crowd of them comes from a loopback address of its own: the kernel's search for

@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::chart::{Axis, Series, draw_lines};
 use crate::cli::Compare;
-use crate::report::{Report, label_and_unit, number};
+use crate::fault::{check_interruption, interrupted};
+use crate::report::{self, Report, label_and_unit, number};
 
 /// One kind of run.
 struct Run {
@@ -24,6 +27,17 @@ struct Run {
     figures: &'static [&'static str],
     /// The window, for the chart.
     window: Option<f64>,
+    /// Whether it publishes for a time.
+    publishes: bool,
+}
+
+impl Run {
+    /// Those of the servers compared that can do it.
+    fn servers<'c>(&self, compare: &'c Compare) -> impl Iterator<Item = &'c String> {
+        let without = self.without;
+        let can = move |server: &&String| !without.contains(&server.as_str());
+        compare.servers.iter().filter(can)
+    }
 }
 
 const FANOUT_FIGURES: &[&str] = &[
@@ -49,6 +63,7 @@ fn runs(compare: &Compare) -> Vec<Run> {
         without,
         figures,
         window,
+        publishes: !["connect", "idle"].contains(&arguments),
     };
     let mut runs = Vec::new();
     for window in [1, 4, 16, 64, 256] {
@@ -99,6 +114,13 @@ fn runs(compare: &Compare) -> Vec<Run> {
         &["cpu_per_publish_us", "p99_ms"],
         None,
     ));
+    runs.push(run(
+        "churn, 100 of 1,100 come and go".to_owned(),
+        "churn",
+        &["nchan", "limit"],
+        many,
+        None,
+    ));
     let connect = &["cpu_per_handshake_us", "handshakes_per_s"];
     runs.push(run(
         "connect".to_owned(),
@@ -126,37 +148,54 @@ fn runs(compare: &Compare) -> Vec<Run> {
 /// All reports of one kind of run, by server.
 type Results = BTreeMap<String, Vec<Report>>;
 
+/// How often a running child is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Runs everything and writes what was asked for.
 ///
 /// # Errors
-/// No run at all succeeded, or a file can't be written.
+/// No run at all succeeded, a file can't be written, or this process was asked to end.
 pub(crate) fn run(compare: &Compare) -> Result<()> {
     let runs = runs(compare);
     if runs.is_empty() {
         bail!("--only names no run");
     }
     let mut results: Vec<Results> = runs.iter().map(|_| Results::new()).collect();
+    let pairs: usize = runs.iter().map(|run| run.servers(compare).count()).sum();
+    let (all, mut done, began) = (pairs * compare.rounds, 0, Instant::now());
+    let mut failed = 0;
     for round in 1..=compare.rounds {
         for (run, results) in runs.iter().zip(&mut results) {
-            for server in compare
-                .servers
-                .iter()
-                .filter(|server| !run.without.contains(&server.as_str()))
-            {
+            for server in run.servers(compare) {
+                let minutes = began.elapsed().as_secs_f64() / 60.0;
+                let left = minutes / done.max(1) as f64 * (all - done) as f64;
+                let left = if done == 0 {
+                    String::new()
+                } else {
+                    format!(", {left:.0} min left")
+                };
                 eprintln!(
-                    "round {round} of {}: {} on {server}",
+                    "round {round} of {}: {} on {server} ({done} of {all} runs done{left})",
                     compare.rounds, run.name
                 );
                 match one(run, server, compare) {
                     Ok(report) => results.entry(server.clone()).or_default().push(report),
+                    Err(error) if interrupted() => return Err(error),
                     // One server's failure is a result of the comparison, not the end of it.
-                    Err(error) => eprintln!("  failed: {error:#}"),
+                    Err(error) => {
+                        failed += 1;
+                        eprintln!("  failed: {error:#}");
+                    }
                 }
+                done += 1;
             }
         }
     }
+    if failed == all {
+        bail!("none of the runs succeeded");
+    }
     let markdown = markdown(&runs, &results, compare);
-    print!("{markdown}");
+    report::print(&markdown)?;
     let write = |path: &PathBuf, text: &str| {
         std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
     };
@@ -164,7 +203,13 @@ pub(crate) fn run(compare: &Compare) -> Result<()> {
         write(path, &markdown)?;
     }
     if let Some(path) = &compare.json {
-        write(path, &serde_json::to_string_pretty(&results)?)?;
+        // One list, as every other run writes it: scenario, server and parameters say what each one is.
+        let reports: Vec<&Report> = results
+            .iter()
+            .flat_map(BTreeMap::values)
+            .flatten()
+            .collect();
+        write(path, &(serde_json::to_string_pretty(&reports)? + "\n"))?;
     }
     if let Some(path) = &compare.chart {
         let series = series(&runs, &results, &compare.servers);
@@ -196,20 +241,46 @@ fn one(run: &Run, server: &str, compare: &Compare) -> Result<Report> {
         }
         peer => arguments.extend(["--peer".to_owned(), peer.to_owned()]),
     }
-    let seconds = compare.seconds.to_string();
-    command
+    if run.publishes {
+        arguments.extend(["--seconds".to_owned(), compare.seconds.to_string()]);
+    }
+    let child = command
         .args(arguments)
-        .args(["--seconds", &seconds, "--json", "/dev/stdout", "--quiet"]);
-    let output = command
+        .args(["--json", "/dev/stdout", "--quiet"])
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .output()?;
+        .spawn()?;
+    let output = finish(child)?;
+    check_interruption()?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let reports: Vec<Report> =
         serde_json::from_slice(&output.stdout).context("an unreadable report")?;
     reports.into_iter().next().context("no report")
+}
+
+/// Waits for a child, and ends it if this process is asked to end.
+fn finish(child: Child) -> Result<Output> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // Its pipes have to be read while it runs.
+    let reading = std::thread::spawn(move || child.wait_with_output());
+    let mut told = false;
+    while !reading.is_finished() {
+        if interrupted() && !told {
+            told = true;
+            if let Some(pid) = pid {
+                // It may have ended by itself.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+    match reading.join() {
+        Ok(output) => Ok(output?),
+        Err(_) => bail!("reading a child's output panicked"),
+    }
 }
 
 /// Reads the reports in some files.
@@ -227,25 +298,29 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Report>> {
     Ok(reports)
 }
 
-/// Prints the median of each figure over the reports in some files.
+/// Prints the median of each figure over the reports in some files, for each kind of run by itself.
 ///
 /// # Errors
 /// A file is not what `--json` wrote.
 pub(crate) fn print_medians(files: &[PathBuf]) -> Result<()> {
-    let reports = read(files)?;
-    let figures = reports.first().map_or(&[][..], |report| &report.figures);
-    let quantiles = ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"];
-    println!("median of {}:", reports.len());
-    for name in figures
-        .iter()
-        .map(|figure| figure.name.as_str())
-        .chain(quantiles)
-    {
-        if let Some(value) = median(&reports, name) {
-            println!("  {name:<40} {:>14}", number(value));
+    let mut kinds: BTreeMap<String, Vec<Report>> = BTreeMap::new();
+    for report in read(files)? {
+        kinds.entry(report.title()).or_default().push(report);
+    }
+    let mut text = String::new();
+    for (title, reports) in &kinds {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{title}; median of {}:", reports.len());
+        let figures = reports.first().map_or(&[][..], |report| &report.figures);
+        let quantiles = ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"];
+        let names = figures.iter().map(|figure| figure.name.as_str());
+        for name in names.chain(quantiles) {
+            if let Some(value) = median(reports, name) {
+                let _ = writeln!(text, "  {name:<40} {:>14}", number(value));
+            }
         }
     }
-    Ok(())
+    report::print(&text)
 }
 
 /// The median of a figure over rounds, if any has it.
@@ -280,23 +355,14 @@ fn markdown(runs: &[Run], results: &[Results], compare: &Compare) -> String {
         let heads: Vec<String> = heads.collect();
         let _ = writeln!(text, "| server | {} | rounds |", heads.join(" | "));
         let _ = writeln!(text, "|---|{}---:|", "---:|".repeat(heads.len()));
-        for server in compare
-            .servers
-            .iter()
-            .filter(|server| !run.without.contains(&server.as_str()))
-        {
+        for server in run.servers(compare) {
             let reports = results.get(server).map_or(&[][..], Vec::as_slice);
             let cells: Vec<String> = run
                 .figures
                 .iter()
                 .map(|figure| median(reports, figure).map_or("–".to_owned(), number))
                 .collect();
-            let ours = reports.iter().any(|report| {
-                report
-                    .remarks
-                    .iter()
-                    .any(|remark| remark.contains("bottleneck"))
-            });
+            let ours = reports.iter().any(Report::load_was_the_bottleneck);
             let mark = if ours { " *" } else { "" };
             let _ = writeln!(
                 text,

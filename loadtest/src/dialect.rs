@@ -40,6 +40,11 @@ pub(crate) enum Event {
         /// Its newest message's sequence number.
         seq: u64,
     },
+    /// A subscription has ended.
+    Unsubscribed {
+        /// The channel's number.
+        channel: usize,
+    },
     /// Messages were skipped.
     Gap {
         /// The first one missing.
@@ -265,22 +270,22 @@ fn read_other(payload: &[u8]) -> Result<Event> {
         bail!("not JSON: {}", shown(payload));
     };
     let number = |member: &str| event[member].as_u64().unwrap_or(0);
-    Ok(match event["type"].as_str().unwrap_or("") {
-        "subscribed" => {
-            let digits = event["channel"]
-                .as_str()
-                .and_then(|name| name.strip_prefix('c'));
-            let Some(channel) = digits.and_then(|digits| read_digits(digits.as_bytes())) else {
-                bail!(
-                    "subscribed to a channel that nobody asked for: {}",
-                    shown(payload)
-                );
-            };
-            Event::Subscribed {
-                channel: channel as usize,
-                seq: number("seq"),
-            }
+    let channel = || {
+        let name = event["channel"].as_str();
+        let digits = name.and_then(|name| name.strip_prefix('c'));
+        match digits.and_then(|digits| read_digits(digits.as_bytes())) {
+            Some(channel) => Ok(channel as usize),
+            None => bail!("a channel that nobody asked for: {}", shown(payload)),
         }
+    };
+    Ok(match event["type"].as_str().unwrap_or("") {
+        "subscribed" => Event::Subscribed {
+            channel: channel()?,
+            seq: number("seq"),
+        },
+        "unsubscribed" => Event::Unsubscribed {
+            channel: channel()?,
+        },
         "gap" => Event::Gap {
             from: number("from"),
             to: number("to"),
@@ -345,6 +350,11 @@ mod tests {
         assert_eq!(
             read(subscribed).unwrap(),
             Event::Subscribed { channel: 3, seq: 9 }
+        );
+        let unsubscribed = r#"{"type":"unsubscribed","id":2,"channel":"c000003"}"#;
+        assert_eq!(
+            read(unsubscribed).unwrap(),
+            Event::Unsubscribed { channel: 3 }
         );
         let gap =
             r#"{"type":"gap","channel":"c000003","epoch":"x","from":2,"to":5,"reason":"slow"}"#;

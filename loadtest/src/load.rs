@@ -5,20 +5,21 @@
 //! the server's `send`, which on one machine costs the server up to half as much again, or nothing at all when the
 //! receiver happens to be behind; real receivers are elsewhere and are woken by somebody else.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::client::Client;
+use crate::fault::Overloaded;
 use crate::meter::{Cost, Meter};
 use crate::pace::Pace;
 use crate::payload::Origin;
+use crate::progress::Progress;
 
 /// How long the last messages may take to arrive once publishing has ended.
 const DRAIN_TIMEOUT_NS: u64 = 30_000_000_000;
-/// How often the progress line is renewed.
-const PROGRESS_NS: u64 = 500_000_000;
+/// How many bytes may wait for a publisher's socket in an open loop, which does not stop when the server takes no more.
+const MAX_UNSENT: usize = 64 << 20;
 
 /// When to stop publishing: whichever comes first.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +35,12 @@ pub(crate) struct Until {
 pub(crate) struct Done {
     /// Messages published.
     pub(crate) published: u64,
-    /// Messages delivered, to all subscribers together.
+    /// Messages delivered, to all together that must get all of them.
     pub(crate) deliveries: u64,
+    /// Messages delivered to those that come and go.
+    pub(crate) deliveries_apart: u64,
+    /// How often those have subscribed.
+    pub(crate) subscriptions_apart: u64,
     /// What it cost.
     pub(crate) cost: Cost,
 }
@@ -91,13 +96,15 @@ impl Load {
     ) -> Result<Done> {
         let meter = Meter::read(pid, &self.client)?;
         let begun_ns = self.client.now_ns();
-        let (published_before, deliveries_before) = (self.published, self.client.shared.deliveries);
-        let mut progress = Progress::new();
+        let published_before = self.published;
+        let before = Counts::of(&self.client);
+        let mut progress = Progress::from(0);
+        let mut shown = (0, 0);
         let mut ended_ns = None;
         loop {
             let elapsed_ns = self.client.now_ns() - begun_ns;
             let published = self.published - published_before;
-            let deliveries = self.client.shared.deliveries - deliveries_before;
+            let deliveries = self.client.shared.deliveries - before.deliveries;
             match ended_ns {
                 None if elapsed_ns >= until.ns || published >= until.messages => {
                     ended_ns = Some(elapsed_ns)
@@ -109,22 +116,31 @@ impl Load {
                 }
                 Some(_) if deliveries >= published * self.fan => break,
                 Some(ended_ns) if elapsed_ns > ended_ns + DRAIN_TIMEOUT_NS => {
-                    let missing = published * self.fan - deliveries;
-                    bail!(
-                        "{missing} of {} deliveries did not arrive",
-                        published * self.fan
-                    );
+                    let all = published * self.fan;
+                    let missing = all - deliveries;
+                    return Err(Overloaded::because(format!(
+                        "{missing} of {all} deliveries did not arrive within {} s",
+                        DRAIN_TIMEOUT_NS / 1_000_000_000
+                    )));
                 }
                 Some(_) => {}
             }
             each_turn(&mut self.client, begun_ns + elapsed_ns)?;
             self.client.turn(Duration::ZERO)?;
-            progress.show(elapsed_ns, published, deliveries);
+            progress.show(elapsed_ns, || {
+                let (ns, before) = std::mem::replace(&mut shown, (elapsed_ns, deliveries));
+                let rate = (deliveries - before) as f64 * 1e9 / (elapsed_ns - ns).max(1) as f64;
+                let (seconds, millions) = (elapsed_ns as f64 / 1e9, rate / 1e6);
+                format!("{seconds:6.1} s  {published} published  {millions:.2} M deliveries/s")
+            });
         }
-        progress.clear();
+        drop(progress);
+        let now = Counts::of(&self.client);
         let done = Done {
             published: self.published - published_before,
-            deliveries: self.client.shared.deliveries - deliveries_before,
+            deliveries: now.deliveries - before.deliveries,
+            deliveries_apart: now.deliveries_apart - before.deliveries_apart,
+            subscriptions_apart: now.subscriptions_apart - before.subscriptions_apart,
             cost: meter.until_now(&self.client)?,
         };
         if done.deliveries > done.published * self.fan {
@@ -154,46 +170,35 @@ impl Load {
         }
         for at in 0..due.min(self.publishers.len() as u64) {
             let publisher = (self.published + at) as usize % self.publishers.len();
-            self.client.flush(self.publishers[publisher])?;
+            let link = self.publishers[publisher];
+            self.client.flush(link)?;
+            let unsent = self.client.outbox(link).len();
+            if unsent > MAX_UNSENT && matches!(self.pace, Pace::Rate(_)) {
+                return Err(Overloaded::because(format!(
+                    "the server takes publications more slowly than they are made: {} MiB wait to be sent",
+                    unsent >> 20
+                )));
+            }
         }
         self.published += due;
         Ok(())
     }
 }
 
-/// A line that is renewed on a terminal, and nothing elsewhere.
-struct Progress {
-    shown: bool,
-    next_ns: u64,
-    before: (u64, u64),
+/// What a client has counted so far.
+struct Counts {
+    deliveries: u64,
+    deliveries_apart: u64,
+    subscriptions_apart: u64,
 }
 
-impl Progress {
-    fn new() -> Self {
+impl Counts {
+    fn of(client: &Client) -> Self {
+        let shared = &client.shared;
         Self {
-            shown: std::io::stderr().is_terminal(),
-            next_ns: PROGRESS_NS,
-            before: (0, 0),
-        }
-    }
-
-    fn show(&mut self, elapsed_ns: u64, published: u64, deliveries: u64) {
-        if !self.shown || elapsed_ns < self.next_ns {
-            return;
-        }
-        let (ns, before) = std::mem::replace(&mut self.before, (elapsed_ns, deliveries));
-        let rate = (deliveries - before) as f64 * 1e9 / (elapsed_ns - ns).max(1) as f64;
-        let seconds = elapsed_ns as f64 / 1e9;
-        eprint!(
-            "\r\x1b[K{seconds:6.1} s  {published} published  {:.2} M deliveries/s",
-            rate / 1e6
-        );
-        self.next_ns = elapsed_ns + PROGRESS_NS;
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            eprint!("\r\x1b[K");
+            deliveries: shared.deliveries,
+            deliveries_apart: shared.deliveries_apart,
+            subscriptions_apart: shared.subscriptions_apart,
         }
     }
 }

@@ -10,14 +10,18 @@ mod cli;
 mod client;
 mod compare;
 mod dialect;
+mod fault;
 mod latency;
 mod load;
 mod meter;
+mod order;
 mod pace;
 mod payload;
 mod pin;
 mod probe;
 mod procfs;
+mod progress;
+mod reader;
 mod receive;
 mod report;
 mod scenario;
@@ -35,9 +39,17 @@ use crate::cli::{Cli, Command, Run};
 use crate::report::Report;
 use crate::scenario::Scenario;
 
+/// The exit status of who was asked to end, as shells have it for SIGINT.
+const INTERRUPTED: u8 = 130;
+
 fn main() -> ExitCode {
     match act(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        // The server may have got the signal too: what it looked like from here is of no interest.
+        Err(_) if fault::interrupted() => {
+            eprintln!("loadtest: interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             eprintln!("loadtest: {error:#}");
             ExitCode::FAILURE
@@ -46,16 +58,19 @@ fn main() -> ExitCode {
 }
 
 fn act(command: Command) -> Result<()> {
+    // The process that `limit` measures ends when it is told to, without further ado.
+    if !matches!(command, Command::Bare(_)) {
+        fault::listen_for_interruption()?;
+    }
     let (scenario, run) = match command {
-        Command::Bare(bare) => return bare::serve(bare.listen, bare.size, bare.history),
+        Command::Bare(bare) => {
+            return bare::serve(bare.listen, bare.size, bare.content, bare.history);
+        }
         Command::Compare(compare) => return compare::run(&compare),
         Command::Medians(medians) => return compare::print_medians(&medians.files),
         Command::Draw(draw) => {
-            return chart::draw_reports(
-                &draw.chart,
-                &compare::read(&draw.files)?,
-                draw.sweep.as_deref(),
-            );
+            let reports = compare::read(&draw.files)?;
+            return chart::draw_reports(&draw.chart, &reports, draw.sweep.as_deref());
         }
         Command::Sustain(run) => {
             let report = sustain::run(&run)?;
@@ -72,16 +87,21 @@ fn act(command: Command) -> Result<()> {
         Command::Ingest(run) => (Scenario::Ingest, run),
         Command::Limit(run) => (Scenario::Limit, run),
     };
-    let reports = run_all(scenario, &run)?;
-    publish(&run, &reports, false)
+    let mut reports = Vec::new();
+    let result = run_all(scenario, &run, &mut reports);
+    // What a sweep found before it failed is worth keeping.
+    if !reports.is_empty() {
+        publish(&run, &reports, false)?;
+    }
+    result
 }
 
 /// Writes and draws the reports where that was asked for, and prints those that are not printed yet.
 fn publish(run: &Run, reports: &[Report], print: bool) -> Result<()> {
     if print && !run.quiet {
-        reports
-            .iter()
-            .for_each(|report| print!("{}", report.table()));
+        for report in reports {
+            report::print(&report.table())?;
+        }
     }
     if let Some(path) = &run.json {
         let text = serde_json::to_string_pretty(reports)?;
@@ -96,23 +116,31 @@ fn publish(run: &Run, reports: &[Report], print: bool) -> Result<()> {
 }
 
 /// Runs a scenario once, or once for each value of a sweep; each report is printed when it is there.
-fn run_all(scenario: Scenario, run: &Run) -> Result<Vec<Report>> {
+fn run_all(scenario: Scenario, run: &Run, reports: &mut Vec<Report>) -> Result<()> {
     let Some(sweep) = &run.sweep else {
-        return Ok(vec![run_one(scenario, run)?]);
+        reports.push(run_one(scenario, run)?);
+        return Ok(());
     };
-    let mut reports = Vec::new();
-    for value in &sweep.values {
+    let at = |value: f64| -> Result<Run> {
         let mut run = run.clone();
-        run.given.set(&sweep.name, *value)?;
-        reports.push(run_one(scenario, &run)?);
+        run.given.set(&sweep.name, value)?;
+        Ok(run)
+    };
+    // A value that is not allowed is said before anything runs.
+    for value in &sweep.values {
+        scenario.parameters(&at(*value)?.given)?;
     }
-    Ok(reports)
+    for value in &sweep.values {
+        let report = run_one(scenario, &at(*value)?);
+        reports.push(report.with_context(|| format!("{} = {value}", sweep.name))?);
+    }
+    Ok(())
 }
 
 fn run_one(scenario: Scenario, run: &Run) -> Result<Report> {
     let report = scenario::run(scenario, &run.target, &run.given)?;
     if !run.quiet {
-        print!("{}", report.table());
+        report::print(&report.table())?;
     }
     Ok(report)
 }

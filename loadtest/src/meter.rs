@@ -66,8 +66,9 @@ impl Meter {
     /// The server is gone.
     pub(crate) fn until_now(&self, client: &Client) -> Result<Cost> {
         let now = Self::read(self.pid, client)?;
-        let user = now.server_user_ns - self.server_user_ns;
-        let system = now.server_system_ns - self.server_system_ns;
+        // A worker of the server that has ended takes its counts with it.
+        let user = now.server_user_ns.saturating_sub(self.server_user_ns);
+        let system = now.server_system_ns.saturating_sub(self.server_system_ns);
         Ok(Cost {
             wall_ns: (now.wall - self.wall).as_nanos() as u64,
             server_cpu_ns: now.server_cpu_ns.saturating_sub(self.server_cpu_ns),
@@ -82,10 +83,10 @@ impl Meter {
 }
 
 impl Cost {
-    /// Whether the load client had no time left while the server had some.
+    /// Whether the load client had no time left; `false` if the server had none either.
     pub(crate) fn load_was_the_bottleneck(&self) -> bool {
         let share = |cpu: u64| cpu as f64 / self.wall_ns.max(1) as f64;
-        share(self.own_cpu_ns) >= 0.95 && (0.0..0.95).contains(&share(self.server_cpu_ns))
+        share(self.own_cpu_ns) >= 0.95 && share(self.server_cpu_ns) < 0.95
     }
 }
 

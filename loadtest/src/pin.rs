@@ -1,6 +1,6 @@
 //! Which core runs what, and how many files a process may open.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
@@ -9,6 +9,9 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 /// # Errors
 /// There is no such core.
 pub(crate) fn to_core(core: usize) -> Result<()> {
+    if core >= CpuSet::MAX_CPU {
+        bail!("core {core} can't be used: cores are numbered from 0");
+    }
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).with_context(|| format!("core {core} can't be used"))

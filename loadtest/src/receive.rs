@@ -1,7 +1,8 @@
 //! What a subscriber does with the bytes it receives: check them, count them, time them.
 //!
 //! Two ways, one interface. A *follower* subscribes to one channel with many others and is compared with their common
-//! [`Stream`]. A *reader* looks at each message, for connections that see several channels or a history of their own.
+//! [`Stream`]. A [reader](crate::reader) looks at each message, for connections that see several channels, a history, or
+//! only a part of what there is.
 
 use anyhow::{Result, bail};
 use fanfare::ws::deflate::Inflater;
@@ -9,8 +10,10 @@ use fanfare::ws::extension::Offer;
 use fanfare::ws::frame::Opcode;
 
 use crate::dialect::{Dialect, Event, Role, shown};
+use crate::fault::Overloaded;
 use crate::latency::{Latencies, Quantiles};
-use crate::payload::{Content, Origin, Template};
+use crate::order::Order;
+use crate::payload::{Origin, Template};
 use crate::stream::{Position, Stream};
 use crate::wire::{self, Frame};
 
@@ -62,31 +65,37 @@ pub(crate) struct Shared {
     pub(crate) stream: Stream,
     /// Readers' latencies; followers' are the stream's.
     pub(crate) latencies: Latencies,
-    /// Messages delivered so far, of followers and readers together.
+    /// Which messages each channel has, in which order.
+    pub(crate) order: Order,
+    /// Messages delivered so far to those that must get all of them.
     pub(crate) deliveries: u64,
-    /// Messages that servers announced as missing.
-    pub(crate) missed: u64,
-    /// The index that each publisher's next message in the stream must have.
-    next_index: Vec<u64>,
-    /// The sequence number of the stream's next message, once it is known.
-    next_seq: Option<u64>,
+    /// Messages delivered so far to those that come and go.
+    pub(crate) deliveries_apart: u64,
+    /// How often those that come and go have subscribed so far.
+    pub(crate) subscriptions_apart: u64,
 }
 
 impl Shared {
     /// Nothing sent, nothing received.
-    pub(crate) fn new(dialect: Dialect, size: usize, publishers: usize, followers: usize) -> Self {
+    pub(crate) fn new(
+        dialect: Dialect,
+        template: Template,
+        publishers: usize,
+        followers: usize,
+        order: Order,
+    ) -> Self {
         Self {
             dialect,
-            template: Template::new(size, Content::default()),
+            template,
             sent: SentTimes::new(publishers),
             inflater: None,
             inflated: Vec::new(),
             stream: Stream::new(followers),
             latencies: Latencies::new(),
+            order,
             deliveries: 0,
-            missed: 0,
-            next_index: vec![0; publishers],
-            next_seq: None,
+            deliveries_apart: 0,
+            subscriptions_apart: 0,
         }
     }
 
@@ -115,44 +124,53 @@ impl Shared {
         }
     }
 
+    /// From the first subscriber that had a message to the last one, where several get the same.
+    pub(crate) fn skew(&self) -> Option<Quantiles> {
+        [&self.stream.skew, &self.order.skew]
+            .map(Latencies::quantiles)
+            .into_iter()
+            .find(|skew| skew.count > 0)
+    }
+
     /// Forgets the latencies so far: they were a warm-up's.
     pub(crate) fn forget_latencies(&mut self) {
         self.stream.latencies.clear();
         self.stream.skew.clear();
+        self.order.skew.clear();
         self.latencies.clear();
+    }
+
+    /// When a publication was sent.
+    ///
+    /// # Errors
+    /// It was not.
+    #[inline]
+    pub(crate) fn sent_ns(&self, origin: Origin) -> Result<u64> {
+        match self.sent.get(origin) {
+            Some(sent_ns) => Ok(sent_ns),
+            None => bail!("a message that nobody has published: {origin:?}"),
+        }
     }
 
     /// Checks a message that is the first of its kind to arrive, and appends it to the stream.
     fn append(&mut self, frame: &[u8], event: Event, now_ns: u64) -> Result<()> {
-        let Event::Message { seq, origin, .. } = event else {
+        let Event::Message {
+            channel,
+            seq,
+            origin,
+        } = event
+        else {
             bail!("not a message");
         };
-        let origin = match origin {
-            Some(origin) => origin,
-            // The bare sender's messages are all alike: the n-th to arrive is the n-th sent.
-            None => Origin {
-                publisher: 0,
-                index: self.stream.messages(),
-            },
-        };
-        let Some(sent_ns) = self.sent.get(origin) else {
-            bail!("a message that nobody has published: {origin:?}");
-        };
-        let next = &mut self.next_index[origin.publisher];
-        if origin.index != *next {
-            bail!(
-                "publisher {}: message {} arrived where {next} was due",
-                origin.publisher,
-                origin.index
-            );
-        }
-        *next += 1;
-        if let Some(seq) = seq {
-            if self.next_seq.is_some_and(|next| next != seq) {
-                bail!("seq {seq} arrived where {:?} was due", self.next_seq);
-            }
-            self.next_seq = Some(seq + 1);
-        }
+        let before = self.stream.messages();
+        // The bare sender's messages are all alike: the n-th to arrive is the n-th sent.
+        let origin = origin.unwrap_or(Origin {
+            publisher: 0,
+            index: before,
+        });
+        let sent_ns = self.sent_ns(origin)?;
+        self.order
+            .check(channel, seq.unwrap_or(before + 1), origin, now_ns)?;
         self.stream.append(frame, sent_ns, now_ns)
     }
 }
@@ -253,18 +271,16 @@ impl Follower {
     #[cold]
     fn take_other(&mut self, event: Event) -> Result<()> {
         match event {
-            Event::Gap { from, to } => {
-                bail!("a gap from {from} to {to} for a subscriber that reads all it can")
-            }
+            Event::Gap { from, to } => return Err(gap(from, to)),
             Event::Subscribed { .. } => self.subscribed += 1,
-            Event::Message { .. } | Event::Other | Event::Pong => {}
+            Event::Message { .. } | Event::Unsubscribed { .. } | Event::Other | Event::Pong => {}
         }
         Ok(())
     }
 }
 
 /// Reads a data frame, or answers a control frame (`None`).
-fn data_or_control(
+pub(crate) fn data_or_control(
     frame: Frame,
     payload: &[u8],
     shared: &mut Shared,
@@ -284,135 +300,17 @@ fn data_or_control(
             let code = payload
                 .first_chunk()
                 .map_or(1005, |code| u16::from_be_bytes(*code));
-            bail!(
-                "closed by the server: {code} {}",
-                shown(payload.get(2..).unwrap_or_default())
-            )
+            let reason = shown(payload.get(2..).unwrap_or_default());
+            Err(Overloaded::because(format!(
+                "closed by the server: {code} {reason}"
+            )))
         }
     }
 }
 
-/// What a reader knows of one channel.
-#[derive(Clone, Debug, Default)]
-struct Expected {
-    channel: usize,
-    /// The next message's sequence number; 0 while it is not known.
-    seq: u64,
-}
-
-/// A subscriber that looks at each message.
-#[derive(Default)]
-pub(crate) struct Reader {
-    carry: Vec<u8>,
-    channels: Vec<Expected>,
-    /// Its messages are not counted among those that everybody must get.
-    apart: bool,
-    /// Subscriptions confirmed so far.
-    pub(crate) subscribed: u64,
-}
-
-impl Reader {
-    /// One whose messages are checked but not counted.
-    pub(crate) fn apart() -> Self {
-        Self {
-            apart: true,
-            ..Self::default()
-        }
-    }
-
-    /// Takes what was received; appends to `reply` what must be answered.
-    ///
-    /// # Errors
-    /// A message that was not published, is changed, or comes out of order without a gap.
-    #[inline]
-    pub(crate) fn take(
-        &mut self,
-        received: &[u8],
-        now_ns: u64,
-        shared: &mut Shared,
-        reply: &mut Vec<u8>,
-    ) -> Result<()> {
-        if self.carry.is_empty() {
-            let used = self.take_frames(received, now_ns, shared, reply)?;
-            self.carry.extend_from_slice(&received[used..]);
-        } else {
-            let mut whole = std::mem::take(&mut self.carry);
-            whole.extend_from_slice(received);
-            let used = self.take_frames(&whole, now_ns, shared, reply)?;
-            whole.drain(..used);
-            self.carry = whole;
-        }
-        Ok(())
-    }
-
-    fn take_frames(
-        &mut self,
-        bytes: &[u8],
-        now_ns: u64,
-        shared: &mut Shared,
-        reply: &mut Vec<u8>,
-    ) -> Result<usize> {
-        let mut at = 0;
-        while let Some(frame) = wire::parse(&bytes[at..])? {
-            let payload = &bytes[at + frame.header..at + frame.len];
-            at += frame.len;
-            match data_or_control(frame, payload, shared, reply)? {
-                Some(Event::Message {
-                    channel,
-                    seq,
-                    origin,
-                }) => {
-                    self.in_order(channel, seq)?;
-                    if self.apart {
-                        continue;
-                    }
-                    shared.deliveries += 1;
-                    if let Some(sent_ns) = origin.and_then(|origin| shared.sent.get(origin)) {
-                        shared.latencies.record(now_ns.saturating_sub(sent_ns), 1);
-                    }
-                }
-                Some(Event::Subscribed { channel, .. }) => {
-                    self.subscribed += 1;
-                    self.expected(channel).seq = 0;
-                }
-                Some(Event::Gap { from, to }) => {
-                    shared.missed += (to + 1).saturating_sub(from.max(1));
-                    self.channels
-                        .iter_mut()
-                        .for_each(|expected| expected.seq = 0);
-                }
-                Some(Event::Pong | Event::Other) | None => {}
-            }
-        }
-        Ok(at)
-    }
-
-    fn in_order(&mut self, channel: usize, seq: Option<u64>) -> Result<()> {
-        let Some(seq) = seq else {
-            return Ok(());
-        };
-        let expected = self.expected(channel);
-        if expected.seq != 0 && expected.seq != seq {
-            bail!(
-                "channel {channel}: seq {seq} arrived where {} was due",
-                expected.seq
-            );
-        }
-        expected.seq = seq + 1;
-        Ok(())
-    }
-
-    fn expected(&mut self, channel: usize) -> &mut Expected {
-        let at = match self
-            .channels
-            .binary_search_by_key(&channel, |expected| expected.channel)
-        {
-            Ok(at) => at,
-            Err(at) => {
-                self.channels.insert(at, Expected { channel, seq: 0 });
-                at
-            }
-        };
-        &mut self.channels[at]
-    }
+/// That a subscriber was told of missing messages.
+pub(crate) fn gap(from: u64, to: u64) -> anyhow::Error {
+    Overloaded::because(format!(
+        "a gap from {from} to {to} for a subscriber that reads all it can"
+    ))
 }

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::latency::Quantiles;
 use crate::meter::Cost;
+
+/// The word that a remark about the load client's own limit contains.
+const BOTTLENECK: &str = "bottleneck";
 
 /// The result of one run of a scenario against one server.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -108,31 +113,49 @@ impl Report {
         }
         self.add("load_cpu_percent", share(cost.own_cpu_ns));
         if cost.load_was_the_bottleneck() {
-            self.remarks.push(format!(
-                "the load client was the bottleneck: it used {:.0} % of its core, the server {:.0} % of its own; \
-                 rates and latencies are the client's limit, CPU per delivery is still the server's",
-                share(cost.own_cpu_ns),
-                share(cost.server_cpu_ns),
-            ));
+            let own = share(cost.own_cpu_ns);
+            self.remarks.push(if cost.server_cpu_ns > 0 {
+                format!(
+                    "the load client was the {BOTTLENECK}: it used {own:.0} % of its core, the server {:.0} % of its own; \
+                     rates and latencies are the client's limit, CPU per delivery is still the server's",
+                    share(cost.server_cpu_ns),
+                )
+            } else {
+                format!(
+                    "the load client used {own:.0} % of its core and may have been the {BOTTLENECK}; \
+                     give --pid to see what the server used"
+                )
+            });
         }
     }
 
-    /// The report as a table for people.
-    pub(crate) fn table(&self) -> String {
-        let mut text = String::new();
+    /// Whether rates and latencies may be the load client's limit.
+    pub(crate) fn load_was_the_bottleneck(&self) -> bool {
+        self.remarks
+            .iter()
+            .any(|remark| remark.contains(BOTTLENECK))
+    }
+
+    /// What kind of run it was: the scenario, the server and the parameters.
+    pub(crate) fn title(&self) -> String {
         let parameters: Vec<String> = self
             .parameters
             .iter()
             .map(|(name, value)| format!("{name} {value}"))
             .collect();
-        // Writing to a String can't fail.
-        let _ = writeln!(
-            text,
+        format!(
             "{} on {}: {}",
             self.scenario,
             self.server,
             parameters.join(", ")
-        );
+        )
+    }
+
+    /// The report as a table for people.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{}", self.title());
         for figure in &self.figures {
             let (label, unit) = label_and_unit(&figure.name);
             let _ = writeln!(text, "  {label:<34} {:>14} {unit}", number(figure.value));
@@ -157,6 +180,17 @@ impl Report {
             let _ = writeln!(text, "  note: {remark}");
         }
         text
+    }
+}
+
+/// Prints a text; who reads it may stop before its end.
+///
+/// # Errors
+/// It can't be written for another reason.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("can't print"),
     }
 }
 

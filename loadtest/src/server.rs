@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::fault::check_interruption;
 use crate::pin;
 
 /// How long a server may take to accept its first connection.
@@ -119,6 +120,7 @@ impl Server {
     fn wait_until_it_accepts(&mut self) -> Result<()> {
         let until = Instant::now() + START_TIMEOUT;
         while TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_err() {
+            check_interruption()?;
             if let Some(child) = &mut self.child
                 && let Some(status) = child.try_wait()?
             {

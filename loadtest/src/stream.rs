@@ -9,8 +9,9 @@
 
 use std::collections::VecDeque;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
+use crate::fault::Overloaded;
 use crate::latency::Latencies;
 
 /// The most bytes that are kept for the slowest subscriber.
@@ -41,6 +42,8 @@ pub(crate) struct Stream {
     /// Where each message ends, from the one numbered `ends_base` on.
     ends: VecDeque<u64>,
     ends_base: u64,
+    /// Where the last message ends that all have seen.
+    seen_end: u64,
     groups: VecDeque<Group>,
     groups_base: u64,
     /// From the first subscriber to receive a message to the last one.
@@ -66,6 +69,7 @@ impl Stream {
             base: 0,
             ends: VecDeque::new(),
             ends_base: 0,
+            seen_end: 0,
             groups: VecDeque::new(),
             groups_base: 0,
             skew: Latencies::new(),
@@ -107,10 +111,10 @@ impl Stream {
     /// gone over.
     pub(crate) fn back_to_boundary(&self, position: &mut Position) -> &[u8] {
         let after = self.ends.partition_point(|end| *end <= position.offset);
-        let boundary = if after == 0 {
-            self.base
-        } else {
-            self.ends[after - 1]
+        // Nobody stands before what all have seen.
+        let boundary = match after.checked_sub(1) {
+            Some(before) => self.ends[before],
+            None => self.seen_end,
         };
         let range = (boundary - self.base) as usize..(position.offset - self.base) as usize;
         position.offset = boundary;
@@ -123,9 +127,10 @@ impl Stream {
     /// The slowest follower is more than 1 GiB behind.
     pub(crate) fn append(&mut self, frame: &[u8], sent_ns: u64, now_ns: u64) -> Result<()> {
         if self.bytes.len() + frame.len() > MAX_HELD {
-            bail!(
+            return Err(Overloaded::because(
                 "the slowest subscriber is more than 1 GiB behind the fastest: the rate is too high to be checked"
-            );
+                    .to_owned(),
+            ));
         }
         self.bytes.extend_from_slice(frame);
         let end = self.base + self.bytes.len() as u64;
@@ -183,6 +188,7 @@ impl Stream {
             let (end, messages) = (group.end, group.messages);
             self.groups.pop_front();
             self.groups_base += 1;
+            self.seen_end = end;
             let seen = (end - self.base) as usize;
             if seen >= DROP_AT && seen * 2 >= self.bytes.len() {
                 self.bytes.drain(..seen);
@@ -215,6 +221,22 @@ mod tests {
         assert_eq!(stream.settle(&mut second, 30), 1);
         assert_eq!(stream.latencies.quantiles().count, 2);
         assert_eq!(stream.skew.quantiles().count, 1);
+    }
+
+    #[test]
+    fn a_message_begins_where_the_last_one_that_all_have_seen_ends() {
+        let mut stream = Stream::new(2);
+        let (mut first, mut second) = (Position::default(), Position::default());
+        for position in [&mut first, &mut second] {
+            if stream.at_end(position) {
+                stream.append(b"one", 10, 20).unwrap();
+            }
+            stream.follow(position, b"one");
+            stream.settle(position, 20);
+        }
+        stream.append(b"two", 30, 40).unwrap();
+        assert_eq!(stream.follow(&mut second, b"tw"), 2);
+        assert_eq!(stream.back_to_boundary(&mut second), b"tw");
     }
 
     #[test]

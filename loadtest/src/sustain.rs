@@ -5,6 +5,7 @@
 use anyhow::{Result, bail};
 
 use crate::cli::Run;
+use crate::fault::{Overloaded, interrupted};
 use crate::report::Report;
 use crate::scenario::{self, Scenario};
 
@@ -17,17 +18,30 @@ const CLOSE_ENOUGH: f64 = 1.07;
 /// How often a rate may fail before it counts as too high: a pause of the machine is not the server's.
 const TRIES: usize = 2;
 
+/// How a rate went.
+enum Attempt {
+    Good(Box<Report>),
+    /// Too much for the server, or for the load client where it was the bottleneck.
+    TooMuch {
+        ours: bool,
+    },
+}
+
 /// Finds the rate and returns the report of a run at it, with the rate as a figure.
 ///
 /// # Errors
-/// Not even the first rate is sustained.
+/// Not even the first rate is sustained, or a run failed for another reason than its rate.
 pub(crate) fn run(run: &Run) -> Result<Report> {
-    let (mut good, mut bad): (Option<(f64, Report)>, Option<f64>) = (None, None);
+    if run.given.window.is_some() || run.sweep.is_some() {
+        bail!("sustain searches for a rate: it has no use for --window and --sweep");
+    }
+    let (mut good, mut bad): (Option<(f64, Box<Report>)>, Option<f64>) = (None, None);
+    let mut bad_was_ours = false;
     let mut rate = run.given.rate.unwrap_or(FIRST_RATE);
     loop {
-        match sustained(run, rate)? {
-            Some(report) => good = Some((rate, report)),
-            None => bad = Some(rate),
+        match attempt(run, rate)? {
+            Attempt::Good(report) => good = Some((rate, report)),
+            Attempt::TooMuch { ours } => (bad, bad_was_ours) = (Some(rate), ours),
         }
         let next = f64::round(match (&good, bad) {
             (Some((good, _)), None) => good * 2.0,
@@ -47,29 +61,36 @@ pub(crate) fn run(run: &Run) -> Result<Report> {
     };
     "sustain".clone_into(&mut report.scenario);
     report.add("sustained_per_s", rate);
-    Ok(report)
+    if let (true, Some(bad)) = (bad_was_ours, bad) {
+        report.remarks.push(format!(
+            "at {bad} messages/s the load client was the bottleneck: the server may sustain more than this"
+        ));
+    }
+    Ok(*report)
 }
 
-fn sustained(run: &Run, rate: f64) -> Result<Option<Report>> {
+/// Tries a rate, more than once if it fails.
+fn attempt(run: &Run, rate: f64) -> Result<Attempt> {
     let mut given = run.given.clone();
     given.rate = Some(rate);
+    let mut ours = false;
     for _ in 0..TRIES {
         let report = match scenario::run(Scenario::Fanout, &run.target, &given) {
             Ok(report) => report,
-            Err(error) => {
+            Err(error) if Overloaded::is_cause(&error) && !interrupted() => {
                 eprintln!("{rate} messages/s: {error:#}");
                 continue;
             }
+            Err(error) => return Err(error),
         };
         let p99_ms = report.value("p99_ms").unwrap_or(f64::INFINITY);
         let good = p99_ms < P99_MAX_MS;
-        eprintln!(
-            "{rate} messages/s: p99 {p99_ms:.1} ms{}",
-            if good { "" } else { ", too much" }
-        );
+        let verdict = if good { "" } else { ", too much" };
+        eprintln!("{rate} messages/s: p99 {p99_ms:.1} ms{verdict}");
         if good {
-            return Ok(Some(report));
+            return Ok(Attempt::Good(Box::new(report)));
         }
+        ours = report.load_was_the_bottleneck();
     }
-    Ok(None)
+    Ok(Attempt::TooMuch { ours })
 }

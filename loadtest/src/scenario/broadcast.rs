@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use super::Bench;
-use crate::client::{Receiver, Wish};
-use crate::load::{EachTurn, Load, Until};
+use crate::client::Wish;
+use crate::load::{Done, EachTurn, Load, Until};
+use crate::order::Keep;
 use crate::probe::Probe;
 use crate::report::Report;
 
@@ -14,13 +15,14 @@ use crate::report::Report;
 /// A message was lost, repeated, changed or out of order, or the server failed.
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let parameters = &bench.parameters;
-    let mut client = bench.client(parameters.n)?;
+    let mut client = bench.client(parameters.n, Keep::Until(1))?;
     // Subscribers first: who subscribes before the first message must get all of them.
-    client.open((0..parameters.n).map(|_| (Wish::subscriber(0..1), Receiver::follower())))?;
-    client.open((0..parameters.publishers).map(|_| (Wish::publisher(), Receiver::reader())))?;
+    client.open((0..parameters.n).map(|_| Wish::follower()))?;
+    client.open((0..parameters.publishers).map(|_| Wish::publisher()))?;
     let publishers = (parameters.n as usize..client.links.len()).collect();
     let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace);
-    measure(&mut load, bench, report, &mut |_, _| Ok(()))
+    measure(&mut load, bench, report, &mut |_, _| Ok(()))?;
+    Ok(())
 }
 
 /// Warms up, measures, and adds what was found to the report.
@@ -32,7 +34,7 @@ pub(super) fn measure(
     bench: &Bench,
     report: &mut Report,
     each_turn: EachTurn<'_>,
-) -> Result<()> {
+) -> Result<Done> {
     let parameters = &bench.parameters;
     let pid = bench.server.pid;
     let until = |seconds: f64, messages| Until {
@@ -53,16 +55,20 @@ pub(super) fn measure(
         pid,
         each_turn,
     )?;
-    report.add_cost(&done.cost, done.published, done.deliveries);
+    let deliveries = done.deliveries + done.deliveries_apart;
+    report.add_cost(&done.cost, done.published, deliveries);
     if let Some(probe) = probe {
         let pongs = probe.finish()?;
         report.add("pings", pongs.count as f64);
         report.add("ping_p50_ms", pongs.p50_ms);
         report.add("ping_p99_ms", pongs.p99_ms);
         report.add("ping_max_ms", pongs.max_ms);
+        report.remarks.push(
+            "the pings share the load client's core: their times include its delays".to_owned(),
+        );
     }
     report.latency = Some(load.client.shared.latency());
-    report.skew = Some(load.client.shared.stream.skew.quantiles()).filter(|skew| skew.count > 0);
+    report.skew = load.client.shared.skew();
     load.client.abort_from(0);
-    Ok(())
+    Ok(done)
 }

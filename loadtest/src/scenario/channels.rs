@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 
 use super::broadcast::measure;
 use super::{Bench, Scenario};
-use crate::client::{Client, Receiver, Wish};
+use crate::client::{Client, Wish};
 use crate::load::{EachTurn, Load};
-use crate::receive::Reader;
+use crate::order::Keep;
 use crate::report::Report;
 
 /// How often a subscription of `churn` is ended and begun again.
@@ -21,21 +21,22 @@ const CHURN_NS: u64 = 1_000_000;
 pub(super) fn run(scenario: Scenario, bench: &Bench, report: &mut Report) -> Result<()> {
     let parameters = &bench.parameters;
     let (n, channels) = (parameters.n, parameters.channels as usize);
-    let mut client = bench.client(0)?;
+    let mut client;
     let fan = if scenario == Scenario::Board {
-        client.open((0..n).map(|_| (Wish::subscriber(0..channels), Receiver::reader())))?;
+        client = bench.client(0, Keep::Until(n))?;
+        client.open((0..n).map(|_| Wish::reader(0..channels)))?;
         n
     } else {
         let shares = Shares::new(n as usize, channels)?;
-        client.open(
-            (0..n as usize).map(|at| (Wish::subscriber(shares.of(at)), Receiver::reader())),
-        )?;
+        client = bench.client(0, Keep::Until(shares.fan))?;
+        client.open((0..n as usize).map(|at| Wish::reader(shares.of(at))))?;
         shares.fan
     };
-    client.open((0..parameters.publishers).map(|_| (Wish::publisher(), Receiver::reader())))?;
+    client.open((0..parameters.publishers).map(|_| Wish::publisher()))?;
     let publishers = (n as usize..client.links.len()).collect();
     let mut load = Load::new(client, publishers, channels, fan, parameters.pace);
-    measure(&mut load, bench, report, &mut |_, _| Ok(()))
+    measure(&mut load, bench, report, &mut |_, _| Ok(()))?;
+    Ok(())
 }
 
 /// Who subscribes to what in `many`.
@@ -75,20 +76,24 @@ impl Shares {
     }
 }
 
+/// How many connections of `churn` come and go, beside `n` followers.
+pub(super) fn churners(n: u64) -> u64 {
+    (n / 10).max(1)
+}
+
 /// Followers of one channel, and a tenth as many connections that subscribe to it and unsubscribe in turn.
 ///
 /// # Errors
 /// As [`run`].
 pub(super) fn churn(bench: &Bench, report: &mut Report) -> Result<()> {
     let parameters = &bench.parameters;
-    let mut client = bench.client(parameters.n)?;
-    client.open((0..parameters.n).map(|_| (Wish::subscriber(0..1), Receiver::follower())))?;
-    client.open((0..parameters.publishers).map(|_| (Wish::publisher(), Receiver::reader())))?;
+    let mut client = bench.client(parameters.n, Keep::All)?;
+    client.open((0..parameters.n).map(|_| Wish::follower()))?;
+    client.open((0..parameters.publishers).map(|_| Wish::publisher()))?;
     let publishers: Vec<usize> = (parameters.n as usize..client.links.len()).collect();
     let first = client.links.len();
-    let churners = (parameters.n as usize / 10).max(1);
-    client
-        .open((0..churners).map(|_| (Wish::subscriber(0..1), Receiver::Reader(Reader::apart()))))?;
+    let churners = churners(parameters.n) as usize;
+    client.open((0..churners).map(|_| Wish::churner()))?;
     let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace);
 
     let (mut turned, mut next_ns) = (0, 0);
@@ -105,8 +110,12 @@ pub(super) fn churn(bench: &Bench, report: &mut Report) -> Result<()> {
         }
         Ok(())
     };
-    measure(&mut load, bench, report, each_turn)?;
-    report.add("resubscriptions", turned as f64);
+    let done = measure(&mut load, bench, report, each_turn)?;
+    report.add("resubscriptions", done.subscriptions_apart as f64);
+    report.add(
+        "deliveries_to_who_comes_and_goes",
+        done.deliveries_apart as f64,
+    );
     Ok(())
 }
 

@@ -3,27 +3,36 @@
 mod broadcast;
 mod channels;
 mod connections;
+mod parameters;
 mod resume;
 mod slow;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use fanfare::ws::deflate::Inflater;
 
 use crate::cli::{Given, Target};
 use crate::client::Client;
 use crate::dialect::Dialect;
+use crate::order::{Keep, Order};
 use crate::pace::Pace;
-use crate::payload::{Content, MAX_PUBLISHERS, MIN_SIZE, Template};
+use crate::payload::Template;
 use crate::receive::Shared;
 use crate::report::Report;
+pub(crate) use crate::scenario::parameters::Parameters;
 use crate::server::{Recipe, Server, sibling_daemon};
 use crate::{pin, procfs};
 
 /// Files that the load client needs beside its connections.
 const SPARE_FILES: u64 = 64;
+
+/// The daemon's limit for a message when it is told none, in bytes.
+const DEFAULT_MAX_MESSAGE: u64 = 64 << 10;
+/// What a publication may be longer than its data: the request around it, a message's head and frame.
+const FRAMING: u64 = 256;
 
 /// What a scenario is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,37 +59,6 @@ pub(crate) enum Scenario {
     Limit,
 }
 
-/// What a run does, every number known.
-#[derive(Clone, Debug)]
-pub(crate) struct Parameters {
-    /// Subscribers, or connections.
-    pub(crate) n: u64,
-    /// Publishers.
-    pub(crate) publishers: u64,
-    /// How publications are paced.
-    pub(crate) pace: Pace,
-    /// Bytes of each message's data.
-    pub(crate) size: u64,
-    /// Channels.
-    pub(crate) channels: u64,
-    /// Messages of a history.
-    pub(crate) last: u64,
-    /// Subscribers that stop reading.
-    pub(crate) stalled: u64,
-    /// How long to publish.
-    pub(crate) seconds: f64,
-    /// How many to publish at most.
-    pub(crate) messages: u64,
-    /// How long to publish before measuring.
-    pub(crate) warmup: f64,
-    /// What each message's data is made of.
-    pub(crate) content: Content,
-    /// Whether subscribers offer permessage-deflate.
-    pub(crate) deflate: bool,
-    /// Whether pings are measured too.
-    pub(crate) probe: bool,
-}
-
 impl Scenario {
     /// Its name, as on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -98,109 +76,9 @@ impl Scenario {
         }
     }
 
-    /// Fills in what was not given.
-    ///
-    /// # Errors
-    /// A number is out of bounds, with what is allowed.
-    pub(crate) fn parameters(self, given: &Given) -> Result<Parameters> {
-        let (n, publishers, channels, stalled) = match self {
-            Self::Fanout | Self::Limit => (1_000, 1, 1, 0),
-            Self::Connect => (10_000, 0, 1, 0),
-            Self::Idle => (8_000, 0, 1, 0),
-            Self::Slow => (1_000, 1, 1, 1_000),
-            Self::Resume => (5_000, 1, 1, 0),
-            Self::Churn => (1_000, 1, 1, 0),
-            Self::Many => (2_000, 1, 1_000, 0),
-            Self::Board => (100, 1, 100, 0),
-            Self::Ingest => (2, 1_000, 1, 0),
-        };
-        let window = if self == Self::Ingest { 1_000 } else { 64 };
-        let size = given
-            .size
-            .unwrap_or(if self == Self::Slow { 1_024 } else { 128 });
-        // 100 MB, however long that takes, where memory is the question.
-        let (seconds, messages) = match self {
-            Self::Slow => (300.0, (100_000_000 / size.max(1)).max(1)),
-            _ => (3.0, 100_000_000),
-        };
-        let parameters = Parameters {
-            n: given.n.unwrap_or(n),
-            publishers: given.publishers.unwrap_or(publishers),
-            pace: given
-                .rate
-                .map_or(Pace::Window(given.window.unwrap_or(window)), Pace::Rate),
-            size,
-            channels: given.channels.unwrap_or(channels),
-            last: given
-                .last
-                .unwrap_or(if self == Self::Resume { 1_000 } else { 0 }),
-            stalled: given.stalled.unwrap_or(stalled),
-            seconds: given.seconds.unwrap_or(seconds),
-            messages: given.messages.unwrap_or(messages),
-            warmup: given.warmup.unwrap_or(0.5),
-            content: given.content,
-            deflate: given.deflate,
-            probe: given.probe,
-        };
-        parameters.check(publishers.min(1))?;
-        Ok(parameters)
-    }
-}
-
-impl Parameters {
-    fn check(&self, least_publishers: u64) -> Result<()> {
-        let within = |name: &str, value: f64, least: f64, most: f64| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            bail!("{name} {value} is not between {least} and {most}")
-        };
-        within("n", self.n as f64, 1.0, 1e6)?;
-        within(
-            "publishers",
-            self.publishers as f64,
-            least_publishers as f64,
-            MAX_PUBLISHERS as f64,
-        )?;
-        within(
-            "size",
-            self.size as f64,
-            MIN_SIZE as f64,
-            16.0 * 1024.0 * 1024.0,
-        )?;
-        within("channels", self.channels as f64, 1.0, 999_999.0)?;
-        within("seconds", self.seconds, 0.0, 3_600.0)?;
-        within("messages", self.messages as f64, 1.0, 1e9)?;
-        within("warmup", self.warmup, 0.0, 600.0)?;
-        match self.pace {
-            Pace::Window(window) => within("window", window as f64, 1.0, 1e6),
-            Pace::Rate(rate) => within("rate", rate, 0.1, 1e7),
-        }
-    }
-
-    /// The numbers for the report.
-    fn named(&self, scenario: Scenario) -> BTreeMap<String, f64> {
-        let mut named = BTreeMap::from([
-            ("n".to_owned(), self.n as f64),
-            ("size".to_owned(), self.size as f64),
-        ]);
-        let mut add = |name: &str, value: f64| named.insert(name.to_owned(), value);
-        match self.pace {
-            Pace::Window(window) => add("w", window as f64),
-            Pace::Rate(rate) => add("rate", rate),
-        };
-        add("publishers", self.publishers as f64);
-        add("channels", self.channels as f64);
-        if scenario == Scenario::Slow {
-            add("stalled", self.stalled as f64);
-        }
-        if self.last > 0 {
-            add("last", self.last as f64);
-        }
-        if self.deflate {
-            add("deflate", 1.0);
-        }
-        named
+    /// Whether it makes no sense without a publisher.
+    fn publishes(self) -> bool {
+        !matches!(self, Self::Connect | Self::Idle)
     }
 }
 
@@ -215,19 +93,21 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// A client for the bench's server.
+    /// A client for the bench's server, of which so many connections will be followers. `keep` says for how long a
+    /// message is remembered that a subscriber has received.
     ///
     /// # Errors
     /// The system has no poll left.
-    pub(crate) fn client(&self, followers: u64) -> Result<Client> {
+    pub(crate) fn client(&self, followers: u64, keep: Keep) -> Result<Client> {
         let parameters = &self.parameters;
+        let publishers = parameters.publishers.max(1) as usize;
         let mut shared = Shared::new(
             self.dialect,
-            parameters.size as usize,
-            parameters.publishers.max(1) as usize,
+            Template::new(parameters.size as usize, parameters.content),
+            publishers,
             followers as usize,
+            Order::new(publishers, parameters.channels as usize, keep),
         );
-        shared.template = Template::new(parameters.size as usize, parameters.content);
         shared.inflater = parameters.deflate.then(Inflater::new);
         Client::new(self.server.address, &self.server.path, shared)
     }
@@ -240,7 +120,7 @@ impl Bench {
 pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<Report> {
     let parameters = scenario.parameters(given)?;
     let files = pin::raise_file_limit();
-    let needed = parameters.n + parameters.publishers + parameters.stalled + SPARE_FILES;
+    let needed = connections(scenario, &parameters) + SPARE_FILES;
     if needed > files {
         bail!(
             "{needed} files are needed, and this process may open {files}: raise `ulimit -Hn` or lower n"
@@ -252,7 +132,7 @@ pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<
         scenario: scenario.name().to_owned(),
         server: server.name.clone(),
         machine: procfs::machine(),
-        parameters: parameters.named(scenario),
+        parameters: parameters.named(scenario, given),
         ..Report::default()
     };
     let bench = Bench {
@@ -275,6 +155,17 @@ pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<
     Ok(report)
 }
 
+/// The most connections that are open at once.
+fn connections(scenario: Scenario, parameters: &Parameters) -> u64 {
+    let beside = match scenario {
+        Scenario::Churn => channels::churners(parameters.n),
+        Scenario::Idle => connections::WARMUP_CONNECTIONS,
+        Scenario::Resume | Scenario::Limit => 2,
+        _ => parameters.stalled,
+    };
+    parameters.n + parameters.publishers + beside
+}
+
 fn start(
     scenario: Scenario,
     target: &Target,
@@ -286,7 +177,7 @@ fn start(
             let server = Server::running(url, target.pid, target.allow_remote)?;
             return Ok((server, target.dialect.unwrap_or(Dialect::Json)));
         }
-        (None, Some(peer)) => peer_recipe(peer, &target.peers, scenario, parameters),
+        (None, Some(peer)) => peer_recipe(peer, &target.peers, parameters),
         (None, None) => daemon_recipe(target, scenario, parameters),
     };
     let default = match (scenario, target.peer.as_deref()) {
@@ -306,12 +197,16 @@ fn start(
 fn bare_recipe(parameters: &Parameters) -> Result<Recipe> {
     let size = parameters.size.to_string();
     let history = parameters.last.to_string();
+    let content = parameters.content.to_possible_value();
+    let content = content.as_ref().map_or("words", PossibleValue::get_name);
     let arguments = [
         "bare",
         "--listen",
         "{address}",
         "--size",
         &size,
+        "--content",
+        content,
         "--history",
         &history,
     ];
@@ -323,7 +218,7 @@ fn bare_recipe(parameters: &Parameters) -> Result<Recipe> {
     })
 }
 
-fn peer_recipe(peer: &str, peers: &Path, _scenario: Scenario, parameters: &Parameters) -> Recipe {
+fn peer_recipe(peer: &str, peers: &Path, parameters: &Parameters) -> Recipe {
     Recipe {
         name: peer.to_owned(),
         program: peers.join(peer).join("run"),
@@ -337,11 +232,29 @@ fn daemon_recipe(target: &Target, scenario: Scenario, parameters: &Parameters) -
     let mut arguments: Vec<String> = ["serve", "--listen", "{address}"]
         .map(str::to_owned)
         .to_vec();
+    // What is asked for, it shall be able to do: the limits protect from strangers.
+    let framed = parameters.size + FRAMING;
+    let large = framed > DEFAULT_MAX_MESSAGE;
+    if large {
+        arguments.push(format!("--max-message={framed}"));
+    }
+    if scenario == Scenario::Resume || large {
+        let count = match (scenario, parameters.pace) {
+            (Scenario::Resume, _) => parameters.last,
+            (_, Pace::Window(window)) => 2 * window,
+            (_, Pace::Rate(rate)) => rate as u64,
+        };
+        // Twice what it holds, as memory is held a segment at a time.
+        let bytes = (count + 64) * framed * 2;
+        arguments.extend([
+            format!("--retain-bytes={bytes}"),
+            "--retain-total=0".to_owned(),
+        ]);
+    }
     if scenario == Scenario::Resume {
-        arguments.extend(["--retain-messages".to_owned(), parameters.last.to_string()]);
+        arguments.push(format!("--retain-messages={}", parameters.last));
     }
     if matches!(scenario, Scenario::Board | Scenario::Many) {
-        // As many as are asked for: the limits protect from strangers.
         arguments.extend(["--max-subscriptions", "0", "--max-channels", "0"].map(str::to_owned));
     }
     arguments.extend(target.server_arg.iter().cloned());

@@ -1,16 +1,18 @@
 //! `resume`: everybody comes back at once and asks for the newest messages. `limit --last K` is its counterpart: a bare
 //! accept, a canned 101 and one `send` of the same bytes each.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use super::Bench;
-use crate::client::{Client, Receiver, Wish};
+use crate::client::{Client, Wish};
 use crate::dialect::Dialect;
 use crate::load::{Load, Until};
 use crate::meter::Meter;
+use crate::order::Keep;
 use crate::pace::Pace;
+use crate::progress::Progress;
 use crate::report::Report;
 
 /// How long the storm may last.
@@ -24,31 +26,34 @@ const WINDOW: u64 = 64;
 /// Somebody did not get all of it, in order.
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let parameters = &bench.parameters;
-    let mut client = bench.client(1)?;
+    let mut client = bench.client(1, Keep::All)?;
     let bare = bench.dialect == Dialect::Bare;
     if !bare {
         client = publish_history(client, parameters.last)?;
     }
     let deliveries_before = client.shared.deliveries;
     let wanted = parameters.n * parameters.last;
-    let last = Some(parameters.last);
-    let wish = Wish {
-        last,
-        ..Wish::subscriber(0..1)
-    };
-
+    // What is timed from here on is coming back.
+    client.shared.forget_latencies();
     let meter = Meter::read(bench.server.pid, &client)?;
-    client.open((0..parameters.n).map(|_| (wish.clone(), Receiver::reader())))?;
-    let until = Instant::now() + TIMEOUT;
-    while client.shared.deliveries - deliveries_before < wanted {
-        if Instant::now() > until {
-            bail!(
-                "{} of {wanted} messages of the history arrived",
-                client.shared.deliveries - deliveries_before
-            );
+    client.open((0..parameters.n).map(|_| Wish::returning(parameters.last)))?;
+    let began_ns = client.now_ns();
+    let mut progress = Progress::from(began_ns);
+    loop {
+        let arrived = client.shared.deliveries - deliveries_before;
+        let now_ns = client.now_ns();
+        if arrived >= wanted {
+            break;
         }
+        if now_ns > began_ns + TIMEOUT.as_nanos() as u64 {
+            bail!("{arrived} of {wanted} messages of the history arrived");
+        }
+        progress.show(now_ns, || {
+            format!("{} % of the history is back", arrived * 100 / wanted)
+        });
         client.turn(Duration::from_millis(100))?;
     }
+    drop(progress);
     let cost = meter.until_now(&client)?;
 
     report.add("seconds", cost.wall_ns as f64 / 1e9);
@@ -73,16 +78,17 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         cost.server_sends as f64 / parameters.n as f64,
     );
     report.add_load(&cost);
+    report.latency = Some(client.shared.latency());
     client.abort_from(0);
     Ok(())
 }
 
 /// Publishes as many messages as will be asked for, and sees that they arrived.
 fn publish_history(mut client: Client, count: u64) -> Result<Client> {
-    client.open([(Wish::subscriber(0..1), Receiver::follower())])?;
-    client.open([(Wish::publisher(), Receiver::reader())])?;
+    client.open([Wish::follower()])?;
+    client.open([Wish::publisher()])?;
     let mut load = Load::new(client, vec![1], 1, 1, Pace::Window(WINDOW));
-    load.run(
+    let done = load.run(
         Until {
             ns: 60_000_000_000,
             messages: count,
@@ -90,5 +96,11 @@ fn publish_history(mut client: Client, count: u64) -> Result<Client> {
         None,
         &mut |_, _| Ok(()),
     )?;
+    if done.published < count {
+        bail!(
+            "only {} of the {count} messages of the history could be published within a minute",
+            done.published
+        );
+    }
     Ok(load.client)
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 
 use super::Bench;
 use super::connections::mib;
-use crate::client::{Client, Receiver, Wish};
+use crate::client::{Client, Wish};
 use crate::load::{Load, Until};
+use crate::order::Keep;
 use crate::procfs;
 use crate::report::Report;
 
@@ -25,9 +26,9 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         .pid
         .context("memory can only be measured of a known process: give --pid")?;
     let parameters = &bench.parameters;
-    let mut client = bench.client(parameters.n)?;
-    client.open((0..parameters.n).map(|_| (Wish::subscriber(0..1), Receiver::follower())))?;
-    client.open([(Wish::publisher(), Receiver::reader())])?;
+    let mut client = bench.client(parameters.n, Keep::Until(1))?;
+    client.open((0..parameters.n).map(|_| Wish::follower()))?;
+    client.open([Wish::publisher()])?;
     let publisher = parameters.n as usize;
     let mut load = Load::new(client, vec![publisher], 1, parameters.n, parameters.pace);
     let until = |seconds: f64, messages| Until {
@@ -77,7 +78,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 /// Opens subscribers and never looks at them again.
 fn stall(client: &mut Client, count: u64) -> Result<()> {
     let first = client.links.len();
-    client.open((0..count).map(|_| (Wish::subscriber(0..1), Receiver::reader())))?;
+    client.open((0..count).map(|_| Wish::reader(0..1)))?;
     for at in first..client.links.len() {
         client.stall(at)?;
     }

@@ -9,9 +9,23 @@ use clap::{Args, Parser, Subcommand};
 use crate::dialect::Dialect;
 use crate::payload::Content;
 
+/// Which scenario takes which numbers.
+const NUMBERS: &str = "\
+Which numbers a scenario takes; it refuses the others:
+  fanout, churn, ingest  -n -p -w/-r --size --content --seconds --messages --warmup
+                         --deflate --probe
+  many, board            these and --channels
+  slow                   -n -w/-r --size --content --seconds --messages --warmup --deflate
+                         --stalled
+  limit                  -n -w/-r --size --content --seconds --messages --warmup
+  limit, as the counterpart of resume: -n --size --content --last
+  resume                 -n --size --content --deflate --last
+  connect, idle          -n --deflate
+  sustain                those of fanout but -w; -r is the rate to begin with";
+
 /// Loads a fanfare daemon, or another server, and says what it costs and how fast it is.
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version, max_term_width = 100)]
+#[command(name = "loadtest", version, max_term_width = 100, after_help = NUMBERS)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

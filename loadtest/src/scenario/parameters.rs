@@ -77,7 +77,7 @@ impl Scenario {
                 _ => "",
             };
             bail!(
-                "{}{with} has no use for --{parameter}: see `loadtest --help` for the scenario that has",
+                "{}{with} has no use for --{parameter}: `loadtest --help` says which numbers it takes",
                 self.name()
             );
         }

@@ -1,4 +1,4 @@
-//! What a publish costs before it reaches the hub, by kind of payload.
+//! What a publish costs before it reaches the hub, by kind and size of its data.
 //!
 //! `decode` is to be read against `fill_tape`, which is simd-json alone on the same
 //! bytes: the checks and the span of `data` should add little to it. `frame` is what the
@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fanfare::dialect::json::sample::{Kind, Samples};
 use fanfare::dialect::json::{
     Decoder, EventDecoder, MessageFrame, PADDING, channel_name, event, request,
@@ -24,13 +24,13 @@ struct Message {
     len: usize,
 }
 
-/// Publishes of one kind, each with its padding.
-fn publishes(kind: Kind) -> Vec<Message> {
+/// Publishes of one kind whose data has about `size` bytes, each with its padding.
+fn publishes(kind: Kind, size: usize) -> Vec<Message> {
     let mut samples = Samples::new(1);
     (0..VARIETY as u64)
         .map(|id| {
             let mut text = Vec::new();
-            let data = samples.next(kind);
+            let data = samples.next(kind, size);
             request::publish(&mut text, Some(id), CHANNEL, data.as_bytes());
             let len = text.len();
             text.resize(len + PADDING, 0);
@@ -49,41 +49,43 @@ fn restore(message: &mut Message, original: &Message, escaped: bool) {
 
 fn decode(c: &mut Criterion) {
     for kind in Kind::ALL {
-        let originals = publishes(kind);
         let escaped = kind == Kind::EscapedChat;
-        let bytes: usize = originals.iter().map(|message| message.len).sum();
         let mut group = c.benchmark_group(format!("json/{}", kind.name()));
-        group.throughput(Throughput::Bytes((bytes / VARIETY) as u64));
+        for &size in kind.sizes() {
+            let originals = publishes(kind, size);
+            let bytes: usize = originals.iter().map(|message| message.len).sum();
+            group.throughput(Throughput::Bytes((bytes / VARIETY) as u64));
 
-        group.bench_function("fill_tape", |b| {
-            let mut messages = publishes(kind);
-            let mut buffers = Buffers::new(0);
-            let mut tape = Tape::null();
-            let mut turn = 0;
-            b.iter(|| {
-                turn = (turn + 1) % VARIETY;
-                let message = &mut messages[turn];
-                restore(message, &originals[turn], escaped);
-                let text = &mut message.text[..message.len];
-                let mut filled = std::mem::replace(&mut tape, Tape(Vec::new())).reset();
-                simd_json::fill_tape(text, &mut buffers, &mut filled).expect("it is JSON");
-                black_box(&filled);
-                tape = filled.reset();
+            group.bench_function(BenchmarkId::new("fill_tape", size), |b| {
+                let mut messages = publishes(kind, size);
+                let mut buffers = Buffers::new(0);
+                let mut tape = Tape::null();
+                let mut turn = 0;
+                b.iter(|| {
+                    turn = (turn + 1) % VARIETY;
+                    let message = &mut messages[turn];
+                    restore(message, &originals[turn], escaped);
+                    let text = &mut message.text[..message.len];
+                    let mut filled = std::mem::replace(&mut tape, Tape(Vec::new())).reset();
+                    simd_json::fill_tape(text, &mut buffers, &mut filled).expect("it is JSON");
+                    black_box(&filled);
+                    tape = filled.reset();
+                });
             });
-        });
 
-        group.bench_function("decode", |b| {
-            let mut messages = publishes(kind);
-            let mut decoder = Decoder::new();
-            let mut turn = 0;
-            b.iter(|| {
-                turn = (turn + 1) % VARIETY;
-                let message = &mut messages[turn];
-                restore(message, &originals[turn], escaped);
-                let request = decoder.decode(&mut message.text, message.len);
-                assert!(black_box(request).is_ok());
+            group.bench_function(BenchmarkId::new("decode", size), |b| {
+                let mut messages = publishes(kind, size);
+                let mut decoder = Decoder::new();
+                let mut turn = 0;
+                b.iter(|| {
+                    turn = (turn + 1) % VARIETY;
+                    let message = &mut messages[turn];
+                    restore(message, &originals[turn], escaped);
+                    let request = decoder.decode(&mut message.text, message.len);
+                    assert!(black_box(request).is_ok());
+                });
             });
-        });
+        }
         group.finish();
     }
 }
@@ -91,34 +93,36 @@ fn decode(c: &mut Criterion) {
 fn encode(c: &mut Criterion) {
     for kind in [Kind::Tick, Kind::Document] {
         let mut group = c.benchmark_group(format!("json/{}", kind.name()));
-        let data = Samples::new(1).next(kind);
-        let mut out = Vec::new();
-        let mut seq = 1_000_000;
-        MessageFrame::new(CHANNEL, data.as_bytes()).write(seq, &mut out);
-        group.throughput(Throughput::Bytes(out.len() as u64));
-        group.bench_function("frame", |b| {
-            b.iter(|| {
-                seq += 1;
-                let frame = MessageFrame::new(black_box(CHANNEL), black_box(data.as_bytes()));
-                out.clear();
-                out.reserve(frame.len(seq));
-                frame.write(seq, &mut out);
-                black_box(&out);
+        for &size in kind.sizes() {
+            let data = Samples::new(1).next(kind, size);
+            let mut out = Vec::new();
+            let mut seq = 1_000_000;
+            MessageFrame::new(CHANNEL, data.as_bytes()).write(seq, &mut out);
+            group.throughput(Throughput::Bytes(out.len() as u64));
+            group.bench_function(BenchmarkId::new("frame", size), |b| {
+                b.iter(|| {
+                    seq += 1;
+                    let frame = MessageFrame::new(black_box(CHANNEL), black_box(data.as_bytes()));
+                    out.clear();
+                    out.reserve(frame.len(seq));
+                    frame.write(seq, &mut out);
+                    black_box(&out);
+                });
             });
-        });
 
-        // Without the frame's header, which takes two or four bytes here.
-        let header = if out[1] < 126 { 2 } else { 4 };
-        let mut text = out[header..].to_vec();
-        let len = text.len();
-        text.resize(len + PADDING, 0);
-        group.bench_function("event", |b| {
-            let mut decoder = EventDecoder::new();
-            b.iter(|| assert!(black_box(decoder.decode(black_box(&mut text), len)).is_ok()));
-        });
-        group.bench_function("event/message", |b| {
-            b.iter(|| assert!(black_box(event::message(black_box(&text[..len]))).is_some()));
-        });
+            // Without the frame's header, which takes two or four bytes here.
+            let header = if out[1] < 126 { 2 } else { 4 };
+            let mut text = out[header..].to_vec();
+            let len = text.len();
+            text.resize(len + PADDING, 0);
+            group.bench_function(BenchmarkId::new("event", size), |b| {
+                let mut decoder = EventDecoder::new();
+                b.iter(|| assert!(black_box(decoder.decode(black_box(&mut text), len)).is_ok()));
+            });
+            group.bench_function(BenchmarkId::new("event/message", size), |b| {
+                b.iter(|| assert!(black_box(event::message(black_box(&text[..len]))).is_some()));
+            });
+        }
         group.finish();
     }
 }

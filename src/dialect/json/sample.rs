@@ -1,20 +1,20 @@
-//! Realistic JSON from a seed, for benches and load tests: the same seed gives the same
-//! bytes on every machine, so that results can be compared.
+//! Realistic JSON from a seed, for benches: the same seed gives the same bytes on every
+//! machine, so that results can be compared.
 
 use std::fmt::Write;
 
 /// A kind of message that people send through a broadcast daemon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// A price tick: about 130 bytes, half of them numbers.
+    /// A price tick, half of it numbers: the two prices, then volume and flags, then levels of the book.
     Tick,
-    /// A chat line: about 200 bytes, mostly text, some of it not ASCII.
+    /// A chat line of one sentence or several: mostly text, some of it not ASCII.
     Chat,
-    /// A chat line with escapes in it, which takes the decoder's longer way.
+    /// A chat line with escapes in each sentence, which takes the decoder's longer way.
     EscapedChat,
-    /// A document of about 16 KiB: records of short texts, flags and numbers.
+    /// A document: records of short texts, flags and numbers.
     Document,
-    /// About 16 KiB of decimal fractions in arrays, the worst that a parser meets.
+    /// Decimal fractions in arrays, the worst that a parser meets.
     Series,
 }
 
@@ -36,6 +36,15 @@ impl Kind {
             Self::EscapedChat => "escaped-chat",
             Self::Document => "document",
             Self::Series => "series",
+        }
+    }
+
+    /// Sizes in bytes that such messages have in practice, from the smallest that [`Samples::next`] can make.
+    pub const fn sizes(self) -> &'static [usize] {
+        match self {
+            Self::Tick => &[64, 128, 256],
+            Self::Chat | Self::EscapedChat => &[200, 1024],
+            Self::Document | Self::Series => &[1024, 16 * 1024],
         }
     }
 }
@@ -74,8 +83,6 @@ const WORDS: [&str; 24] = [
     "fine",
 ];
 
-const SIZE: usize = 16 * 1024;
-
 impl Samples {
     /// A source of samples; equal seeds give equal samples.
     pub const fn new(seed: u64) -> Self {
@@ -85,16 +92,16 @@ impl Samples {
         }
     }
 
-    /// The text of one JSON value.
-    pub fn next(&mut self, kind: Kind) -> String {
+    /// The text of one JSON value of about `size` bytes.
+    pub fn next(&mut self, kind: Kind, size: usize) -> String {
         let mut out = String::new();
         self.made += 1;
         match kind {
-            Kind::Tick => self.tick(&mut out),
-            Kind::Chat => self.chat(&mut out, false),
-            Kind::EscapedChat => self.chat(&mut out, true),
-            Kind::Document => self.document(&mut out),
-            Kind::Series => self.series(&mut out),
+            Kind::Tick => self.tick(&mut out, size),
+            Kind::Chat => self.chat(&mut out, size, false),
+            Kind::EscapedChat => self.chat(&mut out, size, true),
+            Kind::Document => self.document(&mut out, size),
+            Kind::Series => self.series(&mut out, size),
         }
         out
     }
@@ -124,28 +131,54 @@ impl Samples {
 
     // Writing to a String cannot fail, so the results of `write!` are dropped here.
 
-    fn tick(&mut self, out: &mut String) {
+    fn tick(&mut self, out: &mut String, size: usize) {
         let symbol = ["EURUSD", "AAPL", "BTC-USD", "DAX"][self.below(4) as usize];
         let time = 1_790_000_000_000 + self.made * 137 + self.below(100);
         let (whole, part) = (self.below(2000), self.below(10_000));
-        let (size, trades) = (self.below(50_000), self.below(400));
+        let (volume, trades) = (self.below(50_000), self.below(400));
         let _ = write!(
             out,
-            r#"{{"symbol":"{symbol}","time":{time},"bid":{whole}.{part:04},"ask":{whole}.{:04},"size":{size},"trades":{trades},"venue":"XNAS","halted":false}}"#,
+            r#"{{"symbol":"{symbol}","time":{time},"bid":{whole}.{part:04},"ask":{whole}.{:04}"#,
             (part + 3) % 10_000,
         );
+        if out.len() + 50 <= size {
+            let _ = write!(
+                out,
+                r#","size":{volume},"trades":{trades},"venue":"XNAS","halted":false"#
+            );
+        }
+        if out.len() + 40 <= size {
+            out.push_str(r#","book":["#);
+            while out.len() + 18 <= size {
+                if !out.ends_with('[') {
+                    out.push(',');
+                }
+                let (part, volume) = (self.below(10_000), self.below(50_000));
+                let _ = write!(out, "[{whole}.{part:04},{volume}]");
+            }
+            out.push(']');
+        }
+        out.push('}');
     }
 
-    fn chat(&mut self, out: &mut String, escaped: bool) {
+    fn chat(&mut self, out: &mut String, size: usize, escaped: bool) {
         let (user, id) = (self.below(100_000), self.random());
         let _ = write!(out, r#"{{"id":"{id:016x}","user":{{"id":{user},"name":""#);
         self.words(out, 1);
         out.push_str(r#""},"text":""#);
-        let count = 14 + self.below(12);
-        self.words(out, count);
-        if escaped {
-            out.push_str(r#"\n\"really\"? \u2013 "#);
-            self.words(out, 3);
+        // Lines differ in length, by a sentence or so.
+        let enough = size.saturating_sub(120) + self.below(60) as usize;
+        loop {
+            let count = 8 + self.below(8);
+            self.words(out, count);
+            if escaped {
+                out.push_str(r#"\n\"really\"? \u2013 "#);
+                self.words(out, 3);
+            }
+            if out.len() >= enough {
+                break;
+            }
+            out.push_str(". ");
         }
         let _ = write!(
             out,
@@ -154,9 +187,9 @@ impl Samples {
         );
     }
 
-    fn document(&mut self, out: &mut String) {
+    fn document(&mut self, out: &mut String, size: usize) {
         out.push_str(r#"{"version":3,"records":["#);
-        while out.len() < SIZE - 160 {
+        while out.len() + 160 < size {
             let (id, count) = (self.below(1_000_000), self.below(500));
             let flag = self.below(2) == 0;
             if !out.ends_with('[') {
@@ -174,9 +207,9 @@ impl Samples {
         out.push_str("]}");
     }
 
-    fn series(&mut self, out: &mut String) {
+    fn series(&mut self, out: &mut String, size: usize) {
         out.push_str(r#"{"columns":["time","value"],"rows":["#);
-        while out.len() < SIZE - 32 {
+        while out.len() + 32 < size {
             let (whole, part) = (self.below(360), self.below(1_000_000_000));
             if !out.ends_with('[') {
                 out.push(',');
@@ -197,24 +230,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_json_of_the_size_they_are_said_to_have() {
+    fn samples_are_json_of_about_the_size_that_is_asked_for() {
         let mut samples = Samples::new(1);
         for kind in Kind::ALL {
-            let (least, most) = match kind {
-                Kind::Tick => (100, 160),
-                Kind::Chat | Kind::EscapedChat => (130, 350),
-                Kind::Document | Kind::Series => (15_500, 16_500),
-            };
-            for _ in 0..50 {
-                let sample = samples.next(kind);
-                assert!(
-                    (least..=most).contains(&sample.len()),
-                    "{}: {sample}",
-                    sample.len()
-                );
-                let value: Result<serde_json::Value, _> = serde_json::from_str(&sample);
-                assert!(value.is_ok_and(|value| value.is_object()), "{sample}");
-                assert_eq!(sample.contains('\\'), kind == Kind::EscapedChat);
+            for &size in kind.sizes() {
+                let made: Vec<_> = (0..50).map(|_| samples.next(kind, size)).collect();
+                let mean = made.iter().map(String::len).sum::<usize>() / made.len();
+                assert!(mean.abs_diff(size) <= size / 6, "{kind:?} {size}: {mean}");
+                for sample in made {
+                    let off = sample.len().abs_diff(size);
+                    assert!(off <= (size / 4).max(120), "{kind:?} {size}: {sample}");
+                    let value: Result<serde_json::Value, _> = serde_json::from_str(&sample);
+                    assert!(value.is_ok_and(|value| value.is_object()), "{sample}");
+                    assert_eq!(sample.contains('\\'), kind == Kind::EscapedChat);
+                }
             }
         }
     }
@@ -222,8 +251,11 @@ mod tests {
     #[test]
     fn equal_seeds_give_equal_samples() {
         for kind in Kind::ALL {
-            assert_eq!(Samples::new(7).next(kind), Samples::new(7).next(kind));
-            assert_ne!(Samples::new(7).next(kind), Samples::new(8).next(kind));
+            for &size in kind.sizes() {
+                let sample = |seed| Samples::new(seed).next(kind, size);
+                assert_eq!(sample(7), sample(7));
+                assert_ne!(sample(7), sample(8));
+            }
         }
     }
 }

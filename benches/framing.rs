@@ -5,11 +5,11 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fanfare::server::http::{HttpLimits, HttpParser, NO_HEADERS, Progress, Route, Site, route};
 use fanfare::ws::deflate::Inflater;
 use fanfare::ws::encode::write_message;
 use fanfare::ws::endpoint::{Endpoint, Event, PADDING, Role};
 use fanfare::ws::handshake::server::{Terms, check, write_accept};
-use fanfare::ws::handshake::{Head, Header};
 use fanfare::ws::mask::unmask;
 use fanfare::ws::utf8::Utf8Stream;
 
@@ -143,37 +143,39 @@ fn utf8(c: &mut Criterion) {
     group.finish();
 }
 
-/// The server's half of the handshake on a parsed head as a browser sends it: judged, accept key made, `101` written.
+/// The handshake as Chromium sends it.
+const REQUEST: &[u8] = b"GET /ws HTTP/1.1\r\n\
+    Host: example.org:8040\r\n\
+    Connection: Upgrade\r\n\
+    Pragma: no-cache\r\n\
+    Cache-Control: no-cache\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n\
+    Upgrade: websocket\r\n\
+    Origin: https://example.org\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-GB,en;q=0.9\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
+    Sec-WebSocket-Protocol: json.fanfare.v1\r\n\
+    \r\n";
+
+/// The server's half of the handshake, from the bytes of the request's head to those of the `101`: its end found, parsed,
+/// routed, judged, accept key made, answer written.
 fn handshake(c: &mut Criterion) {
-    let lines = [
-        ("Host", "example.org:8040"),
-        ("Connection", "Upgrade"),
-        ("Pragma", "no-cache"),
-        ("Cache-Control", "no-cache"),
-        ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64)"),
-        ("Upgrade", "websocket"),
-        ("Origin", "https://example.org"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Accept-Encoding", "gzip, deflate, br, zstd"),
-        ("Accept-Language", "en-GB,en;q=0.9"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        (
-            "Sec-WebSocket-Extensions",
-            "permessage-deflate; client_max_window_bits",
-        ),
-        ("Sec-WebSocket-Protocol", "json.fanfare.v1"),
-    ];
-    let headers = lines.map(|(name, value)| Header {
-        name,
-        value: value.as_bytes(),
-    });
-    let head = Head {
-        method: "GET",
-        target: "/ws",
-        version_minor: 1,
-        headers: &headers,
+    let limits = HttpLimits {
+        max_head: HttpLimits::DEFAULT_MAX_HEAD,
+        max_body: 64 * 1024,
+    };
+    let site = Site {
+        echo: false,
+        secure: false,
     };
     let mut group = c.benchmark_group("handshake");
+    group.throughput(Throughput::ElementsAndBytes {
+        elements: 1,
+        bytes: REQUEST.len() as u64,
+    });
     for (name, deflate) in [("plain", false), ("deflate", true)] {
         let terms = Terms {
             protocols: &["json.fanfare.v1"],
@@ -183,7 +185,14 @@ fn handshake(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 out.clear();
-                let accept = check(black_box(&head), &terms).expect("a good handshake");
+                let mut slots = NO_HEADERS;
+                let progress =
+                    HttpParser::new().next_request(black_box(REQUEST), &mut slots, &limits);
+                let Progress::Request(request) = progress else {
+                    panic!("not a whole request: {progress:?}");
+                };
+                assert!(matches!(route(&request, &site), Route::WebSocket(_)));
+                let accept = check(&request.head, &terms).expect("a good handshake");
                 write_accept(&mut out, &accept, Some("Sun, 06 Nov 1994 08:49:37 GMT"));
                 black_box(&out);
             });

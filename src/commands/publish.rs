@@ -31,7 +31,7 @@ pub(crate) struct PubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Have each message acknowledged by itself, rather than each write: then a refused line is always named by its number
+    /// Of lines, have each acknowledged by itself, rather than each write: then a refused one is always named by its number
     #[arg(long)]
     ack: bool,
 

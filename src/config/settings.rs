@@ -152,7 +152,7 @@ const CHANNELS: &[Setting] = &[
         key: "retain_seconds",
         value: "TIME",
         default: "300",
-        help: "How long a channel holds a message; 0: no limit",
+        help: "How long a channel holds a message, the newest included; 0: no limit",
         set: Set::Policy(|p, text| put(&mut p.retain_ms, time_ms(text))),
     },
     Setting {

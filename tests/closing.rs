@@ -1,5 +1,5 @@
-//! How connections end, over real sockets: closes of either side and of both at once, and every
-//! timeout.
+//! How connections end, over real sockets: closes of either side and of both at once, and the
+//! timeouts but for those of pings and of stalled subscribers, which are in `strangers.rs`.
 //!
 //! Nothing here waits for a time to go by: each test reads until what must come has come.
 

@@ -73,7 +73,7 @@ pub struct Config {
     /// Connections at once, or `None`: as many as the file limit allows less a reserve. Use
     /// [`Config::connection_limit`].
     pub max_connections: Option<usize>,
-    /// Bytes of a whole message, inflated. From 1 to [`Config::MESSAGE_BYTES_MAX`].
+    /// Bytes of the longest message that a client may send, inflated, and of a request's body. From 1 to [`Config::MESSAGE_BYTES_MAX`].
     pub max_message: usize,
     /// Channels at once, or [`NO_LIMIT`].
     pub max_channels: usize,

@@ -192,7 +192,7 @@ const LIMITS: &[Setting] = &[
         key: "max_message",
         value: "SIZE",
         default: "64KiB",
-        help: "A whole message, after inflating; 1B to 1GiB",
+        help: "The longest message that a client may send, after inflating; 1B to 1GiB",
         set: Set::Daemon(|c, text| put(&mut c.max_message, message_size(text))),
     },
     Setting {

@@ -186,6 +186,25 @@ fn who_does_not_answer_a_ping_is_closed() {
 }
 
 #[test]
+fn who_does_not_answer_a_ping_is_closed_though_messages_go_on_to_it() {
+    let daemon = Daemon::start(&["--ping-interval", "200ms", "--ping-timeout", "200ms"]);
+    let mut silent = daemon.connect();
+    silent.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    let mut publisher = daemon.connect();
+    let until = std::time::Instant::now() + common::PATIENCE;
+    // Never so long without a message as a ping takes to be due.
+    let code = loop {
+        assert!(std::time::Instant::now() < until, "still there");
+        publisher.send_text(r#"{"type":"publish","channel":"c","data":1}"#);
+        let frame = silent.frame();
+        if frame.first == 0x88 {
+            break frame.payload;
+        }
+    };
+    assert_eq!(code[..2], 1011u16.to_be_bytes());
+}
+
+#[test]
 fn who_answers_pings_stays() {
     let daemon = Daemon::start(&["--ping-interval", "100ms", "--ping-timeout", "5s"]);
     let mut client = daemon.connect();

@@ -141,7 +141,7 @@ impl Server {
             token,
             phase: Phase::Http(Box::new(HttpConnection::new(deadline))),
             outbox: Outbox::default(),
-            last_sign: now,
+            silent_since: now,
             blocked_since: NEVER,
             wake_at: NEVER,
             paused: Paused::default(),

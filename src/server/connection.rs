@@ -35,7 +35,7 @@ pub(super) struct Open {
     pub(super) dialect: Dialect,
     /// The window of what is compressed for this peer; `None`: nothing is.
     pub(super) deflate: Option<WindowBits>,
-    /// When the ping was sent that no sign of life has answered, or [`NEVER`].
+    /// When the ping was sent since which nothing was read, or [`NEVER`].
     pub(super) pinged_at: Millis,
     /// When the first byte came of the message that is not complete yet, or [`NEVER`].
     pub(super) message_since: Millis,
@@ -79,8 +79,9 @@ pub(super) struct Connection {
     pub(super) token: Token,
     pub(super) phase: Phase,
     pub(super) outbox: Outbox,
-    /// When the peer last sent a byte or took one.
-    pub(super) last_sign: Millis,
+    /// When the peer last sent a byte. What it is sent says nothing: the kernel takes small messages for a peer that has
+    /// vanished until its buffer is full.
+    pub(super) silent_since: Millis,
     /// Since when the socket has been full, or [`NEVER`] where it can be written to.
     pub(super) blocked_since: Millis,
     /// The time of this connection's entry in the timers.
@@ -138,7 +139,7 @@ impl Connection {
     /// It is read from, or can be written to, again: the time during which it was not does not
     /// count against it.
     pub(super) fn restart_clocks(&mut self, now: Millis) {
-        self.last_sign = now;
+        self.silent_since = now;
         if let Phase::Open(open) = &mut self.phase {
             open.pinged_at = NEVER;
             if open.message_since != NEVER {
@@ -153,8 +154,8 @@ impl Connection {
     pub(super) fn ping_deadline(&self, open: &Open, config: &Config) -> Millis {
         if self.is_blocked() || self.paused.any() {
             NEVER
-        } else if open.pinged_at == NEVER || self.last_sign > open.pinged_at {
-            self.last_sign + config.ping_interval_ms - self.ping_lead(config)
+        } else if open.pinged_at == NEVER {
+            self.silent_since + config.ping_interval_ms - self.ping_lead(config)
         } else {
             open.pinged_at + config.ping_timeout_ms
         }

@@ -117,7 +117,7 @@ impl Server {
                     );
                 } else if stalled {
                     self.begin_close(index, CloseCode::TOO_SLOW, "took nothing for too long");
-                } else if open.pinged_at == NEVER || connection.last_sign > open.pinged_at {
+                } else if open.pinged_at == NEVER {
                     open.pinged_at = now;
                     write_ping(connection.outbox.private(), &[], None);
                     queue_visit(connection, &mut self.visits);

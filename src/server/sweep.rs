@@ -71,9 +71,7 @@ impl Server {
 
     /// Visits some of those whom the hub names. Says whether there were any.
     fn run(&mut self) -> bool {
-        let Core {
-            hub, metrics, now, ..
-        } = &mut self.core;
+        let Core { hub, metrics, .. } = &mut self.core;
         let connections = &mut self.connections;
         let (mut writes, mut bytes_sent, mut delivered) = (0, 0, 0);
         let ended = hub.run(VISITS_A_LOOK, &mut delivered, |id, bytes| {
@@ -87,7 +85,6 @@ impl Server {
                 // The ordinary visit meets the same error and sees to it.
                 Err(_) => return None,
             };
-            connection.last_sign = *now;
             writes += 1;
             bytes_sent += written as u64;
             Some(written)
@@ -264,7 +261,6 @@ impl Server {
         };
         self.core.metrics.writes += 1;
         self.core.metrics.bytes_sent += written as u64;
-        connection.last_sign = self.core.now;
         let mut from_logs = written;
         if own > 0 {
             let held = connection.outbox.held_bytes();

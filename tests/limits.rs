@@ -293,6 +293,54 @@ fn half_sent_large_messages_of_all_connections_together_are_limited() {
     assert!(lost >= 1, "somebody had to go");
 }
 
+/// Publishes a message of 1.5 MB to `channel`: more than the kernel takes for who does not read.
+fn publish_large(publisher: &mut Client, channel: &str) {
+    let data = "x".repeat(1_500_000);
+    let reply = publisher.ask(&format!(
+        r#"{{"type":"publish","id":1,"channel":"{channel}","data":"{data}"}}"#
+    ));
+    assert_eq!(member(&reply, "type"), r#""published""#);
+}
+
+#[test]
+fn a_large_message_that_several_have_half_of_counts_once() {
+    let mut daemon = Daemon::start(&["--held-total", "2MiB", "--max-message", "2MiB"]);
+    let mut stalled: Vec<_> = (0..3).map(|_| daemon.connect()).collect();
+    for client in &mut stalled {
+        client.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    }
+    publish_large(&mut daemon.connect(), "c");
+    daemon.wait_for_sum("half-sent bytes", |bytes| bytes > 1_500_000);
+    for client in &mut stalled {
+        assert!(client.text().len() > 1_500_000);
+    }
+    daemon.wait_for_sum("half-sent bytes", |bytes| bytes == 0);
+}
+
+#[test]
+fn where_half_sent_messages_are_too_much_who_has_stalled_for_longest_goes() {
+    let mut daemon = Daemon::start(&["--held-total", "2MiB", "--max-message", "2MiB"]);
+    let mut publisher = daemon.connect();
+    let mut stalled = Vec::new();
+    for channel in ["a", "b", "c"] {
+        let mut client = daemon.connect();
+        client.ask(&format!(
+            r#"{{"type":"subscribe","id":1,"channel":"{channel}"}}"#
+        ));
+        publish_large(&mut publisher, channel);
+        stalled.push(client);
+        daemon.wait_for_sum("half-sent bytes", |bytes| bytes > 1_500_000);
+    }
+    let mut newest = stalled.pop().expect("there are three");
+    for client in &mut stalled {
+        assert!(client.try_frame().is_err(), "it had stalled for longer");
+    }
+    assert!(newest.text().len() > 1_500_000);
+    daemon.signal("USR1");
+    let line = daemon.next_log("closes");
+    assert!(line.contains("[1006 too much held half sent: 2]"), "{line}");
+}
+
 #[test]
 fn what_all_channels_hold_together_is_limited() {
     let mut daemon = Daemon::start(&["--retain-total", "1MiB", "--retain-bytes", "512KiB"]);

@@ -24,7 +24,7 @@ pub(super) enum Gone {
     Done,
     /// The peer vanished, or the socket failed.
     Lost,
-    /// Its half-sent message would have gone over the limit on what is held.
+    /// It held on to a half-sent message when there was too much of that.
     Held,
 }
 
@@ -253,7 +253,21 @@ impl Server {
             }
             Phase::Http(_) | Phase::Closing { .. } | Phase::Draining { .. } => {}
         }
-        self.held -= connection.outbox.held_bytes();
+        if let Some(segment) = connection.outbox.held() {
+            self.held.release(segment);
+            self.held.go_on(connection.blocked_since, index);
+        }
+    }
+
+    /// Drops who has been stalled for longest until what half-sent messages hold is within its limit. Called after the
+    /// sweep and before the trim: until then the logs hold all of it anyway.
+    pub(super) fn drop_stalled(&mut self) {
+        while self.held.bytes() > self.core.config.held_total
+            && let Some(index) = self.held.longest_stalled()
+        {
+            // Half of a frame is out, so a close could not be said.
+            self.remove(index, Gone::Held);
+        }
     }
 
     pub(super) fn begin_shutdown(&mut self) {

@@ -18,6 +18,7 @@ mod accept;
 mod connection;
 mod date;
 mod ending;
+mod held;
 pub mod http;
 mod input;
 mod listener;
@@ -33,6 +34,7 @@ mod timers;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -45,6 +47,7 @@ use slab::Slab;
 use self::accept::Accepting;
 use self::connection::Connection;
 use self::ending::Shutdown;
+use self::held::Held;
 use self::input::Unread;
 use self::listener::Listener;
 use self::pace::Pace;
@@ -94,8 +97,8 @@ pub struct Server {
     congested: Vec<(ChannelId, Token)>,
     /// Where the hub reports channels that were caught up with.
     decongested: Vec<ChannelId>,
-    /// Bytes of log segments that half-sent messages hold by reference.
-    held: usize,
+    /// Log segments that half-sent messages hold by reference.
+    held: Held,
     shutdown: Option<Shutdown>,
     started: Instant,
 }
@@ -148,7 +151,7 @@ impl Server {
             unread: HashMap::new(),
             congested: Vec::new(),
             decongested: Vec::new(),
-            held: 0,
+            held: Held::default(),
             shutdown: None,
             started: Instant::now(),
         })
@@ -187,6 +190,7 @@ impl Server {
             self.read();
             self.handle_timeouts();
             self.sweep();
+            self.drop_stalled();
             self.trim();
             self.check_sums();
             if self.has_ended() {
@@ -264,13 +268,14 @@ impl Server {
     fn state(&self) -> String {
         let hub = self.core.hub.stats();
         format!(
-            "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}, outbox bytes {}",
+            "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}, outbox bytes {}, half-sent bytes {}",
             self.connections.len(),
             hub.channels,
             hub.messages,
             hub.bytes,
             self.core.input_held,
             self.core.outbox_bytes,
+            self.held.bytes(),
         )
     }
 
@@ -281,8 +286,12 @@ impl Server {
             let half_read: usize = self.connections.iter().map(|c| c.1.half_read_bytes()).sum();
             let unread: usize = self.unread.values().map(Unread::held_bytes).sum();
             assert_eq!(self.core.input_held, half_read + unread);
-            let outboxes = self.connections.iter().map(|c| c.1.outbox.held_bytes());
-            assert_eq!(self.held, outboxes.sum::<usize>());
+            let outboxes = self.connections.iter().filter_map(|c| c.1.outbox.held());
+            let mut segments: Vec<_> = outboxes.map(|s| (Rc::as_ptr(s), s.capacity())).collect();
+            segments.sort_unstable();
+            segments.dedup();
+            let held = segments.iter().map(|segment| segment.1);
+            assert_eq!(self.held.bytes(), held.sum::<usize>());
             let counted = self.connections.iter().map(|c| c.1.outbox.counted_bytes());
             assert_eq!(self.core.outbox_bytes, counted.sum::<usize>());
         }

@@ -4,6 +4,8 @@
 //! Nearly every connection has nothing here at nearly every moment, so an empty outbox is one
 //! null pointer and owns no buffer.
 
+use std::rc::Rc;
+
 use crate::hub::Remainder;
 
 #[derive(Debug, Default)]
@@ -40,12 +42,11 @@ impl Outbox {
             .map_or(0, |queue| queue.private.len() - queue.private_sent)
     }
 
-    /// Bytes held by reference to a log's segment.
-    pub(super) fn held_bytes(&self) -> usize {
-        let rest = self.queue.as_ref().and_then(|queue| queue.rest.as_ref());
-        match rest {
-            Some(Remainder::Held { segment, .. }) => segment.capacity(),
-            _ => 0,
+    /// The log's segment that the rest of a half-sent large message holds on to.
+    pub(super) fn held(&self) -> Option<&Rc<Vec<u8>>> {
+        match self.queue.as_ref()?.rest.as_ref()? {
+            Remainder::Held { segment, .. } => Some(segment),
+            Remainder::Copied(_) => None,
         }
     }
 
@@ -138,8 +139,6 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
 
     fn text(outbox: &Outbox) -> Vec<u8> {

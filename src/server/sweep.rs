@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::rc::Rc;
 use std::time::Instant;
 
 use mio::Token;
@@ -98,9 +99,10 @@ impl Server {
             Run::Visit(id) => self.visit(id.0 as usize),
             Run::Short(id, advanced) => {
                 let index = id.0 as usize;
-                if advanced.rest.is_none_or(|rest| self.keep_rest(index, rest)) {
-                    self.block(index);
+                if let Some(rest) = advanced.rest {
+                    self.keep_rest(index, rest);
                 }
+                self.block(index);
             }
         }
         true
@@ -133,6 +135,10 @@ impl Server {
         if !connection.is_blocked() {
             return;
         }
+        if connection.outbox.held().is_some() {
+            let since = connection.blocked_since;
+            self.held.go_on(since, index_of(token));
+        }
         connection.blocked_since = NEVER;
         connection.restart_clocks(self.core.now);
         if let Phase::Open(_) = connection.phase {
@@ -153,6 +159,9 @@ impl Server {
             return;
         };
         connection.blocked_since = self.core.now;
+        if connection.outbox.held().is_some() {
+            self.held.stall(self.core.now, index);
+        }
         connection.outbox.count(&mut self.core.outbox_bytes);
         if let Phase::Open(_) = connection.phase {
             self.core.hub.set_blocked(subscriber(index), true);
@@ -263,18 +272,20 @@ impl Server {
         self.core.metrics.bytes_sent += written as u64;
         let mut from_logs = written;
         if own > 0 {
-            let held = connection.outbox.held_bytes();
+            let held = connection.outbox.held().map(Rc::clone);
             let sum = &mut self.core.outbox_bytes;
             from_logs = connection.outbox.advance(written, sum);
-            self.held -= held - connection.outbox.held_bytes();
+            if let Some(segment) = held
+                && connection.outbox.held().is_none()
+            {
+                self.held.release(&segment);
+            }
         }
         if wanted > own || more {
             let advanced = self.core.hub.advance(subscriber(index), from_logs);
             self.core.metrics.delivered += advanced.delivered;
-            if let Some(rest) = advanced.rest
-                && !self.keep_rest(index, rest)
-            {
-                return;
+            if let Some(rest) = advanced.rest {
+                self.keep_rest(index, rest);
             }
         }
         if written < wanted {
@@ -294,17 +305,12 @@ impl Server {
         }
     }
 
-    /// Keeps what a short write left of a message. Says whether the connection is still there:
-    /// over the limit on what is held, it goes.
-    fn keep_rest(&mut self, index: usize, rest: Remainder) -> bool {
-        let connection = &mut self.connections[index];
-        connection.outbox.set_rest(rest);
-        self.held += connection.outbox.held_bytes();
-        if self.held > self.core.config.held_total {
-            // Half of a frame is out, so a close could not be said.
-            self.remove(index, Gone::Held);
-            return false;
+    /// Keeps what a short write left of a message.
+    fn keep_rest(&mut self, index: usize, rest: Remainder) {
+        let outbox = &mut self.connections[index].outbox;
+        outbox.set_rest(rest);
+        if let Some(segment) = outbox.held() {
+            self.held.hold(segment);
         }
-        true
     }
 }

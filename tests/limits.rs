@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{Read, Write};
 
-use common::{Client, Daemon, handshake, masked, member, read_to_end};
+use common::{Client, Daemon, handshake, masked, member, read_answer, read_to_end};
 
 /// Asks until the daemon answers, so that everything sent before has been read.
 fn settle(client: &mut Client) {
@@ -410,6 +410,22 @@ fn a_request_that_times_out_gives_back_what_was_kept_of_it() {
         let answer = daemon.exchange(half.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
+    assert_eq!(daemon.sum("half-read bytes"), 0);
+}
+
+#[test]
+fn half_a_chunked_body_counts_as_it_came_and_as_it_was_taken_out_of_its_chunks() {
+    let mut daemon = Daemon::start(&[]);
+    let head = "POST /channels/c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let half = format!("{head}{:x}\r\n{}", 50_000, "1".repeat(30_000));
+    let mut stream = daemon.raw();
+    stream.write_all(half.as_bytes()).expect("it goes out");
+    daemon.wait_for_sum("half-read bytes", |bytes| bytes >= 60_000);
+    let rest = format!("{}\r\n0\r\n\r\n", "1".repeat(20_000));
+    stream.write_all(rest.as_bytes()).expect("it goes out");
+    let answer = read_answer(&mut stream);
+    // A number of so many digits is beyond a double.
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert_eq!(daemon.sum("half-read bytes"), 0);
 }
 

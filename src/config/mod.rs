@@ -85,7 +85,7 @@ pub struct Config {
     /// Bytes of replies, errors and pongs queued for one connection before it is no longer read
     /// from. At least [`Config::OUTBOX_BYTES_MIN`].
     pub outbox: usize,
-    /// Bytes of replies, errors and pongs queued for all connections together, or [`NO_LIMIT`]. What is left of it is
+    /// Bytes of memory for replies, errors and pongs queued for all connections together, or [`NO_LIMIT`]. What is left of it is
     /// the most that one may have before it is no longer read from, but never less than
     /// [`Config::OUTBOX_BYTES_MIN`].
     pub outbox_total: usize,

@@ -320,6 +320,7 @@ impl Server {
         let open = matches!(connection.phase, Phase::Open(_));
         if open && connection.outbox.private_bytes() > self.core.outbox_limit() {
             connection.paused.outbox = true;
+            connection.outbox.shrink();
         }
         if !connection.outbox.is_empty() {
             connection.outbox.count(&mut self.core.outbox_bytes);

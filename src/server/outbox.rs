@@ -18,8 +18,19 @@ struct Queue {
     private: Vec<u8>,
     /// How much of `private` the kernel has taken.
     private_sent: usize,
-    /// How much of it is counted in the sum over all outboxes.
+    /// How many bytes of memory are counted for it in the sum over all outboxes.
     counted: usize,
+}
+
+impl Queue {
+    /// Bytes of memory that its buffers take.
+    fn memory(&self) -> usize {
+        let copied = match &self.rest {
+            Some(Remainder::Copied(bytes)) => bytes.capacity(),
+            Some(Remainder::Held { .. }) | None => 0,
+        };
+        copied + self.private.capacity()
+    }
 }
 
 /// Private bytes that wait for the socket.
@@ -50,12 +61,22 @@ impl Outbox {
         }
     }
 
-    /// Brings `sum`, over all outboxes, up to date with the private bytes of this one.
+    /// Brings `sum`, over all outboxes, up to date with the memory that this one owns: a segment that it holds is not
+    /// its own.
     pub(super) fn count(&mut self, sum: &mut usize) {
-        let bytes = self.private_bytes();
         if let Some(queue) = &mut self.queue {
+            let bytes = queue.memory();
             *sum = *sum - queue.counted + bytes;
             queue.counted = bytes;
+        }
+    }
+
+    /// Gives back memory that nothing waits in. For when nothing will be added for a while: the peer does not read.
+    pub(super) fn shrink(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.private.drain(..queue.private_sent);
+            queue.private_sent = 0;
+            queue.private.shrink_to_fit();
         }
     }
 
@@ -165,15 +186,15 @@ mod tests {
             outbox.private().extend_from_slice(b"private");
             let mut sum = 0;
             outbox.count(&mut sum);
-            assert_eq!(sum, 7);
             let mut got = Vec::new();
             while !outbox.is_empty() {
                 let waiting = text(&outbox);
                 let n = step.min(waiting.len());
                 got.extend_from_slice(&waiting[..n]);
                 assert_eq!(outbox.advance(n, &mut sum), 0);
-                assert_eq!(sum, outbox.private_bytes());
+                assert_eq!(sum, outbox.counted_bytes());
             }
+            assert_eq!(sum, 0);
             assert_eq!(got, b"restprivate");
         }
     }
@@ -182,13 +203,42 @@ mod tests {
     fn an_outbox_is_counted_once_however_often_it_grows() {
         let mut sum = 100;
         let mut outbox = Outbox::default();
-        for len in [3, 6] {
-            outbox.private().extend_from_slice(b"abc");
+        for len in [3000, 6000] {
+            outbox.private().extend_from_slice(&[0; 3000]);
+            outbox.shrink();
             outbox.count(&mut sum);
             assert_eq!((sum, outbox.counted_bytes()), (100 + len, len));
         }
         outbox.uncount(&mut sum);
         assert_eq!((sum, outbox.counted_bytes()), (100, 0));
+    }
+
+    #[test]
+    fn what_an_outbox_counts_is_its_memory_and_the_copy_of_a_half_sent_message_is_part_of_it() {
+        let mut sum = 0;
+        let mut outbox = Outbox::default();
+        outbox.set_rest(Remainder::Copied(vec![0; 1000]));
+        outbox.private().reserve_exact(5000);
+        outbox.private().extend_from_slice(b"abc");
+        outbox.count(&mut sum);
+        assert_eq!(sum, 6000);
+        outbox.advance(999, &mut sum);
+        assert_eq!(sum, 6000, "a part that was sent takes its room still");
+        outbox.advance(1, &mut sum);
+        assert_eq!(sum, 5000);
+    }
+
+    #[test]
+    fn who_shrinks_keeps_what_waits_and_nothing_else() {
+        let mut sum = 0;
+        let mut outbox = Outbox::default();
+        outbox.private().reserve_exact(5000);
+        outbox.private().extend_from_slice(&[b'x'; 2000]);
+        outbox.private().extend_from_slice(b"private");
+        outbox.advance(2000, &mut sum);
+        outbox.shrink();
+        outbox.count(&mut sum);
+        assert_eq!((sum, &*text(&outbox)), (7, &b"private"[..]));
     }
 
     #[test]

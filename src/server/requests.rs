@@ -40,7 +40,7 @@ impl HttpConnection {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.parser.held_bytes()
     }
 }
 
@@ -90,7 +90,10 @@ impl Server {
     fn http_bytes(&mut self, index: usize, bytes: &mut [u8], end: usize) -> usize {
         let connection = &mut self.connections[index];
         let mut progress = Answered::default();
+        let held_before = connection.half_read_bytes();
         let next = answer_requests(connection, &mut self.core, &bytes[..end], &mut progress);
+        // The bytes themselves are with us, but a chunked body grows in the parser as well.
+        self.core.input_held = self.core.input_held - held_before + connection.half_read_bytes();
         if let Some(channel) = progress.congested {
             self.congested.push((channel, connection.token));
         }
@@ -203,6 +206,7 @@ fn answer_requests(
         if connection.outbox.private_bytes() > core.outbox_limit() {
             // It asks without reading the answers.
             connection.paused.outbox = true;
+            connection.outbox.shrink();
         }
         let Phase::Http(http) = &mut connection.phase else {
             return Next::Stay;

@@ -45,7 +45,7 @@ pub(super) struct Core {
     pub(super) date: Date,
     /// Bytes of half-read messages and requests of all connections.
     pub(super) input_held: usize,
-    /// Private bytes in the outboxes of all connections, as of when each was last counted.
+    /// Bytes of memory that the outboxes of all connections take, as of when each was last counted.
     pub(super) outbox_bytes: usize,
     /// Where an answer is written before it is framed.
     pub(super) text: Vec<u8>,

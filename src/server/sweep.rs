@@ -162,6 +162,7 @@ impl Server {
         if connection.outbox.held().is_some() {
             self.held.stall(self.core.now, index);
         }
+        connection.outbox.shrink();
         connection.outbox.count(&mut self.core.outbox_bytes);
         if let Phase::Open(_) = connection.phase {
             self.core.hub.set_blocked(subscriber(index), true);

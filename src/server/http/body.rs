@@ -58,6 +58,14 @@ impl Framing {
         }
     }
 
+    /// Bytes of memory that the body takes beside its coded form.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Length(_) => 0,
+            Self::Chunked(chunked) => chunked.body.capacity(),
+        }
+    }
+
     /// Whether the head announces no body at all.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Length(0))

@@ -146,6 +146,14 @@ impl HttpParser {
         matches!(self.state, State::Body { .. })
     }
 
+    /// Bytes of memory that it keeps itself: what was taken out of the chunks of a body that is not whole.
+    pub fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Body { framing, .. } => framing.held_bytes(),
+            State::Head { .. } => 0,
+        }
+    }
+
     fn read_head<'a>(
         &mut self,
         bytes: &'a [u8],

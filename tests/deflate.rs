@@ -8,7 +8,9 @@ mod common;
 #[path = "../src/ws/deflate/reference.rs"]
 mod reference;
 
-use common::{Client, Daemon, Frame, header, masked, member};
+use std::io::Write;
+
+use common::{Client, Daemon, Frame, handshake, header, masked, member, read_head};
 use flate2::{Compress, Compression, FlushCompress};
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
@@ -343,6 +345,26 @@ fn requests_may_come_compressed_in_one_frame_or_many_with_a_ping_between() {
     // An uncompressed one is legal at any time.
     client.send_text(&request);
     assert_eq!(member(&read(&client.frame()).1, "seq"), "3");
+}
+
+#[test]
+fn what_comes_compressed_behind_the_handshake_is_inflated_a_little_at_a_time() {
+    let mut daemon = Daemon::start(&[]);
+    let pad = "0".repeat(60_000);
+    let request = format!(r#"{{"type":"ping","id":1,"pad":"{pad}"}}"#);
+    let frames = masked(0xC1, &deflate(request.as_bytes())).repeat(400);
+    assert!((30_000..60_000).contains(&frames.len()), "{}", frames.len());
+    let mut stream = daemon.raw();
+    let bytes = [handshake("/", OFFER).as_bytes(), &frames].concat();
+    stream.write_all(&bytes).expect("all of it goes out");
+    let head = read_head(&mut stream);
+    let mut client = Client { stream, head };
+    client.frame();
+    for _ in 0..400 {
+        assert_eq!(client.text(), r#"{"type":"pong","id":1}"#);
+    }
+    // 4 KiB in each turn of the loop.
+    assert!(daemon.sum("turns") >= frames.len() as u64 / 4096);
 }
 
 #[test]

@@ -113,6 +113,21 @@ impl Connection {
         }
     }
 
+    /// Whether what it sends may be compressed.
+    pub(super) fn inflates(&self) -> bool {
+        match &self.phase {
+            Phase::Open(Open { endpoint, .. }) | Phase::Closing { endpoint, .. } => {
+                endpoint.deflates()
+            }
+            Phase::Http(_) | Phase::Draining { .. } => false,
+        }
+    }
+
+    /// Whether frames that it sends are still looked at.
+    pub(super) fn takes_frames(&self) -> bool {
+        matches!(self.phase, Phase::Open(_) | Phase::Closing { .. })
+    }
+
     /// When it next has to be looked at if nothing happens until then.
     pub(super) fn next_deadline(&self, config: &Config) -> Millis {
         match &self.phase {

@@ -17,11 +17,11 @@ use crate::ws::violation::Violation;
 /// publisher to it stops in the middle, and what it is not read for has to be kept.
 const READ_BYTES_CONGESTED: usize = 4 * 1024;
 
-/// The most that is read in one turn from a connection that may send compressed messages: they
-/// may be a thousand times as long as they look.
+/// The most that is dealt with in one turn of what a connection sends that may compress its messages:
+/// they may be a thousand times as long as they look.
 const READ_BYTES_DEFLATED: usize = 4 * 1024;
 
-/// What was read of a connection that had to be paused before all of it was dealt with.
+/// What was read of a connection and not dealt with, because it had to be paused or enough was inflated for one turn.
 #[derive(Debug)]
 pub(super) struct Unread {
     /// Frames, with padding behind them.
@@ -94,10 +94,12 @@ impl Server {
             self.http_input(index, buffer, 0);
             return;
         }
-        let quantum = match &connection.phase {
-            _ if !self.congested.is_empty() => READ_BYTES_CONGESTED,
-            Phase::Open(open) if open.deflate.is_some() => READ_BYTES_DEFLATED,
-            _ => READ_BYTES,
+        let quantum = if !self.congested.is_empty() {
+            READ_BYTES_CONGESTED
+        } else if connection.inflates() {
+            READ_BYTES_DEFLATED
+        } else {
+            READ_BYTES
         };
         match connection.stream.read(&mut buffer[..quantum]) {
             Ok(0) => self.peer_finished(index),
@@ -136,7 +138,7 @@ impl Server {
     }
 
     /// Goes on with frames: `buffer[start..end]` came in, with padding readable behind it. What
-    /// the connection had to be paused before is kept for later.
+    /// the connection had to be paused before, or is too much to inflate in one turn, is kept for later.
     pub(super) fn first_ws_input(
         &mut self,
         index: usize,
@@ -144,13 +146,13 @@ impl Server {
         start: usize,
         end: usize,
     ) {
-        let read = self.ws_input(index, buffer, start, end);
+        let read = self.ws_input_of_a_turn(index, buffer, start, end);
         if read < end {
             self.keep_unread(index, Unread::new(&buffer[read..end]));
         }
     }
 
-    /// Goes on with what was read before the connection was paused.
+    /// Goes on with what was read and not dealt with.
     fn read_unread(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         connection.has_unread = false;
@@ -161,7 +163,7 @@ impl Server {
         };
         self.core.input_held -= unread.held_bytes();
         let end = unread.end();
-        unread.start = self.ws_input(index, &mut unread.bytes, unread.start, end);
+        unread.start = self.ws_input_of_a_turn(index, &mut unread.bytes, unread.start, end);
         if unread.start < end {
             self.keep_unread(index, unread);
         }
@@ -171,9 +173,30 @@ impl Server {
         let connection = &mut self.connections[index];
         self.core.input_held += unread.held_bytes();
         connection.has_unread = true;
+        queue_read(connection, &mut self.reads);
         self.unread.insert(connection.token, unread);
         if self.core.input_held > self.core.config.input_total {
             self.fail(index, NO_ROOM);
+        }
+    }
+
+    /// Deals with frames, as many as may be in one turn, and says how far it came.
+    fn ws_input_of_a_turn(
+        &mut self,
+        index: usize,
+        buffer: &mut [u8],
+        start: usize,
+        end: usize,
+    ) -> usize {
+        // Behind a handshake more may have been read than is read from then on.
+        let stop = match self.connections[index].inflates() {
+            true => end.min(start + READ_BYTES_DEFLATED),
+            false => end,
+        };
+        let read = self.ws_input(index, buffer, start, stop);
+        match self.connections[index].takes_frames() {
+            true => read,
+            false => end,
         }
     }
 

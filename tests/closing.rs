@@ -268,6 +268,30 @@ fn a_stalled_http_client_is_ended_at_the_stall_timeout() {
 }
 
 #[test]
+fn what_was_acknowledged_before_the_daemon_ends_reaches_its_subscribers_before_the_close() {
+    // Those of a large channel would have had to wait for its next round.
+    for subscribers in [3, 300] {
+        let daemon = Daemon::start(&[]);
+        let mut clients: Vec<_> = (0..subscribers).map(|_| daemon.connect()).collect();
+        for client in &mut clients {
+            client.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+        }
+        let mut publisher = daemon.connect();
+        daemon.stop();
+        publisher.send_text(r#"{"type":"publish","id":1,"channel":"c","data":1}"#);
+        daemon.signal("TERM");
+        daemon.signal("CONT");
+        let reply = publisher.text();
+        assert!(reply.contains(r#""type":"published""#), "{reply}");
+        for client in &mut clients {
+            let message = client.text();
+            assert!(message.contains(r#""type":"message""#), "{message}");
+            assert_eq!(client.close().0, 1001);
+        }
+    }
+}
+
+#[test]
 fn a_drain_spreads_the_closes_over_its_time() {
     let mut daemon = Daemon::start(&["--drain-seconds", "500ms"]);
     let mut clients: Vec<_> = (0..50).map(|_| daemon.connect()).collect();

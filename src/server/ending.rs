@@ -17,6 +17,10 @@ const TIMERS_A_TURN: usize = 1024;
 /// How long the peers have to answer the last close before the process ends.
 const SHUTDOWN_GRACE_MS: u64 = 5_000;
 
+/// Visits, of up to 256 KiB each, for what an open connection is behind when the daemon ends: four times as much as a
+/// channel has by default. Who is behind by more resumes elsewhere.
+const LAST_VISITS: usize = 16;
+
 /// Why a connection is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gone {
@@ -308,12 +312,27 @@ impl Server {
                 .get(index)
                 .map(|connection| &connection.phase)
             {
-                Some(Phase::Open(_)) => {
-                    self.begin_close(index, CloseCode::GOING_AWAY, "the server is going away");
-                }
+                Some(Phase::Open(_)) => self.say_goodbye(index),
                 Some(Phase::Http(_)) => self.finish(index),
                 _ => {}
             }
+        }
+    }
+
+    /// Closes an open connection because the daemon ends. What it is behind goes out first: whoever published that was told
+    /// so, and the sweep, or a large channel's round, would only come to it after the close.
+    fn say_goodbye(&mut self, index: usize) {
+        for _ in 0..LAST_VISITS {
+            let Some(connection) = self.connections.get(index) else {
+                return;
+            };
+            if connection.is_blocked() || !self.core.hub.is_behind(subscriber(index)) {
+                break;
+            }
+            self.visit(index);
+        }
+        if self.connections.contains(index) {
+            self.begin_close(index, CloseCode::GOING_AWAY, "the server is going away");
         }
     }
 

@@ -172,7 +172,7 @@ impl Server {
     }
 
     #[inline]
-    fn visit(&mut self, index: usize) {
+    pub(super) fn visit(&mut self, index: usize) {
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };

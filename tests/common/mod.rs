@@ -103,6 +103,17 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// Stops the daemon where it is, until it is sent `CONT`: what is sent to it meanwhile reaches it in one moment.
+    pub fn stop(&self) {
+        self.signal("STOP");
+        let path = format!("/proc/{}/stat", self.child.id());
+        let until = Instant::now() + PATIENCE;
+        while !std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T ")) {
+            assert!(Instant::now() < until, "it did not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// The memory that the daemon takes, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());

@@ -7,7 +7,7 @@
 use super::channel::{LAGGING, Logs, Whole};
 use super::gather::{Advanced, Piece};
 use super::subscriber::{CAUGHT_UP, Link, Links};
-use super::sweep::VISIT;
+use super::sweep::{LOOKS_IN_VAIN, VISIT};
 use super::{Hub, SubscriberId};
 
 /// What ended a run.
@@ -15,7 +15,8 @@ use super::{Hub, SubscriberId};
 pub enum Run {
     /// Nobody is behind.
     Done,
-    /// As many visits were made as the caller wanted.
+    /// As many visits were made as the caller wanted, or so many looked at who need none that it may want to look at the
+    /// clock.
     Paused,
     /// This one is to be visited in the ordinary way: it has more than one piece to get, or the caller declined.
     Visit(SubscriberId),
@@ -116,8 +117,9 @@ impl Hub {
     }
 
     fn ordinary(&mut self) -> Run {
-        match self.next_behind() {
+        match self.next_within(LOOKS_IN_VAIN) {
             Some(id) => Run::Visit(id),
+            None if self.has_work() => Run::Paused,
             None => Run::Done,
         }
     }

@@ -15,6 +15,11 @@ use super::{Gap, Hub, OnLag, Reason, SubscriberId};
 const TURN: u32 = 4096;
 /// What a visit costs beyond the look.
 pub(super) const VISIT: u32 = 63;
+/// How many looks that find nobody a run makes before its caller looks at the clock: most of a millisecond's worth. The
+/// beginning of a channel's turn counts as [`TURN_BEGINS`] of them.
+pub(super) const LOOKS_IN_VAIN: u32 = 16 * TURN;
+/// What it costs to begin with another channel, in looks.
+const TURN_BEGINS: u32 = 16;
 /// How many due subscribers are visited between two dirty channels' turns.
 const DUE_TURN: u32 = 64;
 /// How many gaps a visit reports at most, so that one with thousands of lapped subscriptions does not fill its outbox.
@@ -40,6 +45,13 @@ impl Hub {
     ///
     /// It has to be visited, blocked or detached before the next call.
     pub fn next_behind(&mut self) -> Option<SubscriberId> {
+        self.next_within(u32::MAX)
+    }
+
+    /// The same, but `None` also after about so many looks that found nobody: then [`Hub::has_work`] says that there are
+    /// more to look at.
+    #[inline]
+    pub(super) fn next_within(&mut self, looks: u32) -> Option<SubscriberId> {
         // The common case: the next in the front channel's list is behind and can be written to.
         if self.due_budget == 0
             && let Some(&index) = self.dirty.queue.front()
@@ -50,13 +62,13 @@ impl Hub {
             self.budget -= VISIT + 1;
             return Some(SubscriberId(subscriber));
         }
-        self.next_turn()
+        self.next_turn(looks)
     }
 
-    /// Goes on to the due and to the next dirty channel, until there is somebody to visit.
+    /// Goes on to the due and to the next dirty channel, until there is somebody to visit or too many looks were in vain.
     #[inline(never)]
-    fn next_turn(&mut self) -> Option<SubscriberId> {
-        loop {
+    fn next_turn(&mut self, mut looks: u32) -> Option<SubscriberId> {
+        while looks != 0 {
             if self.due_budget != 0 {
                 self.due_budget -= 1;
                 if let Some(id) = self.next_due() {
@@ -67,7 +79,10 @@ impl Hub {
             let Some(&index) = self.dirty.queue.front() else {
                 return self.next_due();
             };
-            match self.walk(index) {
+            let budget = self.budget;
+            let walked = self.walk(index);
+            looks = looks.saturating_sub(budget - self.budget);
+            match walked {
                 Walked::To(subscriber) => {
                     self.budget = self.budget.saturating_sub(VISIT);
                     return Some(SubscriberId(subscriber));
@@ -84,7 +99,9 @@ impl Hub {
             self.dirty.queue.pop_front();
             self.budget = TURN;
             self.due_budget = DUE_TURN;
+            looks = looks.saturating_sub(TURN_BEGINS);
         }
+        None
     }
 
     /// Goes on in a dirty channel.

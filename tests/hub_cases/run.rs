@@ -48,6 +48,27 @@ fn said(words: &[(u32, &str)]) -> Vec<(u32, String)> {
 }
 
 #[test]
+fn a_run_that_looks_at_very_many_in_vain_pauses_and_goes_on_where_it_stopped() {
+    const BLOCKED: u32 = 70_000;
+    let mut hub = hub(UNLIMITED, ENDLESS);
+    for i in 0..=BLOCKED {
+        join(&mut hub, id(i), "a");
+        hub.set_blocked(id(i), i != BLOCKED);
+    }
+    publish(&mut hub, "a", 1);
+    let mut handed = Handed::default();
+    let mut pauses = 0;
+    while handed.run(&mut hub, 100) == Run::Paused {
+        pauses += 1;
+        assert!(hub.has_work());
+    }
+    assert_eq!(pauses, 1, "after 65,536 looks or a few fewer");
+    visit(&mut hub, id(BLOCKED));
+    assert_eq!(handed.run(&mut hub, 100), Run::Done);
+    assert!(!hub.has_work() && !hub.is_behind(id(BLOCKED)));
+}
+
+#[test]
 fn a_run_hands_the_same_bytes_to_everybody() {
     let mut hub = crowd(3);
     publish(&mut hub, "a", 2);

@@ -163,6 +163,36 @@ fn once_the_daemon_has_said_close_only_the_peers_close_counts() {
 }
 
 #[test]
+fn a_long_message_to_echo_that_crosses_the_daemons_close_is_not_too_long() {
+    let daemon = Daemon::start(&["--echo", "--message-timeout", "50ms"]);
+    let mut client = daemon.open("/echo", "");
+    client.send(&masked(0x81, b"half")[..7]);
+    assert_eq!(client.frame().first, 0x88);
+    client.send(&masked(0x81, b"half")[7..]);
+    // Longer than a message of the JSON sub-protocol may be.
+    client.send(&masked(0x82, &[0; 100_000]));
+    let mut witness = daemon.connect();
+    witness.ask(r#"{"type":"ping","id":1}"#);
+    witness.ask(r#"{"type":"ping","id":2}"#);
+    client
+        .stream
+        .set_nonblocking(true)
+        .expect("it need not block");
+    let read = client.stream.read(&mut [0]);
+    assert!(
+        read.as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+        "our close is waited for: {read:?}"
+    );
+    client
+        .stream
+        .set_nonblocking(false)
+        .expect("it may block again");
+    client.send(&close(1008, ""));
+    is_over(&mut client);
+}
+
+#[test]
 fn closes_that_cross_end_the_connection_at_once() {
     let mut daemon = Daemon::start(&[]);
     let mut clients: Vec<_> = (0..10).map(|_| daemon.connect()).collect();

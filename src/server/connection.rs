@@ -48,6 +48,7 @@ pub(super) enum Phase {
     /// Our close is said or on its way; until the peer's comes, its other frames are dropped.
     Closing {
         endpoint: Endpoint,
+        dialect: Dialect,
         until: Millis,
     },
     /// Everything is said or on its way, and nothing more is believed of what the peer sends

@@ -190,7 +190,13 @@ impl Server {
             fin_sent: false,
         };
         connection.phase = match std::mem::replace(&mut connection.phase, draining) {
-            Phase::Open(Open { endpoint, .. }) => Phase::Closing { endpoint, until },
+            Phase::Open(Open {
+                endpoint, dialect, ..
+            }) => Phase::Closing {
+                endpoint,
+                dialect,
+                until,
+            },
             other => {
                 connection.phase = other;
                 return;

@@ -313,10 +313,13 @@ impl Server {
         end: usize,
     ) -> Result<Outcome, Violation> {
         let mut outcome = Outcome::default();
-        let Phase::Closing { endpoint, .. } = &mut self.connections[index].phase else {
+        let Phase::Closing {
+            endpoint, dialect, ..
+        } = &mut self.connections[index].phase
+        else {
             return Ok(outcome);
         };
-        let max_message = self.core.config.max_message;
+        let max_message = self.core.max_message(*dialect);
         let inflater = &mut self.core.inflater;
         while let Some(event) = endpoint.receive(buffer, pos, end, max_message, inflater)? {
             if let Event::Close(frame) = event {

@@ -105,7 +105,7 @@ impl Directory {
         slot.channel.as_deref()
     }
 
-    /// Every channel, with its number.
+    /// Every channel.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Channel> {
         self.slots.iter().filter_map(|slot| slot.channel.as_deref())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::channel::{Channel, DEFLATE, LAGGING, Sub};
 use super::log::Log;
-use super::subscriber::{ATTACHED, INFLATES, LAGS, Link, Links, QUEUED, SCATTERED};
+use super::subscriber::{INFLATES, LAGS, Link, Links, QUEUED, SCATTERED};
 use super::{ChannelId, Encoding, Gap, Hub, Reason, SubscriberId};
 
 /// Where a subscription begins.
@@ -113,12 +113,12 @@ impl Hub {
     pub fn attach(&mut self, id: SubscriberId, encoding: Encoding) {
         self.detach(id);
         self.subscriber(id).flags |= match encoding {
-            Encoding::Plain => ATTACHED,
-            Encoding::Deflate => ATTACHED | INFLATES,
+            Encoding::Plain => 0,
+            Encoding::Deflate => INFLATES,
         };
     }
 
-    /// Forgets `id` and all its subscriptions. Does nothing if it is not attached.
+    /// Forgets `id` and all its subscriptions. Does nothing if it is not known.
     pub fn detach(&mut self, id: SubscriberId) {
         let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
             return;

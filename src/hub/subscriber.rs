@@ -104,21 +104,19 @@ impl Links {
     }
 }
 
-/// The caller has attached it.
-pub(super) const ATTACHED: u8 = 1;
 /// It receives deflated messages.
-pub(super) const INFLATES: u8 = 2;
+pub(super) const INFLATES: u8 = 1;
 /// Some of its subscriptions may be lagging.
-pub(super) const LAGS: u8 = 4;
+pub(super) const LAGS: u8 = 2;
 /// It is owed a visit that no channel's round would bring.
-pub(super) const DUE: u8 = 8;
+pub(super) const DUE: u8 = 4;
 /// It is in the queue of those owed a visit, or was when it was detached.
-pub(super) const QUEUED: u8 = 16;
+pub(super) const QUEUED: u8 = 8;
 
 /// It may be behind in channels that are not dirty, because it was blocked, cut, or placed behind by `subscribe`.
-pub(super) const SCATTERED: u8 = 32;
+pub(super) const SCATTERED: u8 = 16;
 /// All its subscriptions that are behind in channels that are not dirty are marked as lagging.
-pub(super) const MARKED: u8 = 64;
+pub(super) const MARKED: u8 = 32;
 /// What no longer holds once it is at the head everywhere.
 pub(super) const CAUGHT_UP: u8 = DUE | LAGS | SCATTERED | MARKED;
 

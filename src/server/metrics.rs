@@ -21,11 +21,11 @@ pub(super) struct Metrics {
     pub(super) requests: u64,
     /// Messages published.
     pub(super) published: u64,
-    /// Messages that went out whole to a subscriber.
+    /// Messages that went out to a subscriber, half-sent ones included.
     pub(super) delivered: u64,
     /// Gaps announced.
     pub(super) gaps: u64,
-    /// System calls that sent something.
+    /// System calls to send, those among them of a run that found the socket full.
     pub(super) writes: u64,
     /// Bytes that the kernel took.
     pub(super) bytes_sent: u64,

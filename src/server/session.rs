@@ -13,7 +13,7 @@ use crate::dialect::json::{
     channel_name, encode,
 };
 use crate::hub::{
-    self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, Recode, SubscribeError,
+    self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, Recode, Start, SubscribeError,
     SubscriberId,
 };
 use crate::random::Random;
@@ -317,12 +317,7 @@ impl Session<'_> {
         }
     }
 
-    fn subscribe(&mut self, id: Option<Id<'_>>, channel: &str, start: json::Start<'_>) {
-        let start = match start {
-            json::Start::Live => hub::Start::Live,
-            json::Start::Since { epoch, seq } => hub::Start::Since { epoch, seq },
-            json::Start::Last(count) => hub::Start::Last(count),
-        };
+    fn subscribe(&mut self, id: Option<Id<'_>>, channel: &str, start: Start<'_>) {
         let Core {
             hub,
             text,

@@ -5,6 +5,7 @@
 //! - [`request`] writes requests, for clients;
 //! - [`event`] reads replies and events, for clients;
 //! - [`channel_name`] says what a channel may be called;
+//! - [`sample`] makes realistic messages, for benches and load tests.
 
 pub mod channel_name;
 pub mod decode;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How a lost connection is made again.
 ///
-/// The wait before try `n` is random between nothing and `first` doubled `n` times, and never over `max`: "full
+/// The wait before try `n` is random between nothing and `first` doubled `n - 1` times, and never over `max`: "full
 /// jitter", so that a thousand clients of a server that came back do not all knock at once.
 ///
 /// ```
@@ -81,7 +81,7 @@ impl Backoff {
         let asked = retry_after
             .unwrap_or_default()
             .min(self.policy.retry_after_max);
-        (self.tries, asked + jitter)
+        (self.tries, asked.saturating_add(jitter))
     }
 
     /// Whether to give up, after so long without a connection.
@@ -128,6 +128,7 @@ mod tests {
         let mut backoff = Backoff::new(Reconnect {
             first: Duration::MAX,
             max: Duration::MAX,
+            retry_after_max: Duration::MAX,
             ..Reconnect::default()
         });
         for _ in 0..100 {

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::backoff::Reconnect;
+use super::deadline;
 use super::error::{ConnectError, Step};
 use super::transport::{Transport, is_timeout};
 use super::url::{Url, UrlError};
@@ -17,7 +18,7 @@ use crate::ws::extension::{Answer, Offer};
 use crate::ws::handshake::ResponseHead;
 use crate::ws::handshake::client::{Key, MAX_BODY, Request, check_response, write_request};
 
-/// How long each step may take.
+/// How long each step may take. With [`Duration::MAX`] it may take for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Looking the host's name up.
@@ -274,7 +275,7 @@ impl<'s> Opening<'s> {
     fn new(stream: &'s dyn Transport, timeout: Duration) -> Self {
         Self {
             stream,
-            deadline: Instant::now() + timeout,
+            deadline: deadline::after(Instant::now(), timeout),
             answer: Vec::new(),
         }
     }

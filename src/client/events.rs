@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::backoff::Backoff;
 use super::connector::Connector;
+use super::deadline;
 use super::error::{Cause, ClientError, ConnectError, Error, Step};
 use super::event::{Event, Position};
 use super::link::{Link, Shared};
@@ -172,7 +173,7 @@ impl Events {
             wait,
             cause,
         });
-        let until = now + wait;
+        let until = deadline::after(now, wait);
         self.phase = Phase::Waiting { until, since };
     }
 
@@ -324,7 +325,7 @@ pub(super) fn open(
     }
     let (sender, mut receiver) = socket.split();
     let lost = |cause| ConnectError::Welcome(Arc::new(cause));
-    let deadline = Instant::now() + connector.timeouts.handshake;
+    let deadline = deadline::after(Instant::now(), connector.timeouts.handshake);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {

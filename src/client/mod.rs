@@ -67,6 +67,7 @@
 
 mod backoff;
 mod connector;
+mod deadline;
 mod error;
 mod event;
 mod events;
@@ -269,7 +270,7 @@ impl Client {
     pub fn close(mut self) -> Result<(), ClientError> {
         self.requests.close()?;
         let timeout = self.shared.connector.timeouts.close;
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline::after(Instant::now(), timeout);
         self.events.expect_end_within(timeout);
         while Instant::now() < deadline && self.events.next().is_some() {}
         Ok(())

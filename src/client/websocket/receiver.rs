@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Message, Sender};
 use crate::client::connector::Opened;
+use crate::client::deadline;
 use crate::client::error::Error;
 use crate::client::transport::is_timeout;
 use crate::ws::close::{CloseCode, CloseFrame};
@@ -172,7 +173,7 @@ impl Receiver {
 
     /// Takes and drops what comes until the connection is closed.
     pub(super) fn wait_for_close(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + self.close_timeout;
+        let deadline = deadline::after(Instant::now(), self.close_timeout);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -264,7 +265,7 @@ impl Receiver {
 
     /// Reads to the end of the stream, for as long as the closing handshake may take.
     fn drain(&mut self) {
-        let deadline = Instant::now() + self.close_timeout;
+        let deadline = deadline::after(Instant::now(), self.close_timeout);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let transport = self.sender.transport();

@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use common::{Client, Daemon, Frame, masked};
+use common::{Client, Daemon, Frame, masked, member};
 
 /// A subscriber and publisher that must not notice what happens to others.
 struct Witness(Client, u64);
@@ -187,7 +187,14 @@ fn who_does_not_answer_a_ping_is_closed() {
 
 #[test]
 fn who_does_not_answer_a_ping_is_closed_though_messages_go_on_to_it() {
-    let daemon = Daemon::start(&["--ping-interval", "200ms", "--ping-timeout", "200ms"]);
+    let daemon = Daemon::start(&[
+        "--ping-interval",
+        "200ms",
+        "--ping-timeout",
+        "200ms",
+        "--stall-timeout",
+        "1s",
+    ]);
     let mut silent = daemon.connect();
     silent.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
     let mut publisher = daemon.connect();
@@ -202,6 +209,26 @@ fn who_does_not_answer_a_ping_is_closed_though_messages_go_on_to_it() {
         }
     };
     assert_eq!(code[..2], 1011u16.to_be_bytes());
+}
+
+#[test]
+fn an_answer_to_a_ping_may_take_as_long_behind_messages_as_a_full_socket_may() {
+    let daemon = Daemon::start(&["--ping-interval", "200ms", "--ping-timeout", "1s"]);
+    let mut behind = daemon.connect();
+    behind.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    let mut publisher = daemon.connect();
+    publisher.ask(r#"{"type":"publish","id":1,"channel":"c","data":1}"#);
+    let message = behind.text();
+    assert_eq!(member(&message, "seq"), "1");
+    assert_eq!(behind.frame().first, 0x89, "a ping");
+    // Somebody who came later and gets no messages is pinged later, and closed for its silence.
+    let mut idle = daemon.connect();
+    assert_eq!(idle.frame().first, 0x89, "a ping");
+    assert_eq!(idle.frame().payload[..2], 1011u16.to_be_bytes());
+    let mut publisher = daemon.connect();
+    publisher.ask(r#"{"type":"publish","id":2,"channel":"c","data":2}"#);
+    let message = behind.text();
+    assert_eq!(member(&message, "seq"), "2");
 }
 
 #[test]

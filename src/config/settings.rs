@@ -258,14 +258,14 @@ const TIMES: &[Setting] = &[
         key: "ping_interval",
         value: "TIME",
         default: "25s",
-        help: "Ping who has been silent for so long; 0: never",
+        help: "Ping who has sent nothing for so long; 0: never",
         set: Set::Daemon(|c, text| put(&mut c.ping_interval_ms, timeout_ms(text))),
     },
     Setting {
         key: "ping_timeout",
         value: "TIME",
         default: "10s",
-        help: "Drop who gives no sign of life for so long after a ping; 0: never",
+        help: "Close on who sends nothing for so long after a ping, or for --stall-timeout where the ping had to queue up behind messages; 0: never",
         set: Set::Daemon(|c, text| put(&mut c.ping_timeout_ms, timeout_ms(text))),
     },
     Setting {

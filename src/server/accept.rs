@@ -142,6 +142,7 @@ impl Server {
             phase: Phase::Http(Box::new(HttpConnection::new(deadline))),
             outbox: Outbox::default(),
             silent_since: now,
+            has_backlog: false,
             blocked_since: NEVER,
             wake_at: NEVER,
             paused: Paused::default(),

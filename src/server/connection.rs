@@ -83,6 +83,8 @@ pub(super) struct Connection {
     /// When the peer last sent a byte. What it is sent says nothing: the kernel takes small messages for a peer that has
     /// vanished until its buffer is full.
     pub(super) silent_since: Millis,
+    /// Messages have gone to it since: an answer to a ping may have to wait behind them.
+    pub(super) has_backlog: bool,
     /// Since when the socket has been full, or [`NEVER`] where it can be written to.
     pub(super) blocked_since: Millis,
     /// The time of this connection's entry in the timers.
@@ -152,10 +154,16 @@ impl Connection {
         }
     }
 
+    /// It has sent something.
+    pub(super) fn heard_of(&mut self, now: Millis) {
+        self.silent_since = now;
+        self.has_backlog = false;
+    }
+
     /// It is read from, or can be written to, again: the time during which it was not does not
     /// count against it.
     pub(super) fn restart_clocks(&mut self, now: Millis) {
-        self.silent_since = now;
+        self.heard_of(now);
         if let Phase::Open(open) = &mut self.phase {
             open.pinged_at = NEVER;
             if open.message_since != NEVER {
@@ -167,13 +175,20 @@ impl Connection {
     /// When a ping is due, or an answer to one. While the socket is full neither is: a ping could
     /// not go out, and the stall timeout has the say. Nor while we do not read: an answer could
     /// not be seen.
+    ///
+    /// Whoever has a backlog in the kernel sees the ping only behind it, and has as long as a full socket would give it.
     pub(super) fn ping_deadline(&self, open: &Open, config: &Config) -> Millis {
         if self.is_blocked() || self.paused.any() {
             NEVER
         } else if open.pinged_at == NEVER {
             self.silent_since + config.ping_interval_ms - self.ping_lead(config)
         } else {
-            open.pinged_at + config.ping_timeout_ms
+            let patience = if self.has_backlog {
+                config.ping_timeout_ms.max(config.stall_timeout_ms)
+            } else {
+                config.ping_timeout_ms
+            };
+            open.pinged_at + patience
         }
     }
 

@@ -1,5 +1,7 @@
 //! How connections end: closes, timeouts, lost peers, and the daemon's own shutdown.
 
+use std::time::{Duration, Instant};
+
 use log::info;
 use mio::Token;
 
@@ -20,6 +22,9 @@ const SHUTDOWN_GRACE_MS: u64 = 5_000;
 /// Visits, of up to 256 KiB each, for what an open connection is behind when the daemon ends: four times as much as a
 /// channel has by default. Who is behind by more resumes elsewhere.
 const LAST_VISITS: usize = 16;
+
+/// How long a turn of the loop goes on closing connections because the daemon ends.
+const GOODBYES_A_TURN: Duration = Duration::from_millis(10);
 
 /// Why a connection is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +52,9 @@ pub(super) struct Shutdown {
 impl Shutdown {
     /// When to go on.
     pub(super) fn next_step(&self, now: Millis) -> Millis {
-        self.until.unwrap_or(now + 10)
+        let more_are_due = self.closed < self.due(now);
+        self.until
+            .unwrap_or(if more_are_due { now } else { now + 10 })
     }
 
     /// How many of the slab's entries are to be closed by `now`.
@@ -264,16 +271,16 @@ impl Server {
             Phase::Http(_) | Phase::Closing { .. } | Phase::Draining { .. } => {}
         }
         if let Some(segment) = connection.outbox.held() {
+            self.held.go_on(segment, connection.blocked_since, index);
             self.held.release(segment);
-            self.held.go_on(connection.blocked_since, index);
         }
     }
 
-    /// Drops who has been stalled for longest until what half-sent messages hold is within its limit. Called after the
+    /// Drops stalled connections until what half-sent messages hold is within its limit. Called after the
     /// sweep and before the trim: until then the logs hold all of it anyway.
     pub(super) fn drop_stalled(&mut self) {
         while self.held.bytes() > self.core.config.held_total
-            && let Some(index) = self.held.longest_stalled()
+            && let Some(index) = self.held.first_to_go()
         {
             // Half of a frame is out, so a close could not be said.
             self.remove(index, Gone::Held);
@@ -306,13 +313,13 @@ impl Server {
         if shutdown.until.is_some() {
             return;
         }
-        let from = shutdown.closed;
-        let to = shutdown.due(now);
-        shutdown.closed = to;
-        if to == shutdown.total {
-            shutdown.until = Some(now + SHUTDOWN_GRACE_MS);
-        }
-        for index in from..to {
+        let (from, due, total) = (shutdown.closed, shutdown.due(now), shutdown.total);
+        let began = Instant::now();
+        let mut to = from;
+        // What each is behind takes its time: a second signal must be seen meanwhile, and the grace begins with the last.
+        while to < due && began.elapsed() < GOODBYES_A_TURN {
+            let index = to;
+            to += 1;
             match self
                 .connections
                 .get(index)
@@ -322,6 +329,10 @@ impl Server {
                 Some(Phase::Http(_)) => self.finish(index),
                 _ => {}
             }
+        }
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.closed = to;
+            shutdown.until = (to == total).then_some(now + SHUTDOWN_GRACE_MS);
         }
     }
 

@@ -6,15 +6,27 @@ use std::rc::Rc;
 
 use super::timers::Millis;
 
+/// The connections whose socket is full, by the time since when it has been.
+type Stalled = BTreeSet<(Millis, usize)>;
+
+/// A segment that somebody holds.
+#[derive(Debug, Default)]
+struct Holders {
+    count: usize,
+    stalled: Stalled,
+}
+
 /// The segments that connections hold, each counted once however many hold it, and which of these
 /// connections are stalled.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// How many hold the segment at an address, where no other can be as long as anybody does.
-    holders: HashMap<*const Vec<u8>, usize>,
+    /// Who holds the segment at an address, where no other can be as long as anybody does.
+    holders: HashMap<*const Vec<u8>, Holders>,
     bytes: usize,
-    /// The holders whose socket is full, by the time since when it has been.
-    stalled: BTreeSet<(Millis, usize)>,
+    /// All stalled holders.
+    stalled: Stalled,
+    /// Those of them that are alone with their segment.
+    alone: Stalled,
 }
 
 impl Held {
@@ -26,38 +38,62 @@ impl Held {
     /// One more holds `segment`.
     pub(super) fn hold(&mut self, segment: &Rc<Vec<u8>>) {
         let holders = self.holders.entry(Rc::as_ptr(segment)).or_default();
-        if *holders == 0 {
-            self.bytes += segment.capacity();
+        holders.count += 1;
+        match holders.count {
+            1 => self.bytes += segment.capacity(),
+            2 => {
+                for company in &holders.stalled {
+                    self.alone.remove(company);
+                }
+            }
+            _ => {}
         }
-        *holders += 1;
     }
 
-    /// One fewer holds `segment`.
+    /// One fewer holds `segment`: one that is not stalled, or [no longer](Self::go_on).
     pub(super) fn release(&mut self, segment: &Rc<Vec<u8>>) {
         let address = Rc::as_ptr(segment);
         let Some(holders) = self.holders.get_mut(&address) else {
             return;
         };
-        *holders -= 1;
-        if *holders == 0 {
-            self.bytes -= segment.capacity();
-            self.holders.remove(&address);
+        holders.count -= 1;
+        match holders.count {
+            0 => {
+                self.bytes -= segment.capacity();
+                self.holders.remove(&address);
+            }
+            1 => self.alone.extend(&holders.stalled),
+            _ => {}
         }
     }
 
-    /// The socket of the holder at `index` has been full since `since`.
-    pub(super) fn stall(&mut self, since: Millis, index: usize) {
+    /// The socket of the connection at `index`, which holds `segment`, has been full since `since`.
+    pub(super) fn stall(&mut self, segment: &Rc<Vec<u8>>, since: Millis, index: usize) {
+        let Some(holders) = self.holders.get_mut(&Rc::as_ptr(segment)) else {
+            return;
+        };
+        holders.stalled.insert((since, index));
         self.stalled.insert((since, index));
+        if holders.count == 1 {
+            self.alone.insert((since, index));
+        }
     }
 
-    /// The socket of the holder at `index`, full since `since`, no longer is, or it is gone.
-    pub(super) fn go_on(&mut self, since: Millis, index: usize) {
+    /// The socket of the connection at `index`, which holds `segment` and has been full since `since`, no longer is, or the
+    /// connection is about to go.
+    pub(super) fn go_on(&mut self, segment: &Rc<Vec<u8>>, since: Millis, index: usize) {
+        if let Some(holders) = self.holders.get_mut(&Rc::as_ptr(segment)) {
+            holders.stalled.remove(&(since, index));
+        }
         self.stalled.remove(&(since, index));
+        self.alone.remove(&(since, index));
     }
 
-    /// The holder whose socket has been full for longest.
-    pub(super) fn longest_stalled(&self) -> Option<usize> {
-        self.stalled.first().map(|&(_, index)| index)
+    /// Whom to drop where too much is held: of those who are alone with their segment, which goes with them, the one that
+    /// has been stalled for longest; where there is none, of all.
+    pub(super) fn first_to_go(&self) -> Option<usize> {
+        let first = self.alone.first().or(self.stalled.first());
+        first.map(|&(_, index)| index)
     }
 }
 
@@ -83,15 +119,35 @@ mod tests {
 
     #[test]
     fn who_goes_on_and_stalls_again_has_not_been_stalled_for_longest() {
+        let segments = [Rc::new(vec![0; 10]), Rc::new(vec![0; 10])];
         let mut held = Held::default();
-        held.stall(10, 3);
-        held.stall(20, 1);
-        assert_eq!(held.longest_stalled(), Some(3));
-        held.go_on(10, 3);
-        held.stall(30, 3);
-        assert_eq!(held.longest_stalled(), Some(1));
-        held.go_on(20, 1);
-        held.go_on(30, 3);
-        assert_eq!(held.longest_stalled(), None);
+        segments.iter().for_each(|segment| held.hold(segment));
+        held.stall(&segments[0], 10, 3);
+        held.stall(&segments[1], 20, 1);
+        assert_eq!(held.first_to_go(), Some(3));
+        held.go_on(&segments[0], 10, 3);
+        held.stall(&segments[0], 30, 3);
+        assert_eq!(held.first_to_go(), Some(1));
+        held.go_on(&segments[1], 20, 1);
+        held.go_on(&segments[0], 30, 3);
+        assert_eq!(held.first_to_go(), None);
+    }
+
+    #[test]
+    fn who_shares_a_segment_stays_while_another_has_one_alone() {
+        let (shared, own) = (Rc::new(vec![0; 10]), Rc::new(vec![0; 10]));
+        let mut held = Held::default();
+        held.hold(&shared);
+        held.stall(&shared, 1, 1);
+        assert_eq!(held.first_to_go(), Some(1), "alone so far");
+        held.hold(&shared);
+        held.stall(&shared, 2, 2);
+        assert_eq!(held.first_to_go(), Some(1), "the longest, where all share");
+        held.hold(&own);
+        held.stall(&own, 3, 3);
+        assert_eq!(held.first_to_go(), Some(3));
+        held.go_on(&shared, 1, 1);
+        held.release(&shared);
+        assert_eq!(held.first_to_go(), Some(2), "alone by now");
     }
 }

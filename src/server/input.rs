@@ -104,7 +104,7 @@ impl Server {
         match connection.stream.read(&mut buffer[..quantum]) {
             Ok(0) => self.peer_finished(index),
             Ok(read) => {
-                connection.silent_since = self.core.now;
+                connection.heard_of(self.core.now);
                 // Less than was asked for means that there is no more (the kernel says so once
                 // more when there is), unless a FIN stands behind it.
                 if read == quantum || connection.hung_up {

@@ -86,6 +86,7 @@ impl Server {
                 // The ordinary visit meets the same error and sees to it.
                 Err(_) => return None,
             };
+            connection.has_backlog = true;
             writes += 1;
             bytes_sent += written as u64;
             Some(written)
@@ -135,9 +136,9 @@ impl Server {
         if !connection.is_blocked() {
             return;
         }
-        if connection.outbox.held().is_some() {
+        if let Some(segment) = connection.outbox.held() {
             let since = connection.blocked_since;
-            self.held.go_on(since, index_of(token));
+            self.held.go_on(segment, since, index_of(token));
         }
         connection.blocked_since = NEVER;
         connection.restart_clocks(self.core.now);
@@ -159,8 +160,8 @@ impl Server {
             return;
         };
         connection.blocked_since = self.core.now;
-        if connection.outbox.held().is_some() {
-            self.held.stall(self.core.now, index);
+        if let Some(segment) = connection.outbox.held() {
+            self.held.stall(segment, self.core.now, index);
         }
         connection.outbox.shrink();
         connection.outbox.count(&mut self.core.outbox_bytes);
@@ -283,6 +284,7 @@ impl Server {
             }
         }
         if wanted > own || more {
+            connection.has_backlog = true;
             let advanced = self.core.hub.advance(subscriber(index), from_logs);
             self.core.metrics.delivered += advanced.delivered;
             if let Some(rest) = advanced.rest {

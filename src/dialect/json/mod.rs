@@ -5,7 +5,7 @@
 //! - [`request`] writes requests, for clients;
 //! - [`event`] reads replies and events, for clients;
 //! - [`channel_name`] says what a channel may be called;
-//! - [`sample`] makes realistic messages, for benches and load tests.
+//! - [`sample`] makes realistic messages, for benches.
 
 pub mod channel_name;
 pub mod decode;

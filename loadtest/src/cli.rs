@@ -77,7 +77,7 @@ pub(crate) struct Run {
     /// How much of what.
     #[command(flatten)]
     pub(crate) given: Given,
-    /// Repeat the run for each value: `n=10,100,1000`, and likewise `w`, `size`, `channels`, `rate`, `publishers`
+    /// Repeat the run for each value: `n=10,100,1000`, and likewise `w`, `size`, `channels`, `rate`, `publishers`, `stalled`, `last`
     #[arg(long, value_name = "NAME=V,V,…")]
     pub(crate) sweep: Option<Sweep>,
     /// Write the reports as JSON

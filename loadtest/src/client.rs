@@ -14,7 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
 use crate::dialect::{Dialect, Role};
-use crate::fault::{Overloaded, check_interruption};
+use crate::fault::check_interruption;
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::receive::{Follower, Shared};
@@ -27,10 +27,12 @@ const CROWD: usize = 4_000;
 const BUFFER: usize = 512 << 10;
 /// Events taken from the poll at once.
 const EVENTS: usize = 4_096;
+/// How many sent bytes are kept before those that are not, lest they be moved all the time.
+const SENT_MAX: usize = 1 << 20;
 /// How long opening all connections may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer to a handshake.
-const MAX_HEAD: usize = 16 << 10;
+pub(crate) const MAX_HEAD: usize = 16 << 10;
 
 /// What a connection does with messages.
 enum Receiver {
@@ -395,14 +397,34 @@ impl Client {
                     self.sends += 1;
                     link.sent += len;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if link.sent > SENT_MAX {
+                        link.out.drain(..link.sent);
+                        link.sent = 0;
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(lost(&format!("can't send: {error}"))),
+                Err(error) => return Err(error).context("can't send"),
             }
         }
         link.out.clear();
         link.sent = 0;
         Ok(())
+    }
+
+    /// How many bytes wait to be sent on a connection.
+    pub(crate) fn unsent(&self, at: usize) -> usize {
+        let link = &self.links[at];
+        link.out.len() - link.sent
+    }
+
+    /// Whether who comes and goes at `at` has subscribed so often and has all messages before `next_seq`.
+    pub(crate) fn has_settled(&self, at: usize, subscriptions: u64, next_seq: u64) -> bool {
+        match &self.links[at].receiver {
+            Receiver::Reader(reader) => reader.has_settled(subscriptions, next_seq),
+            Receiver::Follower(_) => false,
+        }
     }
 
     /// The bytes that wait to be sent on a connection.
@@ -414,11 +436,11 @@ impl Client {
         loop {
             let link = &mut self.links[at];
             let len = match link.socket.read(&mut self.buffer) {
-                Ok(0) => return Err(lost("closed without a close frame")),
+                Ok(0) => bail!("closed without a close frame"),
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(lost(&format!("can't receive: {error}"))),
+                Err(error) => return Err(error).context("can't receive"),
             };
             self.received_bytes += len as u64;
             // Out of `self` while `received` is a part of it.
@@ -503,6 +525,18 @@ impl Client {
             .context("deregister")
     }
 
+    /// Handles what comes for so long.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub(crate) fn linger(&mut self, time: Duration) -> Result<()> {
+        let until = self.now_ns() + time.as_nanos() as u64;
+        while self.now_ns() < until {
+            self.turn(Duration::from_millis(10))?;
+        }
+        Ok(())
+    }
+
     /// Closes connections from `first` on at once, without a closing handshake and without leaving ports in
     /// `TIME_WAIT`.
     pub(crate) fn abort_from(&mut self, first: usize) {
@@ -513,9 +547,10 @@ impl Client {
     }
 }
 
-/// That the server has let go of a connection.
-fn lost(how: &str) -> anyhow::Error {
-    Overloaded::because(format!("the server ended a connection: {how}"))
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.abort_from(0);
+    }
 }
 
 /// Begins the connection numbered `at`. Each crowd of them comes from a loopback address of its own: the kernel's search for

@@ -52,10 +52,8 @@ pub(crate) enum Event {
         /// The last one missing.
         to: u64,
     },
-    /// Something that needs no attention: a welcome, an acknowledgement.
+    /// Something that needs no attention: a welcome, an acknowledgement, a pong.
     Other,
-    /// A pong of the dialect.
-    Pong,
 }
 
 const MESSAGE_HEAD: &[u8] = br#"{"type":"message","channel":"c"#;
@@ -292,7 +290,6 @@ fn read_other(payload: &[u8]) -> Result<Event> {
         },
         "error" => bail!("the server says: {}", shown(payload)),
         "message" => bail!("not what was published: {}", shown(payload)),
-        "pong" => Event::Pong,
         _ => Event::Other,
     })
 }

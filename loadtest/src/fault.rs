@@ -7,25 +7,38 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// The server does not keep up with the load, or has turned somebody away because of it.
+/// The server does not keep up with the load, or has turned somebody away because of it; or the load client does not.
 #[derive(Debug)]
-pub(crate) struct Overloaded(String);
+pub(crate) struct Overloaded {
+    what: String,
+    ours: bool,
+}
 
 impl Overloaded {
     /// What shows it.
     pub(crate) fn because(what: String) -> anyhow::Error {
-        Self(what).into()
+        Self { what, ours: false }.into()
     }
 
-    /// Whether this is why something failed.
-    pub(crate) fn is_cause(error: &anyhow::Error) -> bool {
-        error.chain().any(|cause| cause.is::<Self>())
+    /// What shows that the load client is the one.
+    pub(crate) fn ours(what: String) -> anyhow::Error {
+        Self { what, ours: true }.into()
+    }
+
+    /// Whether this is why something failed: `Some`, with whether it was the load client.
+    pub(crate) fn cause(error: &anyhow::Error) -> Option<bool> {
+        let overloaded = |cause: &(dyn std::error::Error + 'static)| {
+            cause
+                .downcast_ref::<Self>()
+                .map(|overloaded| overloaded.ours)
+        };
+        error.chain().find_map(overloaded)
     }
 }
 
 impl fmt::Display for Overloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 

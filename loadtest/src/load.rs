@@ -18,7 +18,9 @@ use crate::progress::Progress;
 
 /// How long the last messages may take to arrive once publishing has ended.
 const DRAIN_TIMEOUT_NS: u64 = 30_000_000_000;
-/// How many bytes may wait for a publisher's socket in an open loop, which does not stop when the server takes no more.
+/// How long a run goes on once everything has arrived.
+const AFTERMATH: Duration = Duration::from_millis(50);
+/// How many bytes may wait for the publishers' sockets in an open loop, which does not stop when the server takes no more.
 const MAX_UNSENT: usize = 64 << 20;
 
 /// When to stop publishing: whichever comes first.
@@ -135,13 +137,16 @@ impl Load {
             });
         }
         drop(progress);
+        let cost = meter.until_now(&self.client)?;
+        // A message that comes twice may do so last of all.
+        self.client.linger(AFTERMATH)?;
         let now = Counts::of(&self.client);
         let done = Done {
             published: self.published - published_before,
             deliveries: now.deliveries - before.deliveries,
             deliveries_apart: now.deliveries_apart - before.deliveries_apart,
             subscriptions_apart: now.subscriptions_apart - before.subscriptions_apart,
-            cost: meter.until_now(&self.client)?,
+            cost,
         };
         if done.deliveries > done.published * self.fan {
             bail!(
@@ -172,8 +177,13 @@ impl Load {
             let publisher = (self.published + at) as usize % self.publishers.len();
             let link = self.publishers[publisher];
             self.client.flush(link)?;
-            let unsent = self.client.outbox(link).len();
-            if unsent > MAX_UNSENT && matches!(self.pace, Pace::Rate(_)) {
+            let share = MAX_UNSENT / self.publishers.len();
+            if self.client.unsent(link) <= share || !matches!(self.pace, Pace::Rate(_)) {
+                continue;
+            }
+            let all = self.publishers.iter().map(|link| self.client.unsent(*link));
+            let unsent: usize = all.sum();
+            if unsent > MAX_UNSENT {
                 return Err(Overloaded::because(format!(
                     "the server takes publications more slowly than they are made: {} MiB wait to be sent",
                     unsent >> 20

@@ -7,7 +7,7 @@
 //! Messages are told apart by their *number*: publications are numbered over all publishers in the order of sending, and
 //! go to publishers and channels in turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use anyhow::{Result, bail};
 
@@ -38,6 +38,8 @@ struct Channel {
     seen: VecDeque<Seen>,
     /// The sequence number of the first of them; of the next message if there are none; 0 before the first message.
     first_seq: u64,
+    /// The numbers of messages that who comes and goes has got before anybody else, by sequence number.
+    ahead: BTreeMap<u64, u64>,
 }
 
 /// What is known of all channels' messages.
@@ -66,7 +68,7 @@ impl Order {
         }
     }
 
-    /// Checks a message that a subscriber has received.
+    /// Checks a message that somebody has received who must get all of them.
     ///
     /// # Errors
     /// It belongs to another channel, is not its publisher's next one there, or others got another one in its place.
@@ -86,7 +88,7 @@ impl Order {
         let next = list.first_seq + list.seen.len() as u64;
         if seq == next || next == 0 {
             in_turn(&mut self.newest, count, self.step, channel, origin, number)?;
-            list.append(seq, number, now_ns);
+            list.append(channel, seq, number, now_ns)?;
         } else if seq > next {
             bail!("channel {channel}: seq {seq} arrived before anybody got {next}");
         }
@@ -94,12 +96,7 @@ impl Order {
             bail!("channel {channel}: seq {seq} arrived more often than it has subscribers");
         };
         let seen = &mut list.seen[at as usize];
-        if seen.number != number {
-            bail!(
-                "channel {channel}: seq {seq} is {origin:?}, where others got number {} of all",
-                seen.number
-            );
-        }
+        same(channel, seq, number, seen.number)?;
         seen.reached += 1;
         if let Keep::Until(fan) = self.keep
             && seen.reached >= fan
@@ -112,6 +109,48 @@ impl Order {
         }
         Ok(())
     }
+}
+
+impl Order {
+    /// Checks a message that somebody has received who comes and goes: what others get, or will get.
+    ///
+    /// # Errors
+    /// Others get another message under this sequence number.
+    pub(crate) fn compare(&mut self, channel: usize, seq: u64, origin: Origin) -> Result<()> {
+        let number = origin.index * self.publishers + origin.publisher as u64;
+        let Some(list) = self.channels.get_mut(channel) else {
+            bail!("channel {channel}: nothing is published there");
+        };
+        let at = seq.checked_sub(list.first_seq).map(|at| at as usize);
+        match at.and_then(|at| list.seen.get(at)) {
+            Some(seen) => same(channel, seq, number, seen.number),
+            None => same(
+                channel,
+                seq,
+                number,
+                *list.ahead.entry(seq).or_insert(number),
+            ),
+        }
+    }
+
+    /// The sequence number that a channel's next message will have, once all that was received before the others got it
+    /// has reached them; `None` until then.
+    pub(crate) fn next_seq(&self, channel: usize) -> Option<u64> {
+        let list = self.channels.get(channel)?;
+        list.ahead
+            .is_empty()
+            .then_some(list.first_seq + list.seen.len() as u64)
+    }
+}
+
+/// Checks that a message is the one that others got.
+fn same(channel: usize, seq: u64, number: u64, others: u64) -> Result<()> {
+    if number != others {
+        bail!(
+            "channel {channel}: seq {seq} is number {number} of all, where others got number {others}"
+        );
+    }
+    Ok(())
 }
 
 /// Checks that a message is the next one of its publisher on its channel, and notes it.
@@ -143,15 +182,19 @@ fn in_turn(
 }
 
 impl Channel {
-    fn append(&mut self, seq: u64, number: u64, now_ns: u64) {
+    fn append(&mut self, channel: usize, seq: u64, number: u64, now_ns: u64) -> Result<()> {
         if self.seen.is_empty() {
             self.first_seq = seq;
+        }
+        if let Some(before) = self.ahead.remove(&seq) {
+            same(channel, seq, number, before)?;
         }
         self.seen.push_back(Seen {
             number,
             first_received_ns: now_ns,
             reached: 0,
         });
+        Ok(())
     }
 
     fn drop_reached(&mut self, fan: u64) {
@@ -233,6 +276,21 @@ mod tests {
         let mut order = Order::new(1, 1, Keep::All);
         order.check(0, 1, A, 0).unwrap();
         assert!(order.check(0, 3, B, 0).is_err());
+    }
+
+    #[test]
+    fn who_comes_and_goes_may_be_the_first_but_gets_what_others_get() {
+        let mut order = Order::new(1, 1, Keep::All);
+        order.compare(0, 2, B).unwrap();
+        assert_eq!(order.next_seq(0), None, "nobody else has it");
+        order.check(0, 1, A, 0).unwrap();
+        order.compare(0, 1, A).unwrap();
+        assert!(order.compare(0, 1, B).is_err());
+        assert!(order.compare(0, 2, A).is_err());
+        order.check(0, 2, B, 0).unwrap();
+        assert_eq!(order.next_seq(0), Some(3));
+        order.compare(0, 3, A).unwrap();
+        assert!(order.check(0, 3, origin(0, 2), 0).is_err());
     }
 
     #[test]

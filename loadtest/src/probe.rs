@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use fanfare::ws::frame::Opcode;
 
+use crate::client::MAX_HEAD;
 use crate::dialect::{Dialect, Role};
 use crate::latency::{Latencies, Quantiles};
 use crate::server::Server;
@@ -25,7 +26,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A running probe.
 pub(crate) struct Probe {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Quantiles>>,
+    thread: Option<JoinHandle<Result<Quantiles>>>,
 }
 
 impl Probe {
@@ -50,26 +51,41 @@ impl Probe {
         )?;
         socket.write_all(&request)?;
         let mut received = Vec::new();
-        while memchr::memmem::find(&received, b"\r\n\r\n").is_none() {
+        let end = loop {
             receive(&mut socket, &mut received)?;
-        }
-        let end = memchr::memmem::find(&received, b"\r\n\r\n").map_or(0, |at| at + 4);
+            if let Some(end) = Dialect::agreed(&received, None)? {
+                break end;
+            }
+            if received.len() > MAX_HEAD {
+                bail!("the answer to the probe's handshake has no end");
+            }
+        };
         received.drain(..end);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || ask(&mut socket, received, &stopped));
-        Ok(Self { stop, thread })
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// Ends it and returns how long the answers took.
     ///
     /// # Errors
     /// The connection was lost, or an answer took longer than half a minute.
-    pub(crate) fn finish(self) -> Result<Quantiles> {
+    pub(crate) fn finish(mut self) -> Result<Quantiles> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .map_err(|_| anyhow!("the probe panicked"))?
+        // Only this takes it, and only once.
+        let thread = self.thread.take().context("the probe has ended")?;
+        thread.join().map_err(|_| anyhow!("the probe panicked"))?
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        // A run that failed is not waited for by its probe: it ends at its next answer.
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

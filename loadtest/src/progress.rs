@@ -1,6 +1,6 @@
 //! A line that is renewed on a terminal, and nothing elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 /// How often it is renewed.
 const PERIOD_NS: u64 = 500_000_000;
@@ -26,7 +26,8 @@ impl Progress {
     #[inline]
     pub(crate) fn show(&mut self, now_ns: u64, line: impl FnOnce() -> String) {
         if self.terminal && now_ns >= self.next_ns {
-            eprint!("\r\x1b[K{}", line());
+            // The terminal may be gone.
+            let _ = write!(std::io::stderr(), "\r\x1b[K{}", line());
             self.next_ns = now_ns + PERIOD_NS;
             self.shown = true;
         }
@@ -36,7 +37,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown {
-            eprint!("\r\x1b[K");
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -109,9 +109,13 @@ impl Reader {
                     seq,
                     origin,
                 }) => {
-                    // The bare sender's messages have neither: there is nothing to check but their bytes.
-                    if let (Some(seq), Some(origin)) = (seq, origin) {
-                        self.check(channel, seq, origin, now_ns, shared)?;
+                    match (seq, origin) {
+                        (Some(seq), Some(origin)) => {
+                            self.check(channel, seq, origin, now_ns, shared)?;
+                        }
+                        // The bare sender's: there is nothing to check but their bytes.
+                        (None, None) => {}
+                        _ => bail!("channel {channel}: a message without a sequence number"),
                     }
                     self.count(shared, now_ns);
                 }
@@ -125,7 +129,7 @@ impl Reader {
                     *self.subscription(channel)? = Subscription::Absent;
                 }
                 Some(Event::Gap { from, to }) => return Err(gap(from, to)),
-                Some(Event::Pong | Event::Other) | None => {}
+                Some(Event::Other) | None => {}
             }
         }
         Ok(at)
@@ -141,11 +145,16 @@ impl Reader {
         now_ns: u64,
         shared: &mut Shared,
     ) -> Result<()> {
-        let subscription = self.subscription(channel)?;
-        match *subscription {
+        let expected = *self.subscription(channel)?;
+        match expected {
             Subscription::Next(next) if next == seq => {
-                *subscription = Subscription::Next(seq + 1);
+                *self.subscription(channel)? = Subscription::Next(seq + 1);
             }
+            Subscription::Next(next) if seq > next && self.has_nothing_yet() => bail!(
+                "the server does not hold the newest {} messages: seq {seq} came first, where {next} was due; \
+                 it has to retain more",
+                self.last
+            ),
             Subscription::Next(next) => {
                 bail!("channel {channel}: seq {seq} arrived where {next} was due")
             }
@@ -154,11 +163,25 @@ impl Reader {
             }
         }
         let sent_ns = shared.sent_ns(origin)?;
+        if self.apart {
+            return shared.order.compare(channel, seq, origin);
+        }
         shared.order.check(channel, seq, origin, now_ns)?;
-        if !self.apart && self.returning.is_none() {
+        if self.returning.is_none() {
             shared.latencies.record(now_ns.saturating_sub(sent_ns), 1);
         }
         Ok(())
+    }
+
+    /// Whether it has come back for messages and got none.
+    fn has_nothing_yet(&self) -> bool {
+        self.returning
+            .is_some_and(|(missing, _)| missing == self.last)
+    }
+
+    /// Whether it has subscribed so often, and has everything up to the message before `next_seq`.
+    pub(crate) fn has_settled(&self, subscriptions: u64, next_seq: u64) -> bool {
+        self.subscribed == subscriptions && self.subscriptions == [Subscription::Next(next_seq)]
     }
 
     fn count(&mut self, shared: &mut Shared, now_ns: u64) {
@@ -283,6 +306,7 @@ mod tests {
             ),
             (0, 2, 2)
         );
+        assert!(!reader.has_settled(2, 3), "the subscription has ended");
         let late = bench.message(0, 2, 2);
         assert!(bench.take(&mut reader, &late).is_err());
     }
@@ -332,6 +356,8 @@ mod tests {
         newest.extend(bench.message(0, 4, 6));
         bench.take(&mut back, &newest).unwrap();
         assert_eq!(bench.shared.latency().count, 1);
+        let one_more = bench.message(0, 5, 8);
+        assert!(bench.take(&mut back, &one_more).is_err());
         let mut wrong = Reader::returning(0, 2, 40);
         let mut older = event("subscribed", 0, 4);
         older.extend(bench.message(0, 2, 2));

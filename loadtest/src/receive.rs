@@ -4,7 +4,7 @@
 //! [`Stream`]. A [reader](crate::reader) looks at each message, for connections that see several channels, a history, or
 //! only a part of what there is.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use fanfare::ws::deflate::Inflater;
 use fanfare::ws::extension::Offer;
 use fanfare::ws::frame::Opcode;
@@ -46,6 +46,9 @@ impl SentTimes {
             .copied()
     }
 }
+
+/// Close codes by which a server says that it, or the way to a subscriber, has too much to do.
+const TURNED_AWAY: [u16; 3] = [1013, 4429, 4508];
 
 /// The largest message that is read once inflated: 64 MiB.
 const MAX_INFLATED: usize = 64 << 20;
@@ -211,18 +214,26 @@ impl Follower {
 
     fn take_whole(
         &mut self,
-        mut rest: &[u8],
+        received: &[u8],
         now_ns: u64,
         shared: &mut Shared,
         reply: &mut Vec<u8>,
     ) -> Result<()> {
+        let mut from_boundary;
+        let mut rest = received;
         loop {
             rest = &rest[shared.stream.follow(&mut self.position, rest)..];
             if rest.is_empty() {
                 return Ok(());
             }
-            if !shared.stream.at_end(&self.position) {
-                return self.take_differing(rest, now_ns, shared, reply);
+            let is_first = shared.stream.at_end(&self.position);
+            if !is_first {
+                // A control frame between two messages, or a mistake. It may begin like the message that is due.
+                let begun = shared.stream.back_to_boundary(&mut self.position);
+                if !begun.is_empty() {
+                    from_boundary = [begun, rest].concat();
+                    rest = &from_boundary;
+                }
             }
             let Some(frame) = wire::parse(rest)? else {
                 self.carry.extend_from_slice(rest);
@@ -231,7 +242,13 @@ impl Follower {
             let (whole, after) = rest.split_at(frame.len);
             match data_or_control(frame, &whole[frame.header..], shared, reply)? {
                 // Left in `rest`: the next turn of the loop goes over it like everybody else.
-                Some(event @ Event::Message { .. }) => shared.append(whole, event, now_ns)?,
+                Some(event @ Event::Message { .. }) if is_first => {
+                    shared.append(whole, event, now_ns)?;
+                }
+                Some(Event::Message { .. }) => bail!(
+                    "differs from what others got: {}",
+                    shown(&whole[frame.header..])
+                ),
                 Some(other) => {
                     self.take_other(other)?;
                     rest = after;
@@ -241,45 +258,18 @@ impl Follower {
         }
     }
 
-    /// Something else than the next message stands here: a control frame between two messages, or a mistake.
-    #[cold]
-    fn take_differing(
-        &mut self,
-        rest: &[u8],
-        now_ns: u64,
-        shared: &mut Shared,
-        reply: &mut Vec<u8>,
-    ) -> Result<()> {
-        let mut whole = shared.stream.back_to_boundary(&mut self.position).to_vec();
-        whole.extend_from_slice(rest);
-        let Some(frame) = wire::parse(&whole)? else {
-            self.carry = whole;
-            return Ok(());
-        };
-        let (one, after) = whole.split_at(frame.len);
-        match data_or_control(frame, &one[frame.header..], shared, reply)? {
-            Some(Event::Message { .. }) => bail!(
-                "differs from what others got: {}",
-                shown(&one[frame.header..])
-            ),
-            Some(other) => self.take_other(other)?,
-            None => {}
-        }
-        self.take_whole(after, now_ns, shared, reply)
-    }
-
     #[cold]
     fn take_other(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Gap { from, to } => return Err(gap(from, to)),
             Event::Subscribed { .. } => self.subscribed += 1,
-            Event::Message { .. } | Event::Unsubscribed { .. } | Event::Other | Event::Pong => {}
+            Event::Message { .. } | Event::Unsubscribed { .. } | Event::Other => {}
         }
         Ok(())
     }
 }
 
-/// Reads a data frame, or answers a control frame (`None`).
+/// Reads a message, or answers a control frame (`None`).
 pub(crate) fn data_or_control(
     frame: Frame,
     payload: &[u8],
@@ -288,22 +278,23 @@ pub(crate) fn data_or_control(
 ) -> Result<Option<Event>> {
     match frame.opcode {
         _ if frame.compressed => shared.inflate(payload).map(Some),
-        Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-            Ok(Some(shared.dialect.read(payload, &shared.template)?))
-        }
+        Opcode::Text => Ok(Some(shared.dialect.read(payload, &shared.template)?)),
+        Opcode::Binary | Opcode::Continuation => bail!("not a text frame: {}", shown(payload)),
         Opcode::Ping => {
             wire::write_pong(reply, payload);
             Ok(None)
         }
-        Opcode::Pong => Ok(Some(Event::Pong)),
+        Opcode::Pong => Ok(None),
         Opcode::Close => {
             let code = payload
                 .first_chunk()
                 .map_or(1005, |code| u16::from_be_bytes(*code));
             let reason = shown(payload.get(2..).unwrap_or_default());
-            Err(Overloaded::because(format!(
-                "closed by the server: {code} {reason}"
-            )))
+            let what = format!("closed by the server: {code} {reason}");
+            Err(match TURNED_AWAY.contains(&code) {
+                true => Overloaded::because(what),
+                false => anyhow!(what),
+            })
         }
     }
 }
@@ -313,4 +304,119 @@ pub(crate) fn gap(from: u64, to: u64) -> anyhow::Error {
     Overloaded::because(format!(
         "a gap from {from} to {to} for a subscriber that reads all it can"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::Keep;
+    use crate::payload::Content;
+
+    /// Two followers of one channel.
+    struct Bench {
+        shared: Shared,
+        template: Template,
+        followers: [Follower; 2],
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let template = || Template::new(64, Content::default());
+            let order = Order::new(1, 1, Keep::Until(1));
+            let mut shared = Shared::new(Dialect::Json, template(), 1, 2, order);
+            for at in 0..4 {
+                shared.sent.note(0, at);
+            }
+            let (template, followers) = (template(), Default::default());
+            Self {
+                shared,
+                template,
+                followers,
+            }
+        }
+
+        fn message(&mut self, seq: u64, index: u64) -> Vec<u8> {
+            let origin = Origin {
+                publisher: 0,
+                index,
+            };
+            let mut frame = Vec::new();
+            Dialect::message(&mut frame, 0, seq, self.template.fill(origin));
+            frame
+        }
+
+        /// What is answered.
+        fn take(&mut self, follower: usize, bytes: &[u8]) -> Result<Vec<u8>> {
+            let mut reply = Vec::new();
+            self.followers[follower].take(bytes, 9, &mut self.shared, &mut reply)?;
+            Ok(reply)
+        }
+    }
+
+    #[test]
+    fn followers_that_get_the_same_have_it_counted_however_it_is_cut() {
+        let mut bench = Bench::new();
+        let both = [bench.message(1, 0), bench.message(2, 1)].concat();
+        bench.take(0, &both).unwrap();
+        for byte in &both {
+            bench.take(1, std::slice::from_ref(byte)).unwrap();
+        }
+        assert_eq!(bench.shared.deliveries, 4);
+    }
+
+    #[test]
+    fn a_ping_between_messages_is_answered_whoever_gets_it() {
+        let mut bench = Bench::new();
+        let (one, two) = (bench.message(1, 0), bench.message(2, 1));
+        let ping = [0x89, 1, b'x'].as_slice();
+        for follower in [0, 1] {
+            let bytes = [&one, ping, ping, &two].concat();
+            // A pong has a header of 2 bytes, a mask of 4 and what the ping had.
+            assert_eq!(bench.take(follower, &bytes).unwrap().len(), 2 * 7);
+        }
+        assert_eq!(bench.shared.deliveries, 4);
+    }
+
+    #[test]
+    fn what_is_changed_repeated_or_left_out_is_a_fault_for_the_first_and_for_the_others() {
+        for follower in [0, 1] {
+            let mut bench = Bench::new();
+            let one = bench.message(1, 0);
+            let two = bench.message(2, 1);
+            let mut changed = two.clone();
+            *changed.last_mut().unwrap() = b'x';
+            let wrong = [
+                changed,
+                one.clone(),
+                bench.message(3, 2),
+                bench.message(2, 2),
+            ];
+            for bytes in wrong {
+                let mut bench = Bench::new();
+                if follower == 1 {
+                    bench.take(0, &[&one[..], &two].concat()).unwrap();
+                }
+                bench.take(follower, &one).unwrap();
+                assert!(bench.take(follower, &bytes).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_and_a_close_for_being_slow_are_overload_and_another_close_is_not() {
+        let close = |code: u16| [&[0x88, 2][..], &code.to_be_bytes()].concat();
+        let mut gap = Vec::new();
+        wire::write_server_text(
+            &mut gap,
+            br#"{"type":"gap","channel":"c000000","from":1,"to":2}"#,
+        );
+        for (bytes, overload) in [(gap, true), (close(4508), true), (close(1002), false)] {
+            let error = Bench::new().take(0, &bytes).unwrap_err().context("there");
+            assert_eq!(
+                Overloaded::cause(&error),
+                overload.then_some(false),
+                "{error:#}"
+            );
+        }
+    }
 }

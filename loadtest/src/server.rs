@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fault::check_interruption;
-use crate::pin;
+use crate::{pin, procfs};
 
 /// How long a server may take to accept its first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -159,7 +159,12 @@ impl Drop for Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        let _ = child.kill();
+        // Its workers would outlive it.
+        for pid in procfs::family(child.id()) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         let _ = child.wait();
     }
 }

@@ -127,7 +127,7 @@ impl Stream {
     /// The slowest follower is more than 1 GiB behind.
     pub(crate) fn append(&mut self, frame: &[u8], sent_ns: u64, now_ns: u64) -> Result<()> {
         if self.bytes.len() + frame.len() > MAX_HELD {
-            return Err(Overloaded::because(
+            return Err(Overloaded::ours(
                 "the slowest subscriber is more than 1 GiB behind the fastest: the rate is too high to be checked"
                     .to_owned(),
             ));

@@ -47,7 +47,11 @@ pub(super) fn measure(
     };
     load.client.yields = probe.is_some();
     if parameters.warmup > 0.0 {
-        load.run(until(parameters.warmup, u64::MAX), pid, each_turn)?;
+        load.run(
+            until(parameters.warmup, parameters.messages),
+            pid,
+            each_turn,
+        )?;
     }
     load.client.shared.forget_latencies();
     let done = load.run(
@@ -69,6 +73,5 @@ pub(super) fn measure(
     }
     report.latency = Some(load.client.shared.latency());
     report.skew = load.client.shared.skew();
-    load.client.abort_from(0);
     Ok(done)
 }

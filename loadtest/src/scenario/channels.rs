@@ -1,6 +1,7 @@
 //! `many`, `board` and `churn`: more than one channel, or subscriptions that come and go.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -13,6 +14,9 @@ use crate::report::Report;
 
 /// How often a subscription of `churn` is ended and begun again.
 const CHURN_NS: u64 = 1_000_000;
+
+/// How long who comes and goes may take to catch up when the others have everything.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Many channels with as many subscribers each, or all channels on each connection.
 ///
@@ -111,11 +115,38 @@ pub(super) fn churn(bench: &Bench, report: &mut Report) -> Result<()> {
         Ok(())
     };
     let done = measure(&mut load, bench, report, each_turn)?;
+    // Each has subscribed once to begin with.
+    let subscriptions = (0..churners).map(|at| (turned + churners - 1 - at) / churners + 1);
+    settle_churners(&mut load.client, first, subscriptions)?;
     report.add("resubscriptions", done.subscriptions_apart as f64);
     report.add(
         "deliveries_to_who_comes_and_goes",
         done.deliveries_apart as f64,
     );
+    Ok(())
+}
+
+/// Waits until those that come and go have had so many subscriptions each confirmed, and the newest message.
+fn settle_churners(
+    client: &mut Client,
+    first: usize,
+    subscriptions: impl Iterator<Item = usize>,
+) -> Result<()> {
+    let until = Instant::now() + SETTLE_TIMEOUT;
+    for (at, count) in subscriptions.enumerate() {
+        loop {
+            let next_seq = client.shared.order.next_seq(0);
+            if next_seq.is_some_and(|seq| client.has_settled(first + at, count as u64, seq)) {
+                break;
+            }
+            if Instant::now() > until {
+                bail!(
+                    "connection {at} of those that come and go did not get all answers and messages that it should have"
+                );
+            }
+            client.turn(Duration::from_millis(10))?;
+        }
+    }
     Ok(())
 }
 

@@ -38,7 +38,7 @@ pub(super) fn connect(bench: &Bench, report: &mut Report) -> Result<()> {
     let nothing = |_| Wish::reader(0..0);
     client.open((0..WARMUP_CONNECTIONS).map(nothing))?;
     client.abort_from(0);
-    settle(&mut client)?;
+    client.linger(SETTLE)?;
     let all = bench.parameters.n;
     let (mut opened, mut answering) = (0, Cost::default());
     let mut latencies = Latencies::new();
@@ -75,7 +75,6 @@ pub(super) fn connect(bench: &Bench, report: &mut Report) -> Result<()> {
     report.add("user_share_percent", cost.server_user_share * 100.0);
     report.add_load(&answering);
     report.latency = Some(latencies.quantiles());
-    client.abort_from(0);
     Ok(())
 }
 
@@ -152,10 +151,10 @@ pub(super) fn idle(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut client = bench.client(0, Keep::Until(1))?;
     let subscriber = |_| Wish::reader(0..1);
     client.open((0..WARMUP_CONNECTIONS).map(subscriber))?;
-    settle(&mut client)?;
+    client.linger(SETTLE)?;
     let (before, kernel_before) = (procfs::resident_bytes(pid)?, procfs::tcp_buffer_bytes());
     client.open((0..bench.parameters.n).map(subscriber))?;
-    settle(&mut client)?;
+    client.linger(SETTLE)?;
     let (after, kernel_after) = (procfs::resident_bytes(pid)?, procfs::tcp_buffer_bytes());
     let n = bench.parameters.n as f64;
     report.add(
@@ -168,16 +167,6 @@ pub(super) fn idle(bench: &Bench, report: &mut Report) -> Result<()> {
         "kernel_buffers_grew_by_mib",
         mib(kernel_after.saturating_sub(kernel_before)),
     );
-    client.abort_from(0);
-    Ok(())
-}
-
-/// Handles what comes until nothing should be under way any more.
-fn settle(client: &mut Client) -> Result<()> {
-    let until = client.now_ns() + SETTLE.as_nanos() as u64;
-    while client.now_ns() < until {
-        client.turn(Duration::from_millis(50))?;
-    }
     Ok(())
 }
 

@@ -127,7 +127,8 @@ pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<
         );
     }
     pin::to_core(target.load_core)?;
-    let (server, dialect) = start(scenario, target, &parameters)?;
+    let dialect = dialect(scenario, target)?;
+    let server = start(scenario, target, &parameters)?;
     let mut report = Report {
         scenario: scenario.name().to_owned(),
         server: server.name.clone(),
@@ -166,32 +167,44 @@ fn connections(scenario: Scenario, parameters: &Parameters) -> u64 {
     parameters.n + parameters.publishers + beside
 }
 
-fn start(
-    scenario: Scenario,
-    target: &Target,
-    parameters: &Parameters,
-) -> Result<(Server, Dialect)> {
+/// How the server is spoken to.
+fn dialect(scenario: Scenario, target: &Target) -> Result<Dialect> {
+    let default = match (scenario, target.peer.as_deref()) {
+        (Scenario::Limit, _) => return Ok(Dialect::Bare),
+        (_, Some("nchan")) => Dialect::Nchan,
+        _ => Dialect::Json,
+    };
+    let dialect = target.dialect.unwrap_or(default);
+    let needs_json = [
+        Scenario::Many,
+        Scenario::Board,
+        Scenario::Churn,
+        Scenario::Resume,
+    ];
+    if dialect != Dialect::Json && needs_json.contains(&scenario) {
+        bail!(
+            "{} needs a server with channels and requests: with the others a connection has one channel, in its path",
+            scenario.name()
+        );
+    }
+    Ok(dialect)
+}
+
+fn start(scenario: Scenario, target: &Target, parameters: &Parameters) -> Result<Server> {
     let recipe = match (&target.url, &target.peer) {
         _ if scenario == Scenario::Limit => bare_recipe(parameters)?,
         (Some(url), _) => {
-            let server = Server::running(url, target.pid, target.allow_remote)?;
-            return Ok((server, target.dialect.unwrap_or(Dialect::Json)));
+            return Server::running(url, target.pid, target.allow_remote);
         }
         (None, Some(peer)) => peer_recipe(peer, &target.peers, parameters),
         (None, None) => daemon_recipe(target, scenario, parameters),
-    };
-    let default = match (scenario, target.peer.as_deref()) {
-        (Scenario::Limit, _) => Dialect::Bare,
-        (_, Some("nchan")) => Dialect::Nchan,
-        _ => Dialect::Json,
     };
     let recipe = Recipe {
         log: target.server_log.clone(),
         ..recipe
     };
-    let server = Server::start(&recipe, target.server_core, target.load_core)
-        .with_context(|| format!("server {}", recipe.name))?;
-    Ok((server, target.dialect.unwrap_or(default)))
+    Server::start(&recipe, target.server_core, target.load_core)
+        .with_context(|| format!("server {}", recipe.name))
 }
 
 fn bare_recipe(parameters: &Parameters) -> Result<Recipe> {
@@ -253,6 +266,10 @@ fn daemon_recipe(target: &Target, scenario: Scenario, parameters: &Parameters) -
     }
     if scenario == Scenario::Resume {
         arguments.push(format!("--retain-messages={}", parameters.last));
+    }
+    if scenario == Scenario::Slow {
+        // Who stalls has to be there to the end.
+        arguments.extend(["--stall-timeout", "0", "--ping-interval", "0"].map(str::to_owned));
     }
     if matches!(scenario, Scenario::Board | Scenario::Many) {
         arguments.extend(["--max-subscriptions", "0", "--max-channels", "0"].map(str::to_owned));

@@ -81,6 +81,9 @@ impl Scenario {
                 self.name()
             );
         }
+        if given.window.is_some() && given.rate.is_some() {
+            bail!("--window paces a closed loop and --rate an open one: give one of them");
+        }
         let (n, publishers, channels, stalled) = match self {
             Self::Fanout | Self::Limit => (1_000, 1, 1, 0),
             Self::Connect => (10_000, 0, 1, 0),
@@ -146,7 +149,7 @@ impl Parameters {
         let least = f64::from(u8::from(scenario == Scenario::Resume));
         within("last", self.last as f64, least, 1e6)?;
         within("stalled", self.stalled as f64, 0.0, 1e6)?;
-        within("seconds", self.seconds, 0.0, 3_600.0)?;
+        within("seconds", self.seconds, 0.001, 3_600.0)?;
         within("messages", self.messages as f64, 1.0, 1e9)?;
         within("warmup", self.warmup, 0.0, 600.0)?;
         match self.pace {
@@ -245,6 +248,13 @@ mod tests {
         assert_eq!(named(Scenario::Connect), "n");
         assert_eq!(named(Scenario::Resume), "last n size");
         assert_eq!(named(Scenario::Slow), "n size stalled w");
+    }
+
+    #[test]
+    fn a_loop_is_either_closed_or_open() {
+        let mut both = given("w", 4.0);
+        both.set("rate", 100.0).unwrap();
+        assert!(Scenario::Fanout.parameters(&both).is_err());
     }
 
     #[test]

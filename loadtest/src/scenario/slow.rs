@@ -38,7 +38,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let all = until(parameters.seconds, parameters.messages);
 
     load.run(
-        until(parameters.warmup, u64::MAX),
+        until(parameters.warmup, parameters.messages),
         Some(pid),
         &mut |_, _| Ok(()),
     )?;
@@ -71,7 +71,6 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     report.add("p99_without_stalled_ms", before.p99_ms);
     report.add("p99_ratio", after.p99_ms / before.p99_ms);
     report.latency = Some(after);
-    load.client.abort_from(0);
     Ok(())
 }
 
@@ -83,11 +82,7 @@ fn stall(client: &mut Client, count: u64) -> Result<()> {
         client.stall(at)?;
     }
     // Lets the server finish with them before its memory is read.
-    let until = client.now_ns() + 300_000_000;
-    while client.now_ns() < until {
-        client.turn(Duration::from_millis(50))?;
-    }
-    Ok(())
+    client.linger(Duration::from_millis(300))
 }
 
 /// The most memory seen, of the server and of the kernel for TCP.

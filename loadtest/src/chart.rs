@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::report::{Report, label_and_unit, number};
+use crate::report::{Report, label_and_unit, median, number};
 
 /// Colours that stay apart in print and for the colour-blind (Okabe and Ito).
 const PALETTE: [RGBColor; 8] = [
@@ -102,25 +102,7 @@ fn draw_sweep(path: &Path, reports: &[Report], name: &str) -> Result<()> {
         other => other,
     };
     let key = if name == "window" { "w" } else { name };
-    let lines = |figure: &str| -> Vec<Series> {
-        let mut series: Vec<Series> = Vec::new();
-        for report in reports {
-            let (Some(x), Some(y)) = (report.parameters.get(key), report.value(figure)) else {
-                continue;
-            };
-            if !series.iter().any(|one| one.name == report.server) {
-                series.push(Series {
-                    name: report.server.clone(),
-                    points: Vec::new(),
-                });
-            }
-            let one = series.iter_mut().find(|one| one.name == report.server);
-            if let Some(one) = one.filter(|_| *x > 0.0 && y > 0.0) {
-                one.points.push((*x, y));
-            }
-        }
-        series
-    };
+    let lines = |figure: &str| sweep_lines(reports, key, figure);
     let root = area(path, 760);
     let halves = root.split_evenly((2, 1));
     let figures = [
@@ -142,6 +124,34 @@ fn draw_sweep(path: &Path, reports: &[Report], name: &str) -> Result<()> {
     }
     root.present()
         .map_err(|error| anyhow!("can't write {}: {error}", path.display()))
+}
+
+/// A line for each server: the median of a figure over each value of a parameter.
+fn sweep_lines(reports: &[Report], parameter: &str, figure: &str) -> Vec<Series> {
+    let mut servers: Vec<&str> = Vec::new();
+    for report in reports {
+        if !servers.contains(&report.server.as_str()) {
+            servers.push(&report.server);
+        }
+    }
+    let of = |server: &str| -> Vec<(f64, f64)> {
+        let its = || reports.iter().filter(|report| report.server == server);
+        let at = |report: &Report| report.parameters.get(parameter).copied();
+        let mut values: Vec<f64> = its().filter_map(at).filter(|value| *value > 0.0).collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        let figure_at = |value: f64| {
+            let there = its().filter(move |report| at(report) == Some(value));
+            median(there, figure)
+        };
+        let points = values.into_iter().filter_map(|x| Some((x, figure_at(x)?)));
+        points.filter(|(_, y)| *y > 0.0).collect()
+    };
+    let series = servers.iter().map(|server| Series {
+        name: (*server).to_owned(),
+        points: of(server),
+    });
+    series.collect()
 }
 
 /// Draws lines over a common axis.
@@ -270,6 +280,29 @@ fn decades(range: Range<f64>) -> Range<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sweep_that_was_repeated_is_drawn_by_its_medians() {
+        let report = |server: &str, w: f64, cpu: f64| {
+            let mut report = Report {
+                server: server.to_owned(),
+                parameters: [("w".to_owned(), w)].into(),
+                ..Report::default()
+            };
+            report.add("cpu", cpu);
+            report
+        };
+        let reports = [
+            report("b", 4.0, 1.0),
+            report("a", 1.0, 9.0),
+            report("a", 1.0, 7.0),
+            report("a", 4.0, 3.0),
+            report("a", 1.0, 8.0),
+        ];
+        let lines = sweep_lines(&reports, "w", "cpu");
+        assert_eq!(lines[0].points, [(4.0, 1.0)]);
+        assert_eq!(lines[1].points, [(1.0, 8.0), (4.0, 3.0)]);
+    }
 
     #[test]
     fn a_chart_of_nothing_has_axes_all_the_same() {

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::chart::{Axis, Series, draw_lines};
 use crate::cli::Compare;
 use crate::fault::{check_interruption, interrupted};
-use crate::report::{self, Report, label_and_unit, number};
+use crate::report::{self, Report, label_and_unit, median, number};
 
 /// One kind of run.
 struct Run {
@@ -323,21 +323,6 @@ pub(crate) fn print_medians(files: &[PathBuf]) -> Result<()> {
     report::print(&text)
 }
 
-/// The median of a figure over rounds, if any has it.
-fn median(reports: &[Report], figure: &str) -> Option<f64> {
-    let mut values: Vec<f64> = reports
-        .iter()
-        .filter_map(|report| report.value(figure))
-        .collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
-}
-
 /// A table for each figure's kind of run: servers down, figures across.
 fn markdown(runs: &[Run], results: &[Results], compare: &Compare) -> String {
     let mut text = String::new();
@@ -400,21 +385,4 @@ fn series(runs: &[Run], results: &[Results], servers: &[String]) -> Vec<Series> 
             points: of(server),
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_one_or_between_the_two() {
-        let with = |value| {
-            let mut report = Report::default();
-            report.add("x", value);
-            report
-        };
-        assert_eq!(median(&[], "x"), None);
-        assert_eq!(median(&[with(3.0), with(1.0), with(2.0)], "x"), Some(2.0));
-        assert_eq!(median(&[with(1.0), with(2.0)], "x"), Some(1.5));
-    }
 }

@@ -183,6 +183,22 @@ impl Report {
     }
 }
 
+/// The median of a figure over some reports, if any has it.
+pub(crate) fn median<'r>(
+    reports: impl IntoIterator<Item = &'r Report>,
+    figure: &str,
+) -> Option<f64> {
+    let values = reports.into_iter();
+    let mut values: Vec<f64> = values.filter_map(|report| report.value(figure)).collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
 /// Prints a text; who reads it may stop before its end.
 ///
 /// # Errors
@@ -253,6 +269,18 @@ mod tests {
         assert_eq!(number(12.345), "12.35");
         assert_eq!(number(0.01234), "0.0123");
         assert_eq!(number(3.0), "3");
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one_or_between_the_two() {
+        let with = |value| {
+            let mut report = Report::default();
+            report.add("x", value);
+            report
+        };
+        assert_eq!(median(&[], "x"), None);
+        assert_eq!(median(&[with(3.0), with(1.0), with(2.0)], "x"), Some(2.0));
+        assert_eq!(median(&[with(1.0), with(2.0)], "x"), Some(1.5));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
-use super::file::Entry;
+use super::file::{Entry, Origin};
 use super::settings::{self, Group, Set, Setting};
 
 /// The flags of `fanfare serve`, not yet checked; [`ServeArgs::load`] makes a
@@ -101,11 +101,8 @@ impl FromArgMatches for ServeArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<ServeArgs, clap::Error> {
         let entries = settings::all().filter_map(|setting| {
             let values: Vec<String> = matches.get_many(setting.key)?.cloned().collect();
-            Some(Entry {
-                setting,
-                values,
-                origin: format!("--{}", setting.flag()),
-            })
+            let origin = Origin::flag(format!("--{}", setting.flag()));
+            Some(Entry::new(setting, values, origin))
         });
         Ok(ServeArgs {
             file: matches.get_one("config").cloned(),

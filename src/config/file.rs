@@ -12,23 +12,114 @@ use toml::de::{DeTable, DeValue};
 use super::policy::Pattern;
 use super::settings::{self, Setting};
 
+/// Where something stands. Origins are ordered as their mistakes are told: the file from its first
+/// line to its last, then the environment, then the flags.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin {
+    source: Source,
+    /// The byte of the file where it stands; 0 in the other sources.
+    at: usize,
+    /// What a message calls it: `fanfare.toml:7:1: retain_bytes`, `--retain-bytes`,
+    /// `FANFARE_RETAIN_BYTES`.
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    File,
+    Environment,
+    Flags,
+}
+
+impl Origin {
+    /// The file as a whole.
+    pub(super) fn file(name: String) -> Origin {
+        Origin::in_file(0, name)
+    }
+
+    /// A variable of the environment.
+    pub(super) fn variable(name: String) -> Origin {
+        Origin {
+            source: Source::Environment,
+            at: 0,
+            name,
+        }
+    }
+
+    /// A flag.
+    pub(super) fn flag(name: String) -> Origin {
+        Origin {
+            source: Source::Flags,
+            at: 0,
+            name,
+        }
+    }
+
+    fn in_file(at: usize, name: String) -> Origin {
+        Origin {
+            source: Source::File,
+            at,
+            name,
+        }
+    }
+
+    /// The mistake `why` of what stands here.
+    pub(super) fn problem(&self, why: &str) -> Problem {
+        Problem {
+            origin: self.clone(),
+            text: format!("{}: {why}", self.name),
+        }
+    }
+
+    /// What a message calls it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A mistake. Problems are ordered by their origins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Problem {
+    origin: Origin,
+    text: String,
+}
+
+impl Problem {
+    /// The sentence that names the place, the mistake and what is allowed.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+}
+
 /// A value that some source gives to a setting.
 pub(super) struct Entry {
     /// What is set.
     pub(super) setting: &'static Setting,
     /// The values, as written; more than one only in a list.
     pub(super) values: Vec<String>,
-    /// Where it stands, for messages: `fanfare.toml:7:1: retain_bytes`, `--retain-bytes`,
-    /// `FANFARE_RETAIN_BYTES`.
-    pub(super) origin: String,
+    /// Where each value stands.
+    pub(super) value_origins: Vec<Origin>,
+    /// Where the whole of it stands.
+    pub(super) origin: Origin,
+}
+
+impl Entry {
+    /// An entry whose values all stand in one place.
+    pub(super) fn new(setting: &'static Setting, values: Vec<String>, origin: Origin) -> Entry {
+        Entry {
+            setting,
+            value_origins: vec![origin.clone(); values.len()],
+            values,
+            origin,
+        }
+    }
 }
 
 /// A `[[channel]]` block.
 pub(super) struct Block {
-    /// Which channels it is for.
-    pub(super) pattern: Pattern,
-    /// Where its `match` stands.
-    pub(super) origin: String,
+    /// Which channels it is for, and where its `match` stands. `None`: it does not say so, or it
+    /// says what makes no sense; the problem is noted, and what the block sets is checked all the same.
+    pub(super) pattern: Option<(Pattern, Origin)>,
     /// What it sets.
     pub(super) entries: Vec<Entry>,
 }
@@ -40,35 +131,34 @@ pub(super) struct File {
     pub(super) entries: Vec<Entry>,
     /// Its `[[channel]]` blocks, in their order.
     pub(super) blocks: Vec<Block>,
-    /// What is wrong with it, with the place in the text where it is.
-    problems: Vec<Problem>,
+    /// What is wrong with its syntax, its keys and its patterns. Values are checked later.
+    pub(super) problems: Vec<Problem>,
 }
 
 /// Reads the text of the file called `name`: what can be read of it, and what is wrong with the
-/// rest, in the order of the text.
-pub(super) fn read(name: &str, text: &str) -> (File, Vec<String>) {
-    let source = Source { name, text };
+/// rest. The reading goes on behind a mistake of syntax.
+pub(super) fn read(name: &str, text: &str) -> File {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut text = Text::new(name, text);
     let mut file = File::default();
-    let table = match DeTable::parse(text) {
-        Ok(table) => table,
-        Err(error) => {
-            let at = error.span().map_or(0, |span| span.start);
+    for error in errors {
+        let at = error.span().map_or(0, |span| span.start);
+        // One mistake often makes the rest of its line unreadable, too.
+        if text.is_readable(at) {
             let why = error.message().replace('\n', ", ");
-            return (file, vec![format!("{}: {why}", source.place(at))]);
-        }
-    };
-    for (key, value) in table.get_ref() {
-        if key.get_ref() == "channel" {
-            file.read_channels(&source, value);
-        } else {
-            let entry = read_entry(&source, key, value, TOP_LEVEL);
-            file.keep_entry(entry);
+            file.problems.push(text.origin(at, "").problem(&why));
+            text.note_unreadable(at);
         }
     }
-    let mut problems = std::mem::take(&mut file.problems);
-    problems.sort();
-    let problems = problems.into_iter().map(|(_, problem)| problem).collect();
-    (file, problems)
+    for (key, value) in table.get_ref() {
+        if key.get_ref() == "channel" {
+            file.read_channels(&text, key, value);
+        } else if text.is_readable(key.span().start) {
+            let entry = file.read_entry(&text, key, value, TOP_LEVEL);
+            file.entries.extend(entry);
+        }
+    }
+    file
 }
 
 /// The settings that may stand at one level of the file.
@@ -88,111 +178,119 @@ const CHANNEL_LEVEL: Level = Level {
     also: "match",
 };
 
-/// What is wrong, after the place in the text where it is.
-type Problem = (usize, String);
 type Key<'a> = Spanned<Cow<'a, str>>;
 
 impl File {
-    fn keep_entry(&mut self, entry: Result<Entry, Problem>) {
-        match entry {
-            Ok(entry) => self.entries.push(entry),
-            Err(problem) => self.problems.push(problem),
-        }
-    }
-
-    fn read_channels(&mut self, source: &Source, value: &Spanned<DeValue>) {
+    fn read_channels(&mut self, text: &Text, key: &Key, value: &Spanned<DeValue>) {
         let Some(blocks) = value.get_ref().as_array() else {
-            let at = value.span().start;
-            let why = "channel: a pattern's block begins with [[channel]], in two brackets";
-            self.problems
-                .push((at, format!("{}: {why}", source.place(at))));
+            if text.is_readable(key.span().start) {
+                let origin = text.origin(value.span().start, "channel");
+                let why = "a pattern's block begins with [[channel]], in two brackets";
+                self.problems.push(origin.problem(why));
+            }
             return;
         };
         for block in blocks.iter() {
+            let at = block.span().start;
             match block.get_ref() {
-                DeValue::Table(table) => self.read_block(source, block.span().start, table),
+                DeValue::Table(table) => self.read_block(text, at, table),
+                _ if !text.is_readable(at) => {}
                 other => {
-                    let at = block.span().start;
-                    let kind = kind(other);
-                    let why = format!("channel: {kind} stands where a table is wanted");
-                    self.problems
-                        .push((at, format!("{}: {why}", source.place(at))));
+                    let why = format!("{} stands where a table is wanted", kind(other));
+                    let origin = text.origin(at, "channel");
+                    self.problems.push(origin.problem(&why));
                 }
             }
         }
     }
 
-    fn read_block(&mut self, source: &Source, block_at: usize, table: &DeTable) {
+    fn read_block(&mut self, text: &Text, block_at: usize, table: &DeTable) {
         let mut pattern = None;
         let mut entries = Vec::new();
         for (key, value) in table {
+            let is_readable = text.is_readable(key.span().start);
             if key.get_ref() == "match" {
-                pattern = Some(read_pattern(source, value));
-                continue;
-            }
-            match read_entry(source, key, value, CHANNEL_LEVEL) {
-                Ok(entry) => entries.push(entry),
-                Err(problem) => self.problems.push(problem),
+                pattern = Some(is_readable.then(|| read_pattern(text, value)));
+            } else if is_readable {
+                entries.extend(self.read_entry(text, key, value, CHANNEL_LEVEL));
             }
         }
-        match pattern {
-            Some(Ok((pattern, origin))) => self.blocks.push(Block {
-                pattern,
-                origin,
-                entries,
-            }),
-            Some(Err(problem)) => self.problems.push(problem),
+        let pattern = match pattern {
+            Some(Some(Ok(pattern))) => Some(pattern),
+            Some(Some(Err(problem))) => {
+                self.problems.push(problem);
+                None
+            }
+            // The syntax is wrong there, which has been noted.
+            Some(None) => None,
             None => {
-                let why = "this [[channel]] has no match: say which channels it is for, such as \
-                           match = \"prices.*\"";
-                self.problems
-                    .push((block_at, format!("{}: {why}", source.place(block_at))));
+                if text.is_block_readable(block_at) {
+                    let why = "this [[channel]] has no match: say which channels it is for, such \
+                               as match = \"prices.*\"";
+                    self.problems.push(text.origin(block_at, "").problem(why));
+                }
+                None
+            }
+        };
+        self.blocks.push(Block { pattern, entries });
+    }
+
+    /// Reads what a key sets; notes what is wrong with the key, or with the kind of a value.
+    fn read_entry(
+        &mut self,
+        text: &Text,
+        key: &Key,
+        value: &Spanned<DeValue>,
+        level: Level,
+    ) -> Option<Entry> {
+        let known = settings::all().find(|setting| setting.key == key.get_ref());
+        let Some(setting) = known.filter(|setting| (level.allows)(setting)) else {
+            self.problems.push(misplaced(text, key, known, level));
+            return None;
+        };
+        let list = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
+        };
+        let mut entry = Entry {
+            setting,
+            values: Vec::with_capacity(list.len()),
+            value_origins: Vec::with_capacity(list.len()),
+            origin: text.origin(value.span().start, setting.key),
+        };
+        for item in &list {
+            let origin = text.origin(item.span().start, setting.key);
+            match plain(item.get_ref()) {
+                Some(plain) => {
+                    entry.values.push(plain);
+                    entry.value_origins.push(origin);
+                }
+                None => {
+                    let kind = kind(item.get_ref());
+                    let why = format!("{kind} stands where a string or a number is wanted");
+                    self.problems.push(origin.problem(&why));
+                }
             }
         }
+        // Without its odd items a list may look empty, which it is not.
+        (list.is_empty() || !entry.values.is_empty()).then_some(entry)
     }
 }
 
-fn read_pattern(source: &Source, value: &Spanned<DeValue>) -> Result<(Pattern, String), Problem> {
-    let at = value.span().start;
-    let origin = format!("{}: match", source.place(at));
-    let text = value.get_ref().as_str().ok_or_else(|| {
+fn read_pattern(text: &Text, value: &Spanned<DeValue>) -> Result<(Pattern, Origin), Problem> {
+    let origin = text.origin(value.span().start, "match");
+    let written = value.get_ref().as_str().ok_or_else(|| {
         let kind = kind(value.get_ref());
-        (
-            at,
-            format!("{origin}: {kind} stands where a string is wanted"),
-        )
+        origin.problem(&format!("{kind} stands where a string is wanted"))
     })?;
-    match Pattern::parse(text) {
+    match Pattern::parse(written) {
         Ok(pattern) => Ok((pattern, origin)),
-        Err(why) => Err((at, format!("{origin}: {why}"))),
+        Err(why) => Err(origin.problem(&why)),
     }
-}
-
-fn read_entry(
-    source: &Source,
-    key: &Key,
-    value: &Spanned<DeValue>,
-    level: Level,
-) -> Result<Entry, Problem> {
-    let known = settings::all().find(|setting| setting.key == key.get_ref());
-    let Some(setting) = known.filter(|setting| (level.allows)(setting)) else {
-        return Err(misplaced(source, key, known, level));
-    };
-    let at = value.span().start;
-    let origin = format!("{}: {}", source.place(at), setting.key);
-    let values = texts(value.get_ref()).map_err(|kind| {
-        let why = format!("{origin}: {kind} stands where a string or a number is wanted");
-        (at, why)
-    })?;
-    Ok(Entry {
-        setting,
-        values,
-        origin,
-    })
 }
 
 /// A key that is unknown, or known but not allowed where it stands.
-fn misplaced(source: &Source, key: &Key, known: Option<&Setting>, level: Level) -> Problem {
+fn misplaced(text: &Text, key: &Key, known: Option<&Setting>, level: Level) -> Problem {
     let name = key.get_ref();
     let what = match known {
         Some(_) => format!("{name:?} is for all channels and stands before the first [[channel]]"),
@@ -202,26 +300,12 @@ fn misplaced(source: &Source, key: &Key, known: Option<&Setting>, level: Level) 
         .filter(|setting| (level.allows)(setting))
         .map(|setting| setting.key);
     let allowed: Vec<&str> = std::iter::once(level.also).chain(keys).collect();
-    let at = key.span().start;
-    let place = source.place(at);
-    (
-        at,
-        format!("{place}: {what}; allowed here: {}", allowed.join(", ")),
-    )
+    let why = format!("{what}; allowed here: {}", allowed.join(", "));
+    text.origin(key.span().start, "").problem(&why)
 }
 
-/// The value as a person would write it after a flag, or what it is instead of such a value.
-fn texts(value: &DeValue) -> Result<Vec<String>, &'static str> {
-    match value {
-        DeValue::Array(items) => items
-            .iter()
-            .map(|item| text(item.get_ref()).ok_or(kind(item.get_ref())))
-            .collect(),
-        one => text(one).map(|text| vec![text]).ok_or(kind(one)),
-    }
-}
-
-fn text(value: &DeValue) -> Option<String> {
+/// The value as a person would write it after a flag, if it is of a kind that can be.
+fn plain(value: &DeValue) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         // A number beyond 128 bits is left as it is written: too large, as its reader will say.
@@ -249,19 +333,68 @@ fn kind(value: &DeValue) -> &'static str {
 }
 
 /// A file's text, which knows where a byte of it stands.
-struct Source<'a> {
+struct Text<'a> {
     name: &'a str,
     text: &'a str,
+    /// The lines whose syntax is wrong, so that nothing else need be said of them.
+    unreadable: Vec<usize>,
+    /// The line of the first header of a table whose syntax is wrong. What stands after it belongs
+    /// to nobody knows which table.
+    lost_from: usize,
 }
 
-impl Source<'_> {
-    /// The place of a byte as editors understand it: `name:line:column`, both from 1, the column in
-    /// characters.
-    fn place(&self, at: usize) -> String {
+impl<'a> Text<'a> {
+    fn new(name: &'a str, text: &'a str) -> Text<'a> {
+        Text {
+            name,
+            text,
+            unreadable: Vec::new(),
+            lost_from: usize::MAX,
+        }
+    }
+
+    /// What stands at this byte and has this key, or none.
+    fn origin(&self, at: usize, key: &str) -> Origin {
+        let place = self.place(at);
+        let separator = if key.is_empty() { "" } else { ": " };
+        Origin::in_file(at, format!("{place}{separator}{key}"))
+    }
+
+    fn note_unreadable(&mut self, at: usize) {
+        let (line, start, _) = self.line(at);
+        if self.text[start..].trim_start().starts_with('[') {
+            self.lost_from = self.lost_from.min(line);
+        }
+        self.unreadable.push(line);
+    }
+
+    /// Whether what stands at this byte can be believed to be what was meant.
+    fn is_readable(&self, at: usize) -> bool {
+        let (line, ..) = self.line(at);
+        line < self.lost_from && !self.unreadable.contains(&line)
+    }
+
+    /// Whether the same holds from the header of a block on, at this byte, to the next header.
+    fn is_block_readable(&self, at: usize) -> bool {
+        let (line, ..) = self.line(at);
+        let below = self.text.lines().skip(line);
+        let rest = below.take_while(|line| !line.trim_start().starts_with('['));
+        let lines = line..=line + rest.count();
+        lines.end() < &self.lost_from && !self.unreadable.iter().any(|line| lines.contains(line))
+    }
+
+    /// The number of the line of this byte, from 1, where the line starts, and the byte's column
+    /// in characters, from 1.
+    fn line(&self, at: usize) -> (usize, usize, usize) {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before[line_start..].chars().count() + 1;
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (line, start, before[start..].chars().count() + 1)
+    }
+
+    /// The place of a byte as editors understand it: `name:line:column`.
+    fn place(&self, at: usize) -> String {
+        let (line, _, column) = self.line(at);
         format!("{}:{line}:{column}", self.name)
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use super::args::ServeArgs;
-use super::file::{self, Block, Entry, File};
-use super::settings::{self, Set};
+use super::file::{self, Block, Entry, File, Origin, Problem};
+use super::settings::{self, Mistake, Set};
 use super::{ChannelRule, Config, NO_LIMIT};
 
 /// Why the daemon can't start with what it was told: every mistake that was found, each with where
@@ -61,13 +61,7 @@ impl ServeArgs {
         for block in file.blocks {
             draft.add_rule(block);
         }
-        if draft.problems.is_empty() {
-            Ok(draft.config)
-        } else {
-            Err(ConfigError {
-                problems: draft.problems,
-            })
-        }
+        draft.finish()
     }
 }
 
@@ -105,35 +99,33 @@ fn variable(environment: Environment, name: &str) -> Option<OsString> {
 struct Draft {
     config: Config,
     /// Where `retain_bytes` was last set, for a message about it.
-    retain_bytes_origin: String,
+    retain_bytes_origin: Option<Origin>,
     /// The `match` of each rule in `config`, with its place.
-    rule_origins: Vec<String>,
-    problems: Vec<String>,
+    rule_origins: Vec<Origin>,
+    problems: Vec<Problem>,
 }
 
 impl Draft {
     fn read_environment(&mut self, environment: Environment) -> Vec<Entry> {
         let mut entries = Vec::new();
         for setting in settings::all() {
-            let origin = setting.variable();
-            let Some(value) = variable(environment, &origin) else {
+            let name = setting.variable();
+            let Some(value) = variable(environment, &name) else {
                 continue;
             };
+            let origin = Origin::variable(name);
             match value.into_string() {
                 Ok(text) => {
                     let values = match setting.set {
                         Set::Addresses => text.split(',').map(|a| a.trim().to_owned()).collect(),
                         _ => vec![text],
                     };
-                    entries.push(Entry {
-                        setting,
-                        values,
-                        origin,
-                    });
+                    entries.push(Entry::new(setting, values, origin));
                 }
-                Err(bytes) => self
-                    .problems
-                    .push(format!("{origin}: {bytes:?} is not UTF-8")),
+                Err(bytes) => {
+                    let why = format!("{bytes:?} is not UTF-8");
+                    self.problems.push(origin.problem(&why));
+                }
             }
         }
         entries
@@ -144,8 +136,8 @@ impl Draft {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.problems
-                    .push(format!("{name}: the file can't be read: {error}"));
+                let why = format!("the file can't be read: {error}");
+                self.problems.push(Origin::file(name).problem(&why));
                 return File::default();
             }
         };
@@ -154,62 +146,91 @@ impl Draft {
             Err(error) => {
                 let good = &bytes[..error.valid_up_to()];
                 let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-                self.problems
-                    .push(format!("{name}:{line}: the file is not UTF-8 text"));
+                let origin = Origin::file(format!("{name}:{line}"));
+                let why = "the file is not UTF-8 text";
+                self.problems.push(origin.problem(why));
                 return File::default();
             }
         };
-        let (file, problems) = file::read(&name, text);
-        self.problems.extend(problems);
+        let mut file = file::read(&name, text);
+        self.problems.append(&mut file.problems);
         file
     }
 
     fn apply(&mut self, entries: Vec<Entry>) {
         for entry in entries {
-            if let Err(why) = entry.setting.apply(&mut self.config, &entry.values) {
-                self.problems.push(format!("{}: {why}", entry.origin));
+            if let Err(mistakes) = entry.setting.apply(&mut self.config, &entry.values) {
+                self.note(&entry, &mistakes);
             }
             if entry.setting.key == "retain_bytes" {
-                self.retain_bytes_origin = entry.origin;
+                self.retain_bytes_origin = Some(entry.origin);
             }
+        }
+    }
+
+    /// Notes what is wrong with an entry's values, each where it stands.
+    fn note(&mut self, entry: &Entry, mistakes: &[Mistake]) {
+        for mistake in mistakes {
+            let of_value = mistake.nth.and_then(|nth| entry.value_origins.get(nth));
+            let origin = of_value.unwrap_or(&entry.origin);
+            self.problems.push(origin.problem(&mistake.why));
         }
     }
 
     /// Something has to bound what is held in memory: each channel's window, or all of them.
     fn check_retention(&mut self) {
-        if self.config.policy.retain_bytes == 0 && self.config.retain_total == NO_LIMIT {
-            self.problems
-                .push(format!("{}: {UNBOUNDED}", self.retain_bytes_origin));
+        if self.config.policy.retain_bytes == 0
+            && self.config.retain_total == NO_LIMIT
+            && let Some(origin) = &self.retain_bytes_origin
+        {
+            self.problems.push(origin.problem(UNBOUNDED));
         }
     }
 
     fn add_rule(&mut self, block: Block) {
         let mut policy = self.config.policy;
         for entry in &block.entries {
-            if let Err(why) = entry.setting.apply_to_policy(&mut policy, &entry.values) {
-                self.problems.push(format!("{}: {why}", entry.origin));
+            if let Err(mistakes) = entry.setting.apply_to_policy(&mut policy, &entry.values) {
+                self.note(entry, &mistakes);
             }
             let is_unbounded = policy.retain_bytes == 0 && self.config.retain_total == NO_LIMIT;
             if entry.setting.key == "retain_bytes" && is_unbounded {
-                self.problems.push(format!("{}: {UNBOUNDED}", entry.origin));
+                self.problems.push(entry.origin.problem(UNBOUNDED));
             }
         }
-        let pattern = block.pattern;
+        let Some((pattern, origin)) = block.pattern else {
+            return;
+        };
         let earlier = self
             .config
             .channels
             .iter()
             .position(|rule| rule.pattern.covers(&pattern));
         if let Some(earlier) = earlier {
-            let (rule, origin) = (&self.config.channels[earlier], &self.rule_origins[earlier]);
-            self.problems.push(format!(
-                "{}: \"{pattern}\" is never reached, since \"{}\" before it matches the same \
-                 channels ({origin}): the narrower pattern has to stand first",
-                block.origin, rule.pattern
-            ));
+            let (rule, earlier) = (&self.config.channels[earlier], &self.rule_origins[earlier]);
+            self.problems.push(origin.problem(&format!(
+                "\"{pattern}\" is never reached, since \"{}\" before it matches the same \
+                 channels ({}): the narrower pattern has to stand first",
+                rule.pattern,
+                earlier.name()
+            )));
         }
         self.config.channels.push(ChannelRule { pattern, policy });
-        self.rule_origins.push(block.origin);
+        self.rule_origins.push(origin);
+    }
+
+    /// The configuration, if nothing is wrong with it.
+    fn finish(mut self) -> Result<Config, ConfigError> {
+        if self.problems.is_empty() {
+            return Ok(self.config);
+        }
+        self.problems.sort();
+        // A list may have the same mistake twice, and not every source says where.
+        self.problems.dedup();
+        let problems = self.problems.into_iter().map(Problem::into_text);
+        Err(ConfigError {
+            problems: problems.collect(),
+        })
     }
 }
 

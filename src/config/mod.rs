@@ -10,6 +10,7 @@
 mod args;
 mod file;
 mod load;
+mod lowered;
 mod policy;
 mod settings;
 #[cfg(test)]

@@ -51,11 +51,18 @@ impl Setting {
     }
 
     /// Sets it for the whole daemon.
-    pub(super) fn apply(&self, config: &mut Config, values: &[String]) -> Result<(), String> {
+    pub(super) fn apply(&self, config: &mut Config, values: &[String]) -> Result<(), Vec<Mistake>> {
         match self.set {
-            Set::Policy(set) => set(&mut config.policy, single(values)?),
-            Set::Daemon(set) | Set::Flag(set) => set(config, single(values)?),
-            Set::Addresses => put(&mut config.listen, units::listen(values)),
+            Set::Policy(set) => {
+                set(&mut config.policy, single(values)?).map_err(|why| vec![Mistake::whole(why)])
+            }
+            Set::Daemon(set) | Set::Flag(set) => {
+                set(config, single(values)?).map_err(|why| vec![Mistake::whole(why)])
+            }
+            Set::Addresses => {
+                config.listen = units::listen(values)?;
+                Ok(())
+            }
         }
     }
 
@@ -64,10 +71,30 @@ impl Setting {
         &self,
         policy: &mut Policy,
         values: &[String],
-    ) -> Result<(), String> {
-        match self.set {
-            Set::Policy(set) => set(policy, single(values)?),
-            _ => Err("holds for the whole daemon, not for some channels".to_owned()),
+    ) -> Result<(), Vec<Mistake>> {
+        let Set::Policy(set) = self.set else {
+            let why = "holds for the whole daemon, not for some channels";
+            return Err(vec![Mistake::whole(why)]);
+        };
+        set(policy, single(values)?).map_err(|why| vec![Mistake::whole(why)])
+    }
+}
+
+/// What is wrong with the values that a source gives to a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// The value that it is about, from 0, if it is about one of several.
+    pub(super) nth: Option<usize>,
+    /// What is wrong and what is allowed, in one sentence.
+    pub(super) why: String,
+}
+
+impl Mistake {
+    /// A mistake that is not about one value of several.
+    pub(super) fn whole(why: impl Into<String>) -> Mistake {
+        Mistake {
+            nth: None,
+            why: why.into(),
         }
     }
 }
@@ -395,10 +422,10 @@ fn within(text: &str, n: usize, least: usize, most: usize, range: &str) -> Resul
     }
 }
 
-fn single(values: &[String]) -> Result<&str, String> {
+fn single(values: &[String]) -> Result<&str, Vec<Mistake>> {
     match values {
         [value] => Ok(value),
-        _ => Err("takes one value, not a list".to_owned()),
+        _ => Err(vec![Mistake::whole("takes one value, not a list")]),
     }
 }
 

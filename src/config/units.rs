@@ -6,6 +6,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use super::settings::Mistake;
 use super::{Listen, NEVER_MS, NO_LIMIT};
 
 /// Bytes: a whole number, alone or with a unit.
@@ -98,24 +99,41 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String
     })
 }
 
-/// Addresses to listen on, none twice.
-pub(super) fn listen(texts: &[String]) -> Result<Vec<Listen>, String> {
+/// Addresses to listen on, none twice; or all that is wrong with them.
+pub(super) fn listen(texts: &[String]) -> Result<Vec<Listen>, Vec<Mistake>> {
     let mut all: Vec<Listen> = Vec::with_capacity(texts.len());
-    for text in texts {
-        let address = listen_address(text)?;
-        // A port of 0 is another one each time.
-        let repeatable = matches!(&address, Listen::Tcp(tcp) if tcp.port() == 0);
-        if !repeatable && all.contains(&address) {
-            return Err(format!(
-                "{text:?} is {address}, which is in the list already"
-            ));
+    let mut mistakes = Vec::new();
+    for (nth, text) in texts.iter().enumerate() {
+        match listen_address(text).and_then(|address| unlisted(text, address, &all)) {
+            Ok(address) => all.push(address),
+            Err(why) => mistakes.push(Mistake {
+                nth: Some(nth),
+                why,
+            }),
         }
-        all.push(address);
     }
-    if all.is_empty() {
-        return Err("the list is empty: give at least one address".to_owned());
+    if texts.is_empty() {
+        mistakes.push(Mistake::whole(
+            "the list is empty: give at least one address",
+        ));
     }
-    Ok(all)
+    if mistakes.is_empty() {
+        Ok(all)
+    } else {
+        Err(mistakes)
+    }
+}
+
+/// The address that `text` stands for, unless it is listed already.
+fn unlisted(text: &str, address: Listen, listed: &[Listen]) -> Result<Listen, String> {
+    // A port of 0 is another one each time.
+    let is_repeatable = matches!(&address, Listen::Tcp(tcp) if tcp.port() == 0);
+    if !is_repeatable && listed.contains(&address) {
+        return Err(format!(
+            "{text:?} is {address}, which is in the list already"
+        ));
+    }
+    Ok(address)
 }
 
 /// `HOST:PORT` or `unix:PATH`. A name is looked up here, before the daemon starts: nothing in its
@@ -191,6 +209,14 @@ fn scaled(text: &str, units: &[(&str, u64)], end: u64) -> Result<u64, Scale> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The one thing that is wrong with these addresses.
+    fn refusal(texts: &[&str]) -> String {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        let mut mistakes = listen(&texts).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        mistakes.remove(0).why
+    }
 
     #[test]
     fn each_unit_of_size_counts_as_many_bytes_as_it_says() {
@@ -308,30 +334,23 @@ mod tests {
             "1.2.3.4:65536",
             "::1:80",
         ] {
-            let why = listen(&[text.to_owned()]).unwrap_err();
+            let why = refusal(&[text]);
             assert!(
                 why.starts_with(&format!("{text:?} is not an address")),
                 "{why}"
             );
             assert!(why.contains("localhost:8040"), "{why}");
         }
-        assert!(
-            listen(&["unix:".to_owned()])
-                .unwrap_err()
-                .contains("has no path")
-        );
-        assert!(listen(&[]).unwrap_err().contains("at least one"));
+        assert!(refusal(&["unix:"]).contains("has no path"));
+        assert!(refusal(&[]).contains("at least one"));
     }
 
     #[test]
     fn an_address_may_not_be_listed_twice_unless_the_system_chooses_the_port() {
-        let twice = |text: &str| listen(&[text.to_owned(), text.to_owned()]);
-        assert!(twice("127.0.0.1:8040").unwrap_err().contains("already"));
-        assert!(
-            twice("unix:/run/fanfare.sock")
-                .unwrap_err()
-                .contains("already")
-        );
-        assert_eq!(twice("127.0.0.1:0").map(|all| all.len()), Ok(2));
+        for text in ["127.0.0.1:8040", "unix:/run/fanfare.sock"] {
+            assert!(refusal(&[text, text]).contains("already"), "{text}");
+        }
+        let any = "127.0.0.1:0".to_owned();
+        assert_eq!(listen(&[any.clone(), any]).map(|all| all.len()), Ok(2));
     }
 }

@@ -135,6 +135,9 @@ impl Server {
                 .map_err(|error| format!("cannot poll {}: {error}", listener.name))?;
         }
         info!("files: at most {file_limit} open; connections: at most {limit}");
+        for sentence in config.lowered_limits(file_limit) {
+            warn!("{sentence}");
+        }
         Ok(Server {
             poll,
             signals,
@@ -355,7 +358,9 @@ fn raise_file_limit() -> u64 {
         maximum: limit.maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, wanted) {
-        warn!("cannot raise the limit on open files: {error}");
+        let number = |limit: Option<u64>| limit.map_or("no limit".to_owned(), |n| n.to_string());
+        let (from, to) = (number(limit.current), number(limit.maximum));
+        warn!("cannot raise the limit on open files from {from} to {to}: {error}");
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -34,16 +34,6 @@ impl Random {
         self.left -= N;
         bytes
     }
-
-    /// Sixteen hexadecimal digits that stand for 64 random bits.
-    pub(crate) fn name(&mut self) -> [u8; 16] {
-        let mut name = [0; 16];
-        for (digits, byte) in name.chunks_exact_mut(2).zip(self.bytes::<8>()) {
-            digits[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            digits[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
-        name
-    }
 }
 
 #[cfg(test)]
@@ -51,10 +41,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_is_given_out_twice() {
+    fn no_bytes_are_given_out_twice() {
         let mut random = Random::new();
-        let names: std::collections::HashSet<_> = (0..1000).map(|_| random.name()).collect();
-        assert_eq!(names.len(), 1000);
-        assert!(names.iter().flatten().all(u8::is_ascii_hexdigit));
+        let all: std::collections::HashSet<[u8; 12]> = (0..1000).map(|_| random.bytes()).collect();
+        assert_eq!(all.len(), 1000);
     }
 }

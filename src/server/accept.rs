@@ -2,11 +2,12 @@
 
 use std::io;
 
-use log::{debug, info, warn};
+use log::{info, warn};
 use mio::Token;
 
 use super::connection::{Connection, DRAIN_TIMEOUT_MS, Paused, Phase};
 use super::http::Response;
+use super::journal::Who;
 use super::outbox::Outbox;
 use super::requests::HttpConnection;
 use super::stream::Stream;
@@ -95,7 +96,7 @@ impl Server {
                         return;
                     }
                     // Of this one connection: the peer gave up before we came to it.
-                    Err(error) => debug!("accept: {error}"),
+                    Err(error) => self.core.note_stranger(format_args!("accept: {error}")),
                 }
             }
         }
@@ -112,6 +113,9 @@ impl Server {
                 warn!("{connections} connections, as many as allowed: answering 503 to more");
             }
             if connections >= limit + LOBBY {
+                self.core.note_stranger(format_args!(
+                    "dropped one more than {connections} connections"
+                ));
                 return;
             }
         } else if connections + connections / 10 < limit {
@@ -136,6 +140,11 @@ impl Server {
             return None;
         }
         let deadline = now + self.core.config.handshake_timeout_ms;
+        let who = Who {
+            token,
+            stream: &stream,
+        };
+        self.core.note(who, format_args!("connected"));
         entry.insert(Connection {
             stream,
             token,
@@ -164,6 +173,7 @@ impl Server {
         };
         let response = Response::too_many_connections(RETRY_AFTER_S);
         response.write(connection.outbox.private(), date, false);
+        self.core.note_answer(connection.who(), &response);
         connection.phase = Phase::Draining {
             until,
             fin_sent: false,

@@ -7,6 +7,7 @@
 
 use mio::Token;
 
+use super::journal::Who;
 use super::outbox::Outbox;
 use super::requests::HttpConnection;
 use super::stream::Stream;
@@ -104,6 +105,14 @@ impl Connection {
     #[inline]
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked_since != NEVER
+    }
+
+    /// Whom a log line about it is about.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who {
+            token: self.token,
+            stream: &self.stream,
+        }
     }
 
     /// Bytes that are kept of a request or a message that is not whole yet.

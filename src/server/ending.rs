@@ -117,7 +117,10 @@ impl Server {
             Phase::Http(http) if http.begun && !stalled => {
                 self.request_timeout(index);
             }
-            Phase::Http(_) => self.remove(index, Gone::Done),
+            Phase::Http(_) => {
+                (self.core).note(connection.who(), format_args!("ended: no request in time"));
+                self.remove(index, Gone::Done);
+            }
             Phase::Closing { .. } | Phase::Draining { .. } => self.remove(index, Gone::Done),
             Phase::Open(open) => {
                 if overdue {
@@ -159,6 +162,10 @@ impl Server {
             let frame = CloseFrame { code, reason: "" };
             write_close(connection.outbox.private(), Some(frame), None);
             self.core.metrics.closed(code, BY_PEER);
+            (self.core).note(
+                connection.who(),
+                format_args!("closed by the peer with {}", code.0),
+            );
             self.core.hub.detach(subscriber(index));
         }
         self.finish(index);
@@ -216,6 +223,10 @@ impl Server {
             None,
         );
         self.core.metrics.closed(code, reason);
+        (self.core).note(
+            connection.who(),
+            format_args!("closed with {}: {reason}", code.0),
+        );
     }
 
     /// Something was queued or a deadline moved: visit and time the connection accordingly.
@@ -267,6 +278,7 @@ impl Server {
                     Gone::Done | Gone::Lost => "lost",
                 };
                 self.core.metrics.closed(CloseCode::ABNORMAL, why);
+                (self.core).note(connection.who(), format_args!("ended: {why}"));
             }
             Phase::Http(_) | Phase::Closing { .. } | Phase::Draining { .. } => {}
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::connection::{Dialect, Phase};
 use super::ending::Gone;
+use super::journal::Who;
 use super::session::{Outcome, Session};
 use super::timers::NEVER;
 use super::{READ_BYTES, Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
@@ -255,6 +256,10 @@ impl Server {
         };
         let mut session = Session {
             core: &mut self.core,
+            who: Who {
+                token: connection.token,
+                stream: &connection.stream,
+            },
             subscriber: subscriber(index),
             outbox: &mut connection.outbox,
             deflate: open.deflate,

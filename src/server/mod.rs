@@ -10,6 +10,7 @@
 //! - `input`: bytes read become requests and events; `session` carries them out on the hub;
 //! - `sweep`: one write for each connection that has something to get;
 //! - `ending`: closes, timeouts, the shutdown;
+//! - `journal`: log lines about single connections;
 //! - `http`: HTTP/1.1 without sockets.
 //!
 //! Deliberately absent: threads, a runtime, and any knowledge of how a log or a frame is built.
@@ -21,6 +22,7 @@ mod ending;
 mod held;
 pub mod http;
 mod input;
+mod journal;
 mod listener;
 mod metrics;
 mod outbox;
@@ -200,6 +202,7 @@ impl Server {
                 break;
             }
         }
+        self.core.journal.finish();
         info!(
             "ended after {:.1} s: {}",
             self.started.elapsed().as_secs_f64(),

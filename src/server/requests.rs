@@ -4,6 +4,7 @@ use super::connection::{Connection, Dialect, Open, Phase};
 use super::http::{
     CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status, route,
 };
+use super::journal::Who;
 use super::session::Core;
 use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
@@ -242,8 +243,15 @@ fn answer_requests(
                 core.publish_body(&channel, &request.body, &mut answered.congested)
             }
             Route::WebSocket(path) => {
-                match core.shake_hands(&request, path, &mut connection.outbox) {
-                    Ok(open) => return Next::Open(open),
+                match core.shake_hands(&request, path, connection.token, &mut connection.outbox) {
+                    Ok(open) => {
+                        let who = Who {
+                            token: connection.token,
+                            stream: &connection.stream,
+                        };
+                        core.note_opened(who, &request.head, &open);
+                        return Next::Open(open);
+                    }
                     Err(response) => response,
                 }
             }
@@ -260,6 +268,7 @@ fn answer_requests(
 
 fn respond(connection: &mut Connection, core: &mut Core, response: &Response, keep_alive: bool) {
     core.metrics.requests += 1;
+    core.note_answer(connection.who(), response);
     let date = core.date.at(core.now);
     response.write(connection.outbox.private(), date, keep_alive);
 }

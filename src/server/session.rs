@@ -1,8 +1,11 @@
 //! What requests do: the dialect's commands carried out on the hub, the answers into the outbox.
 
+use mio::Token;
+
 use super::connection::{Dialect, Open};
 use super::date::Date;
 use super::http::{self, Response, SocketPath, Status};
+use super::journal::{Journal, Who};
 use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::timers::{Millis, NEVER};
@@ -42,6 +45,7 @@ pub(super) struct Core {
     pub(super) now: Millis,
     pub(super) hub: Hub,
     pub(super) metrics: Metrics,
+    pub(super) journal: Journal,
     pub(super) date: Date,
     /// Bytes of half-read messages and requests of all connections.
     pub(super) input_held: usize,
@@ -54,7 +58,6 @@ pub(super) struct Core {
     deflaters: Deflaters,
     decoder: Decoder,
     values: ValueDecoder,
-    random: Random,
 }
 
 /// What a connection's input led to, for the loop to draw the consequences of.
@@ -94,6 +97,7 @@ impl Core {
             now: 0,
             hub,
             metrics: Metrics::default(),
+            journal: Journal::default(),
             date: Date::default(),
             input_held: 0,
             outbox_bytes: 0,
@@ -102,7 +106,6 @@ impl Core {
             deflaters: Deflaters::new(deflate_level),
             decoder: Decoder::new(),
             values: ValueDecoder::new(),
-            random: Random::new(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Core {
         &mut self,
         request: &http::Request<'_>,
         path: SocketPath,
+        token: Token,
         outbox: &mut Outbox,
     ) -> Result<Open, Response> {
         let dialect = match path {
@@ -147,11 +151,11 @@ impl Core {
         handshake::write_accept(outbox.private(), &accept, None);
         let window = accept.deflate.map(Agreed::window);
         if dialect == Dialect::Json {
-            let session = self.random.name();
+            let session = self.journal.session(token);
             self.text.clear();
             let welcome = encode::Welcome {
                 server: SERVER,
-                session: str::from_utf8(&session).unwrap_or_default(),
+                session: &session,
                 max_message: self.config.max_message as u64,
                 features: &[],
             };
@@ -244,6 +248,7 @@ impl Recode for Compress<'_> {
 /// One connection's requests, as far as they reach: its place in the hub and its outbox.
 pub(super) struct Session<'s> {
     pub(super) core: &'s mut Core,
+    pub(super) who: Who<'s>,
     pub(super) subscriber: SubscriberId,
     pub(super) outbox: &'s mut Outbox,
     /// The window of what is compressed for it, if anything is.
@@ -269,7 +274,7 @@ impl Session<'_> {
             Err(DecodeError::NotUtf8) => {
                 return Err(Violation::invalid_data("text that is not UTF-8"));
             }
-            Err(DecodeError::Refused(error)) => self.answer(|text| encode::error(text, &error)),
+            Err(DecodeError::Refused(error)) => self.refuse(&error),
         }
         Ok(())
     }
@@ -335,6 +340,7 @@ impl Session<'_> {
                     metrics.gaps += 1;
                     write_gap(self.outbox.private(), text, &gap);
                 }
+                self.core.note_channel(self.who, "subscribed to", channel);
                 return;
             }
             Err(SubscribeError::AlreadySubscribed) => (
@@ -355,7 +361,11 @@ impl Session<'_> {
 
     fn unsubscribe(&mut self, id: Option<Id<'_>>, channel: &str) {
         match self.core.hub.unsubscribe(self.subscriber, channel) {
-            Ok(()) => self.answer(|text| encode::unsubscribed(text, id, channel)),
+            Ok(()) => {
+                self.core
+                    .note_channel(self.who, "unsubscribed from", channel);
+                self.answer(|text| encode::unsubscribed(text, id, channel));
+            }
             Err(hub::NotSubscribed) => {
                 let why = "this connection is not subscribed to it";
                 self.fail(id, Some(channel), ErrorCode::NotSubscribed, why);
@@ -369,7 +379,12 @@ impl Session<'_> {
             channel,
             ..ErrorReply::new(code, why)
         };
-        self.answer(|text| encode::error(text, &error));
+        self.refuse(&error);
+    }
+
+    fn refuse(&mut self, error: &ErrorReply<'_>) {
+        (self.core).note_refusal(self.who, error.channel, error.code.as_str(), &error.message);
+        self.answer(|text| encode::error(text, error));
     }
 
     /// Queues the text message that `write` writes.

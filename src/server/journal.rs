@@ -1,0 +1,267 @@
+//! What single connections do, as log lines of the level `debug`: who connected, subscribed, was refused and why.
+//!
+//! A line begins with the connection's session, which is the one that `welcome` tells the client, and its address. Neither
+//! is kept with the connection: the session is made from its token, and the kernel is asked for the address.
+//!
+//! Strangers decide how many lines there would be, so only so many are written: [`BURST`] at once and [`PER_SECOND`] from then
+//! on. The next line that is written says how many were left out. At other levels a line costs one comparison.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use log::{Level, debug, log_enabled};
+use mio::Token;
+use rustix::net::sockopt::socket_peercred;
+
+use super::connection::Open;
+use super::http::{Head, Response};
+use super::session::Core;
+use super::stream::Stream;
+use super::timers::Millis;
+
+/// Lines that may be written at once after a silence.
+const BURST: u32 = 200;
+
+/// Lines a second that may be written for longer: at some 200 bytes each that is 350 MB a day.
+const PER_SECOND: u32 = 20;
+
+/// The most of what a client sent that is shown in a line, in characters.
+const SHOWN_CHARS: usize = 160;
+
+/// Whom a line is about.
+#[derive(Clone, Copy)]
+pub(super) struct Who<'s> {
+    pub(super) token: Token,
+    pub(super) stream: &'s Stream,
+}
+
+impl fmt::Display for Who<'_> {
+    /// The peer's address; for a unix socket the process that connected.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stream {
+            Stream::Tcp(stream) => match stream.peer_addr() {
+                Ok(address) => write!(f, "{address}"),
+                Err(_) => f.write_str("(gone)"),
+            },
+            Stream::Unix(stream) => match socket_peercred(stream) {
+                Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
+                Err(_) => f.write_str("(gone)"),
+            },
+        }
+    }
+}
+
+/// What a client sent, escaped and cut.
+struct Shown<'t>(&'t [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(self.0);
+        let text = text.trim_end();
+        match text.char_indices().nth(SHOWN_CHARS) {
+            Some((end, _)) => write!(f, "{:?}…", &text[..end]),
+            None => write!(f, "{text:?}"),
+        }
+    }
+}
+
+/// Names connections, and bounds the lines about them.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    /// Makes sessions from tokens that nobody outside can tell.
+    names: RandomState,
+    allowance: Allowance,
+}
+
+impl Journal {
+    /// The session of the connection that has this token: 16 hexadecimal digits, always the same.
+    pub(super) fn session(&self, token: Token) -> String {
+        format!("{:016x}", self.names.hash_one(token.0))
+    }
+
+    /// Says how many lines were left out since the last that was written.
+    pub(super) fn finish(&mut self) {
+        say_left_out(std::mem::take(&mut self.allowance.left_out));
+    }
+
+    #[cold]
+    fn write(&mut self, now: Millis, who: Option<Who<'_>>, what: fmt::Arguments<'_>) {
+        let Some(left_out) = self.allowance.take(now) else {
+            return;
+        };
+        say_left_out(left_out);
+        match who {
+            Some(who) => debug!("{} {who}: {what}", self.session(who.token)),
+            None => debug!("{what}"),
+        }
+    }
+}
+
+fn say_left_out(lines: u64) {
+    if lines > 0 {
+        debug!("{lines} lines like these were left out, to keep the log short");
+    }
+}
+
+impl Core {
+    /// Notes what happened on a connection.
+    #[inline]
+    pub(super) fn note(&mut self, who: Who<'_>, what: fmt::Arguments<'_>) {
+        if log_enabled!(Level::Debug) {
+            self.journal.write(self.now, Some(who), what);
+        }
+    }
+
+    /// Notes what happened to somebody who has no connection.
+    pub(super) fn note_stranger(&mut self, what: fmt::Arguments<'_>) {
+        if log_enabled!(Level::Debug) {
+            self.journal.write(self.now, None, what);
+        }
+    }
+
+    /// Notes a handshake that became a WebSocket, with what it says of where it comes from. A proxy adds
+    /// `X-Forwarded-For`; without one it is whatever the client likes to say.
+    pub(super) fn note_opened(&mut self, who: Who<'_>, head: &Head<'_>, open: &Open) {
+        if log_enabled!(Level::Debug) {
+            let said = |name| {
+                let found = head.headers.iter();
+                let mut found = found.filter(|header| header.name.eq_ignore_ascii_case(name));
+                Shown(found.next().map_or(&[], |header| header.value))
+            };
+            let deflate = if open.deflate.is_some() {
+                ", deflate"
+            } else {
+                ""
+            };
+            let (origin, forwarded) = (said("Origin"), said("X-Forwarded-For"));
+            let dialect = open.dialect;
+            let what = format_args!(
+                "opened a WebSocket ({dialect:?}{deflate}), Origin {origin}, X-Forwarded-For {forwarded}"
+            );
+            self.journal.write(self.now, Some(who), what);
+        }
+    }
+
+    /// Notes an answer over HTTP if it refuses something.
+    pub(super) fn note_answer(&mut self, who: Who<'_>, response: &Response) {
+        let status = response.status().0;
+        if status >= 400 {
+            self.note(
+                who,
+                format_args!("answered {status}, {}", Shown(response.body())),
+            );
+        }
+    }
+
+    /// Notes what was `done` with a channel.
+    #[inline]
+    pub(super) fn note_channel(&mut self, who: Who<'_>, done: &str, channel: &str) {
+        self.note(who, format_args!("{done} {}", Shown(channel.as_bytes())));
+    }
+
+    /// Notes a request of the sub-protocol that was refused.
+    pub(super) fn note_refusal(
+        &mut self,
+        who: Who<'_>,
+        channel: Option<&str>,
+        code: &str,
+        why: &str,
+    ) {
+        match channel {
+            Some(channel) => self.note(
+                who,
+                format_args!(
+                    "refused with {code}: {why}, channel {}",
+                    Shown(channel.as_bytes())
+                ),
+            ),
+            None => self.note(who, format_args!("refused with {code}: {why}")),
+        }
+    }
+}
+
+/// How many lines may be written: a bucket that fills with time.
+#[derive(Debug)]
+struct Allowance {
+    left: u32,
+    /// The time up to which the bucket has been filled.
+    filled_until: Millis,
+    /// Lines that were not written since the last that was.
+    left_out: u64,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Allowance {
+            left: BURST,
+            filled_until: 0,
+            left_out: 0,
+        }
+    }
+}
+
+impl Allowance {
+    /// Takes one line, and says how many were left out before it; `None`: there is none to take.
+    fn take(&mut self, now: Millis) -> Option<u64> {
+        let per_line = 1000 / u64::from(PER_SECOND);
+        let gained = now.saturating_sub(self.filled_until) / per_line;
+        self.filled_until += gained * per_line;
+        let left = u64::from(self.left).saturating_add(gained);
+        self.left = u32::try_from(left).map_or(BURST, |left| left.min(BURST));
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Some(std::mem::take(&mut self.left_out))
+            }
+            None => {
+                self.left_out += 1;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of `lines` at one moment are written, and how many the first of them says were left out.
+    fn written(allowance: &mut Allowance, now: Millis, lines: u32) -> (usize, Option<u64>) {
+        let taken: Vec<u64> = (0..lines).filter_map(|_| allowance.take(now)).collect();
+        (taken.len(), taken.first().copied())
+    }
+
+    #[test]
+    fn a_flood_is_cut_to_so_many_lines_a_second_and_the_others_are_counted() {
+        let mut allowance = Allowance::default();
+        assert_eq!(written(&mut allowance, 0, 1_000), (200, Some(0)));
+        assert_eq!(written(&mut allowance, 49, 100), (0, None));
+        assert_eq!(written(&mut allowance, 50, 100), (1, Some(900)));
+        assert_eq!(written(&mut allowance, 1_050, 100), (20, Some(99)));
+        assert_eq!(written(&mut allowance, 1_000_000, 1_000), (200, Some(80)));
+        assert_eq!(written(&mut allowance, u64::MAX, 1_000), (200, Some(800)));
+    }
+
+    #[test]
+    fn a_token_has_one_session_and_no_other_token_has_it() {
+        let journal = Journal::default();
+        let sessions: std::collections::HashSet<String> =
+            (0..1_000).map(|n| journal.session(Token(n))).collect();
+        assert_eq!(sessions.len(), 1_000);
+        assert!(sessions.iter().all(|s| s.len() == 16));
+        assert!(
+            sessions
+                .iter()
+                .flat_map(|s| s.bytes())
+                .all(|b| b.is_ascii_hexdigit())
+        );
+        assert!(sessions.contains(&journal.session(Token(7))));
+    }
+
+    #[test]
+    fn what_a_client_sent_is_escaped_and_cut() {
+        assert_eq!(Shown(b"a\x1b[2J\n").to_string(), "\"a\\u{1b}[2J\"");
+        let long = Shown(&[b'x'; 5_000]).to_string();
+        assert_eq!(long.chars().count(), SHOWN_CHARS + 3);
+    }
+}

@@ -20,6 +20,7 @@ CHECKS = {
     "echoes": 600,
     "million": 120,
     "browser": 120,
+    "follower": 120,
     "strangers": 120,
     "stalled": 120,
     "resume": 120,

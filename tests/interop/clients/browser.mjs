@@ -1,14 +1,9 @@
 // Drives a page in headless Chromium. Task: `url` of the WebSocket, `page` to load, `profile` folder.
 
+import { LAUNCH } from './chromium.mjs';
 import { report, require, run, task } from './lines.mjs';
 
 const { chromium } = require('playwright-core');
-
-// Without the last few, Chromium looks for its maker's hosts, which tests have no business with.
-const FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync',
-];
 
 /** Runs inside the page: one life of a subscriber on a channel of its own. */
 async function talk({ url, offered, channel }) {
@@ -49,9 +44,7 @@ async function talk({ url, offered, channel }) {
 }
 
 await run(async () => {
-  const context = await chromium.launchPersistentContext(task.profile, {
-    executablePath: '/usr/bin/chromium', headless: true, args: FLAGS, timeout: 60000,
-  });
+  const context = await chromium.launchPersistentContext(task.profile, LAUNCH);
   try {
     const page = await context.newPage();
     await page.goto(task.page);

@@ -335,7 +335,8 @@ const TIMES: &[Setting] = &[
         key: "drain_seconds",
         value: "TIME",
         default: "0",
-        help: "Spread the closes over so long when the daemon ends; 0: all at once",
+        help: "Spread the closes over so long when the daemon ends; 0: all at once. Its addresses are \
+               free at once: until a successor listens there, clients are refused",
         set: Set::Daemon(|c, text| put(&mut c.drain_ms, time_ms(text))),
     },
 ];

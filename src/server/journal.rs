@@ -65,6 +65,20 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// A field of a request's head with its name, or nothing where it is not there.
+struct Field<'h>(&'h Head<'h>, &'static str);
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Field(head, name) = self;
+        let mut fields = head.headers.iter();
+        match fields.find(|field| field.name.eq_ignore_ascii_case(name)) {
+            Some(field) => write!(f, ", {name} {}", Shown(field.value)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Names connections, and bounds the lines about them.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
@@ -123,21 +137,14 @@ impl Core {
     /// `X-Forwarded-For`; without one it is whatever the client likes to say.
     pub(super) fn note_opened(&mut self, who: Who<'_>, head: &Head<'_>, open: &Open) {
         if log_enabled!(Level::Debug) {
-            let said = |name| {
-                let found = head.headers.iter();
-                let mut found = found.filter(|header| header.name.eq_ignore_ascii_case(name));
-                Shown(found.next().map_or(&[], |header| header.value))
-            };
             let deflate = if open.deflate.is_some() {
                 ", deflate"
             } else {
                 ""
             };
-            let (origin, forwarded) = (said("Origin"), said("X-Forwarded-For"));
+            let (origin, forwarded) = (Field(head, "Origin"), Field(head, "X-Forwarded-For"));
             let dialect = open.dialect;
-            let what = format_args!(
-                "opened a WebSocket ({dialect:?}{deflate}), Origin {origin}, X-Forwarded-For {forwarded}"
-            );
+            let what = format_args!("opened a WebSocket ({dialect:?}{deflate}){origin}{forwarded}");
             self.journal.write(self.now, Some(who), what);
         }
     }

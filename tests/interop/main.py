@@ -21,6 +21,7 @@ CHECKS = {
     "million": 120,
     "browser": 120,
     "follower": 120,
+    "proxies": 120,
     "strangers": 120,
     "stalled": 120,
     "resume": 120,

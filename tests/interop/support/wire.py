@@ -94,10 +94,15 @@ def reset(sock):
 
 
 class RawClient:
-    """An open WebSocket on a blocking socket. Reads only when asked to; answers pings when it reads."""
+    """An open WebSocket on a blocking socket. Reads only when asked to; answers pings when it reads.
 
-    def __init__(self, address, *, receive_buffer=None, timeout=PATIENCE_SECONDS, chunk=65536, **handshake):
+    `tls(sock)` makes a TLS socket of the TCP one.
+    """
+
+    def __init__(self, address, *, receive_buffer=None, timeout=PATIENCE_SECONDS, chunk=65536, tls=None, **handshake):
         self.sock = dial(address, receive_buffer=receive_buffer, timeout=timeout)
+        if tls is not None:
+            self.sock = tls(self.sock)
         self.buffer = bytearray()
         self.at = 0
         self.chunk = chunk

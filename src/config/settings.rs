@@ -186,8 +186,8 @@ const CHANNELS: &[Setting] = &[
         key: "on_lag",
         value: "POLICY",
         default: "skip",
-        help: "What becomes of who falls behind that: skip to the oldest message held, go on with \
-               the latest, or close",
+        help: "What becomes of a subscriber that falls behind that: it skips to the oldest message \
+               held, goes on with the latest, or is closed",
         set: Set::Policy(|p, text| put(&mut p.on_lag, word(text, ON_LAG))),
     },
     Setting {
@@ -285,21 +285,22 @@ const TIMES: &[Setting] = &[
         key: "ping_interval",
         value: "TIME",
         default: "25s",
-        help: "Ping who has sent nothing for so long; 0: never",
+        help: "Ping a client that has sent nothing for so long; 0: never",
         set: Set::Daemon(|c, text| put(&mut c.ping_interval_ms, timeout_ms(text))),
     },
     Setting {
         key: "ping_timeout",
         value: "TIME",
         default: "10s",
-        help: "Close on who sends nothing for so long after a ping, or for --stall-timeout where the ping had to queue up behind messages; 0: never",
+        help: "Close a client that sends nothing for so long after a ping, or for --stall-timeout if \
+               messages went to it before the ping; 0: never",
         set: Set::Daemon(|c, text| put(&mut c.ping_timeout_ms, timeout_ms(text))),
     },
     Setting {
         key: "stall_timeout",
         value: "TIME",
         default: "60s",
-        help: "Close on who takes nothing for so long though there is something to get; 0: never",
+        help: "Close a client that takes nothing for so long though there is something to get; 0: never",
         set: Set::Daemon(|c, text| put(&mut c.stall_timeout_ms, timeout_ms(text))),
     },
     Setting {

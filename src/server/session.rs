@@ -383,7 +383,7 @@ impl Session<'_> {
     }
 
     fn refuse(&mut self, error: &ErrorReply<'_>) {
-        (self.core).note_refusal(self.who, error.channel, error.code.as_str(), &error.message);
+        (self.core).note_refusal(self.who, error.channel, error.code.as_str(), error.message);
         self.answer(|text| encode::error(text, error));
     }
 

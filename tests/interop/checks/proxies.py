@@ -1,6 +1,7 @@
 """The daemon behind nginx and haproxy, each with the very configuration that docs/proxies.md prints."""
 
 import http.client
+import http.server
 import json
 import os
 import signal
@@ -33,12 +34,13 @@ def run(context):
         moves(context, start, folder, certificate, tls)
     silences(context, folder, certificate, tls)
     password(context, folder, certificate, tls)
+    login(context, folder, certificate, tls)
 
 
-def dial(proxy, tls, **options):
+def dial(proxy, tls, path="", **options):
     """An open WebSocket of the library's, through a proxy."""
     sock = socket.create_connection(("127.0.0.1", proxy.port))
-    return connect(proxy.url, sock=sock, ssl=tls, server_hostname=HOST, proxy=None, **options)
+    return connect(proxy.url + path, sock=sock, ssl=tls, server_hostname=HOST, proxy=None, **options)
 
 
 def refusal(proxy, tls, **options):
@@ -285,3 +287,30 @@ def password(context, folder, certificate, tls):
     context.equal("Chromium: another site's page does not, and sees 1006 without a reason", event["foreign"], "1006")
     context.equal("Chromium: behind a password a page of another origin does not get in", event["crossOriginLocked"], "1006")
     context.equal("Chromium: behind a password a page of the same host does", event["sameOriginLocked"], "welcome")
+    context.note(f"after that, the page of another origin: {event['crossOriginAgain']}")
+    context.equal("a password: Node's ws with `auth` gets in", event["program"], "welcome")
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """The site that knows one cookie."""
+
+    def do_GET(self):
+        known = self.path == "/session" and "session=known" in self.headers.get("Cookie", "")
+        self.send_response(204 if known else 401)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def login(context, folder, certificate, tls):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as site, context.daemon() as daemon:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        with nginx(folder, certificate, [daemon.address[1]], site_port=site.server_address[1]) as proxy:
+            known, unknown = ({"Cookie": f"session={value}"} for value in ("known", "unknown"))
+            statuses = [
+                refusal(proxy, tls, path="ws", additional_headers=cookie, origin=origin)
+                for cookie, origin in ((known, OWN), (unknown, OWN), ({}, OWN), (known, FOREIGN))
+            ]
+            context.equal("a login: its cookie and the own site's page are both needed", statuses, [101, 401, 401, 403])
+        site.shutdown()

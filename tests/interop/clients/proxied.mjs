@@ -20,6 +20,18 @@ function dial(url) {
   });
 }
 
+/** The same from a program on Node's `ws`, which has the password. */
+function program() {
+  const WebSocket = require('ws');
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`wss://127.0.0.1:${task.locked}/`, {
+      auth: 'name:password', servername: task.host, rejectUnauthorized: false,
+    });
+    socket.onmessage = ({ data }) => resolve(JSON.parse(data).type);
+    socket.onerror = ({ message }) => resolve(message);
+  });
+}
+
 await run(async () => {
   const context = await chromium.launchPersistentContext(task.profile, { ...LAUNCH, args: ARGS, ignoreHTTPSErrors: true });
   try {
@@ -37,8 +49,10 @@ await run(async () => {
       own: await from(`${task.own}/`, free),
       foreign: await from(`${task.foreign}/`, free),
       crossOriginLocked: await from(`${task.own}/`, locked),
+      program: await program(),
       sameOriginLocked: await from(`https://name:password@${task.host}:${task.locked}/`, locked),
     };
+    result.crossOriginAgain = await from(`${task.own}/`, locked);
     report('done', result);
   } finally {
     await context.close();

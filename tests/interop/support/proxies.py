@@ -78,9 +78,9 @@ class Proxy:
         self.process.stderr.close()
 
 
-def nginx(folder, certificate, servers, *, timeout="75s", password_file=None):
+def nginx(folder, certificate, servers, *, timeout="75s", password_file=None, site_port=None):
     """nginx as the page has it, in front of the daemons at these ports."""
-    base, lock = blocks("proxies.md", "nginx")
+    base, lock, login = blocks("proxies.md", "nginx")
     port = free_ports(1)[0]
     options = " max_fails=0" if len(servers) > 1 else ""
     upstream = "".join(f"    server 127.0.0.1:{server}{options};\n" for server in servers)
@@ -96,6 +96,9 @@ def nginx(folder, certificate, servers, *, timeout="75s", password_file=None):
     if password_file:
         lock = replaced(lock, {"/etc/nginx/fanfare.htpasswd": password_file})
         text = replaced(text, {"    location / {\n": "    location / {\n" + lock})
+    if site_port:
+        login = replaced(login, {"127.0.0.1:3000": f"127.0.0.1:{site_port}"})
+        text = text.rstrip().removesuffix("}") + login + "}\n"
     site = os.path.join(folder, f"nginx-{port}.site")
     main = os.path.join(folder, f"nginx-{port}.conf")
     with open(site, "w") as file:

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::policy::Pattern;
-use super::settings::{self, Setting};
+use super::settings::{self, Set, Setting};
 
 /// A value that some source gives to a setting.
 pub(super) struct Entry {
@@ -180,7 +180,7 @@ fn read_entry(
     };
     let at = value.span().start;
     let origin = format!("{}: {}", source.place(at), setting.key);
-    let values = texts(value.get_ref()).map_err(|kind| {
+    let values = texts(value.get_ref(), setting).map_err(|kind| {
         let why = format!("{origin}: {kind} stands where a string or a number is wanted");
         (at, why)
     })?;
@@ -211,19 +211,21 @@ fn misplaced(source: &Source, key: &Key, known: Option<&Setting>, level: Level) 
 }
 
 /// The value as a person would write it after a flag, or what it is instead of such a value.
-fn texts(value: &DeValue) -> Result<Vec<String>, &'static str> {
+fn texts(value: &DeValue, setting: &Setting) -> Result<Vec<String>, &'static str> {
     match value {
         DeValue::Array(items) => items
             .iter()
-            .map(|item| text(item.get_ref()).ok_or(kind(item.get_ref())))
+            .map(|item| text(item.get_ref(), setting).ok_or(kind(item.get_ref())))
             .collect(),
-        one => text(one).map(|text| vec![text]).ok_or(kind(one)),
+        one => text(one, setting).map(|text| vec![text]).ok_or(kind(one)),
     }
 }
 
-fn text(value: &DeValue) -> Option<String> {
+fn text(value: &DeValue, setting: &Setting) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
+        // 0o660 and 660 are the same mode: its digits count, not the number that TOML makes of them.
+        DeValue::Integer(number) if matches!(setting.set, Set::Mode(_)) => Some(number.to_string()),
         // A number beyond 128 bits is left as it is written: too large, as its reader will say.
         DeValue::Integer(number) => Some(
             i128::from_str_radix(number.as_str(), number.radix())

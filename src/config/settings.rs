@@ -5,7 +5,9 @@
 //! and file all go through this table, so that they accept the same values and refuse with the
 //! same words.
 
-use super::units::{count, count_limit, size, size_limit, switch, time_ms, timeout_ms, word};
+use super::units::{
+    count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
+};
 use super::{Config, OnLag, Policy, units};
 
 /// One thing that can be set.
@@ -28,6 +30,8 @@ pub(super) enum Set {
     Policy(fn(&mut Policy, &str) -> Result<(), String>),
     /// Of the daemon as a whole.
     Daemon(fn(&mut Config, &str) -> Result<(), String>),
+    /// A file's mode, of the daemon as a whole: its digits are octal wherever they stand.
+    Mode(fn(&mut Config, &str) -> Result<(), String>),
     /// Of the daemon as a whole, and as a flag it needs no value.
     Flag(fn(&mut Config, &str) -> Result<(), String>),
     /// The addresses to listen on: several values, which replace those of a weaker source.
@@ -54,7 +58,7 @@ impl Setting {
     pub(super) fn apply(&self, config: &mut Config, values: &[String]) -> Result<(), String> {
         match self.set {
             Set::Policy(set) => set(&mut config.policy, single(values)?),
-            Set::Daemon(set) | Set::Flag(set) => set(config, single(values)?),
+            Set::Daemon(set) | Set::Mode(set) | Set::Flag(set) => set(config, single(values)?),
             Set::Addresses => put(&mut config.listen, units::listen(values)),
         }
     }
@@ -116,6 +120,20 @@ const LISTENING: &[Setting] = &[
         default: "127.0.0.1:8040",
         help: "Where to listen: HOST:PORT or unix:PATH; may be repeated",
         set: Set::Addresses,
+    },
+    Setting {
+        key: "socket_mode",
+        value: "MODE",
+        default: "by the umask",
+        help: "The permissions of unix sockets, in octal, such as 0660; who may write may connect",
+        set: Set::Mode(|c, text| put(&mut c.socket_mode, mode(text).map(Some))),
+    },
+    Setting {
+        key: "socket_group",
+        value: "GROUP",
+        default: "the daemon's own",
+        help: "The group of unix sockets: its name in /etc/group or its number",
+        set: Set::Daemon(|c, text| put(&mut c.socket_group, group(text).map(Some))),
     },
     Setting {
         key: "echo",

@@ -7,6 +7,7 @@ use mio::Token;
 
 use super::connection::{Connection, DRAIN_TIMEOUT_MS, Paused, Phase};
 use super::http::Response;
+use super::listener::Accepted;
 use super::outbox::Outbox;
 use super::requests::HttpConnection;
 use super::stream::Stream;
@@ -82,7 +83,7 @@ impl Server {
                 }
                 budget -= 1;
                 match self.listeners[index].accept() {
-                    Ok(stream) => self.admit(stream),
+                    Ok(accepted) => self.admit(accepted),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
                     }
@@ -101,7 +102,7 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, stream: Stream) {
+    fn admit(&mut self, Accepted { stream, .. }: Accepted) {
         self.core.metrics.accepted += 1;
         let connections = self.connections.len();
         let limit = self.accepting.limit;

@@ -6,7 +6,7 @@
 //! the kernel says `WouldBlock`, because of a bound, stays in its queue for the next turn.
 //!
 //! What the parts hold:
-//! - `accept`: from the listener to a registered connection, and who is turned away;
+//! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and who is answered beyond that;
 //! - `input`: bytes read become requests and events; `session` carries them out on the hub;
 //! - `sweep`: one write for each connection that has something to get;
 //! - `ending`: closes, timeouts, the shutdown;
@@ -27,6 +27,7 @@ mod outbox;
 mod pace;
 mod reads;
 mod requests;
+mod seats;
 mod session;
 mod stream;
 mod sweep;

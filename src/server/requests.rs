@@ -2,8 +2,9 @@
 
 use super::connection::{Connection, Dialect, Open, Phase};
 use super::http::{
-    CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status, route,
+    CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status,
 };
+use super::seats::{Seat, full};
 use super::session::Core;
 use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
@@ -89,6 +90,7 @@ impl Server {
     /// Answers the requests in `bytes[..end]` and says how many of the bytes are done with.
     fn http_bytes(&mut self, index: usize, bytes: &mut [u8], end: usize) -> usize {
         let connection = &mut self.connections[index];
+        self.accepting.seats.promote(connection);
         let mut progress = Answered::default();
         let held_before = connection.half_read_bytes();
         let next = answer_requests(connection, &mut self.core, &bytes[..end], &mut progress);
@@ -135,7 +137,7 @@ impl Server {
         }
         if !http.begun && !http.waiting {
             http.begun = http.parser.has_begun(&bytes);
-            http.deadline = now + config.handshake_timeout_ms;
+            http.deadline = self.core.head_deadline(connection.seat);
         }
         if http.parser.awaits_body() && !http.body_begun {
             http.body_begun = true;
@@ -221,6 +223,14 @@ fn answer_requests(
                 .parser
                 .next_request(&bytes[answered.consumed..], &mut slots, &limits)
             {
+                Progress::Incomplete | Progress::ExpectContinue
+                    if connection.seat == Seat::Lobby && http.parser.awaits_body() =>
+                {
+                    // Whatever it is, it is refused: a body is not waited for.
+                    core.metrics.refused += 1;
+                    respond(connection, core, &full(), false);
+                    return Next::Finish;
+                }
                 Progress::Incomplete => return Next::Stay,
                 Progress::ExpectContinue => {
                     connection.outbox.private().extend_from_slice(CONTINUE);
@@ -236,7 +246,7 @@ fn answer_requests(
         http.begun = false;
         http.body_begun = false;
         http.deadline = core.now + core.config.http_idle_timeout_ms;
-        let response = match route(&request, &site) {
+        let response = match core.route(connection.seat, &request, &site) {
             Route::Answer(response) => response,
             Route::Publish { channel } => {
                 core.publish_body(&channel, &request.body, &mut answered.congested)
@@ -249,7 +259,7 @@ fn answer_requests(
             }
         };
         connection.paused.congestion |= answered.congested.is_some();
-        let keep_alive = request.keep_alive && !response.closes();
+        let keep_alive = request.keep_alive && !response.closes() && connection.seat.keeps_alive();
         respond(connection, core, &response, keep_alive);
         if !keep_alive {
             return Next::Finish;

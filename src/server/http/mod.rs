@@ -29,7 +29,7 @@ mod tests;
 pub use crate::ws::handshake::{Head, Header};
 pub use request::{HeaderSlots, HttpParser, NO_HEADERS, Progress, Request};
 pub use response::{CONTINUE, ContentType, Response, Status};
-pub use routes::{Route, Site, SocketPath, route};
+pub use routes::{Route, Site, SocketPath, is_health_check, route};
 pub use target::Target;
 
 /// How large a request may be before it is refused.

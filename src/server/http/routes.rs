@@ -38,6 +38,9 @@ pub enum SocketPath {
     Echo,
 }
 
+/// Where a load balancer asks whether the server is well.
+const HEALTH: &str = "/healthz";
+
 const READ: &str = "GET, HEAD, OPTIONS";
 const PUBLISH: &str = "POST, OPTIONS";
 const ANY: &str = "GET, HEAD, POST, OPTIONS";
@@ -85,12 +88,18 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
     }
 }
 
+/// Whether this only asks if the server is well.
+pub fn is_health_check(request: &Request<'_>) -> bool {
+    let is_read = matches!(request.head.method, "GET" | "HEAD");
+    is_read && matches!(request.target, Target::Resource { path: HEALTH, .. })
+}
+
 fn resource<'a>(path: &'a str, site: &Site) -> Option<Resource<'a>> {
     match path {
         "/" => Some(Resource::Root),
         "/ws" => Some(Resource::Socket(SocketPath::Channels)),
         "/echo" if site.echo => Some(Resource::Socket(SocketPath::Echo)),
-        "/healthz" => Some(Resource::Health),
+        HEALTH => Some(Resource::Health),
         _ => path
             .strip_prefix("/channels/")
             .filter(|name| !name.is_empty())

@@ -3,6 +3,7 @@
 use super::connection::{Connection, Dialect, Open, Phase};
 use super::http::{
     CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status,
+    is_head_request,
 };
 use super::seats::{Seat, full};
 use super::session::Core;
@@ -153,12 +154,9 @@ impl Server {
                 "limit",
                 "too many half-read requests and messages at the moment",
             );
-            respond(
-                connection,
-                &mut self.core,
-                &response.with_retry_after(1).closing(),
-                false,
-            );
+            let response = response.for_head_request(is_head_request(&bytes));
+            let response = response.with_retry_after(1).closing();
+            respond(connection, &mut self.core, &response, false);
             self.finish(index);
             return;
         }
@@ -169,12 +167,12 @@ impl Server {
     /// Says 408 to a request that was not whole in time.
     pub(super) fn request_timeout(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        respond(
-            connection,
-            &mut self.core,
-            &Response::request_timeout(),
-            false,
-        );
+        let is_head = match &connection.phase {
+            Phase::Http(http) => is_head_request(&http.bytes),
+            _ => false,
+        };
+        let response = Response::request_timeout().for_head_request(is_head);
+        respond(connection, &mut self.core, &response, false);
         self.finish(index);
     }
 }
@@ -228,7 +226,8 @@ fn answer_requests(
                 {
                     // Whatever it is, it is refused: a body is not waited for.
                     core.metrics.refused += 1;
-                    respond(connection, core, &full(), false);
+                    let is_head = is_head_request(&bytes[answered.consumed..]);
+                    respond(connection, core, &full().for_head_request(is_head), false);
                     return Next::Finish;
                 }
                 Progress::Incomplete => return Next::Stay,

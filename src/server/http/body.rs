@@ -210,9 +210,13 @@ fn line(bytes: &[u8], max: usize) -> Result<Option<&[u8]>, Response> {
     }
 }
 
-/// The size in a chunk's first line; what follows a `;` is an extension and ignored (RFC 9112 §7.1.1).
+/// The size in a chunk's first line; what follows a `;` is an extension and ignored, with the white space before it
+/// (RFC 9112 §7.1.1).
 fn chunk_size(line: &[u8]) -> Result<u64, Response> {
-    let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+    let digits = match memchr::memchr(b';', line) {
+        Some(extension) => trim_end(&line[..extension]),
+        None => line,
+    };
     if digits.is_empty() || digits.len() > 16 {
         return Err(bad("A chunk's size is not a hexadecimal number."));
     }
@@ -222,6 +226,14 @@ fn chunk_size(line: &[u8]) -> Result<u64, Response> {
             Some(value) => Ok(size << 4 | u64::from(value)),
             None => Err(bad("A chunk's size is not a hexadecimal number.")),
         })
+}
+
+/// Without the spaces and tabs at its end.
+fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 fn bad(why: &str) -> Response {

@@ -203,7 +203,8 @@ const LIMITS: &[Setting] = &[
         key: "max_connections",
         value: "COUNT",
         default: "by the file limit",
-        help: "Connections at once; 0: as many as the file limit allows, less a reserve of 64",
+        help: "Connections at once, besides a few for /healthz and for requests from this machine; 0: \
+               as many as the file limit allows, less a reserve of 64",
         set: Set::Daemon(|c, text| put(&mut c.max_connections, connections(text))),
     },
     Setting {

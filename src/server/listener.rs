@@ -5,6 +5,7 @@ mod unix;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use log::warn;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
@@ -50,6 +51,10 @@ impl Listener {
     /// # Errors
     /// A sentence that names the first address that failed and what to do about it.
     pub(super) fn bind_all(config: &Config) -> Result<Vec<Listener>, String> {
+        let has_unix = config.listen.iter().any(|at| matches!(at, Listen::Unix(_)));
+        if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
+            warn!("socket_mode and socket_group are for unix sockets, and none is listened on");
+        }
         let mut listeners: Vec<Listener> = Vec::with_capacity(config.listen.len());
         for (index, listen) in config.listen.iter().enumerate() {
             let listener = match listen {

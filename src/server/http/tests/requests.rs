@@ -59,6 +59,23 @@ fn raw_requests_get_the_status_that_the_rfcs_give_them() {
             "POST /channels/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1",
         ),
         (201, "POST /channels/a HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (
+            200,
+            "OPTIONS http://other HTTP/1.1\r\nHost: h\r\nOrigin: http://o\r\n\
+             Access-Control-Request-Method: POST\r\n\r\n",
+        ),
+        (
+            200,
+            "HEAD http://other:80/healthz HTTP/1.1\r\nHost: h\r\n\r\n",
+        ),
+        (200, "GET / HTTP/1.1\r\nHost: h:\r\n\r\n"),
+        (
+            201,
+            "POST /channels/a HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nTrailer: A\r\n\
+             Transfer-Encoding:\tchunked\r\n\r\n1\r\n1\r\n0\r\nA: b\r\n\r\n",
+        ),
+        (400, "GET http://other/ HTTP/1.1\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
@@ -292,6 +309,36 @@ fn chunks_that_two_readers_could_read_differently_are_refused() {
             "Transfer-Encoding: chunked\r\n",
             "ffffffffffffffff\r\n",
         ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nA: b\r\n c: d\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nA : b\r\n\r\n",
+        ),
+        ("400", "Transfer-Encoding: chunked\r\n", "0\r\n: b\r\n\r\n"),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nGET http://h/ HTTP/1.1\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "1;a=\0\r\nx\r\n0\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nA: \u{b}b\r\n\r\n",
+        ),
+        ("400", "Transfer-Encoding: \u{b}chunked\r\n", "0\r\n\r\n"),
+        ("400", "Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
+        ("400", "Transfer-Encoding\r\n : chunked\r\n", "0\r\n\r\n"),
+        ("400", "Content-Length: 1\r\n\tx\r\n", "1"),
         ("400", "Content-Length: 1\r\nContent-Length: 2\r\n", "12"),
         ("400", "Content-Length: 1, 1\r\n", "1"),
         ("400", "Content-Length: +1\r\n", "1"),

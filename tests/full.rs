@@ -9,7 +9,9 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use common::{Client, Daemon, PATIENCE, handshake, header, member, read_head, read_to_end};
+use common::{
+    Client, Daemon, PATIENCE, handshake, header, member, read_answer, read_head, read_to_end,
+};
 
 /// As many connections as the reserve has places for.
 const RESERVE: usize = 16;
@@ -145,9 +147,10 @@ fn in_the_lobby_healthz_is_answered_and_all_else_refused() {
 
 #[test]
 fn nobody_keeps_the_lobby_to_itself() {
-    let (daemon, _clients) = full(&["--handshake-timeout", "10m"]);
+    let (daemon, _clients) = full(&[]);
     let _reserve = take_reserve(&daemon);
-    // Silent ones, and ones that have sent half a request and send no more.
+    // Silent ones and ones that have sent half a request, all in one moment: none of them has the time to time out.
+    daemon.stop();
     let mut waiting: Vec<TcpStream> = Vec::new();
     for n in 0..4 * LOBBY {
         let mut stream = daemon.raw();
@@ -156,7 +159,14 @@ fn nobody_keeps_the_lobby_to_itself() {
         }
         waiting.push(stream);
     }
-    // One that finds that all the others have only just sent something is closed; one after it is not.
+    daemon.signal("CONT");
+    for mut first in waiting.drain(..LOBBY) {
+        let mut answer = Vec::new();
+        // The end of the stream, or a reset for who has sent what was not read.
+        let _ = first.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer, "", "it gives way without a word");
+    }
     let until = Instant::now() + PATIENCE;
     loop {
         let mut stream = daemon.raw();
@@ -174,31 +184,39 @@ fn nobody_keeps_the_lobby_to_itself() {
 fn who_says_nothing_in_the_lobby_is_closed_however_long_a_handshake_may_take() {
     let (daemon, _clients) = full(&["--handshake-timeout", "10m"]);
     let _reserve = take_reserve(&daemon);
-    let mut silent = daemon.raw();
-    assert_eq!(read_to_end(&mut silent), "");
-    let mut slow = daemon.raw();
+    let (mut silent, mut slow) = (daemon.raw(), daemon.raw());
     slow.write_all(b"GET /healthz HT").expect("it goes out");
+    assert_eq!(read_to_end(&mut silent), "");
     assert_eq!(status(&read_to_end(&mut slow)), "408");
 }
 
 #[test]
 fn who_came_beyond_the_limit_may_do_everything_once_a_place_is_free() {
-    let (mut daemon, [one, two]) = full(&[]);
-    let mut late = daemon.raw();
-    // It sits in the reserve before the place becomes free.
-    daemon.wait_for_sum("connections", |open| open == 3);
-    drop(one);
-    drop(two);
-    daemon.wait_for_sum("connections", |open| open == 1);
-    late.write_all(handshake("/", "").as_bytes())
+    let (mut daemon, clients) = full(&[]);
+    // They sit in the reserve before the places become free.
+    let [mut one, mut two] = <[TcpStream; RESERVE]>::try_from(take_reserve(&daemon))
+        .map(|[one, two, ..]| [one, two])
+        .expect("the reserve");
+    drop(clients);
+    // The others of the reserve have gone as well.
+    daemon.wait_for_sum("connections", |open| open == 2);
+    one.write_all(b"1").expect("it goes out");
+    let answer = read_answer(&mut one);
+    assert_eq!(status(&answer), "201", "{answer}");
+    assert_eq!(header(&answer, "Connection"), Some("keep-alive"));
+    one.write_all(handshake("/", "").as_bytes())
         .expect("it goes out");
-    let head = read_head(&mut late);
+    let head = read_head(&mut one);
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    let mut late = Client { stream: late, head };
-    assert_eq!(member(&late.text(), "type"), r#""welcome""#);
-    // And it counts: one more fits, and then no more.
+    let mut one = Client { stream: one, head };
+    assert_eq!(member(&one.text(), "type"), r#""welcome""#);
+    // And it counts: one more place is free, and then none.
     let _other = daemon.connect();
     assert!(refused(&daemon.exchange(handshake("/", "").as_bytes())));
+    two.write_all(b"1").expect("it goes out");
+    let answer = read_to_end(&mut two);
+    assert_eq!(status(&answer), "201", "{answer}");
+    assert_eq!(header(&answer, "Connection"), Some("close"));
 }
 
 #[test]

@@ -303,6 +303,20 @@ fn a_unix_socket_is_taken_over_when_stale_served_and_removed_at_the_end() {
 }
 
 #[test]
+fn sighup_is_logged_and_changes_nothing() {
+    let mut daemon = Daemon::start(&[]);
+    let mut client = daemon.connect();
+    for _ in 0..2 {
+        daemon.signal("HUP");
+        daemon.next_log("SIGHUP");
+        assert_eq!(
+            client.ask(r#"{"type":"ping","id":1}"#),
+            r#"{"type":"pong","id":1}"#
+        );
+    }
+}
+
+#[test]
 fn sigusr1_logs_the_sums() {
     let mut daemon = Daemon::start(&[]);
     let mut client = daemon.connect();

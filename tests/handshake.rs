@@ -125,6 +125,53 @@ fn each_fault_of_a_handshake_is_refused_with_its_status_and_a_word_about_it() {
 }
 
 #[test]
+fn a_head_request_for_a_websocket_is_answered_without_a_body() {
+    let daemon = Daemon::start(&["--echo"]);
+    for (path, expected) in [
+        ("/", "200"),
+        ("/ws", "426"),
+        ("/echo", "426"),
+        ("/no", "404"),
+    ] {
+        let head = handshake(path, "Connection: close\r\n").replacen("GET", "HEAD", 1);
+        let answer = daemon.exchange(head.as_bytes());
+        assert_eq!(status(&answer), expected, "{answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+        assert_eq!(answer.matches("\r\n\r\n").count(), 1, "{answer}");
+    }
+}
+
+#[test]
+fn a_publication_through_a_proxy_that_asks_for_an_upgrade_with_everything_is_one() {
+    let daemon = Daemon::start(&[]);
+    for fields in [
+        "Connection: upgrade\r\nUpgrade: websocket\r\n",
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    ] {
+        let answer = daemon.answer(&format!(
+            "POST /channels/c HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: 1\r\n\r\n1"
+        ));
+        assert_eq!(status(&answer), "201", "{answer}");
+    }
+    let page = daemon
+        .answer("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(status(&page), "200", "{page}");
+}
+
+#[test]
+fn a_handshake_with_more_in_its_connection_field_is_one() {
+    let daemon = Daemon::start(&[]);
+    for line in [
+        "Connection: close, Upgrade\r\n",
+        "Connection: Upgrade\r\nConnection: keep-alive\r\n",
+        "Connection: ,upgrade ,, x-forwarded-for\r\n",
+    ] {
+        let answer = daemon.answer(&with("Connection", line));
+        assert_eq!(status(&answer), "101", "{answer}");
+    }
+}
+
+#[test]
 fn another_version_is_told_which_one_is_spoken_and_the_connection_ends() {
     let daemon = Daemon::start(&[]);
     let request = with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 25\r\n");

@@ -52,7 +52,8 @@ for channels by name; the first that matches holds, whatever is set for the othe
     retain_messages = 1
     on_lag = \"latest\"
 
-SIGTERM and SIGINT end the daemon gracefully, a second one at once; SIGUSR1 logs a summary.";
+SIGTERM and SIGINT end the daemon gracefully, a second one at once; SIGUSR1 logs a summary;
+SIGHUP changes nothing.";
 
 impl Args for ServeArgs {
     fn augment_args(command: Command) -> Command {
@@ -93,7 +94,7 @@ fn argument(group: &Group, setting: &Setting) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("on"),
-        Set::Policy(_) | Set::Daemon(_) => argument,
+        Set::Policy(_) | Set::Daemon(_) | Set::Mode(_) => argument,
     }
 }
 

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::policy::Pattern;
-use super::settings::{self, Setting};
+use super::settings::{self, Set, Setting};
 
 /// Where something stands. Origins are ordered as their mistakes are told: the file from its first
 /// line to its last, then the environment, then the flags.
@@ -260,7 +260,7 @@ impl File {
         };
         for item in &list {
             let origin = text.origin(item.span().start, setting.key);
-            match plain(item.get_ref()) {
+            match plain(item.get_ref(), setting) {
                 Some(plain) => {
                     entry.values.push(plain);
                     entry.value_origins.push(origin);
@@ -305,9 +305,11 @@ fn misplaced(text: &Text, key: &Key, known: Option<&Setting>, level: Level) -> P
 }
 
 /// The value as a person would write it after a flag, if it is of a kind that can be.
-fn plain(value: &DeValue) -> Option<String> {
+fn plain(value: &DeValue, setting: &Setting) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
+        // 0o660 and 660 are the same mode: its digits count, not the number that TOML makes of them.
+        DeValue::Integer(number) if matches!(setting.set, Set::Mode(_)) => Some(number.to_string()),
         // A number beyond 128 bits is left as it is written: too large, as its reader will say.
         DeValue::Integer(number) => Some(
             i128::from_str_radix(number.as_str(), number.radix())

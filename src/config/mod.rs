@@ -56,6 +56,10 @@ impl fmt::Display for Listen {
 pub struct Config {
     /// Where to listen; at least one address, none twice.
     pub listen: Vec<Listen>,
+    /// The permission bits of unix sockets, at most 0o777, or `None`: as the umask has it.
+    pub socket_mode: Option<u32>,
+    /// The group of unix sockets by its number, or `None`: the daemon's own.
+    pub socket_group: Option<u32>,
     /// Whether `/echo` sends each message back.
     pub echo: bool,
     /// The least severe level that is logged.
@@ -131,6 +135,8 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8040)))],
+            socket_mode: None,
+            socket_group: None,
             echo: false,
             log: log::LevelFilter::Info,
 
@@ -174,7 +180,8 @@ impl Config {
     pub const HEADER_BYTES_MAX: usize = 64 << 10;
     /// The smallest [`Config::outbox`]: any single reply fits.
     pub const OUTBOX_BYTES_MIN: usize = 1 << 10;
-    /// Files that are kept free for what is no connection: listeners, the poll, logs.
+    /// Files that are kept free for what `max_connections` does not count: listeners, the poll, logs, and the connections
+    /// that are answered although there are as many as allowed.
     pub const FILES_RESERVED: usize = 64;
 
     /// How the channel of this name keeps its messages: the first rule that matches, else the

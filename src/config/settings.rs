@@ -5,7 +5,9 @@
 //! and file all go through this table, so that they accept the same values and refuse with the
 //! same words.
 
-use super::units::{count, count_limit, size, size_limit, switch, time_ms, timeout_ms, word};
+use super::units::{
+    count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
+};
 use super::{Config, OnLag, Policy, units};
 
 /// One thing that can be set.
@@ -28,6 +30,8 @@ pub(super) enum Set {
     Policy(fn(&mut Policy, &str) -> Result<(), String>),
     /// Of the daemon as a whole.
     Daemon(fn(&mut Config, &str) -> Result<(), String>),
+    /// A file's mode, of the daemon as a whole: its digits are octal wherever they stand.
+    Mode(fn(&mut Config, &str) -> Result<(), String>),
     /// Of the daemon as a whole, and as a flag it needs no value.
     Flag(fn(&mut Config, &str) -> Result<(), String>),
     /// The addresses to listen on: several values, which replace those of a weaker source.
@@ -56,7 +60,7 @@ impl Setting {
             Set::Policy(set) => {
                 set(&mut config.policy, single(values)?).map_err(|why| vec![Mistake::whole(why)])
             }
-            Set::Daemon(set) | Set::Flag(set) => {
+            Set::Daemon(set) | Set::Mode(set) | Set::Flag(set) => {
                 set(config, single(values)?).map_err(|why| vec![Mistake::whole(why)])
             }
             Set::Addresses => {
@@ -145,6 +149,20 @@ const LISTENING: &[Setting] = &[
         set: Set::Addresses,
     },
     Setting {
+        key: "socket_mode",
+        value: "MODE",
+        default: "by the umask",
+        help: "The permissions of unix sockets, in octal, such as 0660; who may write may connect",
+        set: Set::Mode(|c, text| put(&mut c.socket_mode, mode(text).map(Some))),
+    },
+    Setting {
+        key: "socket_group",
+        value: "GROUP",
+        default: "the daemon's own",
+        help: "The group of unix sockets: its name in /etc/group or its number",
+        set: Set::Daemon(|c, text| put(&mut c.socket_group, group(text).map(Some))),
+    },
+    Setting {
         key: "echo",
         value: "on|off",
         default: "off",
@@ -212,7 +230,8 @@ const LIMITS: &[Setting] = &[
         key: "max_connections",
         value: "COUNT",
         default: "by the file limit",
-        help: "Connections at once; 0: as many as the file limit allows, less a reserve of 64",
+        help: "Connections at once, besides a few for /healthz and for requests from this machine; 0: \
+               as many as the file limit allows, less a reserve of 64",
         set: Set::Daemon(|c, text| put(&mut c.max_connections, connections(text))),
     },
     Setting {

@@ -85,13 +85,16 @@ fn with_nothing_said_the_defaults_hold() {
 
 #[test]
 fn each_default_that_the_help_shows_is_the_one_that_holds() {
-    for setting in settings::all().filter(|setting| setting.key != "max_connections") {
+    let in_words = ["max_connections", "socket_mode", "socket_group"];
+    for setting in settings::all().filter(|setting| !in_words.contains(&setting.key)) {
         let mut config = Config::default();
         let applied = setting.apply(&mut config, &[setting.default.to_owned()]);
         assert_eq!(applied, Ok(()), "{}", setting.key);
         assert_eq!(config, Config::default(), "{}", setting.key);
     }
-    assert_eq!(Config::default().max_connections, None);
+    let config = Config::default();
+    assert_eq!(config.max_connections, None);
+    assert_eq!((config.socket_mode, config.socket_group), (None, None));
 }
 
 #[test]
@@ -116,6 +119,7 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
     for setting in settings::all() {
         let value = match setting.key {
             "listen" => "unix:/run/f.sock",
+            "socket_mode" => "0640",
             "echo" => "on",
             "deflate" => "off",
             "log" => "trace",
@@ -185,6 +189,22 @@ fn a_file_may_say_numbers_and_switches_as_toml_has_them() {
     assert_eq!(config.policy.retain_ms, 5_000);
     assert!(config.echo && !config.deflate);
     assert_eq!(config.listen, [Listen::Unix("/run/f.sock".into())]);
+}
+
+#[test]
+fn the_digits_of_a_mode_are_octal_however_a_file_writes_them() {
+    for file in [
+        "socket_mode = '0660'",
+        "socket_mode = '660'",
+        "socket_mode = 660",
+        "socket_mode = 0o660",
+    ] {
+        let told = Told {
+            file,
+            ..Told::default()
+        };
+        assert_eq!(told.config().socket_mode, Some(0o660), "{file}");
+    }
 }
 
 #[test]

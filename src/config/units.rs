@@ -1,8 +1,9 @@
-//! Values as a person writes them, made into numbers: sizes, times, counts, switches, addresses.
+//! Values as a person writes them, made into numbers: sizes, times, counts, switches, addresses, modes, groups.
 //!
 //! Each function answers what is wrong and what is allowed in one sentence, without saying where
 //! the value stood: that is for the caller, who knows whether it was a flag, a variable or a line.
 
+use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -95,6 +96,47 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String
         format!(
             "{text:?} is not known here: give one of {}",
             names.join(", ")
+        )
+    })
+}
+
+/// A file's permission bits, in octal.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let is_octal = !digits.is_empty() && digits.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    let bits = u32::from_str_radix(digits, 8).ok();
+    bits.filter(|bits| is_octal && *bits <= 0o777)
+        .ok_or_else(|| {
+            format!(
+                "{text:?} is not a mode: give its permissions in octal, 0000 to 0777, such as 0660"
+            )
+        })
+}
+
+/// The number of a group that is given by its number or by its name. The name is looked up here, before the daemon starts.
+pub(super) fn group(text: &str) -> Result<u32, String> {
+    let groups = fs::read("/etc/group").unwrap_or_default();
+    group_in(text, &groups)
+}
+
+/// [`group`], with the text of `/etc/group`: a line is `name:password:number:members`.
+fn group_in(text: &str, groups: &[u8]) -> Result<u32, String> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number {
+        // The largest number stands for "leave the group as it is" in the system call that sets it.
+        let number = text.parse().ok().filter(|number| *number != u32::MAX);
+        return number.ok_or_else(|| format!("{text:?} is too large for the number of a group"));
+    }
+    let lines = groups.split(|byte| *byte == b'\n');
+    let mut fields = lines.map(|line| line.split(|byte| *byte == b':'));
+    let number = fields.find_map(|mut fields| {
+        let is_it = !text.is_empty() && fields.next()? == text.as_bytes();
+        let number = fields.nth(1).filter(|_| is_it)?;
+        str::from_utf8(number).ok()?.parse().ok()
+    });
+    number.ok_or_else(|| {
+        format!(
+            "{text:?} is no group in /etc/group: give the name of one that is, or the number of any"
         )
     })
 }
@@ -302,6 +344,56 @@ mod tests {
                 .contains("too large")
         );
         assert_eq!(time_ms("9007199254740991ms"), Ok(NEVER_MS - 1));
+    }
+
+    #[test]
+    fn a_mode_is_octal_with_or_without_a_nought_before_it() {
+        let modes = [
+            ("0660", 0o660),
+            ("660", 0o660),
+            ("0o660", 0o660),
+            ("0", 0),
+            ("777", 0o777),
+            ("00000600", 0o600),
+        ];
+        for (text, bits) in modes {
+            assert_eq!(mode(text), Ok(bits), "{text}");
+        }
+        for text in [
+            "",
+            "0o",
+            "rw-rw----",
+            "0668",
+            "1777",
+            "-1",
+            "+660",
+            "0x1b0",
+            " 660",
+            "432.0",
+            "77777777777777",
+        ] {
+            let why = mode(text).unwrap_err();
+            assert!(why.starts_with(&format!("{text:?} is not a mode")), "{why}");
+            assert!(why.contains("0660"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_known_by_its_number_or_by_its_name() {
+        let groups =
+            b"root:x:0:\nwww-data:x:33:alice,bob\n# a comment\nbroken:x\nodd:x:y:\n\nlast:*:44:";
+        for (text, number) in [("0", 0), ("4711", 4711), ("www-data", 33), ("last", 44)] {
+            assert_eq!(group_in(text, groups), Ok(number), "{text}");
+        }
+        for text in ["", "nobody", "broken", "odd", "www", "alice", "-1"] {
+            let why = group_in(text, groups).unwrap_err();
+            assert!(why.starts_with(&format!("{text:?} is no group")), "{why}");
+            assert!(why.contains("number"), "{why}");
+        }
+        for text in ["4294967295", "99999999999"] {
+            assert!(group_in(text, groups).unwrap_err().contains("too large"));
+        }
+        assert_eq!(group("root"), Ok(0), "the machine's own file is read");
     }
 
     #[test]

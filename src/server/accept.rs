@@ -5,14 +5,16 @@ use std::io;
 use log::{info, warn};
 use mio::Token;
 
-use super::connection::{Connection, DRAIN_TIMEOUT_MS, Paused, Phase};
-use super::http::Response;
+use super::connection::{Connection, Paused, Phase};
+use super::ending::Gone;
 use super::journal::Who;
+use super::listener::Accepted;
 use super::outbox::Outbox;
 use super::requests::HttpConnection;
+use super::seats::{Seat, Seats, gives_way};
 use super::stream::Stream;
 use super::timers::{Millis, NEVER};
-use super::{Server, find, queue_visit};
+use super::{Server, index_of};
 
 /// Connections accepted in one turn, so that a storm of them does not keep the others waiting.
 const ACCEPTS_A_TURN: usize = 64;
@@ -20,24 +22,20 @@ const ACCEPTS_A_TURN: usize = 64;
 /// How long nothing is accepted after the process or the machine ran out of files.
 const PAUSE_MS: u64 = 500;
 
-/// Connections beyond the limit that are told so at one time; those beyond these are just closed.
-/// They live from the reserve of files.
-const LOBBY: usize = 32;
-
-/// When who was turned away may try again, in seconds.
-const RETRY_AFTER_S: u32 = 5;
-
 /// How the accepting goes.
 #[derive(Debug)]
 pub(super) struct Accepting {
-    /// Connections at once.
-    limit: usize,
+    /// How many may be connected, and who is.
+    pub(super) seats: Seats,
     /// Nothing is accepted before this time.
     paused_until: Millis,
     generation: usize,
     /// The listener that comes first in this turn, so that a storm at one does not close the
     /// others.
     first: usize,
+    /// Who found no seat in the turn in which it came, and tries again in the next: by then it is known which of those
+    /// who came before it have sent nothing.
+    held_back: Option<Accepted>,
     /// Whether the log has said that the limit is reached, so that it says so once.
     said_full: bool,
 }
@@ -45,10 +43,11 @@ pub(super) struct Accepting {
 impl Accepting {
     pub(super) fn new(limit: usize) -> Self {
         Accepting {
-            limit,
+            seats: Seats::new(limit),
             paused_until: 0,
             generation: 0,
             first: 0,
+            held_back: None,
             said_full: false,
         }
     }
@@ -72,6 +71,11 @@ impl Server {
             self.accepting.paused_until = 0;
             info!("accepting connections again");
         }
+        if let Some(accepted) = self.accepting.held_back.take()
+            && !self.listeners.is_empty()
+        {
+            self.admit(accepted, false);
+        }
         let mut budget = ACCEPTS_A_TURN;
         let listeners = self.listeners.len();
         self.accepting.first = self.accepting.first.wrapping_add(1);
@@ -83,7 +87,13 @@ impl Server {
                 }
                 budget -= 1;
                 match self.listeners[index].accept() {
-                    Ok(stream) => self.admit(stream),
+                    Ok(accepted) => {
+                        self.core.metrics.accepted += 1;
+                        self.accepting.held_back = self.admit(accepted, true);
+                        if self.accepting.held_back.is_some() {
+                            return;
+                        }
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
                     }
@@ -102,34 +112,59 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, stream: Stream) {
-        self.core.metrics.accepted += 1;
-        let connections = self.connections.len();
-        let limit = self.accepting.limit;
-        if connections >= limit {
-            self.core.metrics.refused += 1;
-            if !self.accepting.said_full {
-                self.accepting.said_full = true;
-                warn!("{connections} connections, as many as allowed: answering 503 to more");
-            }
-            if connections >= limit + LOBBY {
-                self.core.note_stranger(format_args!(
-                    "dropped one more than {connections} connections"
-                ));
-                return;
-            }
-        } else if connections + connections / 10 < limit {
+    /// Gives a newcomer a seat. It is given back if it `may_wait` and others that came in this turn have the seat that it
+    /// would be entitled to: those of them that have sent nothing give way in the next.
+    fn admit(&mut self, accepted: Accepted, may_wait: bool) -> Option<Accepted> {
+        if self.accepting.seats.is_at_ease() {
             self.accepting.said_full = false;
+        } else if self.accepting.seats.is_full() && !self.accepting.said_full {
+            self.accepting.said_full = true;
+            warn!(
+                "{} connections, as many as allowed: answering 503 to more, but for /healthz and \
+                 requests from this machine",
+                self.accepting.seats.regular()
+            );
         }
-        let Some(token) = self.insert(stream) else {
-            return;
-        };
-        if connections >= limit {
-            self.turn_away(token);
+        let turn = self.core.metrics.turns;
+        for &seat in Seats::choices(accepted.is_local) {
+            if self.make_room(seat) {
+                self.insert(accepted.stream, seat);
+                return None;
+            }
+            if may_wait && self.accepting.seats.has_newcomer(seat, turn) {
+                return Some(accepted);
+            }
         }
+        // It is closed without a word.
+        self.core.metrics.refused += 1;
+        self.core.note_stranger(format_args!(
+            "dropped one more than {} connections",
+            self.connections.len()
+        ));
+        None
     }
 
-    fn insert(&mut self, mut stream: Stream) -> Option<Token> {
+    /// Whether there is room for one more on such a seat, once who may have given way has.
+    fn make_room(&mut self, seat: Seat) -> bool {
+        let seats = &self.accepting.seats;
+        if seats.has_room(seat) {
+            return true;
+        }
+        let first = seats
+            .sitting(seat, self.core.metrics.turns)
+            .map(index_of)
+            .find(|index| self.connections.get(*index).is_some_and(gives_way));
+        let Some(index) = first else {
+            return false;
+        };
+        // Who is draining has been counted when it was answered.
+        let unanswered = matches!(self.connections[index].phase, Phase::Http(_));
+        self.core.metrics.refused += u64::from(unanswered);
+        self.remove(index, Gone::Done);
+        true
+    }
+
+    fn insert(&mut self, mut stream: Stream, seat: Seat) {
         let now = self.core.now;
         let entry = self.connections.vacant_entry();
         // 31 bits of generation keep clear of the listeners' tokens.
@@ -137,9 +172,9 @@ impl Server {
         let token = Token(self.accepting.generation << 32 | entry.key());
         if let Err(error) = stream.register(self.poll.registry(), token) {
             warn!("cannot poll a connection: {error}");
-            return None;
+            return;
         }
-        let deadline = now + self.core.config.handshake_timeout_ms;
+        let deadline = self.core.head_deadline(seat);
         let who = Who {
             token,
             stream: &stream,
@@ -148,6 +183,7 @@ impl Server {
         entry.insert(Connection {
             stream,
             token,
+            seat,
             phase: Phase::Http(Box::new(HttpConnection::new(deadline))),
             outbox: Outbox::default(),
             silent_since: now,
@@ -160,25 +196,8 @@ impl Server {
             in_reads: false,
             in_visits: false,
         });
-        self.schedule(token);
-        Some(token)
-    }
-
-    /// Says 503 to a connection over the limit, without reading what it wants.
-    fn turn_away(&mut self, token: Token) {
-        let until = self.core.now + DRAIN_TIMEOUT_MS;
-        let date = self.core.date.at(self.core.now);
-        let Some(connection) = find(&mut self.connections, token) else {
-            return;
-        };
-        let response = Response::too_many_connections(RETRY_AFTER_S);
-        response.write(connection.outbox.private(), date, false);
-        self.core.note_answer(connection.who(), &response);
-        connection.phase = Phase::Draining {
-            until,
-            fin_sent: false,
-        };
-        queue_visit(connection, &mut self.visits);
+        let turn = self.core.metrics.turns;
+        self.accepting.seats.take(seat, token, turn);
         self.schedule(token);
     }
 }

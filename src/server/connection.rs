@@ -10,6 +10,7 @@ use mio::Token;
 use super::journal::Who;
 use super::outbox::Outbox;
 use super::requests::HttpConnection;
+use super::seats::Seat;
 use super::stream::Stream;
 use super::timers::{Millis, NEVER};
 use crate::config::Config;
@@ -79,6 +80,7 @@ impl Paused {
 pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) token: Token,
+    pub(super) seat: Seat,
     pub(super) phase: Phase,
     pub(super) outbox: Outbox,
     /// When the peer last sent a byte. What it is sent says nothing: the kernel takes small messages for a peer that has

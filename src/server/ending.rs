@@ -269,6 +269,7 @@ impl Server {
         }
         self.forget_input(index);
         let mut connection = self.connections.remove(index);
+        (self.accepting.seats).leave(connection.seat, connection.token);
         connection.outbox.uncount(&mut self.core.outbox_bytes);
         match &connection.phase {
             Phase::Open(_) => {

@@ -1,19 +1,19 @@
 //! The sockets that connections come in by.
 
-use std::fs;
-use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+mod unix;
 
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use log::warn;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use self::unix::SocketFile;
 use super::stream::Stream;
-use crate::config::Listen;
+use crate::config::{Config, Listen};
 
 /// How many connections may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
@@ -33,51 +33,102 @@ pub(super) struct Listener {
 #[derive(Debug)]
 enum Acceptor {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    /// The file stands first so that it is removed while the listener is still open.
+    Unix(SocketFile, UnixListener),
+}
+
+/// A connection that has come in.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: Stream,
+    /// Whether its peer is on this machine: it came by a loopback address or by a unix socket.
+    pub(super) is_local: bool,
 }
 
 impl Listener {
-    /// Binds and listens.
+    /// Binds and listens on every address of the configuration.
     ///
     /// # Errors
-    /// A sentence that names the address and what to do.
-    pub(super) fn bind(listen: &Listen, send_buffer: usize) -> Result<Self, String> {
-        match listen {
-            Listen::Tcp(address) => bind_tcp(*address, send_buffer)
-                .map_err(|error| explain(&address.to_string(), &error)),
-            Listen::Unix(path) => bind_unix(path)
-                .map_err(|error| explain(&format!("unix:{}", path.display()), &error)),
+    /// A sentence that names the first address that failed and what to do about it.
+    pub(super) fn bind_all(config: &Config) -> Result<Vec<Listener>, String> {
+        let has_unix = config.listen.iter().any(|at| matches!(at, Listen::Unix(_)));
+        if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
+            warn!("socket_mode and socket_group are for unix sockets, and none is listened on");
         }
+        let mut listeners: Vec<Listener> = Vec::with_capacity(config.listen.len());
+        for (index, listen) in config.listen.iter().enumerate() {
+            let listener = match listen {
+                Listen::Tcp(address) => {
+                    let only_v6 = leaves_ipv4_to_another(*address, &config.listen);
+                    bind_tcp(*address, only_v6, config.send_buffer)
+                        .map_err(|error| explain(*address, &error, &config.listen[..index]))?
+                }
+                Listen::Unix(path) => {
+                    let earlier = listeners.iter().filter_map(Listener::file);
+                    let (file, listener) = unix::bind(path, config, earlier)?;
+                    Listener {
+                        name: format!("unix:{}", path.display()),
+                        socket: Acceptor::Unix(file, listener),
+                        reach: "open to whoever may write to that file",
+                        ready: false,
+                    }
+                }
+            };
+            listeners.push(listener);
+        }
+        Ok(listeners)
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match &mut self.socket {
             Acceptor::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
-            Acceptor::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+            Acceptor::Unix(_, listener) => listener.register(registry, token, Interest::READABLE),
         }
     }
 
-    pub(super) fn accept(&self) -> io::Result<Stream> {
+    pub(super) fn accept(&self) -> io::Result<Accepted> {
         match &self.socket {
-            Acceptor::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Acceptor::Unix(listener, _) => {
-                listener.accept().map(|(stream, _)| Stream::Unix(stream))
-            }
+            Acceptor::Tcp(listener) => listener.accept().map(|(stream, peer)| Accepted {
+                stream: Stream::Tcp(stream),
+                // On a dual-stack socket 127.0.0.1 is ::ffff:127.0.0.1.
+                is_local: peer.ip().to_canonical().is_loopback(),
+            }),
+            Acceptor::Unix(_, listener) => listener.accept().map(|(stream, _)| Accepted {
+                stream: Stream::Unix(stream),
+                is_local: true,
+            }),
+        }
+    }
+
+    fn file(&self) -> Option<&SocketFile> {
+        match &self.socket {
+            Acceptor::Tcp(_) => None,
+            Acceptor::Unix(file, _) => Some(file),
         }
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Acceptor::Unix(_, path) = &self.socket {
-            let _ = fs::remove_file(path);
-        }
-    }
+/// Whether this is `[::]` and an IPv4 address with the same port is listed beside it: the two can
+/// only be bound together if this one takes IPv6 alone.
+fn leaves_ipv4_to_another(address: SocketAddr, all: &[Listen]) -> bool {
+    let takes_ipv4 = |listen: &Listen| match listen {
+        Listen::Tcp(other) => other.is_ipv4() && other.port() == address.port(),
+        Listen::Unix(_) => false,
+    };
+    is_dual_stack(address) && address.port() != 0 && all.iter().any(takes_ipv4)
+}
+
+fn is_dual_stack(address: SocketAddr) -> bool {
+    address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
 /// `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` are set once, here: accepted sockets inherit them, which
 /// saves two system calls a connection.
-fn bind_tcp(address: SocketAddr, send_buffer: usize) -> io::Result<Listener> {
+fn bind_tcp(
+    address: SocketAddr,
+    only_v6: bool,
+    send_buffer: Option<usize>,
+) -> io::Result<Listener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -86,9 +137,13 @@ fn bind_tcp(address: SocketAddr, send_buffer: usize) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;
-    if send_buffer > 0 {
+    if is_dual_stack(address) {
+        // Whatever the system's default is.
+        socket.set_only_v6(only_v6)?;
+    }
+    if let Some(bytes) = send_buffer {
         // What does not fit the option's 32 bits is as good as no limit.
-        let bytes = u32::try_from(send_buffer).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         socket.set_tcp_notsent_lowat(bytes)?;
     }
     socket.bind(&SockAddr::from(address))?;
@@ -97,6 +152,8 @@ fn bind_tcp(address: SocketAddr, send_buffer: usize) -> io::Result<Listener> {
     let address = listener.local_addr()?;
     let reach = if address.ip().is_loopback() {
         "open to this machine only"
+    } else if only_v6 {
+        "open to every network that this machine is on, by IPv6"
     } else if address.ip().is_unspecified() {
         "open to every network that this machine is on"
     } else {
@@ -110,47 +167,74 @@ fn bind_tcp(address: SocketAddr, send_buffer: usize) -> io::Result<Listener> {
     })
 }
 
-/// A socket file that a daemon left behind when it was killed is taken over; one that somebody
-/// listens on is not.
-fn bind_unix(path: &Path) -> io::Result<Listener> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket {
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path)?;
-            }
-            Err(_) => {}
-        }
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(BACKLOG)?;
-    Ok(Listener {
-        socket: Acceptor::Unix(
-            UnixListener::from_std(OwnedFd::from(socket).into()),
-            path.to_owned(),
-        ),
-        name: format!("unix:{}", path.display()),
-        reach: "open to whoever may write to that file",
-        ready: false,
-    })
-}
-
-fn explain(address: &str, error: &io::Error) -> String {
+/// Why a TCP address could not be listened on. `earlier` are those of the list that could.
+fn explain(address: SocketAddr, error: &io::Error, earlier: &[Listen]) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "{address} is taken: another program, perhaps another fanfare, listens there; \
-             end it or choose another --listen"
-        ),
+        io::ErrorKind::AddrInUse => match earlier.iter().find(|other| covers(other, address)) {
+            Some(other) => format!(
+                "cannot listen on {address} beside {other}: the two overlap, so that one of them \
+                 is enough"
+            ),
+            None => format!(
+                "{address} is taken: another program, perhaps another fanfare, listens there; \
+                 end it or choose another --listen"
+            ),
+        },
         io::ErrorKind::PermissionDenied => format!(
-            "may not listen on {address}: permission denied; ports below 1024 need a privilege, \
-             a unix socket needs a folder that can be written to"
+            "may not listen on {address}: permission denied; ports below 1024 need a privilege"
         ),
         io::ErrorKind::AddrNotAvailable => {
             format!("cannot listen on {address}: this machine has no such address")
         }
         _ => format!("cannot listen on {address}: {error}"),
+    }
+}
+
+/// Whether some connections would be for both.
+fn covers(other: &Listen, address: SocketAddr) -> bool {
+    let Listen::Tcp(other) = other else {
+        return false;
+    };
+    let (one, two) = (other.ip().to_canonical(), address.ip().to_canonical());
+    let is_any = |ip: IpAddr| ip.is_unspecified();
+    let same_family = one.is_ipv4() == two.is_ipv4();
+    other.port() == address.port() && same_family && (one == two || is_any(one) || is_any(two))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(text: &str) -> Listen {
+        Listen::Tcp(text.parse().expect("an address of this test"))
+    }
+
+    #[test]
+    fn any_ipv6_address_takes_ipv4_too_unless_that_is_listed_with_the_same_port() {
+        let any: SocketAddr = "[::]:80".parse().expect("an address");
+        let leaves = |others: &[&str]| {
+            let mut all: Vec<Listen> = others.iter().map(|text| tcp(text)).collect();
+            all.push(Listen::Tcp(any));
+            leaves_ipv4_to_another(any, &all)
+        };
+        assert!(!leaves(&[]));
+        assert!(!leaves(&["0.0.0.0:81", "[::1]:80"]));
+        assert!(leaves(&["0.0.0.0:80"]));
+        assert!(leaves(&["127.0.0.1:80"]));
+        let both = [tcp("0.0.0.0:80"), tcp("[::1]:80")];
+        let one = "[::1]:80".parse().expect("an address");
+        assert!(!leaves_ipv4_to_another(one, &both));
+    }
+
+    #[test]
+    fn addresses_cover_each_other_if_one_is_every_address_of_the_same_family() {
+        let covers = |one: &str, two: &str| covers(&tcp(one), two.parse().expect("an address"));
+        assert!(covers("0.0.0.0:1", "127.0.0.1:1"));
+        assert!(covers("127.0.0.1:1", "0.0.0.0:1"));
+        assert!(covers("[::]:1", "[::1]:1"));
+        assert!(covers("0.0.0.0:1", "[::ffff:127.0.0.1]:1"));
+        assert!(!covers("0.0.0.0:1", "127.0.0.1:2"));
+        assert!(!covers("127.0.0.2:1", "127.0.0.1:1"));
+        assert!(!covers("0.0.0.0:1", "[::1]:1"));
     }
 }

@@ -13,7 +13,7 @@ pub(super) const BY_PEER: &str = "by the peer";
 pub(super) struct Metrics {
     /// Sockets accepted.
     pub(super) accepted: u64,
-    /// Connections turned away because there were as many as allowed.
+    /// Connections turned away, with 503 or without a word, because there were as many as allowed.
     pub(super) refused: u64,
     /// Handshakes that became a WebSocket.
     pub(super) upgraded: u64,

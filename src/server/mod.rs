@@ -6,7 +6,7 @@
 //! the kernel says `WouldBlock`, because of a bound, stays in its queue for the next turn.
 //!
 //! What the parts hold:
-//! - `accept`: from the listener to a registered connection, and who is turned away;
+//! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and who is answered beyond that;
 //! - `input`: bytes read become requests and events; `session` carries them out on the hub;
 //! - `sweep`: one write for each connection that has something to get;
 //! - `ending`: closes, timeouts, the shutdown;
@@ -29,6 +29,7 @@ mod outbox;
 mod pace;
 mod reads;
 mod requests;
+mod seats;
 mod session;
 mod stream;
 mod sweep;
@@ -42,7 +43,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::{Events, Poll, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
@@ -121,12 +122,9 @@ impl Server {
         let file_limit = raise_file_limit();
         let limit = config.connection_limit(file_limit);
         let poll = Poll::new().map_err(|error| format!("cannot poll: {error}"))?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
-        let mut listeners = Vec::new();
-        for listen in &config.listen {
-            listeners.push(Listener::bind(listen, config.send_buffer.unwrap_or(0))?);
-        }
+        let mut listeners = Listener::bind_all(&config)?;
         let registry = poll.registry();
         registry
             .register(&mut signals, SIGNALS, mio::Interest::READABLE)
@@ -261,6 +259,7 @@ impl Server {
         for signal in signals {
             match signal {
                 SIGUSR1 => info!("{}; {}", self.core.metrics, self.state()),
+                SIGHUP => info!("SIGHUP: options are read at the start only; nothing changes"),
                 _ if self.shutdown.is_some() => {
                     info!("second signal: ending at once: {}", self.core.metrics);
                     std::process::exit(1);

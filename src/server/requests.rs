@@ -2,9 +2,11 @@
 
 use super::connection::{Connection, Dialect, Open, Phase};
 use super::http::{
-    CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status, route,
+    CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status,
+    is_head_request,
 };
 use super::journal::Who;
+use super::seats::{Seat, full};
 use super::session::Core;
 use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
@@ -90,6 +92,7 @@ impl Server {
     /// Answers the requests in `bytes[..end]` and says how many of the bytes are done with.
     fn http_bytes(&mut self, index: usize, bytes: &mut [u8], end: usize) -> usize {
         let connection = &mut self.connections[index];
+        self.accepting.seats.promote(connection);
         let mut progress = Answered::default();
         let held_before = connection.half_read_bytes();
         let next = answer_requests(connection, &mut self.core, &bytes[..end], &mut progress);
@@ -136,7 +139,7 @@ impl Server {
         }
         if !http.begun && !http.waiting {
             http.begun = http.parser.has_begun(&bytes);
-            http.deadline = now + config.handshake_timeout_ms;
+            http.deadline = self.core.head_deadline(connection.seat);
         }
         if http.parser.awaits_body() && !http.body_begun {
             http.body_begun = true;
@@ -152,12 +155,9 @@ impl Server {
                 "limit",
                 "too many half-read requests and messages at the moment",
             );
-            respond(
-                connection,
-                &mut self.core,
-                &response.with_retry_after(1).closing(),
-                false,
-            );
+            let response = response.for_head_request(is_head_request(&bytes));
+            let response = response.with_retry_after(1).closing();
+            respond(connection, &mut self.core, &response, false);
             self.finish(index);
             return;
         }
@@ -168,12 +168,12 @@ impl Server {
     /// Says 408 to a request that was not whole in time.
     pub(super) fn request_timeout(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        respond(
-            connection,
-            &mut self.core,
-            &Response::request_timeout(),
-            false,
-        );
+        let is_head = match &connection.phase {
+            Phase::Http(http) => is_head_request(&http.bytes),
+            _ => false,
+        };
+        let response = Response::request_timeout().for_head_request(is_head);
+        respond(connection, &mut self.core, &response, false);
         self.finish(index);
     }
 }
@@ -222,6 +222,15 @@ fn answer_requests(
                 .parser
                 .next_request(&bytes[answered.consumed..], &mut slots, &limits)
             {
+                Progress::Incomplete | Progress::ExpectContinue
+                    if connection.seat == Seat::Lobby && http.parser.awaits_body() =>
+                {
+                    // Whatever it is, it is refused: a body is not waited for.
+                    core.metrics.refused += 1;
+                    let is_head = is_head_request(&bytes[answered.consumed..]);
+                    respond(connection, core, &full().for_head_request(is_head), false);
+                    return Next::Finish;
+                }
                 Progress::Incomplete => return Next::Stay,
                 Progress::ExpectContinue => {
                     connection.outbox.private().extend_from_slice(CONTINUE);
@@ -237,7 +246,7 @@ fn answer_requests(
         http.begun = false;
         http.body_begun = false;
         http.deadline = core.now + core.config.http_idle_timeout_ms;
-        let response = match route(&request, &site) {
+        let response = match core.route(connection.seat, &request, &site) {
             Route::Answer(response) => response,
             Route::Publish { channel } => {
                 core.publish_body(&channel, &request.body, &mut answered.congested)
@@ -257,7 +266,7 @@ fn answer_requests(
             }
         };
         connection.paused.congestion |= answered.congested.is_some();
-        let keep_alive = request.keep_alive && !response.closes();
+        let keep_alive = request.keep_alive && !response.closes() && connection.seat.keeps_alive();
         respond(connection, core, &response, keep_alive);
         if !keep_alive {
             return Next::Finish;

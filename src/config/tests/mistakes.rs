@@ -23,7 +23,7 @@ fn each_mistake_in_a_file_is_told_with_its_place_and_what_is_allowed() {
     let cases: &[(&str, &str)] = &[
         (
             "\n\n  retain_byte = 1",
-            "f.toml:3:3: unknown key \"retain_byte\"; allowed here: [[channel]], listen, echo, ",
+            "f.toml:3:3: unknown key \"retain_byte\"; allowed here: [[channel]], listen, socket_mode, ",
         ),
         (
             "# ü\nlog = 'ü'",
@@ -84,6 +84,14 @@ fn each_mistake_in_a_file_is_told_with_its_place_and_what_is_allowed() {
         (
             "deflate_level = 0",
             "f.toml:1:17: deflate_level: \"0\" is out of range: give 1 to 9; deflate = off",
+        ),
+        (
+            "socket_mode = 0x1b0",
+            "f.toml:1:15: socket_mode: \"0x1b0\" is not a mode: give its permissions in octal",
+        ),
+        (
+            "socket_group = 'no such group'",
+            "f.toml:1:16: socket_group: \"no such group\" is no group in /etc/group: give",
         ),
         (
             "echo = 'yes'",

@@ -167,7 +167,7 @@ impl Chunked {
                     self.skip(line.len() + 2, limits)?;
                     match line {
                         [] => Phase::Done,
-                        _ if line.contains(&b':') => Phase::Trailer,
+                        _ if is_field(line) => Phase::Trailer,
                         _ => return Err(bad("What follows the last chunk is not a header field.")),
                     }
                 }
@@ -205,14 +205,35 @@ fn line(bytes: &[u8], max: usize) -> Result<Option<&[u8]>, Response> {
         };
     };
     match window[..end].split_last() {
-        Some((b'\r', line)) if !line.contains(&b'\r') => Ok(Some(line)),
+        Some((b'\r', line)) if !line.contains(&b'\r') => match line.iter().any(is_control) {
+            false => Ok(Some(line)),
+            true => Err(bad("A line of the chunked body has control characters.")),
+        },
         _ => Err(bad("A line of the chunked body does not end with CR LF.")),
     }
 }
 
-/// The size in a chunk's first line; what follows a `;` is an extension and ignored (RFC 9112 §7.1.1).
+/// A tab is none: it is white space.
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && *byte != b'\t'
+}
+
+/// Whether this is a header field (RFC 9110 §5.1), rather than a folded line or a request that somebody meant to hide.
+fn is_field(line: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    match memchr::memchr(b':', line) {
+        Some(0) | None => false,
+        Some(colon) => line[..colon].iter().all(is_token),
+    }
+}
+
+/// The size in a chunk's first line; what follows a `;` is an extension and ignored, with the white space before it
+/// (RFC 9112 §7.1.1).
 fn chunk_size(line: &[u8]) -> Result<u64, Response> {
-    let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+    let digits = match memchr::memchr(b';', line) {
+        Some(extension) => trim_end(&line[..extension]),
+        None => line,
+    };
     if digits.is_empty() || digits.len() > 16 {
         return Err(bad("A chunk's size is not a hexadecimal number."));
     }
@@ -222,6 +243,14 @@ fn chunk_size(line: &[u8]) -> Result<u64, Response> {
             Some(value) => Ok(size << 4 | u64::from(value)),
             None => Err(bad("A chunk's size is not a hexadecimal number.")),
         })
+}
+
+/// Without the spaces and tabs at its end.
+fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 fn bad(why: &str) -> Response {

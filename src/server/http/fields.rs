@@ -11,13 +11,47 @@ pub(super) fn keep_alive(head: &Head<'_>) -> bool {
     head.version_minor >= 1 || has_token(head.headers, "Connection", "keep-alive")
 }
 
-/// Whether the request means to become a WebSocket, rightly or not.
+/// What of a WebSocket handshake a request has in it, rightly or not.
 ///
-/// A key without `Upgrade` counts: that is what is left of a handshake behind a proxy that was not told to forward the
-/// hop-by-hop fields, and the handshake's refusal explains that better than a page would. `Upgrade: h2c` does not.
-pub(super) fn wants_websocket(head: &Head<'_>) -> bool {
-    has_token(head.headers, "Upgrade", "websocket")
-        || values(head.headers, "Sec-WebSocket-Key").next().is_some()
+/// Only GET can become a WebSocket (RFC 6455 §4.1). Every other request is what it says it is, whatever its `Upgrade`: a
+/// server may ignore that field (RFC 9110 §7.8), and some proxies put it into all that they forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Handshake {
+    /// Nothing. `Upgrade: h2c` is none of our business.
+    Nothing,
+    /// `Upgrade: websocket` alone, which a proxy may have put there.
+    Upgrade,
+    /// `Sec-WebSocket-Key` or `Sec-WebSocket-Version`, which only a WebSocket client sends. If `Upgrade` is missing, a proxy did
+    /// not forward it, and the refusal of the handshake explains that better than a page would.
+    Fields,
+}
+
+impl Handshake {
+    pub(super) fn of(head: &Head<'_>) -> Handshake {
+        let has = |name| values(head.headers, name).next().is_some();
+        if head.method != "GET" {
+            Handshake::Nothing
+        } else if has("Sec-WebSocket-Key") || has("Sec-WebSocket-Version") {
+            Handshake::Fields
+        } else if has_token(head.headers, "Upgrade", "websocket") {
+            Handshake::Upgrade
+        } else {
+            Handshake::Nothing
+        }
+    }
+}
+
+/// Whether the body is coded: compressed, for instance.
+pub(super) fn has_content_coding(head: &Head<'_>) -> bool {
+    list(head.headers, "Content-Encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether a proxy says that the client came to it over TLS.
+pub(super) fn came_over_tls(head: &Head<'_>) -> bool {
+    // Each proxy may add its own; the first is the one that the client came to.
+    list(head.headers, "X-Forwarded-Proto")
+        .next()
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
 }
 
 /// Whether `Accept` names HTML. A client that takes anything (`*/*`, as `curl` does) is not asking for markup.

@@ -27,9 +27,9 @@ mod target;
 mod tests;
 
 pub use crate::ws::handshake::{Head, Header};
-pub use request::{HeaderSlots, HttpParser, NO_HEADERS, Progress, Request};
+pub use request::{HeaderSlots, HttpParser, NO_HEADERS, Progress, Request, is_head_request};
 pub use response::{CONTINUE, ContentType, Response, Status};
-pub use routes::{Route, Site, SocketPath, route};
+pub use routes::{Route, Site, SocketPath, is_health_check, route};
 pub use target::Target;
 
 /// How large a request may be before it is refused.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::body::Framing;
+use super::fields::Handshake;
 use super::{Head, Header, HttpLimits, Response, Status, Target, fields, target};
 
 /// The most header fields in one head; more are answered with 431.
@@ -132,7 +133,10 @@ impl HttpParser {
                 self.read_body(bytes, slots, limits, head_len, framing)
             }
         };
-        step.unwrap_or_else(|refusal| Progress::Refuse(refusal.closing()))
+        step.unwrap_or_else(|refusal| {
+            let refusal = refusal.for_head_request(is_head_request(bytes));
+            Progress::Refuse(refusal.closing())
+        })
     }
 
     /// Whether a request has begun in `bytes` (the ones of the last call): one that is not finished in time deserves a
@@ -187,9 +191,7 @@ impl HttpParser {
             return Ok(Progress::Incomplete);
         };
         let head = parse(&window[start..head_len], slots)?;
-        let is_head_request = head.method == "HEAD";
         self.begin(bytes, head, head_len, limits)
-            .map_err(|refusal| refusal.for_head_request(is_head_request))
     }
 
     /// With the head there: what does it announce, and is that there too?
@@ -202,7 +204,7 @@ impl HttpParser {
     ) -> Result<Progress<'a>, Response> {
         let address = address(&head)?;
         let mut framing = Framing::of(&head, limits)?;
-        if !framing.is_empty() && fields::wants_websocket(&head) {
+        if !framing.is_empty() && Handshake::of(&head) == Handshake::Fields {
             return Err(Response::bad_request("A WebSocket handshake has no body."));
         }
         let awaits_continue = awaits_continue(&head)?;
@@ -239,6 +241,12 @@ impl HttpParser {
         let request = Request::new(head, address, body, consumed);
         Ok(Progress::Request(request))
     }
+}
+
+/// Whether the request that `bytes` begin with is, or will be, a HEAD request: whatever it is answered with has no body
+/// (RFC 9110 §9.3.2).
+pub fn is_head_request(bytes: &[u8]) -> bool {
+    bytes[empty_lines(bytes)..].starts_with(b"HEAD ")
 }
 
 /// How many bytes of empty lines stand before anything else.

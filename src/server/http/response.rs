@@ -29,6 +29,8 @@ impl Status {
     pub const CONTENT_TOO_LARGE: Self = Self(413);
     /// 414
     pub const URI_TOO_LONG: Self = Self(414);
+    /// 415
+    pub const UNSUPPORTED_MEDIA_TYPE: Self = Self(415);
     /// 417
     pub const EXPECTATION_FAILED: Self = Self(417);
     /// 426
@@ -59,6 +61,7 @@ impl Status {
             408 => "Request Timeout",
             413 => "Content Too Large",
             414 => "URI Too Long",
+            415 => "Unsupported Media Type",
             417 => "Expectation Failed",
             426 => "Upgrade Required",
             429 => "Too Many Requests",

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::fields::Handshake;
 use super::target::percent_decode;
 use super::{Request, Response, Status, Target, fields, page};
 
@@ -38,6 +39,9 @@ pub enum SocketPath {
     Echo,
 }
 
+/// Where a load balancer asks whether the server is well.
+const HEALTH: &str = "/healthz";
+
 const READ: &str = "GET, HEAD, OPTIONS";
 const PUBLISH: &str = "POST, OPTIONS";
 const ANY: &str = "GET, HEAD, POST, OPTIONS";
@@ -62,18 +66,21 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
     let Some(resource) = resource(path, site) else {
         return answer(not_found(path, site));
     };
-    if fields::wants_websocket(&request.head) {
-        match resource {
-            Resource::Root => return Route::WebSocket(SocketPath::Channels),
-            Resource::Socket(socket) => return Route::WebSocket(socket),
-            // No WebSocket there: RFC 9110 §7.8 lets a server ignore Upgrade.
-            Resource::Health | Resource::Channel(_) => {}
+    match (&resource, Handshake::of(&request.head)) {
+        // At `/` there is a page as well, for who only came through a proxy that asks for an upgrade with everything.
+        (Resource::Root, Handshake::Fields) => return Route::WebSocket(SocketPath::Channels),
+        (Resource::Socket(socket), Handshake::Upgrade | Handshake::Fields) => {
+            return Route::WebSocket(*socket);
         }
+        _ => {}
     }
     match (resource, request.head.method) {
         (Resource::Root, "GET" | "HEAD") => answer(page::page(request, site)),
         (Resource::Socket(socket), "GET" | "HEAD") => answer(upgrade_required(socket)),
         (Resource::Health, "GET" | "HEAD") => answer(Response::text(Status::OK, "ok\n")),
+        (Resource::Channel(_), "POST") if fields::has_content_coding(&request.head) => {
+            answer(unsupported_coding())
+        }
         (Resource::Channel(name), "POST") => match percent_decode(name) {
             Ok(channel) => Route::Publish { channel },
             Err(why) => answer(Response::problem(Status::BAD_REQUEST, "bad_channel", why)),
@@ -85,12 +92,18 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
     }
 }
 
+/// Whether this only asks if the server is well.
+pub fn is_health_check(request: &Request<'_>) -> bool {
+    let is_read = matches!(request.head.method, "GET" | "HEAD");
+    is_read && matches!(request.target, Target::Resource { path: HEALTH, .. })
+}
+
 fn resource<'a>(path: &'a str, site: &Site) -> Option<Resource<'a>> {
     match path {
         "/" => Some(Resource::Root),
         "/ws" => Some(Resource::Socket(SocketPath::Channels)),
         "/echo" if site.echo => Some(Resource::Socket(SocketPath::Echo)),
-        "/healthz" => Some(Resource::Health),
+        HEALTH => Some(Resource::Health),
         _ => path
             .strip_prefix("/channels/")
             .filter(|name| !name.is_empty())
@@ -101,6 +114,15 @@ fn resource<'a>(path: &'a str, site: &Site) -> Option<Resource<'a>> {
 /// The answer to OPTIONS, which has no body and says so (RFC 9110 §9.3.7).
 fn options(allow: &'static str) -> Response {
     Response::text(Status::OK, "").with_header("Allow", allow)
+}
+
+/// The answer to a compressed body, which says what would be taken (RFC 9110 §15.5.16).
+fn unsupported_coding() -> Response {
+    Response::text(
+        Status::UNSUPPORTED_MEDIA_TYPE,
+        "415: bodies are taken as they are, without Content-Encoding.\n",
+    )
+    .with_header("Accept-Encoding", "identity")
 }
 
 fn upgrade_required(socket: SocketPath) -> Response {

@@ -42,6 +42,7 @@ def run(context):
         pages(context, daemon)
         publishing(context, daemon)
         refusals(context, daemon)
+        upgrades(context, daemon)
         kept_alive(context, daemon)
         pipelined(context, daemon)
         bodies(context, daemon)
@@ -58,7 +59,26 @@ def pages(context, daemon):
     context.holds("HEAD / answers the same head without the body", head.status == 200 and not same and not head.body, f"differs: {same}" if same else "")
     health = curl(daemon.http + "/healthz")
     context.holds("GET /healthz answers 200 ok", health.status == 200 and health.body.strip() == b"ok")
+    shown_behind_a_proxy(context, daemon)
     context.equal("HEAD /healthz answers 200", curl(daemon.http + "/healthz", "--head").status, 200)
+
+
+def shown_behind_a_proxy(context, daemon):
+    """Runs the page's script as a browser does that came by way of a proxy with TLS, another port and a path."""
+    page = curl(daemon.http + "/", "--header", "Accept: text/html").body.decode()
+    script = re.search("<script>(.*?)</script>", page, re.DOTALL).group(1)
+    stub = """
+        const places = { http: [{}], ws: [{}] };
+        const location = new URL("https://example.com:8443/fanfare/?a=b#c");
+        const document = { getElementsByClassName: (name) => places[name] };
+        (0, eval)(`(location, document) => {${process.argv[1]}}`)(location, document);
+        console.log(places.http[0].textContent, places.ws[0].textContent);
+    """
+    done = subprocess.run(["node", "--eval", stub, script], capture_output=True, timeout=60, text=True)
+    shown = done.stdout.strip() or done.stderr
+    context.equal("behind a proxy the page shows the address bar's URLs", shown, "https://example.com:8443/fanfare wss://example.com:8443/fanfare")
+    text = curl(daemon.http + "/", "--header", "X-Forwarded-Proto: https").body.decode()
+    context.holds("and the text for curl says wss:// where a proxy says https", "wss://" in text and " ws://" not in text)
 
 
 def publishing(context, daemon):
@@ -106,6 +126,17 @@ def refusals(context, daemon):
     context.holds("another major version is a 505", said.startswith(b"HTTP/1.1 505 "), f"{said[:60]!r}")
 
 
+def upgrades(context, daemon):
+    """What proxies and clients put into requests that are no WebSockets."""
+    proxied = ["--header", "Connection: upgrade", "--header", "Upgrade: websocket"]
+    for what, options in (("Upgrade: websocket", proxied), ("an offer of HTTP/2", ["--http2"])):
+        context.equal(f"POST with {what} publishes", curl(daemon.http + "/channels/x", *options, body=b"1").status, 201)
+        context.equal(f"GET / with {what} is the page", curl(daemon.http + "/", *options).status, 200)
+    for path, expected in (("/", 200), ("/ws", 426)):
+        head = curl(daemon.http + path, *proxied, "--head")
+        context.holds(f"HEAD {path} with Upgrade: websocket has no body", head.status == expected and not head.body, f"{head.status} {head.body!r}")
+
+
 def kept_alive(context, daemon):
     # curl says with %{num_connects} how many connections each transfer needed.
     urls = [daemon.http + path for path in ("/healthz", "/", "/nowhere", "/healthz")]
@@ -138,6 +169,9 @@ def bodies(context, daemon):
     sock.sendall(b"7")
     context.holds("and then the answer", sock.recv(4096).startswith(b"HTTP/1.1 201 "))
     chunked = curl(daemon.http + "/channels/x", "--header", "Transfer-Encoding: chunked", body=b'{"chunked":true}')
+    sock = dial(daemon.address)
+    sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1 ; a=b\r\n7\r\n0\t;c\r\n\r\n")
+    context.holds("a chunk's extension may have white space before it", sock.recv(4096).startswith(b"HTTP/1.1 201 "))
     context.holds("a chunked body is taken, or refused in words", chunked.status == 201 or (chunked.status in (411, 501) and chunked.body), f"{chunked.status} {chunked.body[:120]!r}")
     sock = dial(daemon.address)
     sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n77")

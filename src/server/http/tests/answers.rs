@@ -54,9 +54,28 @@ fn head_is_answered_like_get_but_without_the_body() {
 
 #[test]
 fn a_head_request_that_is_refused_gets_no_body_either() {
-    let outcome = serve("HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
-    assert!(outcome.response.starts_with("HTTP/1.1 400 "));
-    assert_eq!(body_of(&outcome), "");
+    for (stream, expected) in [
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
+        ("\r\nHEAD / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n", "400"),
+        ("HEAD / HTTP/3.7\r\nHost: h\r\n\r\n", "505"),
+        ("HEAD / HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", "417"),
+        (
+            "HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n",
+            "413",
+        ),
+        (
+            "HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+            "400",
+        ),
+    ] {
+        // At once, and with the body of the request behind its head.
+        let head_len = stream.find("\r\n\r\n").map_or(stream.len(), |at| at + 4);
+        for cuts in [&[][..], &[head_len]] {
+            let (outcomes, _) = serve_in_pieces(stream.as_bytes(), cuts, &LIMITS, &SITE);
+            assert_eq!(&outcomes[0].response[9..12], expected, "{stream:?}");
+            assert_eq!(body_of(&outcomes[0]), "", "{stream:?}");
+        }
+    }
 }
 
 #[test]
@@ -128,15 +147,11 @@ fn the_page_is_html_for_browsers_and_text_for_curl() {
     let page = |accept: &str| {
         let outcome = get("/", accept);
         let content_type = field(&outcome, "Content-Type").expect("a type").to_owned();
-        assert!(
-            body_of(&outcome).contains("ws://example.com/ws"),
-            "{content_type}"
-        );
-        assert!(
-            body_of(&outcome).contains("http://example.com/channels/hello"),
-            "{content_type}"
-        );
-        assert!(!body_of(&outcome).contains("{{"), "a placeholder is left");
+        let page = body_of(&outcome).replace("</span>", "");
+        assert!(page.contains("ws://example.com/ws"), "{content_type}");
+        let post = "http://example.com/channels/hello";
+        assert!(page.contains(post), "{content_type}");
+        assert!(!page.contains("{{"), "a placeholder is left");
         content_type
     };
     let (html, text) = ("text/html; charset=utf-8", "text/plain; charset=utf-8");
@@ -163,21 +178,51 @@ fn the_page_takes_its_host_from_an_absolute_target_first() {
 }
 
 #[test]
-fn the_pages_policy_allows_exactly_the_style_it_brings() {
+fn behind_a_proxy_that_ends_tls_the_text_for_curl_says_so_and_the_page_asks_the_address_bar() {
+    let fields = "Accept: */*\r\nX-Forwarded-Proto: https\r\n";
+    let text = get("/", fields);
+    assert!(body_of(&text).contains("websocat wss://example.com/ws"));
+    assert!(body_of(&text).contains("https://example.com/channels/hello"));
+    assert_eq!(field(&text, "Vary"), Some("Accept, X-Forwarded-Proto"));
+    let twice = get("/", "X-Forwarded-Proto: HTTPS, http\r\n");
+    assert!(body_of(&twice).contains("wss://example.com/ws"));
+    for other in ["http", "", "http, https", "gopher"] {
+        let text = get("/", &format!("X-Forwarded-Proto: {other}\r\n"));
+        assert!(body_of(&text).contains(" ws://example.com/ws"), "{other}");
+    }
+
+    // Each URL of the page stands in an element that its script finds, and nowhere else.
+    let page = get("/", "Accept: text/html\r\n");
+    let page = body_of(&page);
+    let elements = page
+        .matches("<span class=\"ws\">ws://example.com</span>")
+        .count()
+        + page
+            .matches("<span class=\"http\">http://example.com</span>")
+            .count();
+    assert_eq!(page.matches("example.com").count(), elements);
+    assert_eq!(elements, 4);
+    assert!(page.contains("location.origin") && page.contains("location.pathname"));
+}
+
+#[test]
+fn the_pages_policy_allows_exactly_the_style_and_the_script_it_brings() {
     use base64::Engine;
     use sha2::Digest;
     let outcome = get("/", "Accept: text/html\r\n");
-    let style = body_of(&outcome)
-        .split_once("<style>")
-        .and_then(|(_, rest)| rest.split_once("</style>"));
-    let hash = sha2::Sha256::digest(style.expect("a style sheet").0);
-    let source = format!(
-        "'sha256-{}'",
-        base64::engine::general_purpose::STANDARD.encode(hash)
-    );
+    let page = body_of(&outcome);
     let policy = field(&outcome, "Content-Security-Policy").expect("a policy");
-    assert!(policy.contains(&source), "{policy} lacks {source}");
-    assert!(!body_of(&outcome).contains("<script") && !body_of(&outcome).contains(" style="));
+    for name in ["style", "script"] {
+        let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
+        let (_, rest) = page.split_once(&begin).expect("it is there");
+        let (text, rest) = rest.split_once(&end).expect("it ends");
+        let hash = sha2::Sha256::digest(text);
+        let hash = base64::engine::general_purpose::STANDARD.encode(hash);
+        let source = format!("{name}-src 'sha256-{hash}';");
+        assert!(policy.contains(&source), "{policy} lacks {source}");
+        assert!(!rest.contains(&format!("<{name}")), "there is one");
+    }
+    assert!(!page.contains(" style=") && !page.contains(" on"));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn raw_requests_get_the_status_that_the_rfcs_give_them() {
         (200, &enough_fields),
         (
             101,
-            "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
         ),
         (
             101,
@@ -51,10 +51,6 @@ fn raw_requests_get_the_status_that_the_rfcs_give_them() {
             "GET /echo HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: x\r\n\r\n",
         ),
         (
-            101,
-            "POST /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n",
-        ),
-        (
             201,
             "POST /channels/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n1",
         ),
@@ -63,6 +59,23 @@ fn raw_requests_get_the_status_that_the_rfcs_give_them() {
             "POST /channels/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1",
         ),
         (201, "POST /channels/a HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (
+            200,
+            "OPTIONS http://other HTTP/1.1\r\nHost: h\r\nOrigin: http://o\r\n\
+             Access-Control-Request-Method: POST\r\n\r\n",
+        ),
+        (
+            200,
+            "HEAD http://other:80/healthz HTTP/1.1\r\nHost: h\r\n\r\n",
+        ),
+        (200, "GET / HTTP/1.1\r\nHost: h:\r\n\r\n"),
+        (
+            201,
+            "POST /channels/a HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nTrailer: A\r\n\
+             Transfer-Encoding:\tchunked\r\n\r\n1\r\n1\r\n0\r\nA: b\r\n\r\n",
+        ),
+        (400, "GET http://other/ HTTP/1.1\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
@@ -95,7 +108,7 @@ fn raw_requests_get_the_status_that_the_rfcs_give_them() {
         (400, "POST /channels/%ff HTTP/1.1\r\nHost: h\r\n\r\n"),
         (
             400,
-            "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx",
+            "GET /ws HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: x\r\nContent-Length: 1\r\n\r\nx",
         ),
         (404, "GET /nope HTTP/1.1\r\nHost: h\r\n\r\n"),
         (404, "POST /channels/ HTTP/1.1\r\nHost: h\r\n\r\n"),
@@ -124,6 +137,46 @@ fn raw_requests_get_the_status_that_the_rfcs_give_them() {
     for (expected, stream) in table {
         assert_eq!(status(stream), *expected, "{stream:?}");
     }
+}
+
+#[test]
+fn an_upgrade_that_a_proxy_puts_into_every_request_changes_none_but_a_handshake() {
+    let with = |line: &str, upgrade: &str, body: &str| {
+        status(&format!(
+            "{line} HTTP/1.1\r\nHost: h\r\n{upgrade}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    };
+    let websocket = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+               HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
+    let empty = "Connection: upgrade\r\nUpgrade: \r\n";
+    for upgrade in [websocket, h2c, empty, "Connection: upgrade\r\n", ""] {
+        for (line, body, expected) in [
+            ("POST /channels/a", "1", 201),
+            ("POST /channels/a", "", 201),
+            ("GET /", "", 200),
+            ("GET /", "x", 200),
+            ("HEAD /", "", 200),
+            ("GET /healthz", "", 200),
+            ("GET /nope", "", 404),
+            ("OPTIONS /", "", 200),
+            ("POST /", "1", 405),
+            ("POST /ws", "1", 405),
+            ("HEAD /ws", "", 426),
+        ] {
+            assert_eq!(with(line, upgrade, body), expected, "{line} {upgrade:?}");
+        }
+    }
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    for fields in [format!("{websocket}{key}"), key.to_owned()] {
+        assert_eq!(with("GET /", &fields, ""), 101);
+        assert_eq!(with("GET /ws", &fields, ""), 101);
+        assert_eq!(with("POST /channels/a", &fields, "1"), 201);
+        assert_eq!(with("GET /", &fields, "x"), 400);
+    }
+    // Where only a WebSocket is, its refusal says what is missing.
+    assert_eq!(with("GET /ws", websocket, ""), 101);
 }
 
 #[test]
@@ -166,6 +219,9 @@ fn chunks_are_put_together_and_trailers_ignored() {
         b"[1,234567890]"
     );
     assert_eq!(post(chunked, "0\r\n\r\n").body, b"");
+    // RFC 9112 §7.1.1: white space may stand before the semicolon and behind it.
+    let spaced = "1 ; a\r\n1\r\n1\t \t;a = \"b;c\" ;d\r\n2\r\n0 ;z\r\n\r\n";
+    assert_eq!(post(chunked, spaced).body, b"12");
 }
 
 #[test]
@@ -215,6 +271,21 @@ fn chunks_that_two_readers_could_read_differently_are_refused() {
         (
             "400",
             "Transfer-Encoding: chunked\r\n",
+            " 1;a\r\nx\r\n0\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "1 1;a\r\nx\r\n0\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            " ;a\r\nx\r\n0\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
             "+1\r\nx\r\n0\r\n\r\n",
         ),
         (
@@ -238,6 +309,36 @@ fn chunks_that_two_readers_could_read_differently_are_refused() {
             "Transfer-Encoding: chunked\r\n",
             "ffffffffffffffff\r\n",
         ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nA: b\r\n c: d\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nA : b\r\n\r\n",
+        ),
+        ("400", "Transfer-Encoding: chunked\r\n", "0\r\n: b\r\n\r\n"),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nGET http://h/ HTTP/1.1\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "1;a=\0\r\nx\r\n0\r\n\r\n",
+        ),
+        (
+            "400",
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nA: \u{b}b\r\n\r\n",
+        ),
+        ("400", "Transfer-Encoding: \u{b}chunked\r\n", "0\r\n\r\n"),
+        ("400", "Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
+        ("400", "Transfer-Encoding\r\n : chunked\r\n", "0\r\n\r\n"),
+        ("400", "Content-Length: 1\r\n\tx\r\n", "1"),
         ("400", "Content-Length: 1\r\nContent-Length: 2\r\n", "12"),
         ("400", "Content-Length: 1, 1\r\n", "1"),
         ("400", "Content-Length: +1\r\n", "1"),
@@ -336,6 +437,39 @@ fn who_waits_to_be_told_to_go_on_is_told_once() {
     let too_large =
         "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n";
     assert_eq!(status(too_large), 413);
+}
+
+#[test]
+fn who_expects_to_be_told_to_go_on_with_nothing_is_answered_at_once() {
+    let expects = "Expect: 100-continue\r\n";
+    for fields in [
+        expects.to_owned(),
+        format!("{expects}Content-Length: 0\r\n"),
+        "Expect: \r\nContent-Length: 0\r\n".to_owned(),
+        format!("{expects}{expects}Content-Length: 0\r\n"),
+    ] {
+        let outcome = post(&fields, "");
+        assert_eq!(outcome.response, "HTTP/1.1 201 a", "{fields:?}");
+    }
+    let chunked = format!("{expects}Transfer-Encoding: chunked\r\n");
+    assert_eq!(post(&chunked, "0\r\n\r\n").response, "HTTP/1.1 201 a");
+    // HTTP/1.0 knows no 100.
+    let old = "POST /channels/a HTTP/1.0\r\nExpect: 200-ok\r\nContent-Length: 1\r\n\r\n1";
+    assert_eq!(status(old), 201);
+}
+
+#[test]
+fn a_compressed_body_is_refused_with_what_would_be_taken() {
+    for coding in ["gzip", "br, identity", "x-unknown"] {
+        let outcome = post(
+            &format!("Content-Encoding: {coding}\r\nContent-Length: 1\r\n"),
+            "1",
+        );
+        assert!(outcome.response.starts_with("HTTP/1.1 415 "), "{coding}");
+        assert_eq!(field(&outcome, "Accept-Encoding"), Some("identity"));
+    }
+    let outcome = post("Content-Encoding: identity\r\nContent-Length: 1\r\n", "1");
+    assert_eq!(outcome.response, "HTTP/1.1 201 a");
 }
 
 #[test]

@@ -1,0 +1,286 @@
+//! How many may be connected at once, and who is answered beyond that.
+//!
+//! `--max-connections` counts regular seats. Beside them there are a few more, whose files come from
+//! [`Config::FILES_RESERVED`]: the *reserve* is for this machine, so that its publishers get through
+//! whatever strangers do; the *lobby* is for everybody, so that who asks `/healthz` is answered. In
+//! both a connection may make one HTTP request and then closes, and who sends nothing gives way to
+//! who comes after.
+
+use std::collections::VecDeque;
+
+use mio::Token;
+
+use super::connection::{Connection, Phase};
+use super::http::{Request, Response, Route, Site, is_health_check, route};
+use super::session::Core;
+use super::timers::Millis;
+use crate::config::Config;
+
+/// Connections from this machine that are served beyond the limit at one time.
+const RESERVE: usize = 16;
+
+/// Other connections beyond the limit that are read from at one time; those beyond these are just closed.
+const LOBBY: usize = 32;
+
+/// Files that the reserve and the lobby leave for the listeners, the poll, the signals and the standard streams.
+const OTHER_FILES: usize = 16;
+
+const _: () = assert!(RESERVE + LOBBY + OTHER_FILES <= Config::FILES_RESERVED);
+
+/// How long the head of a request may take beyond the limit.
+const PATIENCE_MS: u64 = 2_000;
+
+/// When who was turned away may try again, in seconds.
+const RETRY_AFTER_S: u32 = 5;
+
+/// What a connection may do, by where there was room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// It counts against `--max-connections` and may do everything.
+    Regular,
+    /// It came from this machine and may make one HTTP request.
+    Reserve,
+    /// It may ask `/healthz` once.
+    Lobby,
+}
+
+impl Seat {
+    /// How long the head of a request may take.
+    pub(super) fn head_timeout_ms(self, config: &Config) -> u64 {
+        match self {
+            Seat::Regular => config.handshake_timeout_ms,
+            Seat::Reserve | Seat::Lobby => config.handshake_timeout_ms.min(PATIENCE_MS),
+        }
+    }
+
+    /// Whether more requests may follow the first.
+    pub(super) fn keeps_alive(self) -> bool {
+        self == Seat::Regular
+    }
+}
+
+/// All seats. Who has no regular one is known by token.
+#[derive(Debug)]
+pub(super) struct Seats {
+    /// Regular seats.
+    limit: usize,
+    regular: usize,
+    reserve: VecDeque<Sitting>,
+    lobby: VecDeque<Sitting>,
+}
+
+/// Who has another seat than a regular one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sitting {
+    token: Token,
+    /// The turn of the loop in which it came.
+    turn: u64,
+}
+
+impl Seats {
+    /// With so many regular seats.
+    pub(super) fn new(limit: usize) -> Seats {
+        Seats {
+            limit,
+            regular: 0,
+            reserve: VecDeque::new(),
+            lobby: VecDeque::new(),
+        }
+    }
+
+    /// Regular seats taken.
+    pub(super) fn regular(&self) -> usize {
+        self.regular
+    }
+
+    /// Whether all regular seats are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.regular >= self.limit
+    }
+
+    /// Whether a tenth of the regular seats is free again.
+    pub(super) fn is_at_ease(&self) -> bool {
+        self.regular + self.regular / 10 < self.limit
+    }
+
+    /// The seats that a newcomer may have, the best first.
+    pub(super) fn choices(is_local: bool) -> &'static [Seat] {
+        match is_local {
+            true => &[Seat::Regular, Seat::Reserve, Seat::Lobby],
+            false => &[Seat::Regular, Seat::Lobby],
+        }
+    }
+
+    pub(super) fn has_room(&self, seat: Seat) -> bool {
+        match seat {
+            Seat::Regular => !self.is_full(),
+            Seat::Reserve => self.reserve.len() < RESERVE,
+            Seat::Lobby => self.lobby.len() < LOBBY,
+        }
+    }
+
+    /// Who sits there, the first to come first, without those who came in this turn: whether they have sent anything is
+    /// not known yet.
+    pub(super) fn sitting(&self, seat: Seat, turn: u64) -> impl Iterator<Item = Token> {
+        let sitting = self.room(seat).filter(move |who| who.turn < turn);
+        sitting.map(|who| who.token)
+    }
+
+    /// Whether somebody sits there who came in this turn.
+    pub(super) fn has_newcomer(&self, seat: Seat, turn: u64) -> bool {
+        self.room(seat).any(|who| who.turn == turn)
+    }
+
+    fn room(&self, seat: Seat) -> impl Iterator<Item = &Sitting> {
+        let room = match seat {
+            Seat::Regular => None,
+            Seat::Reserve => Some(&self.reserve),
+            Seat::Lobby => Some(&self.lobby),
+        };
+        room.into_iter().flatten()
+    }
+
+    /// A connection takes a seat for which there is room.
+    pub(super) fn take(&mut self, seat: Seat, token: Token, turn: u64) {
+        let who = Sitting { token, turn };
+        match seat {
+            Seat::Regular => self.regular += 1,
+            Seat::Reserve => self.reserve.push_back(who),
+            Seat::Lobby => self.lobby.push_back(who),
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn leave(&mut self, seat: Seat, token: Token) {
+        match seat {
+            Seat::Regular => self.regular -= 1,
+            Seat::Reserve => self.reserve.retain(|who| who.token != token),
+            Seat::Lobby => self.lobby.retain(|who| who.token != token),
+        }
+    }
+
+    /// Gives a connection a regular seat if one has become free, before it is asked what it wants.
+    pub(super) fn promote(&mut self, connection: &mut Connection) {
+        if connection.seat != Seat::Regular && !self.is_full() {
+            self.leave(connection.seat, connection.token);
+            self.regular += 1;
+            connection.seat = Seat::Regular;
+        }
+    }
+}
+
+/// Whether the connection may be dropped for a newcomer: it has been answered and only its own end is awaited, or it
+/// has sent nothing. Nobody waits in the lobby for the rest of a request, since anybody can send half of one.
+pub(super) fn gives_way(connection: &Connection) -> bool {
+    let nothing_to_do = !connection.in_reads && connection.outbox.is_empty();
+    nothing_to_do
+        && match &connection.phase {
+            Phase::Draining { .. } => true,
+            Phase::Http(http) => connection.seat == Seat::Lobby || !http.begun,
+            Phase::Open(_) | Phase::Closing { .. } => false,
+        }
+}
+
+/// The answer to what there is no seat for.
+pub(super) fn full() -> Response {
+    Response::too_many_connections(RETRY_AFTER_S)
+}
+
+impl Core {
+    /// What to do about a request on a connection with this seat.
+    pub(super) fn route<'a>(
+        &mut self,
+        seat: Seat,
+        request: &Request<'a>,
+        site: &Site,
+    ) -> Route<'a> {
+        let route = route(request, site);
+        let is_served = match seat {
+            Seat::Regular => true,
+            Seat::Reserve => !matches!(route, Route::WebSocket(_)),
+            Seat::Lobby => is_health_check(request),
+        };
+        if is_served {
+            return route;
+        }
+        self.metrics.refused += 1;
+        Route::Answer(full().for_head_request(request.head.method == "HEAD"))
+    }
+
+    /// When the head of a request has to be whole that begins now.
+    pub(super) fn head_deadline(&self, seat: Seat) -> Millis {
+        self.now + seat.head_timeout_ms(&self.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seats a newcomer as the loop does, with nobody who gives way.
+    fn come(seats: &mut Seats, is_local: bool, token: usize) -> Option<Seat> {
+        let seat = Seats::choices(is_local)
+            .iter()
+            .copied()
+            .find(|seat| seats.has_room(*seat))?;
+        seats.take(seat, Token(token), 1);
+        Some(seat)
+    }
+
+    #[test]
+    fn strangers_take_regular_seats_and_the_lobby_and_none_of_the_reserve() {
+        let mut seats = Seats::new(10);
+        let strangers: Vec<_> = (0..1_000).map(|n| come(&mut seats, false, n)).collect();
+        let count = |seat| strangers.iter().filter(|s| **s == seat).count();
+        assert_eq!(count(Some(Seat::Regular)), 10);
+        assert_eq!(count(Some(Seat::Lobby)), LOBBY);
+        assert_eq!(count(Some(Seat::Reserve)), 0);
+        assert_eq!(count(None), 1_000 - 10 - LOBBY);
+        for token in 1_000..1_000 + RESERVE {
+            assert_eq!(come(&mut seats, true, token), Some(Seat::Reserve));
+        }
+        assert_eq!(come(&mut seats, true, 2_000), None);
+        seats.leave(Seat::Reserve, Token(1_003));
+        assert_eq!(come(&mut seats, false, 2_001), None);
+        assert_eq!(come(&mut seats, true, 2_002), Some(Seat::Reserve));
+    }
+
+    #[test]
+    fn this_machine_can_use_the_lobby_too_and_takes_a_regular_seat_first() {
+        let mut seats = Seats::new(1);
+        assert_eq!(come(&mut seats, true, 0), Some(Seat::Regular));
+        let others: Vec<_> = (1..100).map(|n| come(&mut seats, true, n)).collect();
+        let in_lobby = others.iter().filter(|s| **s == Some(Seat::Lobby)).count();
+        assert_eq!(in_lobby, LOBBY);
+        seats.leave(Seat::Regular, Token(0));
+        assert_eq!(come(&mut seats, false, 100), Some(Seat::Regular));
+    }
+
+    #[test]
+    fn who_came_in_this_turn_is_not_asked_to_give_way_and_who_came_first_is_asked_first() {
+        let mut seats = Seats::new(0);
+        for (token, turn) in [(7, 1), (8, 1), (9, 2)] {
+            seats.take(Seat::Lobby, Token(token), turn);
+        }
+        let asked = |seat, turn| -> Vec<usize> {
+            let seats = &seats;
+            seats.sitting(seat, turn).map(|token| token.0).collect()
+        };
+        assert_eq!(asked(Seat::Lobby, 2), [7, 8]);
+        assert_eq!(asked(Seat::Lobby, 3), [7, 8, 9]);
+        assert_eq!(asked(Seat::Reserve, 3), [0; 0]);
+        assert_eq!(asked(Seat::Regular, 3), [0; 0]);
+        assert!(seats.has_newcomer(Seat::Lobby, 2) && !seats.has_newcomer(Seat::Lobby, 3));
+    }
+
+    #[test]
+    fn it_is_at_ease_again_once_a_tenth_of_the_seats_is_free() {
+        let mut seats = Seats::new(20);
+        (0..20).for_each(|token| seats.take(Seat::Regular, Token(token), 1));
+        assert!(seats.is_full() && !seats.is_at_ease());
+        seats.leave(Seat::Regular, Token(3));
+        assert!(!seats.is_full() && !seats.is_at_ease());
+        seats.leave(Seat::Regular, Token(4));
+        assert!(seats.is_at_ease());
+    }
+}

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::time::Instant;
 
 use common::{Daemon, member};
@@ -47,6 +48,8 @@ fn a_connection_that_is_turned_away_is_named_with_the_reason() {
     let _first = daemon.connect();
     let mut second = daemon.raw();
     let address = second.local_addr().expect("an address");
+    let asks = common::handshake("/", "");
+    second.write_all(asks.as_bytes()).expect("it goes out");
     let answer = common::read_answer(&mut second);
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     daemon.wait_for_log(&format!("{address}: answered 503, "));

@@ -36,6 +36,7 @@ impl Random {
     }
 
     /// Sixteen hexadecimal digits that stand for 64 random bits.
+    #[cfg(feature = "server")]
     pub(crate) fn name(&mut self) -> [u8; 16] {
         let mut name = [0; 16];
         for (digits, byte) in name.chunks_exact_mut(2).zip(self.bytes::<8>()) {
@@ -46,7 +47,7 @@ impl Random {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 

@@ -116,7 +116,11 @@ pub fn write_close(out: &mut Vec<u8>, close: Option<CloseFrame<'_>>, mask: Optio
     let mut body = [0; MAX_CONTROL];
     let len = match close {
         Some(CloseFrame { code, reason }) if code.may_be_sent() => {
-            let reason = &reason.as_bytes()[..reason.floor_char_boundary(MAX_REASON)];
+            let mut end = reason.len().min(MAX_REASON);
+            while !reason.is_char_boundary(end) {
+                end -= 1;
+            }
+            let reason = &reason.as_bytes()[..end];
             body[..2].copy_from_slice(&code.0.to_be_bytes());
             body[2..2 + reason.len()].copy_from_slice(reason);
             2 + reason.len()

@@ -10,10 +10,10 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::backoff::Reconnect;
-use super::dial;
 use super::error::{ConnectError, Step};
 use super::opening;
 pub(super) use super::opening::Opened;
+use super::socket;
 use super::url::{Url, UrlError};
 use super::websocket::WebSocket;
 use crate::random::Random;
@@ -210,8 +210,8 @@ impl Connector {
     /// Connects to the first of the host's addresses that opens, or to the unix socket.
     fn connect(&self) -> Result<Socket, ConnectError> {
         match self.url.socket() {
-            Some(path) => dial::unix(path, self.timeouts.connect),
-            None => dial::tcp(
+            Some(path) => socket::unix(path, self.timeouts.connect),
+            None => socket::tcp(
                 resolve(&self.url, self.timeouts.resolve)?,
                 self.timeouts.connect,
             ),

@@ -69,7 +69,6 @@
 mod backoff;
 mod connector;
 mod deadline;
-mod dial;
 mod error;
 mod event;
 mod events;
@@ -77,6 +76,7 @@ mod link;
 mod opening;
 mod requests;
 mod session;
+mod socket;
 mod transport;
 mod url;
 mod websocket;

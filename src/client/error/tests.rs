@@ -147,3 +147,28 @@ fn an_error_that_main_returns_is_a_sentence() {
         assert_eq!(main_prints(|| Err(error)), format!("Error: {sentence}"));
     }
 }
+
+#[test]
+fn every_other_error_of_the_library_is_the_same_sentence_however_it_is_shown() {
+    use crate::{hub, ws};
+
+    let refusal = Refusal {
+        code: "forbidden".to_owned(),
+        message: "not you".to_owned(),
+        retry_after: None,
+    };
+    let why = crate::dialect::json::channel_name::check("").unwrap_err();
+    let errors: [Box<dyn error::Error>; 8] = [
+        refusal.into(),
+        why.into(),
+        EventError::Member("seq").into(),
+        hub::PublishError::TooManyChannels.into(),
+        hub::SubscribeError::AlreadySubscribed.into(),
+        hub::NotSubscribed.into(),
+        ws::utf8::Invalid.into(),
+        ws::extension::BadAnswer::Malformed.into(),
+    ];
+    for error in errors {
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
+}

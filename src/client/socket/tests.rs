@@ -185,7 +185,7 @@ fn a_socket_of_another_address_is_taken_where_one_is_silent_or_refuses() {
 
 #[test]
 fn a_unix_socket_opens_is_missing_or_is_busy() {
-    let path = std::env::temp_dir().join(format!("fanfare-dial-{}.sock", std::process::id()));
+    let path = std::env::temp_dir().join(format!("fanfare-socket-{}.sock", std::process::id()));
     let missing = unix(&path, 20 * SECOND).unwrap_err();
     let named = matches!(&missing, ConnectError::Unix { path: named, source }
         if *named == path && source.kind() == ErrorKind::NotFound);

@@ -1,4 +1,4 @@
-//! Connecting to a host that has several addresses: one after the other, without waiting for each (RFC 8305, "happy
+//! Connecting a socket to a host that has several addresses: one after the other, without waiting for each (RFC 8305, "happy
 //! eyeballs"), and the first that opens is taken. There are no threads in it: the connections are opened side by side, and one
 //! poll waits for all of them.
 

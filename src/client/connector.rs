@@ -151,7 +151,7 @@ impl Connector {
     }
 
     /// How many publishes of a [`Client`](super::Client) may wait for their answers, at least 1; by default 16,384.
-    /// This bounds its memory: who publishes more waits.
+    /// This bounds its memory: a program that publishes more has to wait.
     #[must_use]
     pub const fn window(mut self, requests: usize) -> Self {
         self.window = if requests == 0 { 1 } else { requests };

@@ -86,7 +86,8 @@ pub enum HandshakeError {
         retry_after: Option<RetryAfter>,
         /// `Location`, where the status is a redirection. It is not followed.
         location: Option<String>,
-        /// The beginning of the body, at most [`MAX_BODY`] bytes; what is not UTF-8 is replaced.
+        /// The beginning of the body, at most [`MAX_BODY`] bytes; what is not UTF-8 is replaced. It is
+        /// empty, too, where a client tried again and was told the same as the time before.
         body: String,
     },
     /// The response is not HTTP/1.1.

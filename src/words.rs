@@ -17,6 +17,15 @@ macro_rules! in_words {
 
 pub(crate) use in_words;
 
+/// As many whole characters of `text` as fit `max` bytes.
+pub(crate) fn beginning(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// Text that a peer sent, as it may be shown: on one line, without anything that a terminal would obey, and cut where it is
 /// long.
 pub(crate) struct Shown<'t> {
@@ -83,6 +92,20 @@ mod tests {
         );
         assert_eq!(shown("a\u{2028}b\u{85}c"), "a b c");
         assert_eq!(shown(" \n"), "");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_two_characters() {
+        for (max, cut) in [
+            (0, ""),
+            (1, "a"),
+            (2, "a"),
+            (3, "aé"),
+            (5, "aé"),
+            (9, "aé€"),
+        ] {
+            assert_eq!(beginning("aé€", max), cut);
+        }
     }
 
     #[test]

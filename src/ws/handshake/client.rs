@@ -2,7 +2,6 @@
 
 mod answer;
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 use std::{error, fmt};
 
@@ -10,11 +9,13 @@ pub use answer::{AnswerError, AnswerReader, Awaited, MAX_HEAD};
 
 use super::fields::{has_token, list, only, values};
 use super::{Header, ResponseHead, accept_key, base64_of};
-use crate::words::{Shown, in_words};
+use crate::words::{Shown, beginning, in_words};
 use crate::ws::extension::{Answer, BadAnswer, Offer};
 
 /// How much of a refusal's body an error carries, in bytes at most.
-pub const MAX_BODY: usize = 4 << 10;
+pub const MAX_BODY: usize = 1 << 10;
+/// How much of a header's value an error carries, in bytes at most.
+const MAX_VALUE: usize = 512;
 /// How many characters an error shows of a text that the server sent. All that a terminal could obey is escaped.
 const MAX_SHOWN: usize = 200;
 
@@ -84,7 +85,7 @@ pub enum HandshakeError {
         status: u16,
         /// `Retry-After`, where there is a readable one.
         retry_after: Option<RetryAfter>,
-        /// `Location`, where the status is a redirection. It is not followed.
+        /// `Location`, where the status is a redirection, its first 512 bytes. It is not followed.
         location: Option<String>,
         /// The beginning of the body, at most [`MAX_BODY`] bytes; what is not UTF-8 is replaced. It is
         /// empty, too, where a client tried again and was told the same as the time before.
@@ -98,7 +99,7 @@ pub enum HandshakeError {
     Connection,
     /// `Sec-WebSocket-Accept` is missing, repeated, or answers another key.
     Accept,
-    /// A sub-protocol that was not asked for, or several: the header's value.
+    /// A sub-protocol that was not asked for, or several: the header's value, its first 512 bytes.
     Protocol(String),
     /// An extension or a parameter that was not asked for, or lacks what was.
     Extension(BadAnswer),
@@ -209,20 +210,19 @@ fn agreed_protocol<'r>(
 fn refused(head: &ResponseHead<'_>, body: &[u8]) -> HandshakeError {
     let header = |name| only(head.headers, name).map(String::from_utf8_lossy);
     let redirects = (300..400).contains(&head.status);
+    let location = header("Location").filter(|_| redirects);
     HandshakeError::Status {
         status: head.status,
         retry_after: header("Retry-After").and_then(|value| RetryAfter::parse(&value)),
-        location: header("Location")
-            .filter(|_| redirects)
-            .map(Cow::into_owned),
-        body: String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]).into_owned(),
+        location: location.map(|location| beginning(&location, MAX_VALUE).to_owned()),
+        body: beginning(&String::from_utf8_lossy(body), MAX_BODY).to_owned(),
     }
 }
 
 /// What all header lines called `name` say, for an error to show.
 fn joined(headers: &[Header<'_>], name: &str) -> String {
     let values: Vec<_> = values(headers, name).map(String::from_utf8_lossy).collect();
-    values.join(", ")
+    beginning(&values.join(", "), MAX_VALUE).to_owned()
 }
 
 /// What is sent was given by a program or a person: nothing of it may end a line or begin a header of its own.

@@ -288,6 +288,24 @@ fn a_redirection_is_an_error_that_says_where_to_and_moves_no_cursor() {
 }
 
 #[test]
+fn what_a_refusal_keeps_of_a_servers_texts_is_bounded() {
+    let (long, not_utf8) = ("é".repeat(9999), [0xff; 9999]);
+    for body in [long.as_bytes(), &not_utf8] {
+        let verdict = judge_request(&REQUEST, 302, &[("Location", &long)], body);
+        let Err(HandshakeError::Status { location, body, .. }) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert!(!body.is_empty() && body.len() <= MAX_BODY);
+        assert_eq!(location.unwrap().len(), MAX_VALUE);
+    }
+    let verdict = judge(&with(&[("Sec-WebSocket-Protocol", &long)]));
+    let Err(HandshakeError::Protocol(names)) = verdict else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!(names.len(), MAX_VALUE);
+}
+
+#[test]
 fn whatever_a_server_sends_is_shown_short_and_on_one_line() {
     const EVIL: &str = "\u{1b}]0;owned\u{7}\r\n\u{202e}";
     let evil = EVIL.repeat(1000);

@@ -1,9 +1,29 @@
 //! fanfare: a WebSocket broadcast daemon that speaks JSON, and the library it is made of.
+//!
+//! # Cargo features
+//!
+//! `cli` is on by default: it is the binary, and pulls what only a command line needs. A program that uses the library
+//! takes what it uses:
+//!
+//! ```toml
+//! fanfare = { version = "0.1", default-features = false, features = ["client"] }
+//! ```
+//!
+//! | feature | what it adds to `ws`, `hub` and `dialect` |
+//! |---|---|
+//! | `client` | `client` |
+//! | `server` | `server`, and the `Config` of `config` |
+//! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "server")]
 pub mod config;
 pub mod dialect;
 pub mod hub;
+#[cfg(any(feature = "client", feature = "server"))]
 mod random;
+#[cfg(feature = "server")]
 pub mod server;
+mod words;
 pub mod ws;

@@ -4,7 +4,7 @@
 
 use fanfare::server::http::{HttpLimits, HttpParser, NO_HEADERS, Progress, Site, route};
 use fanfare::ws::extension::{self, Offer};
-use fanfare::ws::handshake::{Head, Header, ResponseHead, client, server};
+use fanfare::ws::handshake::{Head, Header, client, server};
 use fanfare_fuzz::Cuts;
 use libfuzzer_sys::fuzz_target;
 
@@ -79,8 +79,8 @@ fn judge_request(head: &Head<'_>) {
     assert_eq!(parsed.code, Some(101));
 }
 
-/// Whatever a server answers, the client agrees to nothing that it did not ask for.
-fn judge_response(bytes: &[u8]) {
+/// Whatever a server answers, the client agrees to nothing that it did not ask for, and keeps no more than it says.
+fn judge_response(bytes: &[u8], cuts: Cuts) {
     let request = client::Request {
         host: "localhost",
         target: "/",
@@ -88,26 +88,30 @@ fn judge_response(bytes: &[u8]) {
         deflate: Some(Offer::default()),
         headers: &[],
     };
-    let mut slots = [httparse::EMPTY_HEADER; 64];
-    let mut parsed = httparse::Response::new(&mut slots);
-    let Ok(httparse::Status::Complete(len)) = parsed.parse(bytes) else {
-        return;
-    };
-    let head = ResponseHead {
-        status: parsed.code.unwrap_or_default(),
-        version_minor: parsed.version.unwrap_or_default(),
-        headers: parsed.headers,
-    };
+    let mut reader = client::AnswerReader::default();
+    for piece in cuts.pieces(bytes) {
+        match reader.take(piece) {
+            Ok(client::Awaited::Nothing) => break,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
     // The key of the RFC's example, which the seeds answer.
     let key = client::Key::new(*b"the sample nonce");
-    if let Ok(agreed) = client::check_response(&head, &bytes[len..], &request, &key) {
-        assert!(agreed.protocol.is_none_or(|name| name == PROTOCOL));
-        assert!(
-            agreed
-                .deflate
-                .is_none_or(|answer| answer.server_takeover.is_none())
-        );
-    }
+    reader.judge(|head, body| {
+        assert!(head.status == 101 || body.len() <= client::MAX_BODY);
+        match client::check_response(head, body, &request, &key) {
+            Ok(agreed) => {
+                assert!(agreed.protocol.is_none_or(|name| name == PROTOCOL));
+                assert!(
+                    agreed
+                        .deflate
+                        .is_none_or(|answer| answer.server_takeover.is_none())
+                );
+            }
+            Err(error) => assert!(!error.to_string().contains(char::is_control)),
+        }
+    });
 }
 
 /// What one line of `Sec-WebSocket-Extensions` leads to, this project's own client takes if it offered it.
@@ -146,6 +150,7 @@ fuzz_target!(|data: &[u8]| {
         let not_yet = cut == Outcome::Unfinished && whole == Outcome::Refused;
         assert!(not_yet || cut == whole, "{cut:?} instead of {whole:?}");
     }
-    judge_response(bytes);
+    judge_response(bytes, Cuts::NONE);
+    judge_response(bytes, Cuts(*cuts));
     judge_extensions(bytes);
 });

@@ -1,29 +1,33 @@
 //! Opening connections, step by step, each with a timeout.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use socket2::Socket;
 
 use super::backoff::Reconnect;
-use super::deadline;
 use super::error::{ConnectError, Step};
-use super::transport::{Transport, is_timeout};
+use super::opening;
+pub(super) use super::opening::Opened;
+use super::socket;
 use super::url::{Url, UrlError};
 use super::websocket::WebSocket;
 use crate::random::Random;
-use crate::ws::extension::{Answer, Offer};
-use crate::ws::handshake::ResponseHead;
-use crate::ws::handshake::client::{Key, MAX_BODY, Request, check_response, write_request};
+use crate::ws::extension::Offer;
+use crate::ws::handshake::client::{Key, Request, write_request};
 
 /// How long each step may take. With [`Duration::MAX`] it may take for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Looking the host's name up.
+    /// Looking the host's name up. The system does that, on a thread of its own, and it cannot be stopped: the thread ends
+    /// when the system has an answer, perhaps after this timeout.
     pub resolve: Duration,
-    /// The TCP connection to one address of the host.
+    /// The connection, whichever of the host's addresses it is to. They are tried side by side, each 250 ms after the one
+    /// before it or as soon as that one fails (RFC 8305), and the first that opens is taken.
     pub connect: Duration,
     /// The opening handshake; with a [`Client`](super::Client) also the wait for `welcome`.
     pub handshake: Duration,
@@ -147,7 +151,7 @@ impl Connector {
     }
 
     /// How many publishes of a [`Client`](super::Client) may wait for their answers, at least 1; by default 16,384.
-    /// This bounds its memory: who publishes more waits.
+    /// This bounds its memory: a program that publishes more has to wait.
     #[must_use]
     pub const fn window(mut self, requests: usize) -> Self {
         self.window = if requests == 0 { 1 } else { requests };
@@ -190,7 +194,7 @@ impl Connector {
         // Before anything is connected: what cannot be sent needs no server to say so.
         write_request(&mut wire, &request, &key).map_err(ConnectError::Request)?;
         let stream = self.connect()?;
-        let opened = Opening::new(&stream, self.timeouts.handshake).run(&wire, &request, &key)?;
+        let opened = opening::run(&stream, self.timeouts.handshake, &wire, &request, &key)?;
         stream
             .set_read_timeout(None)
             .and_then(|()| stream.set_write_timeout(Some(self.timeouts.write)))
@@ -203,29 +207,20 @@ impl Connector {
         ))
     }
 
-    /// Tries the host's addresses in order.
-    fn connect(&self) -> Result<TcpStream, ConnectError> {
-        let mut last = ConnectError::Resolve(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the host has no address",
-        ));
-        for address in resolve(&self.url, self.timeouts.resolve)? {
-            match TcpStream::connect_timeout(&address, self.timeouts.connect) {
-                Ok(stream) => {
-                    // Messages are written whole: there is nothing that a delay could gather.
-                    stream.set_nodelay(true).map_err(ConnectError::Broken)?;
-                    return Ok(stream);
-                }
-                Err(error) if is_timeout(&error) => last = ConnectError::TimedOut(Step::Connect),
-                Err(source) => last = ConnectError::Tcp { address, source },
-            }
+    /// Connects to the first of the host's addresses that opens, or to the unix socket.
+    fn connect(&self) -> Result<Socket, ConnectError> {
+        match self.url.socket() {
+            Some(path) => socket::unix(path, self.timeouts.connect),
+            None => socket::tcp(
+                resolve(&self.url, self.timeouts.resolve)?,
+                self.timeouts.connect,
+            ),
         }
-        Err(last)
     }
 }
 
-/// The host's addresses. The system's resolver cannot be told how long it may take, so a name is looked up on a
-/// thread that is left behind if it takes too long.
+/// The host's addresses, in the system's order (RFC 6724). The system knows the zones of IPv6 addresses, too. Its resolver
+/// cannot be told how long it may take, so a name is looked up on a thread that is left behind if it takes too long.
 fn resolve(url: &Url, timeout: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
     if let Ok(ip) = url.host().parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, url.port())]);
@@ -247,132 +242,5 @@ fn resolve(url: &Url, timeout: Duration) -> Result<Vec<SocketAddr>, ConnectError
         Err(RecvTimeoutError::Disconnected) => Err(ConnectError::Resolve(io::Error::other(
             "the look-up ended without an answer",
         ))),
-    }
-}
-
-/// What the handshake agreed on, and what came after it.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) protocol: Option<String>,
-    pub(super) deflate: Option<Answer>,
-    /// Bytes of frames that arrived with the answer.
-    pub(super) rest: Vec<u8>,
-}
-
-/// The longest head of an answer, in bytes.
-const MAX_HEAD: usize = 16 << 10;
-/// The most header lines of an answer.
-const MAX_HEADERS: usize = 100;
-
-/// An opening handshake under way.
-struct Opening<'s> {
-    stream: &'s dyn Transport,
-    deadline: Instant,
-    answer: Vec<u8>,
-}
-
-impl<'s> Opening<'s> {
-    fn new(stream: &'s dyn Transport, timeout: Duration) -> Self {
-        Self {
-            stream,
-            deadline: deadline::after(Instant::now(), timeout),
-            answer: Vec::new(),
-        }
-    }
-
-    fn run(
-        mut self,
-        wire: &[u8],
-        request: &Request<'_>,
-        key: &Key,
-    ) -> Result<Opened, ConnectError> {
-        self.stream
-            .set_write_timeout(Some(self.left()?))
-            .and_then(|()| self.stream.write_all(wire))
-            .map_err(broken)?;
-        let head_len = self.read_head()?;
-        self.read_body(head_len)?;
-        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut parsed = httparse::Response::new(&mut slots);
-        parsed.parse(&self.answer).map_err(ConnectError::NotHttp)?;
-        let head = ResponseHead {
-            // Both are there, as the head is whole.
-            status: parsed.code.unwrap_or_default(),
-            version_minor: parsed.version.unwrap_or_default(),
-            headers: parsed.headers,
-        };
-        let agreed = check_response(&head, &self.answer[head_len..], request, key)?;
-        let (protocol, deflate) = (agreed.protocol.map(str::to_owned), agreed.deflate);
-        Ok(Opened {
-            protocol,
-            deflate,
-            rest: self.answer.split_off(head_len),
-        })
-    }
-
-    /// Reads until the head of the answer is whole; how long it is.
-    fn read_head(&mut self) -> Result<usize, ConnectError> {
-        loop {
-            if self.read()? == 0 {
-                return Err(ConnectError::NoAnswer);
-            }
-            let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
-            match httparse::Response::new(&mut slots).parse(&self.answer) {
-                Ok(httparse::Status::Complete(len)) => return Ok(len),
-                Ok(httparse::Status::Partial) if self.answer.len() > MAX_HEAD => {
-                    return Err(ConnectError::HeadTooLong);
-                }
-                Ok(httparse::Status::Partial) => {}
-                Err(error) => return Err(ConnectError::NotHttp(error)),
-            }
-        }
-    }
-
-    /// Reads the body of a refusal, as far as an error shows it. That one is not whole is no error of its own.
-    fn read_body(&mut self, head_len: usize) -> Result<(), ConnectError> {
-        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut parsed = httparse::Response::new(&mut slots);
-        parsed.parse(&self.answer).map_err(ConnectError::NotHttp)?;
-        let announced = parsed
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-            .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
-        let wanted = match (parsed.code, announced) {
-            (Some(101), _) | (_, None) => 0,
-            (_, Some(len)) => MAX_BODY.min(len),
-        };
-        while self.answer.len() - head_len < wanted {
-            if !matches!(self.read(), Ok(1..)) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what is there; 0 at the end of the stream.
-    fn read(&mut self) -> Result<usize, ConnectError> {
-        let mut buffer = [0; 4096];
-        let left = self.left()?;
-        self.stream.set_read_timeout(Some(left)).map_err(broken)?;
-        let read = self.stream.read(&mut buffer).map_err(broken)?;
-        self.answer.extend_from_slice(&buffer[..read]);
-        Ok(read)
-    }
-
-    /// How long the handshake may still take.
-    fn left(&self) -> Result<Duration, ConnectError> {
-        match self.deadline.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => Ok(left),
-            _ => Err(ConnectError::TimedOut(Step::Handshake)),
-        }
-    }
-}
-
-fn broken(error: io::Error) -> ConnectError {
-    if is_timeout(&error) {
-        ConnectError::TimedOut(Step::Handshake)
-    } else {
-        ConnectError::Broken(error)
     }
 }

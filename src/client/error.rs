@@ -1,6 +1,7 @@
 //! What can go wrong: one enum for each audience.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{error, fmt, io};
@@ -9,8 +10,9 @@ use super::event::Refusal;
 use super::url::UrlError;
 use crate::dialect::json::EventError;
 use crate::dialect::json::channel_name::Why;
+use crate::words::{Shown, in_words};
 use crate::ws::close::CloseCode;
-use crate::ws::handshake::client::{HandshakeError, RequestError, RetryAfter};
+use crate::ws::handshake::client::{AnswerError, HandshakeError, RequestError, RetryAfter};
 use crate::ws::violation::Violation;
 
 /// A part of opening a connection that has a timeout of its own.
@@ -25,7 +27,6 @@ pub enum Step {
 }
 
 /// Why a connection could not be opened.
-#[derive(Debug)]
 pub enum ConnectError {
     /// The URL makes no sense.
     Url(UrlError),
@@ -40,6 +41,13 @@ pub enum ConnectError {
         /// What it said.
         source: io::Error,
     },
+    /// The unix socket did not take the connection.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A step took longer than its timeout.
     TimedOut(Step),
     /// The connection broke in the middle of the handshake.
@@ -48,7 +56,7 @@ pub enum ConnectError {
     NoAnswer,
     /// The answer is not HTTP.
     NotHttp(httparse::Error),
-    /// The head of the answer is longer than 16 KiB.
+    /// The head of the answer is longer than 16 KiB, with the interim answers (1xx) before it.
     HeadTooLong,
     /// The server answered, and its answer does not open a WebSocket.
     Handshake(HandshakeError),
@@ -61,10 +69,14 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Whether the same try can succeed later without anything being changed: the server is not there or has no time.
+    ///
+    /// This is for a first connection: docs/client.md has the table. A [`Client`](super::Client) that had a connection is more
+    /// patient, see [`comes_back_once_open`](Self::comes_back_once_open).
     pub fn comes_back(&self) -> bool {
         match self {
             Self::Resolve(_)
             | Self::Tcp { .. }
+            | Self::Unix { .. }
             | Self::TimedOut(_)
             | Self::Broken(_)
             | Self::NoAnswer => true,
@@ -79,6 +91,29 @@ impl ConnectError {
             | Self::Handshake(_)
             | Self::NotFanfare => false,
         }
+    }
+
+    /// The same after a connection that once worked. The URL is right then, and what a proxy answers in place of a server that
+    /// restarts passes as well: a page (2xx), a redirection (3xx), 403 and 404.
+    pub fn comes_back_once_open(&self) -> bool {
+        let from_a_proxy = |status| matches!(status, 200..=399 | 403 | 404);
+        match self {
+            Self::Handshake(HandshakeError::Status { status, .. }) if from_a_proxy(*status) => true,
+            _ => self.comes_back(),
+        }
+    }
+
+    /// Leaves out the body of a refusal if it is the same as `last`, which is the body of the refusal before it: retries show
+    /// it once.
+    pub(super) fn without_repeated_body(mut self, last: &mut String) -> Self {
+        if let Self::Handshake(HandshakeError::Status { body, .. }) = &mut self {
+            if body == last {
+                body.clear();
+            } else {
+                last.clone_from(body);
+            }
+        }
+        self
     }
 
     /// How long the server asks to stay away, where it does, if it is `now`.
@@ -102,6 +137,7 @@ impl fmt::Display for ConnectError {
             Self::Request(error) => error.fmt(f),
             Self::Resolve(error) => write!(f, "the host's name cannot be looked up: {error}"),
             Self::Tcp { address, source } => write!(f, "{address}: {source}"),
+            Self::Unix { path, source } => write!(f, "{}: {source}", path.display()),
             Self::TimedOut(Step::Resolve) => f.write_str("looking the host up takes too long"),
             Self::TimedOut(Step::Connect) => f.write_str("the host does not answer in time"),
             Self::TimedOut(Step::Handshake) => {
@@ -123,9 +159,10 @@ impl error::Error for ConnectError {
         match self {
             Self::Url(error) => Some(error),
             Self::Request(error) => Some(error),
-            Self::Resolve(error) | Self::Broken(error) | Self::Tcp { source: error, .. } => {
-                Some(error)
-            }
+            Self::Resolve(error)
+            | Self::Broken(error)
+            | Self::Tcp { source: error, .. }
+            | Self::Unix { source: error, .. } => Some(error),
             Self::NotHttp(error) => Some(error),
             Self::Handshake(error) => Some(error),
             Self::Welcome(cause) => Some(cause),
@@ -140,6 +177,15 @@ impl From<UrlError> for ConnectError {
     }
 }
 
+impl From<AnswerError> for ConnectError {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::NotHttp(error) => Self::NotHttp(error),
+            AnswerError::TooLong => Self::HeadTooLong,
+        }
+    }
+}
+
 impl From<HandshakeError> for ConnectError {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(error)
@@ -147,7 +193,6 @@ impl From<HandshakeError> for ConnectError {
 }
 
 /// What ends an open connection, or keeps a call on it from being done.
-#[derive(Debug)]
 pub enum Error {
     /// The connection is over: the peer closed it, or it just ended, which counts as
     /// [`CloseCode::ABNORMAL`].
@@ -183,7 +228,8 @@ impl fmt::Display for Error {
         match self {
             Self::Closed { code, reason } if reason.is_empty() => write!(f, "closed with {code}"),
             Self::Closed { code, reason } => {
-                write!(f, "closed with {code}: {}", reason.escape_debug())
+                // RFC 6455 §5.5: it has at most 123 bytes.
+                write!(f, "closed with {code}: {}", Shown::new(reason, 200))
             }
             Self::Violation(violation) => {
                 write!(f, "the server broke the protocol: {violation}")
@@ -212,7 +258,6 @@ impl From<Violation> for Error {
 }
 
 /// Why a [`Client`](super::Client) has no connection, for a while or for good.
-#[derive(Debug)]
 pub enum Cause {
     /// This program closed it.
     Closed,
@@ -238,7 +283,8 @@ impl Cause {
         match self {
             Self::Closed | Self::Message(_) | Self::Binary => false,
             Self::Lost(error) => error.comes_back(),
-            Self::Connect(error) => error.comes_back(),
+            // It comes from a try to come back.
+            Self::Connect(error) => error.comes_back_once_open(),
             Self::Silent | Self::Resubscription(_) | Self::Goodbye(_) => true,
         }
     }
@@ -284,7 +330,7 @@ impl error::Error for Cause {
 }
 
 /// Why a request was not sent: it could not have succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Invalid {
     /// No channel has such a name.
     Channel(Why),
@@ -327,7 +373,7 @@ impl fmt::Display for Invalid {
 impl error::Error for Invalid {}
 
 /// Why a call of a [`Client`](super::Client) did not do what it should.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The request makes no sense. Nothing was sent.
@@ -373,3 +419,8 @@ impl From<Invalid> for ClientError {
         Self::Invalid(invalid)
     }
 }
+
+in_words!(ConnectError, Error, Cause, Invalid, ClientError);
+
+#[cfg(test)]
+mod tests;

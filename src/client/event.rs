@@ -156,7 +156,7 @@ impl fmt::Display for GapReason {
 }
 
 /// What a server says when it refuses a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Why, for programs: `forbidden`, `bad_json` and others, as `docs/protocol.md` lists them.
     pub code: String,
@@ -173,6 +173,8 @@ impl fmt::Display for Refusal {
 }
 
 impl error::Error for Refusal {}
+
+crate::words::in_words!(Refusal);
 
 /// A message that was published: its place in its channel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -43,6 +43,8 @@ pub struct Events {
     decoder: EventDecoder,
     backoff: Backoff,
     random: Random,
+    /// The body of the last refusal, so that retries show it once.
+    last_body: String,
     phase: Phase,
 }
 
@@ -76,6 +78,7 @@ impl Events {
             decoder: EventDecoder::new(),
             backoff,
             random: Random::new(),
+            last_body: String::new(),
             phase: Phase::Up(Box::new(Up::new(sender, receiver, false))),
         }
     }
@@ -186,16 +189,18 @@ impl Events {
         });
         match opened {
             Ok((sender, receiver)) => {
+                self.last_body.clear();
                 shared.lock().session.tell(Event::Reconnected);
                 self.phase = Phase::Up(Box::new(Up::new(sender, receiver, true)));
             }
             Err(error) => {
+                let error = error.without_repeated_body(&mut self.last_body);
                 // A connection that was lost before its welcome may have left something behind.
                 let mut state = shared.lock();
                 let unsent = state.unsent;
                 state.session.lost(unsent);
                 drop(state);
-                if error.comes_back() {
+                if error.comes_back_once_open() {
                     self.try_again(Cause::Connect(error), since);
                 } else {
                     self.end(Cause::Connect(error));

@@ -29,7 +29,8 @@
 //!
 //! A lost connection comes back by itself while the program waits for something: with [exponential backoff and full
 //! jitter](Reconnect), not before a server's `Retry-After`, and only where coming back can help. A close with 1001, 1006, 1011,
-//! 1012, 1013 or 45xx allows it, and so do 408, 425, 429 and 5xx in answer to the handshake; anything else ends the client with an
+//! 1012, 1013 or 45xx allows it. So do 408, 425, 429 and 5xx in answer to the handshake, and 2xx, 3xx, 403 and 404, which
+//! proxies answer while their server restarts. Anything else ends the client with an
 //! error. Then each subscription goes on where it was, and the program is told: [`Event::Reconnecting`], [`Event::Reconnected`],
 //! and either nothing is missing or an [`Event::Gap`] says what.
 //!
@@ -63,7 +64,7 @@
 //! # Before the connection
 //!
 //! [`Connector`] knows what a connection needs to know first: header lines, sub-protocols, timeouts for [each step](Timeouts),
-//! limits. `ws://` is the only scheme so far: `wss://` and `unix:` are refused with [an error](UrlError::NotYet) that says so.
+//! limits. A [`Url`] begins with `ws://` or `unix:`; `wss://` is refused with [an error](UrlError::NotYet) that says so.
 
 mod backoff;
 mod connector;
@@ -72,8 +73,10 @@ mod error;
 mod event;
 mod events;
 mod link;
+mod opening;
 mod requests;
 mod session;
+mod socket;
 mod transport;
 mod url;
 mod websocket;

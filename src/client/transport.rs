@@ -1,15 +1,17 @@
 //! The byte stream under a WebSocket: the one place that knows what it is made of.
 
 use std::fmt::Debug;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, Read};
+use std::net::Shutdown;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::SendFlags;
+use socket2::Socket;
 
 /// A connected byte stream, of which two threads use one side each.
 ///
-/// TCP is the only one so far. TLS and unix sockets will be others, and nothing above this line will notice.
+/// A socket is the only one so far, of TCP or at a path. TLS will be another, and nothing above this line will notice.
 pub(super) trait Transport: Debug + Send + Sync {
     /// Takes what is there into `buffer`, waiting for the first byte. 0 is the end of the stream.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
@@ -33,36 +35,43 @@ pub(super) trait Transport: Debug + Send + Sync {
     fn abort(&self);
 }
 
-impl Transport for TcpStream {
+impl Transport for Socket {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut stream = self;
+        let mut socket = self;
         loop {
-            match Read::read(&mut stream, buffer) {
+            match Read::read(&mut socket, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
         }
     }
 
-    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut stream = self;
-        Write::write_all(&mut stream, bytes)
+    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match rustix::net::send(self, bytes, SendFlags::NOSIGNAL) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         match rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(written) => Ok(written),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
             Err(error) => Err(error.into()),
         }
     }
 
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        TcpStream::set_read_timeout(self, timeout.map(not_zero))
+        Self::set_read_timeout(self, timeout.map(not_zero))
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        TcpStream::set_write_timeout(self, timeout.map(not_zero))
+        Self::set_write_timeout(self, timeout.map(not_zero))
     }
 
     fn end_writing(&self) -> io::Result<()> {
@@ -75,8 +84,8 @@ impl Transport for TcpStream {
     }
 }
 
-/// A timeout that `std` takes: it refuses zero.
-fn not_zero(timeout: Duration) -> Duration {
+/// A timeout that passes: for the system, zero is for ever.
+pub(super) fn not_zero(timeout: Duration) -> Duration {
     timeout.max(Duration::from_micros(1))
 }
 

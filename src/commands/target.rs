@@ -10,7 +10,7 @@ use super::Exit;
 /// Where to connect to.
 #[derive(Args, Debug)]
 pub(super) struct Target {
-    /// The daemon: ws://HOST[:PORT][/PATH]
+    /// The daemon: ws://HOST[:PORT][/PATH], or unix:SOCKET for a unix socket
     #[arg(long, env = "FANFARE_URL", default_value = "ws://127.0.0.1:8040")]
     url: Url,
 

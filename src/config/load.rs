@@ -11,7 +11,7 @@ use super::{ChannelRule, Config, NO_LIMIT};
 
 /// Why the daemon can't start with what it was told: every mistake that was found, each with where
 /// it stands, what is wrong and what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     pub(super) problems: Vec<String>,
 }
@@ -31,6 +31,8 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+crate::words::in_words!(ConfigError);
 
 /// Where variables are looked up, so that a test need not change its process's own.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -7,21 +7,28 @@
 //!
 //! This part knows nothing about sockets, channels or the loop.
 
+#[cfg(feature = "cli")]
 mod args;
+#[cfg(feature = "cli")]
 mod file;
+#[cfg(feature = "cli")]
 mod load;
 mod lowered;
 mod policy;
+#[cfg(feature = "cli")]
 mod settings;
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests;
+#[cfg(feature = "cli")]
 mod units;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+#[cfg(feature = "cli")]
 pub use args::ServeArgs;
+#[cfg(feature = "cli")]
 pub use load::{ConfigError, unknown_variables};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};
 

@@ -36,7 +36,7 @@ pub struct Published<'a> {
 }
 
 /// Why a message was not published. No seq was given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PublishError {
     /// The channel does not exist and there are `max_channels`.
     TooManyChannels,
@@ -54,6 +54,8 @@ impl fmt::Display for PublishError {
 }
 
 impl std::error::Error for PublishError {}
+
+crate::words::in_words!(PublishError);
 
 /// Scratch space beyond this is given back after use.
 const SCRATCH: usize = 64 * 1024;

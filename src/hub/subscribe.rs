@@ -41,7 +41,7 @@ pub struct Subscribed<'a> {
 }
 
 /// Why a subscription was not made. Nothing has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SubscribeError {
     /// It exists already.
     AlreadySubscribed,
@@ -63,8 +63,10 @@ impl fmt::Display for SubscribeError {
 
 impl std::error::Error for SubscribeError {}
 
+crate::words::in_words!(SubscribeError);
+
 /// There is no such subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotSubscribed;
 
 impl fmt::Display for NotSubscribed {
@@ -74,6 +76,8 @@ impl fmt::Display for NotSubscribed {
 }
 
 impl std::error::Error for NotSubscribed {}
+
+crate::words::in_words!(NotSubscribed);
 
 /// Where a new cursor goes.
 struct Placement {

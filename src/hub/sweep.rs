@@ -26,7 +26,7 @@ const DUE_TURN: u32 = 64;
 const GAPS: usize = 64;
 
 /// A subscriber fell behind on a channel whose policy is to close then.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TooSlow {
     /// The channel's name.
     pub channel: Box<str>,
@@ -39,6 +39,8 @@ impl fmt::Display for TooSlow {
 }
 
 impl std::error::Error for TooSlow {}
+
+crate::words::in_words!(TooSlow);
 
 impl Hub {
     /// The next subscriber to visit: it is not blocked and probably behind. `None` when there is nobody left.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::frame::{MAX_CONTROL, Opcode, write_frame};
 use super::violation::Violation;
+use crate::words::beginning;
 
 /// The longest reason that fits a close frame beside its code, in bytes (RFC 6455 §5.5).
 pub const MAX_REASON: usize = MAX_CONTROL - 2;
@@ -116,7 +117,7 @@ pub fn write_close(out: &mut Vec<u8>, close: Option<CloseFrame<'_>>, mask: Optio
     let mut body = [0; MAX_CONTROL];
     let len = match close {
         Some(CloseFrame { code, reason }) if code.may_be_sent() => {
-            let reason = &reason.as_bytes()[..reason.floor_char_boundary(MAX_REASON)];
+            let reason = beginning(reason, MAX_REASON).as_bytes();
             body[..2].copy_from_slice(&code.0.to_be_bytes());
             body[2..2 + reason.len()].copy_from_slice(reason);
             2 + reason.len()

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::{error, fmt};
 
 use super::deflate::{Inflater, WindowBits};
+use crate::words::{Shown, in_words};
 
 const NAME: &str = "permessage-deflate";
 const SERVER_NO_CONTEXT_TAKEOVER: &str = "server_no_context_takeover";
@@ -215,7 +216,7 @@ impl Answer {
 }
 
 /// What is wrong with a server's `Sec-WebSocket-Extensions`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum BadAnswer {
     /// It does not follow the header's grammar (RFC 6455 §9.1).
     Malformed,
@@ -237,9 +238,9 @@ impl fmt::Display for BadAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => f.write_str("not a well-formed list of extensions"),
-            Self::NotOffered(name) => write!(f, "{name:?} was not offered"),
-            Self::Repeated(name) => write!(f, "{name:?} stands twice"),
-            Self::Unknown(param) => write!(f, "{NAME} has no parameter {param:?}"),
+            Self::NotOffered(name) => write!(f, "\"{}\" was not offered", shown(name)),
+            Self::Repeated(name) => write!(f, "\"{}\" stands twice", shown(name)),
+            Self::Unknown(param) => write!(f, "{NAME} has no parameter \"{}\"", shown(param)),
             Self::Value(param) => write!(f, "{param} has a bad value, or lacks one"),
             Self::Missing(param) => write!(f, "{param} was asked for and is missing"),
             Self::OverLimit(param) => write!(f, "{param} is larger than was offered"),
@@ -247,7 +248,14 @@ impl fmt::Display for BadAnswer {
     }
 }
 
+/// The beginning of a name that the server sent.
+const fn shown(name: &str) -> Shown<'_> {
+    Shown::new(name, 100)
+}
+
 impl error::Error for BadAnswer {}
+
+in_words!(BadAnswer);
 
 /// The parameters of permessage-deflate (§7.1), as they stand in an offer or an answer.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::{error, fmt};
 
 /// The bytes are not UTF-8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Invalid;
 
 impl fmt::Display for Invalid {
@@ -13,6 +13,8 @@ impl fmt::Display for Invalid {
 }
 
 impl error::Error for Invalid {}
+
+crate::words::in_words!(Invalid);
 
 /// Checks a text that comes in pieces. Fails at the first byte that cannot belong to any UTF-8 text, also
 /// in the middle of a code point (`F4 90`, `E0 80`, `ED A0`), not when the text ends.

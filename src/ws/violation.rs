@@ -3,12 +3,13 @@
 use std::{error, fmt};
 
 use super::close::CloseCode;
+use crate::words::in_words;
 
 /// A breach of RFC 6455 or RFC 7692, or of a limit, by the peer.
 ///
 /// The connection *fails* with it (RFC 6455 §7.1.7): a close frame with `code` and `reason` may be sent, and
 /// nothing that arrives after the offending byte is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Violation {
     /// The code for the close frame that answers the breach.
     pub code: CloseCode,
@@ -41,6 +42,8 @@ impl Violation {
         }
     }
 }
+
+in_words!(Violation);
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ use std::fmt;
 pub const MAX_BYTES: usize = 255;
 
 /// Why a name cannot be a channel's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// It has no bytes at all.
     Empty,
@@ -49,6 +49,8 @@ impl fmt::Display for Why {
 }
 
 impl std::error::Error for Why {}
+
+crate::words::in_words!(Why);
 
 /// Says whether a channel can have this name, and if not, why.
 ///

@@ -139,7 +139,7 @@ impl<'a> Features<'a> {
 }
 
 /// Why a message from a server cannot be understood.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum EventError {
     /// It is not UTF-8.
     NotUtf8,
@@ -169,6 +169,8 @@ impl fmt::Display for EventError {
 }
 
 impl std::error::Error for EventError {}
+
+crate::words::in_words!(EventError);
 
 impl From<NotJson> for EventError {
     fn from(fault: NotJson) -> Self {

@@ -1,14 +1,23 @@
 //! The client's half of the opening handshake (RFC 6455 §4.1).
 
+mod answer;
+
 use std::time::{Duration, SystemTime};
 use std::{error, fmt};
 
+pub use answer::{AnswerError, AnswerReader, Awaited, MAX_HEAD};
+
 use super::fields::{has_token, list, only, values};
 use super::{Header, ResponseHead, accept_key, base64_of};
+use crate::words::{Shown, beginning, in_words};
 use crate::ws::extension::{Answer, BadAnswer, Offer};
 
 /// How much of a refusal's body an error carries, in bytes at most.
-pub const MAX_BODY: usize = 512;
+pub const MAX_BODY: usize = 1 << 10;
+/// How much of a header's value an error carries, in bytes at most.
+const MAX_VALUE: usize = 512;
+/// How many characters an error shows of a text that the server sent. All that a terminal could obey is escaped.
+const MAX_SHOWN: usize = 200;
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +64,7 @@ pub enum RetryAfter {
 }
 
 /// A request that cannot be sent: it would not be HTTP, or would contradict itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RequestError {
     /// The host is empty or has characters that no host has.
     Host,
@@ -68,7 +77,7 @@ pub enum RequestError {
 }
 
 /// A response that does not open a WebSocket, by the first thing wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum HandshakeError {
     /// A status other than 101.
     Status {
@@ -76,9 +85,10 @@ pub enum HandshakeError {
         status: u16,
         /// `Retry-After`, where there is a readable one.
         retry_after: Option<RetryAfter>,
-        /// `Location`, where the status is a redirection. It is not followed.
+        /// `Location`, where the status is a redirection, its first 512 bytes. It is not followed.
         location: Option<String>,
-        /// The beginning of the body, at most [`MAX_BODY`] bytes; what is not UTF-8 is replaced.
+        /// The beginning of the body, at most [`MAX_BODY`] bytes; what is not UTF-8 is replaced. It is
+        /// empty, too, where a client tried again and was told the same as the time before.
         body: String,
     },
     /// The response is not HTTP/1.1.
@@ -89,7 +99,7 @@ pub enum HandshakeError {
     Connection,
     /// `Sec-WebSocket-Accept` is missing, repeated, or answers another key.
     Accept,
-    /// A sub-protocol that was not asked for, or several: the header's value.
+    /// A sub-protocol that was not asked for, or several: the header's value, its first 512 bytes.
     Protocol(String),
     /// An extension or a parameter that was not asked for, or lacks what was.
     Extension(BadAnswer),
@@ -132,8 +142,8 @@ pub fn write_request(
     Ok(())
 }
 
-/// Judges the server's response by RFC 6455 §4.1. `body` is what has arrived after the head: shown where the server refuses, frames
-/// where it agrees.
+/// Judges the server's response by RFC 6455 §4.1. `body` is what has arrived after the head, as an [`AnswerReader`] gives it: shown
+/// where the server refuses, frames where it agrees.
 ///
 /// # Errors
 /// A [`HandshakeError`] that names what was wrong. The connection must be closed then.
@@ -198,20 +208,21 @@ fn agreed_protocol<'r>(
 }
 
 fn refused(head: &ResponseHead<'_>, body: &[u8]) -> HandshakeError {
-    let header = |name| only(head.headers, name).and_then(|value| std::str::from_utf8(value).ok());
+    let header = |name| only(head.headers, name).map(String::from_utf8_lossy);
     let redirects = (300..400).contains(&head.status);
+    let location = header("Location").filter(|_| redirects);
     HandshakeError::Status {
         status: head.status,
-        retry_after: header("Retry-After").and_then(RetryAfter::parse),
-        location: header("Location").filter(|_| redirects).map(str::to_owned),
-        body: String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]).into_owned(),
+        retry_after: header("Retry-After").and_then(|value| RetryAfter::parse(&value)),
+        location: location.map(|location| beginning(&location, MAX_VALUE).to_owned()),
+        body: beginning(&String::from_utf8_lossy(body), MAX_BODY).to_owned(),
     }
 }
 
 /// What all header lines called `name` say, for an error to show.
 fn joined(headers: &[Header<'_>], name: &str) -> String {
     let values: Vec<_> = values(headers, name).map(String::from_utf8_lossy).collect();
-    values.join(", ")
+    beginning(&values.join(", "), MAX_VALUE).to_owned()
 }
 
 /// What is sent was given by a program or a person: nothing of it may end a line or begin a header of its own.
@@ -291,14 +302,25 @@ impl fmt::Display for RequestError {
 
 impl error::Error for RequestError {}
 
+in_words!(RequestError, HandshakeError);
+
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Status {
+                status,
+                location: Some(location),
+                ..
+            } => write!(
+                f,
+                "the server redirects to {} (status {status}), and this client does not follow redirects by itself",
+                Shown::new(location, MAX_SHOWN)
+            ),
             Self::Status { status, body, .. } => {
                 write!(f, "the server answered with status {status} instead of 101")?;
                 match body.trim() {
                     "" => Ok(()),
-                    body => write!(f, ": {}", body.escape_debug()),
+                    body => write!(f, ": {}", Shown::new(body, MAX_SHOWN)),
                 }
             }
             Self::Version => f.write_str("the server's answer is not HTTP/1.1"),
@@ -309,7 +331,8 @@ impl fmt::Display for HandshakeError {
             ),
             Self::Protocol(name) => write!(
                 f,
-                "the server chose a sub-protocol that was not offered: {name:?}"
+                "the server chose a sub-protocol that was not offered: \"{}\"",
+                Shown::new(name, MAX_SHOWN)
             ),
             Self::Extension(bad) => {
                 write!(

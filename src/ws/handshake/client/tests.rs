@@ -273,6 +273,61 @@ fn a_redirection_says_where_to_and_is_not_followed() {
 }
 
 #[test]
+fn a_redirection_is_an_error_that_says_where_to_and_moves_no_cursor() {
+    let shown = |location: &str| {
+        let verdict = judge_request(&REQUEST, 308, &[("Location", location)], b"a page");
+        verdict.unwrap_err().to_string()
+    };
+    assert_eq!(
+        shown("wss://new.example/"),
+        "the server redirects to wss://new.example/ (status 308), and this client does not follow redirects by itself"
+    );
+    assert!(shown("/\u{9b}2J").contains("to /\\u{9b}2J (status"));
+    let long = shown(&"x".repeat(10_000));
+    assert!(long.contains("x… (status") && long.len() < 400, "{long}");
+}
+
+#[test]
+fn what_a_refusal_keeps_of_a_servers_texts_is_bounded() {
+    let (long, not_utf8) = ("é".repeat(9999), [0xff; 9999]);
+    for body in [long.as_bytes(), &not_utf8] {
+        let verdict = judge_request(&REQUEST, 302, &[("Location", &long)], body);
+        let Err(HandshakeError::Status { location, body, .. }) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert!(!body.is_empty() && body.len() <= MAX_BODY);
+        assert_eq!(location.unwrap().len(), MAX_VALUE);
+    }
+    let verdict = judge(&with(&[("Sec-WebSocket-Protocol", &long)]));
+    let Err(HandshakeError::Protocol(names)) = verdict else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!(names.len(), MAX_VALUE);
+}
+
+#[test]
+fn whatever_a_server_sends_is_shown_short_and_on_one_line() {
+    const EVIL: &str = "\u{1b}]0;owned\u{7}\r\n\u{202e}";
+    let evil = EVIL.repeat(1000);
+    let fields = [
+        ("Sec-WebSocket-Protocol", evil.as_str()),
+        ("Sec-WebSocket-Extensions", &evil),
+    ];
+    let refusals = [
+        judge_request(&REQUEST, 404, &[], evil.as_bytes()),
+        judge_request(&REQUEST, 301, &[("Location", &evil)], b""),
+        judge(&with(&fields[..1])),
+        judge(&with(&fields[1..])),
+        judge(&with(&[("Sec-WebSocket-Extensions", &"x".repeat(9999))])),
+    ];
+    for refusal in refusals {
+        let shown = refusal.unwrap_err().to_string();
+        let plain = |c: char| !c.is_control() && c != '\u{202e}';
+        assert!(shown.chars().all(plain) && shown.len() < 400, "{shown:?}");
+    }
+}
+
+#[test]
 fn what_could_end_a_line_or_contradict_the_handshake_is_not_sent() {
     let bad = [
         (

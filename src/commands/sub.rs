@@ -329,7 +329,9 @@ fn began_anew(epoch: &str, before: Option<&str>, to: u64) -> String {
     let mut text = if before == Some(epoch) {
         format!("the position asked for lies beyond the newest message of {epoch}")
     } else {
-        format!("the numbering began anew, as {epoch}; messages of the time before may be missing")
+        format!(
+            "the numbering began anew, with epoch {epoch}; messages of the time before may be missing"
+        )
     };
     match to {
         0 => {}

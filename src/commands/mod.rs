@@ -42,7 +42,7 @@ impl Exit {
 /// What the help of each command says about its exit code.
 const EXIT_CODES: &str = "\
 Exit codes: 0 all was done, 1 something was refused or its fate is unknown, 2 the command line makes no sense, 3 there was no \
-connection. SIGHUP, SIGINT and SIGTERM end the command in order; its status is then the signal's, as shells show it: 129, 130, 143.";
+connection. On SIGHUP, SIGINT or SIGTERM the command ends in order, and then by that signal: 129, 130 or 143 in a shell.";
 
 /// How long the server may take to answer the goodbye.
 const GRACE: Duration = Duration::from_secs(1);

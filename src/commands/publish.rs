@@ -28,30 +28,30 @@ use notices::Notices;
 use sender::{Input, Sending, Sent, SentEnd, Stop};
 use tally::{Counts, Tally};
 
-/// Publish DATA, or each line of stdin, to a channel; DATA and each line are one JSON value.
+/// Publish one message, or each line of stdin, to a channel; each message is one JSON value.
 ///
-/// It sends lines without waiting for their answers, and ends when all are answered. It names each line that is refused on
-/// stderr, by its number, and goes on with the next. Blank lines are passed over. After a lost connection it goes on with the next
-/// one. A line that had no answer yet may be published or not: it is named, and is not sent again.
+/// Lines are sent without waiting for answers, and the command ends when every line is answered. A refused line is named on
+/// stderr by its number, and the next lines still go. Blank lines are skipped. After a lost connection the command connects
+/// again and goes on. A line whose answer was lost may be published or not: it is named, and is not sent again.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct PubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Have each line acknowledged by itself, rather than many at once: then every refused line is named by its number
+    /// Ask for an answer to each line rather than to each write, so that every refused line is named by its number
     #[arg(long)]
     ack: bool,
 
-    /// Give up after so many seconds without a connection, or with a connection and without the answers that are due
+    /// Give up when there is no connection, or no answer that is due, for so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 
-    /// Where to publish
+    /// The channel to publish to
     #[arg(value_parser = channel)]
     channel: String,
 
-    /// What to publish
+    /// The message; without it, each line of stdin is one
     // No option, but a negative number; more of them than clap knows begin with a hyphen, -1e-5 for one.
     #[arg(allow_hyphen_values = true, value_parser = data)]
     data: Option<String>,

@@ -18,10 +18,10 @@ use super::{EXIT_CODES, Exit, GRACE, signals};
 use crate::streams::{self, Blocking, say};
 use line::Line;
 
-/// Subscribe to channels and print a line of JSON for each message: its data, or with several channels the whole event.
+/// Print each message of some channels as a line of JSON: its data, or with several channels the whole event.
 ///
-/// It ends after --count messages, on a signal, or when nobody reads its output any more. It comes back by itself after a lost
-/// connection and goes on where it was. Notices go to stderr: they say which messages are missing, and at the end how many
+/// The command ends after --count messages, on a signal, or when nobody reads its output any more. After a lost connection it
+/// connects again and goes on where it was. Notices go to stderr: they say which messages are missing, and at the end how many
 /// were printed.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
@@ -29,7 +29,7 @@ pub(crate) struct SubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Begin after message SEQ of EPOCH; with one channel only
+    /// Begin after message SEQ of EPOCH, where notices show both; this goes with one channel only
     // An epoch is random, and one in 64 begins with a hyphen.
     #[arg(
         long,
@@ -40,7 +40,7 @@ pub(crate) struct SubArgs {
     )]
     since: Option<(String, u64)>,
 
-    /// Begin with the newest N messages that are held
+    /// Begin with the newest N messages that each channel holds
     #[arg(long, value_name = "N")]
     last: Option<u64>,
 
@@ -48,11 +48,11 @@ pub(crate) struct SubArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// Print the whole event, not only its data
+    /// Print the whole event instead of only its data
     #[arg(long)]
     full: bool,
 
-    /// What to subscribe to
+    /// The channels to subscribe to
     #[arg(required = true, value_name = "CHANNEL", value_parser = channel)]
     channels: Vec<String>,
 }

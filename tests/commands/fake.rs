@@ -9,10 +9,10 @@ use fanfare::ws::handshake::accept_key;
 use crate::common::{PATIENCE, read_head};
 
 /// A connection to the command under test.
-pub struct Fake(TcpStream);
+pub(crate) struct Fake(TcpStream);
 
 /// Listens on a free port and does `script` with the first connection, which then stays open until the client ends it. The URL.
-pub fn serve(script: impl FnOnce(&mut Fake) + Send + 'static) -> String {
+pub(crate) fn serve(script: impl FnOnce(&mut Fake) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}", listener.local_addr().expect("an address"));
     thread::spawn(move || {
@@ -28,7 +28,7 @@ pub fn serve(script: impl FnOnce(&mut Fake) + Send + 'static) -> String {
 
 impl Fake {
     /// Reads the handshake; the key to accept it with.
-    pub fn handshake(&mut self) -> String {
+    pub(crate) fn handshake(&mut self) -> String {
         let head = read_head(&mut self.0);
         let key = head
             .lines()
@@ -38,7 +38,7 @@ impl Fake {
     }
 
     /// Does the handshake as fanfare does, and says welcome.
-    pub fn welcome(&mut self) {
+    pub(crate) fn welcome(&mut self) {
         let key = self.handshake();
         self.send(
             format!(
@@ -52,15 +52,15 @@ impl Fake {
         );
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).expect("it goes out");
     }
 
-    pub fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.frame(0x81, text.as_bytes());
     }
 
-    pub fn close(&mut self, code: u16, reason: &str) {
+    pub(crate) fn close(&mut self, code: u16, reason: &str) {
         let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
         self.frame(0x88, &payload);
     }
@@ -80,13 +80,13 @@ impl Fake {
     }
 
     /// Reads on until the client has gone, and says nothing.
-    pub fn swallow(&mut self) {
+    pub(crate) fn swallow(&mut self) {
         let mut buffer = [0; 64 << 10];
         while self.0.read(&mut buffer).is_ok_and(|read| read > 0) {}
     }
 
     /// The payload of the client's next frame.
-    pub fn hear(&mut self) -> String {
+    pub(crate) fn hear(&mut self) -> String {
         let mut read = |len: usize| {
             let mut bytes = vec![0; len];
             self.0.read_exact(&mut bytes).expect("the client speaks");

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 
-use crate::common::Daemon;
-use crate::common::command::{Running, fanfare, publish, with_url};
+use crate::common::command::{Running, fanfare, fanfare_at, publish, with_url};
+use crate::common::{Daemon, PATIENCE};
+use crate::fake::serve;
 
 /// The signals that end a command, with their numbers, but for those that this test was started to ignore: so are its children.
 fn ending() -> Vec<(&'static str, i32)> {
@@ -56,15 +58,26 @@ fn pub_ends_by_the_signal_and_says_what_was_published_and_what_was_not_sent() {
 #[test]
 fn a_server_that_does_not_answer_the_goodbye_is_not_waited_for() {
     for (name, number) in ending() {
-        for arguments in [&["sub", "c"][..], &["pub", "c", "1"], &["pub", "c"]] {
-            let url = super::fake::serve(super::fake::Fake::welcome);
-            let mut command =
-                with_url(Command::new(env!("CARGO_BIN_EXE_fanfare")), &url, arguments);
+        for (arguments, summary) in [
+            (&["sub", "c"][..], "0 messages"),
+            (&["pub", "c", "1"], "published or not: nobody knows"),
+            (&["pub", "c"], "0 published in "),
+        ] {
+            let (sender, asked) = channel();
+            let url = serve(move |fake| {
+                fake.welcome();
+                fake.hear();
+                sender.send(()).expect("the test waits");
+                fake.swallow();
+            });
+            let mut command = fanfare_at(&url, arguments);
             command.stdin(Stdio::piped()).stderr(Stdio::piped());
             let mut running = Running::spawn(command);
-            running.notice("connected to");
-            // Before it has come to wait for signals, one ends it without a summary, but in the same way.
+            let mut stdin = running.child.stdin.take().expect("stdin is piped");
+            stdin.write_all(b"1\n").expect("it reads");
+            asked.recv_timeout(PATIENCE).expect("it asks");
             running.signal(name);
+            running.notice(summary);
             assert_eq!(running.wait_for_death(), Some(number), "{arguments:?}");
         }
     }

@@ -9,9 +9,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::streams::{self, Shown};
 
-/// Characters of a line that are logged. With four bytes each, and what stands before them, a line fits into what a pipe
-/// takes at once.
-const LINE_CHARS: usize = 900;
+/// Bytes of a line that are logged. With what stands before them, a line fits into what a pipe takes at once.
+const LINE_BYTES: usize = streams::PIECE - 296;
 
 /// Writes a line where stderr has room for it. A line that would have to wait is dropped, and counted: one thread serves
 /// everybody, and must not wait for who reads the log.
@@ -37,7 +36,7 @@ impl Logger {
     fn write(&self, metadata: &Metadata<'_>, text: impl Display) -> bool {
         let has_room = streams::takes_more(&io::stderr(), Some(Duration::ZERO));
         if has_room {
-            let text = Shown::new(text, LINE_CHARS);
+            let text = Shown::new(text, LINE_BYTES);
             let mut line = Record::builder();
             line.metadata(metadata.clone());
             self.inner.log(&line.args(format_args!("{text}")).build());

@@ -19,8 +19,8 @@ pub(crate) const PIECE: usize = 4096;
 /// How long a notice waits for room on stderr. What is still not read then is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Characters of a notice that are shown.
-const NOTICE_CHARS: usize = 4000;
+/// Bytes of a notice that are shown.
+const NOTICE_BYTES: usize = 8000;
 
 /// Notices that were dropped since the last one that was shown.
 static LOST: AtomicU64 = AtomicU64::new(0);
@@ -92,7 +92,7 @@ pub(crate) fn say(notice: &dyn Display) {
     if lost > 0 {
         text = format!("fanfare: {lost} notices were dropped, since nobody read them\n");
     }
-    let shown = Shown::new(notice, NOTICE_CHARS);
+    let shown = Shown::new(notice, NOTICE_BYTES);
     // A String takes everything.
     let _ = writeln!(text, "fanfare: {shown}");
     for piece in text.as_bytes().chunks(PIECE) {
@@ -124,13 +124,13 @@ fn put(stream: &mut (impl Write + AsFd), mut piece: &[u8], patience: Duration) -
 /// is too long.
 pub(crate) struct Shown<T> {
     text: T,
-    max_chars: usize,
+    max_bytes: usize,
 }
 
 impl<T: Display> Shown<T> {
-    /// `text`, of which at most `max_chars` characters are shown.
-    pub(crate) const fn new(text: T, max_chars: usize) -> Self {
-        Self { text, max_chars }
+    /// `text`, of which at most `max_bytes` are shown, as they are shown.
+    pub(crate) const fn new(text: T, max_bytes: usize) -> Self {
+        Self { text, max_bytes }
     }
 }
 
@@ -138,32 +138,43 @@ impl<T: Display> Display for Shown<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut escaping = Escaping {
             to: f,
-            left: self.max_chars,
+            left: self.max_bytes,
+            is_full: false,
         };
         match write!(escaping, "{}", self.text) {
-            Err(_) if escaping.left == 0 => f.write_str("…"),
+            Err(_) if escaping.is_full => f.write_str("…"),
             result => result,
         }
     }
 }
 
-/// Escapes what is written through it, up to so many characters.
+/// Escapes what is written through it, up to so many bytes.
 struct Escaping<'a, 'f> {
     to: &'a mut fmt::Formatter<'f>,
     left: usize,
+    /// Something did not fit.
+    is_full: bool,
 }
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
-            // At the first character too many this is an error, which ends the formatting.
-            let left = self.left.checked_sub(1).ok_or(fmt::Error)?;
-            match char {
-                '\n' | '\r' | '\t' => write!(self.to, "{}", char.escape_default())?,
-                _ if is_obeyed(char) => write!(self.to, "{}", char.escape_unicode())?,
-                _ => self.to.write_char(char)?,
+            let escaped = match char {
+                '\n' | '\r' | '\t' => Some(char.escape_default().to_string()),
+                _ if is_obeyed(char) => Some(char.escape_unicode().to_string()),
+                _ => None,
+            };
+            let bytes = escaped.as_ref().map_or(char.len_utf8(), String::len);
+            if bytes > self.left {
+                // This error ends the formatting.
+                self.is_full = true;
+                return Err(fmt::Error);
             }
-            self.left = left;
+            self.left -= bytes;
+            match escaped {
+                Some(escaped) => self.to.write_str(&escaped)?,
+                None => self.to.write_char(char)?,
+            }
         }
         Ok(())
     }
@@ -183,7 +194,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        Shown::new(text, 100).to_string()
+        Shown::new(text, 200).to_string()
     }
 
     #[test]
@@ -204,6 +215,10 @@ mod tests {
     fn text_that_is_too_long_ends_in_an_ellipsis() {
         assert_eq!(Shown::new("12345", 5).to_string(), "12345");
         assert_eq!(Shown::new("123456", 5).to_string(), "12345…");
-        assert_eq!(Shown::new("\x1b\x1b\x1b", 1).to_string(), "\\u{1b}…");
+        assert_eq!(Shown::new("ääää", 5).to_string(), "ää…");
+        assert_eq!(
+            Shown::new("\x1b\x1b\x1b", 13).to_string(),
+            "\\u{1b}\\u{1b}…"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 mod line;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -165,6 +166,7 @@ struct Following {
     /// Messages to print still.
     left: u64,
     channels: usize,
+    /// Channels of which nothing comes, or nothing more.
     refused: usize,
     /// What the numbers count in, with one channel.
     epoch: Option<Arc<str>>,
@@ -278,6 +280,16 @@ impl Following {
         Ok(())
     }
 
+    /// Nothing more comes of a channel. If it was the last one, there is nothing to wait for.
+    fn without(&mut self, channel: &str, why: &dyn Display) -> Result<(), End> {
+        say(&format_args!("{channel}: {why}"));
+        self.refused += 1;
+        if self.refused == self.channels {
+            return Err(End::Exit(Exit::Refused));
+        }
+        Ok(())
+    }
+
     fn notice(&mut self, event: &Event) -> Result<(), End> {
         match event {
             Event::Subscribed {
@@ -311,11 +323,11 @@ impl Following {
             Event::Reconnecting { wait, cause, .. } => say(&target::reconnecting(*wait, cause)),
             Event::Reconnected => say(&"connected again"),
             Event::SubscribeRefused { channel, refusal } => {
-                say(&format_args!("{channel}: {refusal}"));
-                self.refused += 1;
-                if self.refused == self.channels {
-                    return Err(End::Exit(Exit::Refused));
-                }
+                return self.without(channel, refusal);
+            }
+            // It was not asked to.
+            Event::Unsubscribed { channel } => {
+                return self.without(channel, &"the server has ended the subscription");
             }
             _ => {}
         }

@@ -121,6 +121,31 @@ fn data_that_is_not_json_is_not_printed() {
 }
 
 #[test]
+fn sub_ends_when_the_server_has_ended_its_last_subscription() {
+    let url = serve(|fake| {
+        fake.welcome();
+        for channel in ["c", "d"] {
+            let request = fake.hear();
+            let id = member(&request, "id");
+            fake.text(&format!(
+                r#"{{"type":"subscribed","id":{id},"channel":"{channel}","epoch":"e","seq":0}}"#
+            ));
+        }
+        fake.text(r#"{"type":"unsubscribed","channel":"d"}"#);
+        fake.text(r#"{"type":"message","channel":"c","seq":1,"data":1}"#);
+        fake.text(r#"{"type":"unsubscribed","channel":"c"}"#);
+        fake.swallow();
+    });
+    let output = run(&url, &["sub", "c", "d"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+    for notice in ["c: the server has ended", "d: the server has ended"] {
+        assert!(said.contains(notice), "{said}");
+    }
+}
+
+#[test]
 fn pub_gives_up_on_a_server_that_never_answers() {
     for arguments in [
         &["pub", "c", "1", "--timeout", "1"][..],

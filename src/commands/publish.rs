@@ -189,9 +189,7 @@ impl Publishing {
             match self.take(left.unwrap_or(LOOK).min(LOOK)) {
                 Some(News::Ended(error)) => return error.map_or(End::Done, End::Lost),
                 Some(News::Signal(signal)) => {
-                    if self.signal.replace(signal).is_some() {
-                        return End::Done;
-                    }
+                    self.signal = Some(signal);
                     self.stop.stop();
                 }
                 Some(News::Sent(_)) | None => {}

@@ -2,23 +2,43 @@
 //! shells look at.
 
 use std::process::ExitCode;
+use std::time::Duration;
 use std::{io, thread};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-/// Tells of each signal that asks the command to end, on a thread of its own.
+/// How long after a signal the process lasts at most, whatever blocks it.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Tells of the first signal that asks the command to end, on a thread of its own. At a second one, or after [`LAST`], the process
+/// ends at once.
 ///
 /// A signal that was ignored when the command began stays ignored: `nohup` does that, and shells do it for what runs in the
 /// background.
-pub(super) fn watch(mut tell: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
+pub(super) fn watch(tell: impl FnOnce(i32) + Send + 'static) -> io::Result<()> {
     let ignored = ignored();
     let heeded = [SIGHUP, SIGINT, SIGTERM]
         .into_iter()
         .filter(|signal| ignored & (1 << (signal - 1)) == 0);
     let mut signals = Signals::new(heeded)?;
-    let wait = move || signals.forever().for_each(&mut tell);
+    let wait = move || {
+        let mut signals = signals.forever();
+        let Some(first) = signals.next() else {
+            return;
+        };
+        let end = move || {
+            thread::sleep(LAST);
+            end_by(first)
+        };
+        // Without this thread a second signal is all there is.
+        let _ = thread::Builder::new().spawn(end);
+        tell(first);
+        if let Some(second) = signals.next() {
+            end_by(second);
+        }
+    };
     thread::Builder::new().name("signals".into()).spawn(wait)?;
     Ok(())
 }

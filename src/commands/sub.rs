@@ -358,19 +358,18 @@ fn failed(error: io::Error) -> Exit {
     Exit::Refused
 }
 
-/// Ends the client on a signal: politely, and after a while, or at a second signal, without asking.
+/// Ends the client on a signal: politely, and after a while without asking.
 fn end_on_signal(state: &Arc<State>, closer: Closer) -> io::Result<()> {
     let state = state.clone();
     signals::watch(move |signal| {
-        let first = state.with(|shared| shared.signal.replace(signal)).is_none();
-        let state = state.clone();
+        state.with(|shared| shared.signal = Some(signal));
+        closer.close();
         let give_up = move || {
             thread::sleep(GRACE);
             state.with(|shared| shared.printed.clone()).say();
-            signals::end_by(signal);
+            signals::end_by(signal)
         };
-        closer.close();
-        if !first || thread::Builder::new().spawn(give_up).is_err() {
+        if thread::Builder::new().spawn(give_up).is_err() {
             signals::end_by(signal);
         }
     })

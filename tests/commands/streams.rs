@@ -255,3 +255,18 @@ fn a_daemon_whose_log_nobody_reads_goes_on_and_says_later_how_much_is_missing() 
     assert!(said, "it does not say that lines are missing");
     assert_eq!(daemon.wait(), Some(0));
 }
+
+#[test]
+fn a_signal_ends_a_sub_whose_output_nobody_takes() {
+    let daemon = Daemon::start(&[]);
+    publish(&daemon, &["c"], "1\n");
+    let (writer, _reader) = full();
+    let mut command = fanfare(&daemon, &["sub", "c", "--last", "1"]);
+    command.stdout(writer).stderr(Stdio::piped());
+    let mut sub = Running::spawn(command);
+    sub.notice("subscribed to");
+    sub.signal("TERM");
+    // What is still in its memory was not printed.
+    sub.notice("0 messages");
+    assert_eq!(sub.wait_for_death(), Some(15));
+}

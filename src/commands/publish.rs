@@ -182,7 +182,7 @@ impl Publishing {
 
     /// Waits until all is answered, or there is a reason to wait no longer.
     fn wait(&mut self) -> End {
-        let (mut answered, mut progress) = (0, Instant::now());
+        let mut overdue = Overdue::new(Instant::now());
         let mut deadline: Option<Instant> = None;
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -201,11 +201,8 @@ impl Publishing {
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return End::Done;
             }
-            let before = std::mem::replace(&mut answered, self.counts.answered());
-            if unanswered == 0 || answered != before || !self.counts.is_connected() {
-                progress = now;
-            }
-            if now - progress >= self.timeout {
+            let is_due = unanswered > 0 && self.counts.is_connected();
+            if overdue.look(now, is_due, self.counts.answers()) >= self.timeout {
                 return End::Overdue;
             }
         }
@@ -267,6 +264,38 @@ impl Publishing {
     }
 }
 
+/// For how long answers have been due.
+struct Overdue {
+    /// Since the last answer; without the time for which there was no connection, or nothing to be answered.
+    time: Duration,
+    looked: Instant,
+    was_due: bool,
+    answers: u64,
+}
+
+impl Overdue {
+    const fn new(now: Instant) -> Self {
+        Self {
+            time: Duration::ZERO,
+            looked: now,
+            was_due: false,
+            answers: 0,
+        }
+    }
+
+    /// Looks again: whether an answer is due now, and how many have come. For how long there was none though one was due.
+    fn look(&mut self, now: Instant, is_due: bool, answers: u64) -> Duration {
+        if std::mem::replace(&mut self.answers, answers) != answers {
+            self.time = Duration::ZERO;
+        } else if self.was_due && is_due {
+            self.time += now - self.looked;
+        }
+        self.was_due = is_due;
+        self.looked = now;
+        self.time
+    }
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Exit> {
     let thread = thread::Builder::new().name(name.into());
     thread.spawn(work).map_err(failed)?;
@@ -299,4 +328,29 @@ fn progress_bar(stdin: &File) -> Option<ProgressBar> {
     // The template is a constant: it is good or it never was.
     bar.set_style(ProgressStyle::with_template(style).ok()?);
     Some(bar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_overdue_only_for_the_time_in_which_they_were_due() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut overdue = Overdue::new(began);
+        let mut look = |second, is_due, answers| {
+            let time = overdue.look(at(second), is_due, answers);
+            time.as_secs()
+        };
+        assert_eq!(look(10, false, 0), 0, "nothing was sent");
+        assert_eq!(look(11, true, 0), 0, "it may have been sent just now");
+        assert_eq!(look(13, true, 0), 2);
+        assert_eq!(look(14, true, 1), 0, "an answer came");
+        assert_eq!(look(17, true, 1), 3);
+        // The connection was lost; what was unanswered stays so.
+        assert_eq!(look(50, false, 1), 3);
+        assert_eq!(look(60, true, 1), 3);
+        assert_eq!(look(65, true, 1), 8);
+    }
 }

@@ -25,13 +25,13 @@ impl Counts {
     /// How many messages were accepted, and have no answer yet.
     pub(super) fn unanswered(&self) -> u64 {
         // The answers first: each comes after its message was accepted.
-        let answered = self.answered();
-        self.accepted.load(Relaxed).saturating_sub(answered)
+        let settled = self.answers() + self.unknown.load(Relaxed);
+        self.accepted.load(Relaxed).saturating_sub(settled)
     }
 
-    /// How many messages it is known of what became of them, or that nobody will know.
-    pub(super) fn answered(&self) -> u64 {
-        self.published.load(Relaxed) + self.refused.load(Relaxed) + self.unknown.load(Relaxed)
+    /// How many messages the server has answered.
+    pub(super) fn answers(&self) -> u64 {
+        self.published.load(Relaxed) + self.refused.load(Relaxed)
     }
 
     /// Whether there is a connection on which answers can come.

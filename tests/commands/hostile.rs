@@ -36,9 +36,10 @@ fn assert_harmless(output: &Output, what: &str) {
 fn what_a_server_says_of_a_subscription_is_escaped() {
     let url = serve(|fake| {
         fake.welcome();
-        fake.hear();
+        let request = fake.hear();
+        let id = member(&request, "id");
         fake.text(&format!(
-            r#"{{"type":"subscribed","id":1,"channel":"c","epoch":"{IN_JSON}","seq":5}}"#
+            r#"{{"type":"subscribed","id":{id},"channel":"c","epoch":"{IN_JSON}","seq":5}}"#
         ));
         for reason in ["slow", "epoch", IN_JSON] {
             fake.text(&format!(
@@ -104,8 +105,11 @@ fn data_that_is_not_json_is_not_printed() {
     ] {
         let url = serve(move |fake| {
             fake.welcome();
-            fake.hear();
-            fake.text(r#"{"type":"subscribed","id":1,"channel":"c","epoch":"e","seq":0}"#);
+            let request = fake.hear();
+            let id = member(&request, "id");
+            fake.text(&format!(
+                r#"{{"type":"subscribed","id":{id},"channel":"c","epoch":"e","seq":0}}"#
+            ));
             for (seq, data) in (1..).zip(["1", bad, "3"]) {
                 fake.text(&format!(
                     r#"{{"type":"message","channel":"c","seq":{seq},"data":{data}}}"#

@@ -112,6 +112,10 @@ fn deflated(messages: &[Vec<u8>], deflater: &mut Deflater) -> Vec<Vec<u8>> {
         .collect()
 }
 
+#[allow(
+    clippy::print_stdout,
+    reason = "a table for whoever runs the benchmark: there is nothing to go on with where it can't be printed"
+)]
 fn print_savings() {
     println!("plain bytes, and compressed at levels {LEVELS:?} (means of 64 messages)");
     for size in SIZES {

@@ -2,6 +2,7 @@
 //! case, and has it write its report about `WS_AGENT`. `tests/conformance/run client` starts it.
 
 use std::error::Error;
+use std::io::{self, Write};
 
 use fanfare::client::{Connector, Message, WebSocket};
 use fanfare::ws::extension::Offer;
@@ -19,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for case in 1..=cases {
         // How a case ends is the server's to judge.
         if let Err(error) = echo(open(&format!("{url}/runCase?case={case}&agent={agent}"))?) {
-            println!("{case}: {error}");
+            writeln!(io::stdout(), "{case}: {error}")?;
         }
     }
     open(&format!("{url}/updateReports?agent={agent}"))?.close()?;

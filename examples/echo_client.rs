@@ -3,6 +3,7 @@
 //! others wrote.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -35,7 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 return Err(format!("{name}: permessage-deflate was not agreed on").into());
             }
             converse(socket).map_err(|error| format!("{name} at {path}: {error}"))?;
-            println!("{name} at {path}: every message came back as it was");
+            writeln!(
+                io::stdout(),
+                "{name} at {path}: every message came back as it was"
+            )?;
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Follows the prices of `cargo run --example ticker`, across restarts of the daemon: `cargo run --example watch`.
 
+use std::io::{self, Write};
+
 use fanfare::client::{Client, Event, Start};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -8,14 +10,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for wood in ["oak", "ash", "elm"] {
         client.subscribe(&format!("prices.{wood}"), Start::Last(1))?;
     }
+    let mut out = io::stdout();
     for event in client {
         match event? {
-            Event::Message { channel, seq, data } => println!("{channel} #{seq} {data}"),
+            Event::Message { channel, seq, data } => writeln!(out, "{channel} #{seq} {data}")?,
             Event::Gap {
                 channel, from, to, ..
-            } => println!("{channel}: {from} to {to} missed"),
-            Event::Reconnecting { cause, wait, .. } => println!("{cause}; again in {wait:.1?}"),
-            Event::Reconnected => println!("connected again"),
+            } => writeln!(out, "{channel}: {from} to {to} missed")?,
+            Event::Reconnecting { cause, wait, .. } => {
+                writeln!(out, "{cause}; again in {wait:.1?}")?;
+            }
+            Event::Reconnected => writeln!(out, "connected again")?,
             _ => {}
         }
     }

@@ -1,11 +1,16 @@
 //! The command line: parses, calls, reports.
 
 mod commands;
+mod logging;
+mod streams;
 
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fanfare::config::{self, ServeArgs};
+use streams::{Blocking, say};
 
 /// A WebSocket broadcast daemon that speaks JSON, and its client.
 #[derive(Parser)]
@@ -27,11 +32,45 @@ enum Command {
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Serve(args) => serve(args),
-        Command::Sub(args) => args.run().into(),
-        Command::Pub(args) => args.run().into(),
+    match Cli::try_parse() {
+        Ok(cli) => match cli.command {
+            Command::Serve(args) => serve(args),
+            Command::Sub(args) => args.run().code(),
+            Command::Pub(args) => args.run().code(),
+        },
+        Err(answer) => print(&answer),
     }
+}
+
+/// Prints what clap has to say: help, or what is wrong with the command line.
+fn print(answer: &clap::Error) -> ExitCode {
+    let written = if answer.use_stderr() {
+        write(io::stderr(), answer)
+    } else {
+        write(io::stdout(), answer)
+    };
+    match written {
+        Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
+            say(&error);
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(EXIT_USAGE)),
+    }
+}
+
+/// Writes it, in colours where a terminal wants them. clap would leave off in the middle if the stream were non-blocking.
+fn write(stream: impl Write + AsFd + IsTerminal, answer: &clap::Error) -> io::Result<()> {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let text = answer.render();
+    let text = if stream.is_terminal() && !plain {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    let mut stream = Blocking(stream);
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
@@ -39,20 +78,19 @@ fn serve(args: ServeArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             for problem in error.problems() {
-                eprintln!("fanfare: {problem}");
+                say(problem);
             }
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    // The level has a setting of its own; a RUST_LOG that was meant for others changes nothing.
-    env_logger::Builder::new().filter_level(config.log).init();
+    logging::init(config.log);
     for name in config::unknown_variables() {
         log::warn!("{name} is set, but is no option of fanfare's");
     }
     match fanfare::server::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fanfare: {error}");
+            say(&error);
             ExitCode::FAILURE
         }
     }

@@ -551,3 +551,36 @@ fn who_missed_something_on_hundreds_of_channels_hears_of_every_one_of_them() {
         missed += usize::from(text.contains(r#""type":"gap""#) && text.contains(r#""channel":"c"#));
     }
 }
+
+#[test]
+fn a_limit_that_is_passed_is_told_with_its_number() {
+    let daemon = Daemon::start(&[
+        "--max-message",
+        "3KiB",
+        "--max-channels",
+        "3",
+        "--max-subscriptions",
+        "2",
+    ]);
+    let mut client = daemon.connect();
+    for channel in ["a", "b"] {
+        client.ask(&format!(r#"{{"type":"subscribe","channel":"{channel}"}}"#));
+    }
+    let reply = client.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    let message = member(&reply, "message");
+    assert!(message.contains("--max-subscriptions allows: 2"), "{reply}");
+    let mut others = daemon.connect();
+    others.ask(r#"{"type":"subscribe","channel":"c"}"#);
+    for request in ["publish", "subscribe"] {
+        let reply = others.ask(&format!(
+            r#"{{"type":"{request}","id":1,"channel":"d","data":1}}"#
+        ));
+        let message = member(&reply, "message");
+        assert!(message.contains("--max-channels allows"), "{reply}");
+        assert!(message.contains('3'), "{reply}");
+    }
+    client.send(&masked(0x81, &[b'1'; 4000])[..8]);
+    let (code, reason) = client.close();
+    assert_eq!(code, 1009);
+    assert!(reason.ends_with("of 3072 bytes"), "{reason}");
+}

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::chart::{Axis, Series, draw_lines};
 use crate::cli::Compare;
 use crate::fault::{check_interruption, interrupted};
+use crate::progress::say;
 use crate::report::{self, Report, label_and_unit, median, number};
 
 /// One kind of run.
@@ -174,17 +175,17 @@ pub(crate) fn run(compare: &Compare) -> Result<()> {
                 } else {
                     format!(", {left:.0} min left")
                 };
-                eprintln!(
+                say(format_args!(
                     "round {round} of {}: {} on {server} ({done} of {all} runs done{left})",
                     compare.rounds, run.name
-                );
+                ));
                 match one(run, server, compare) {
                     Ok(report) => results.entry(server.clone()).or_default().push(report),
                     Err(error) if interrupted() => return Err(error),
                     // One server's failure is a result of the comparison, not the end of it.
                     Err(error) => {
                         failed += 1;
-                        eprintln!("  failed: {error:#}");
+                        say(format_args!("  failed: {error:#}"));
                     }
                 }
                 done += 1;

@@ -47,11 +47,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The server may have got the signal too: what it looked like from here is of no interest.
         Err(_) if fault::interrupted() => {
-            eprintln!("loadtest: interrupted");
+            progress::say("loadtest: interrupted");
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("loadtest: {error:#}");
+            progress::say(format_args!("loadtest: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,9 +1,17 @@
-//! A line that is renewed on a terminal, and nothing elsewhere.
+//! What the load tester says to people while it works: a line that is renewed on a terminal, and notices.
+//!
+//! Whatever becomes of stderr, the measurement goes on: what can't be written is dropped.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
 /// How often it is renewed.
 const PERIOD_NS: u64 = 500_000_000;
+
+/// Says something on stderr.
+pub(crate) fn say(notice: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{notice}");
+}
 
 /// The line. It is wiped when this is dropped.
 pub(crate) struct Progress {

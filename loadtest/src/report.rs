@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 
 use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::latency::Quantiles;
@@ -204,9 +205,28 @@ pub(crate) fn median<'r>(
 /// # Errors
 /// It can't be written for another reason.
 pub(crate) fn print(text: &str) -> Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("can't print"),
+    let mut stdout = std::io::stdout().lock();
+    let mut rest = text.as_bytes();
+    loop {
+        let step = match rest {
+            [] => stdout.flush().map(|()| 0),
+            _ => stdout.write(rest),
+        };
+        match step {
+            Ok(_) if rest.is_empty() => return Ok(()),
+            Ok(written) => rest = &rest[written..],
+            Err(error) => match error.kind() {
+                ErrorKind::BrokenPipe => return Ok(()),
+                ErrorKind::Interrupted => {}
+                // Another process that has it open, too, made it so.
+                ErrorKind::WouldBlock => {
+                    let mut room = [PollFd::new(&stdout, PollFlags::OUT)];
+                    // However this ends, the next write says what is the matter.
+                    let _ = poll(&mut room, None);
+                }
+                _ => return Err(error).context("can't print"),
+            },
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::cli::Run;
 use crate::fault::{Overloaded, interrupted};
+use crate::progress::say;
 use crate::report::Report;
 use crate::scenario::{self, Scenario};
 
@@ -85,7 +86,7 @@ fn attempt(run: &Run, rate: f64) -> Result<Attempt> {
                     && run.target.url.is_none()
                     && (run.target.peer.is_some() || Overloaded::cause(&error).is_some()) =>
             {
-                eprintln!("{rate} messages/s: {error:#}");
+                say(format_args!("{rate} messages/s: {error:#}"));
                 ours = Overloaded::cause(&error) == Some(true);
                 continue;
             }
@@ -95,7 +96,9 @@ fn attempt(run: &Run, rate: f64) -> Result<Attempt> {
         let p99_ms = report.value("p99_ms").unwrap_or(f64::INFINITY);
         let good = p99_ms < P99_MAX_MS;
         let verdict = if good { "" } else { ", too much" };
-        eprintln!("{rate} messages/s: p99 {p99_ms:.1} ms{verdict}");
+        say(format_args!(
+            "{rate} messages/s: p99 {p99_ms:.1} ms{verdict}"
+        ));
         if good {
             return Ok(Attempt::Good(Box::new(report)));
         }

@@ -1,10 +1,12 @@
 //! The commands that talk to a daemon: `sub` and `pub`.
 
 mod publish;
+mod signals;
 mod sub;
 mod target;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub(crate) use publish::PubArgs;
 pub(crate) use sub::SubArgs;
@@ -20,19 +22,27 @@ pub(crate) enum Exit {
     Usage,
     /// There was no connection to be had.
     NotConnected,
+    /// This signal asked it to end.
+    Signal(i32),
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Refused => 1,
-            Exit::Usage => 2,
-            Exit::NotConnected => 3,
+impl Exit {
+    /// What `main` returns. After a signal the process ends in here.
+    pub(crate) fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Done => 0,
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::NotConnected => 3,
+            Self::Signal(signal) => return signals::end_by(signal),
         })
     }
 }
 
 /// What the help of each command says about its exit code.
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 something was refused or its fate is unknown, 2 usage, 3 could not connect.";
+Exit codes: 0 all was done, 1 something was refused or its fate is unknown, 2 the command line makes no sense, 3 there was no \
+connection. On SIGHUP, SIGINT or SIGTERM the command ends in order, and then by that signal: 129, 130 or 143 in a shell.";
+
+/// How long the server may take to answer the goodbye.
+const GRACE: Duration = Duration::from_secs(1);

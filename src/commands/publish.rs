@@ -1,175 +1,319 @@
 //! `fanfare pub`: one message, or one from each line of stdin.
+//!
+//! One thread sends, one counts the answers, one waits for signals. The main thread waits for what they report, and decides when
+//! it is over: whatever blocks one of them, the command ends in time.
 
 mod input;
+mod notices;
+mod sender;
 mod tally;
 
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fanfare::client::{Client, ClientError, Requests};
+use fanfare::client::ClientError;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::sub::channel;
 use super::target::{self, Target};
-use super::{EXIT_CODES, Exit};
-use input::{Line, Lines};
-use tally::{Notices, Tally};
+use super::{EXIT_CODES, Exit, GRACE, signals};
+use crate::streams::say;
+use notices::Notices;
+use sender::{Input, Sending, Sent, SentEnd, Stop};
+use tally::{Counts, Tally};
 
-/// Publish DATA, or each line of stdin, to a channel; DATA and each line are one JSON value.
+/// Publish one message, or each line of stdin, to a channel; each message is one JSON value.
 ///
-/// Lines are sent without waiting for answers, as many as the daemon takes, and it ends when all are answered. A line that is
-/// refused is named on stderr by its number, and the rest still go. After a lost connection the rest go to the next one; what had
-/// no answer yet may be published or not, is named, and is not sent again. Without a connection for a minute it gives up.
+/// Lines are sent without waiting for answers, and the command ends when every line is answered. A refused line is named on
+/// stderr by its number, and the next lines still go. Blank lines are skipped. After a lost connection the command connects
+/// again and goes on. A line whose answer was lost may be published or not: it is named, and is not sent again.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct PubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Of lines, have each acknowledged by itself, rather than each write: then a refused one is always named by its number
+    /// Ask for an answer to each line rather than to each write, so that every refused line is named by its number
     #[arg(long)]
     ack: bool,
 
-    /// Where to publish
+    /// Give up when there is no connection, or no answer that is due, for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: u32,
+
+    /// The channel to publish to
     #[arg(value_parser = channel)]
     channel: String,
 
-    /// What to publish
+    /// The message; without it, each line of stdin is one
+    // No option, but a negative number; more of them than clap knows begin with a hyphen, -1e-5 for one.
+    #[arg(allow_hyphen_values = true, value_parser = data)]
     data: Option<String>,
 }
 
-/// How long to go on without a connection.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// How often it is looked whether answers are overdue.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the other threads report.
+enum News {
+    /// Nothing more is sent.
+    Sent(Sent),
+    /// No more answers come. What ended the connection for good, if it was not closed here.
+    Ended(Option<ClientError>),
+    Signal(i32),
+}
 
 impl PubArgs {
     /// Does it.
-    pub(crate) fn run(self) -> Exit {
-        let client = match self.target.connect(Some(GIVE_UP_AFTER)) {
-            Ok(client) => client,
-            Err(exit) => return exit,
+    pub(crate) fn run(mut self) -> Exit {
+        self.start().unwrap_or_else(|exit| exit)
+    }
+
+    fn start(&mut self) -> Result<Exit, Exit> {
+        let began = Instant::now();
+        let timeout = Duration::from_secs(self.timeout.into());
+        let data = self.data.take();
+        let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+        let notices = Notices {
+            lines: data.is_none(),
+            bar: if data.is_none() {
+                progress_bar(&stdin)
+            } else {
+                None
+            },
         };
-        match &self.data {
-            Some(data) => self.publish_one(client, data),
-            None => self.publish_lines(client),
+        let input = Input::new(stdin).map_err(failed)?;
+        let stop = input.stop();
+        let client = self.target.connect(Some(timeout))?;
+        let (requests, events) = client.split();
+
+        let counts = Arc::new(Counts::default());
+        let (report, news) = mpsc::channel();
+        // Where nobody listens any more, nothing is to be reported.
+        let signalled = report.clone();
+        signals::watch(move |signal| drop(signalled.send(News::Signal(signal)))).map_err(failed)?;
+        let mut tally = Tally::new(notices.clone(), counts.clone());
+        let answered = report.clone();
+        spawn("answers", move || {
+            drop(answered.send(News::Ended(tally.follow(events))))
+        })?;
+        let sending = Sending {
+            channel: std::mem::take(&mut self.channel),
+            ack: self.ack,
+            requests,
+            notices: notices.clone(),
+            counts: counts.clone(),
+            refused: 0,
+        };
+        spawn("lines", move || {
+            let sent = match data {
+                Some(data) => sending.one(&data),
+                None => sending.lines(input),
+            };
+            drop(report.send(News::Sent(sent)));
+        })?;
+        let publishing = Publishing {
+            notices,
+            counts,
+            stop,
+            news,
+            timeout,
+            sent: None,
+            signal: None,
+        };
+        Ok(publishing.finish(began))
+    }
+}
+
+/// The work of the other threads, as the main one sees it.
+struct Publishing {
+    notices: Notices,
+    counts: Arc<Counts>,
+    stop: Arc<Stop>,
+    news: Receiver<News>,
+    /// How long answers may be due.
+    timeout: Duration,
+    sent: Option<Sent>,
+    signal: Option<i32>,
+}
+
+/// How the wait for answers ended.
+enum End {
+    /// There are no more, or they were not waited for.
+    Done,
+    /// The connection ended for good.
+    Lost(ClientError),
+    /// None came for so long.
+    Overdue,
+}
+
+impl Publishing {
+    /// Waits for the end and says what came of it.
+    fn finish(mut self, began: Instant) -> Exit {
+        let end = self.wait();
+        self.stop.stop();
+        // The sender may still be where it can't be stopped.
+        let until = Instant::now() + GRACE;
+        while self.sent.is_none() && Instant::now() < until {
+            self.take(GRACE);
+        }
+        self.notices.finish();
+        let exit = self.explain(end);
+        let unanswered = self.counts.give_up();
+        let refused = self.sent.as_ref().map_or(0, |sent| sent.refused);
+        if self.notices.lines {
+            let report = self.counts.report(refused, began.elapsed());
+            self.notices.say(&report);
+        } else if unanswered > 0 {
+            self.notices.say(&"published or not: nobody knows");
+        }
+        match (self.signal, exit) {
+            (Some(signal), _) => Exit::Signal(signal),
+            (None, Exit::Done) if refused > 0 || !self.counts.is_clean() => Exit::Refused,
+            (None, exit) => exit,
         }
     }
 
-    fn publish_one(&self, mut client: Client, data: &str) -> Exit {
-        match client.publish(&self.channel, data) {
-            Ok(published) => {
-                eprintln!(
-                    "fanfare: published as {}:{}",
-                    published.epoch, published.seq
-                );
-                // It is published, whatever the server says to the goodbye.
-                let _ = client.close();
-                Exit::Done
+    /// Waits until all is answered, or there is a reason to wait no longer.
+    fn wait(&mut self) -> End {
+        let mut overdue = Overdue::new(Instant::now());
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match self.take(left.unwrap_or(LOOK).min(LOOK)) {
+                Some(News::Ended(error)) => return error.map_or(End::Done, End::Lost),
+                Some(News::Signal(signal)) => {
+                    self.signal = Some(signal);
+                    self.stop.stop();
+                }
+                Some(News::Sent(_)) | None => {}
             }
-            Err(error) => {
-                eprintln!("fanfare: {error}");
+            let (now, unanswered) = (Instant::now(), self.counts.unanswered());
+            if self.signal.is_some() || (self.sent.is_some() && unanswered == 0) {
+                deadline.get_or_insert(now + GRACE);
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return End::Done;
+            }
+            let is_due = unanswered > 0 && self.counts.is_connected();
+            if overdue.look(now, is_due, self.counts.answers()) >= self.timeout {
+                return End::Overdue;
+            }
+        }
+    }
+
+    /// Takes the next report, if one comes in time. What was sent is noted here.
+    fn take(&mut self, patience: Duration) -> Option<News> {
+        match self.news.recv_timeout(patience).ok()? {
+            News::Sent(sent) => {
+                self.sent = Some(sent);
+                None
+            }
+            news => Some(news),
+        }
+    }
+
+    /// Says why it ended, and what was not sent.
+    fn explain(&self, end: End) -> Exit {
+        let mut exit = match end {
+            End::Done => Exit::Done,
+            End::Lost(error) => {
+                self.notices.say(&error);
                 target::exit_code(&error)
             }
-        }
-    }
-
-    fn publish_lines(&self, client: Client) -> Exit {
-        let began = Instant::now();
-        let stdin = match io::stdin().as_fd().try_clone_to_owned() {
-            Ok(stdin) => File::from(stdin),
-            Err(error) => {
-                eprintln!("fanfare: {error}");
-                return Exit::Refused;
+            End::Overdue => {
+                let seconds = self.timeout.as_secs();
+                self.notices
+                    .say(&format_args!("the server has not answered for {seconds} s"));
+                Exit::Refused
             }
         };
-        let notices = Notices::new(progress_bar(&stdin));
-        let (mut requests, events) = client.split();
-        let mut tally = Tally::new(notices.clone());
-        let answers = thread::spawn(move || {
-            tally.follow(events);
-            tally
-        });
-        let mut lines = Lines::new(stdin, requests.max_message());
-        let (refused, sent) = self.send(&mut lines, &mut requests, &notices);
-        // Answers go on to come until the server has answered this, too.
-        let ended = sent.and(requests.close());
-        let tally = answers
-            .join()
-            .expect("the thread that counts does not panic");
-        notices.finish();
-        tally.report(refused, began.elapsed());
-        match (ended, tally.exit()) {
-            (_, Some(exit)) => exit,
-            (Err(error), None) => target::exit_code(&error),
-            (Ok(()), None) if refused > 0 => Exit::Refused,
-            (Ok(()), None) => Exit::Done,
-        }
-    }
-
-    /// Sends all lines, as far as there is a connection to be had; how many were refused here.
-    fn send(
-        &self,
-        lines: &mut Lines<File>,
-        requests: &mut Requests,
-        notices: &Notices,
-    ) -> (u64, Result<(), ClientError>) {
-        let mut refused = 0;
-        let mut refuse = |number: u64, why: &dyn Display| {
-            refused += 1;
-            notices.say(&format_args!("line {number}: {why}"));
-        };
-        let sent = loop {
-            let step = match lines.next() {
-                Some(Line::Whole(line)) => {
-                    let (number, line) = (lines.number(), lines.get(line));
-                    match self.send_line(requests, line, number) {
-                        Err(ClientError::Invalid(invalid)) => {
-                            refuse(number, &invalid);
-                            Ok(())
-                        }
-                        sent => sent,
+        let last_line = match &self.sent {
+            Some(sent) => {
+                match &sent.end {
+                    SentEnd::Input => return exit,
+                    SentEnd::Over(error) if exit == Exit::Done => {
+                        self.notices.say(error);
+                        exit = target::exit_code(error);
                     }
-                }
-                Some(Line::TooLong) => {
-                    refuse(lines.number(), &"longer than the server takes");
-                    Ok(())
-                }
-                None => {
-                    // There may be no more for a while.
-                    let flushed = requests.flush();
-                    notices.progress(lines.bytes_read());
-                    match lines.fill() {
-                        Ok(true) => flushed,
-                        Ok(false) => break flushed,
-                        Err(error) => {
-                            refuse(lines.number() + 1, &error);
-                            break flushed;
-                        }
+                    SentEnd::Unreadable(error) => {
+                        self.notices.say(&format_args!("stdin: {error}"));
+                        exit = Exit::Refused;
                     }
+                    SentEnd::Stopped | SentEnd::Over(_) => {}
                 }
-            };
-            if step.is_err() {
-                break step;
+                Some(sent.last_line)
             }
+            None => None,
         };
-        (refused, sent)
+        match last_line {
+            _ if !self.notices.lines => {}
+            Some(0) => self.notices.say(&"no line was sent"),
+            Some(line) => self
+                .notices
+                .say(&format_args!("nothing after line {line} was sent")),
+            None => self.notices.say(&"the rest of the input was not sent"),
+        }
+        exit
+    }
+}
+
+/// For how long answers have been due.
+struct Overdue {
+    /// Since the last answer; without the time for which there was no connection, or nothing to be answered.
+    time: Duration,
+    looked: Instant,
+    was_due: bool,
+    answers: u64,
+}
+
+impl Overdue {
+    const fn new(now: Instant) -> Self {
+        Self {
+            time: Duration::ZERO,
+            looked: now,
+            was_due: false,
+            answers: 0,
+        }
     }
 
-    fn send_line(
-        &self,
-        requests: &mut Requests,
-        line: &[u8],
-        number: u64,
-    ) -> Result<(), ClientError> {
-        if self.ack {
-            requests.publish(&self.channel, line, number)
-        } else {
-            requests.publish_in_batch(&self.channel, line, number)
+    /// Looks again: whether an answer is due now, and how many have come. For how long there was none though one was due.
+    fn look(&mut self, now: Instant, is_due: bool, answers: u64) -> Duration {
+        if std::mem::replace(&mut self.answers, answers) != answers {
+            self.time = Duration::ZERO;
+        } else if self.was_due && is_due {
+            self.time += now - self.looked;
         }
+        self.was_due = is_due;
+        self.looked = now;
+        self.time
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Exit> {
+    let thread = thread::Builder::new().name(name.into());
+    thread.spawn(work).map_err(failed)?;
+    Ok(())
+}
+
+fn failed(error: io::Error) -> Exit {
+    say(&error);
+    Exit::Refused
+}
+
+/// What to publish: an option that is not there is no JSON either.
+fn data(text: &str) -> Result<String, &'static str> {
+    match text.strip_prefix('-') {
+        Some(rest) if !rest.starts_with(|char: char| char.is_ascii_digit()) => {
+            Err("it is neither an option of this command nor JSON")
+        }
+        _ => Ok(text.to_owned()),
     }
 }
 
@@ -184,4 +328,29 @@ fn progress_bar(stdin: &File) -> Option<ProgressBar> {
     // The template is a constant: it is good or it never was.
     bar.set_style(ProgressStyle::with_template(style).ok()?);
     Some(bar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_overdue_only_for_the_time_in_which_they_were_due() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut overdue = Overdue::new(began);
+        let mut look = |second, is_due, answers| {
+            let time = overdue.look(at(second), is_due, answers);
+            time.as_secs()
+        };
+        assert_eq!(look(10, false, 0), 0, "nothing was sent");
+        assert_eq!(look(11, true, 0), 0, "it may have been sent just now");
+        assert_eq!(look(13, true, 0), 2);
+        assert_eq!(look(14, true, 1), 0, "an answer came");
+        assert_eq!(look(17, true, 1), 3);
+        // The connection was lost; what was unanswered stays so.
+        assert_eq!(look(50, false, 1), 3);
+        assert_eq!(look(60, true, 1), 3);
+        assert_eq!(look(65, true, 1), 8);
+    }
 }

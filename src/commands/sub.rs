@@ -1,33 +1,36 @@
 //! `fanfare sub`: what is published, a line each.
 
+mod line;
+
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use clap::Args;
-use fanfare::client::{ClientError, Closer, Event, Events, Requests, Start};
-use fanfare::dialect::json::{MAX_WHOLE_NUMBER, MessageFrame, channel_name};
-use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use fanfare::client::{ClientError, Closer, Event, Events, GapReason, Position, Requests, Start};
+use fanfare::dialect::json::{MAX_WHOLE_NUMBER, channel_name};
+use rustix::event::{PollFd, PollFlags};
 
 use super::target::{self, Target};
-use super::{EXIT_CODES, Exit};
+use super::{EXIT_CODES, Exit, GRACE, signals};
+use crate::streams::{self, Blocking, say};
+use line::Line;
 
-/// Subscribe to channels and print a line of JSON for each message: its data, or with several channels the whole event.
+/// Print each message of some channels as a line of JSON: its data, or with several channels the whole event.
 ///
-/// Ends after --count messages, on SIGINT, or when nobody reads its output any more. A lost connection comes back by itself
-/// and goes on where it was; what is missing nevertheless is announced on stderr, as all notices are.
+/// The command ends after --count messages, on a signal, or when nobody reads its output any more. After a lost connection it
+/// connects again and goes on where it was. Notices go to stderr: they say which messages are missing, and at the end how many
+/// were printed.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct SubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Begin after message SEQ of EPOCH; with one channel only
+    /// Begin after message SEQ of EPOCH, where notices show both; this goes with one channel only
     // An epoch is random, and one in 64 begins with a hyphen.
     #[arg(
         long,
@@ -38,7 +41,7 @@ pub(crate) struct SubArgs {
     )]
     since: Option<(String, u64)>,
 
-    /// Begin with the newest N messages that are held
+    /// Begin with the newest N messages that each channel holds
     #[arg(long, value_name = "N")]
     last: Option<u64>,
 
@@ -46,17 +49,14 @@ pub(crate) struct SubArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// Print the whole event, not only its data
+    /// Print the whole event instead of only its data
     #[arg(long)]
     full: bool,
 
-    /// What to subscribe to
+    /// The channels to subscribe to
     #[arg(required = true, value_name = "CHANNEL", value_parser = channel)]
     channels: Vec<String>,
 }
-
-/// How long after a signal the server may take to say goodbye.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Bytes of lines that are written at once, at most.
 const OUTPUT_BYTES: usize = 64 << 10;
@@ -81,7 +81,7 @@ impl SubArgs {
             Some(i) => format!("{} is in the list twice", self.channels[i]),
             None => return Ok(()),
         };
-        eprintln!("fanfare: {problem}");
+        say(&problem);
         Err(Exit::Usage)
     }
 
@@ -91,18 +91,21 @@ impl SubArgs {
         }
         let output = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?);
         let client = self.target.connect(None)?;
-        end_on_signal(client.closer()).map_err(failed)?;
+        let state = Arc::new(State::default());
+        end_on_signal(&state, client.closer()).map_err(failed)?;
         end_without_reader(&output, client.closer()).map_err(failed)?;
         let (mut requests, events) = client.split();
         // If this fails, the events say why.
         let _ = self.subscribe(&mut requests);
         let following = Following {
-            output: BufWriter::with_capacity(OUTPUT_BYTES, output),
-            line: Vec::new(),
-            whole_events: self.full || self.channels.len() > 1,
+            line: Line::new(self.full || self.channels.len() > 1, output.is_terminal()),
+            output: BufWriter::with_capacity(OUTPUT_BYTES, Blocking(output)),
             left: self.count.unwrap_or(u64::MAX),
             channels: self.channels.len(),
             refused: 0,
+            epoch: self.since.as_ref().map(|(epoch, _)| epoch.as_str().into()),
+            printed: Printed::default(),
+            state,
         };
         Ok(following.run(events))
     }
@@ -119,16 +122,57 @@ impl SubArgs {
     }
 }
 
+/// What the thread that follows shares with the one that waits for signals.
+#[derive(Default)]
+struct State(Mutex<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// What stdout has taken.
+    printed: Printed,
+    /// The signal that ended it.
+    signal: Option<i32>,
+}
+
+impl State {
+    fn with<T>(&self, use_it: impl FnOnce(&mut Shared) -> T) -> T {
+        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How much was printed.
+#[derive(Clone, Default)]
+struct Printed {
+    messages: u64,
+    /// Where the last message was, if there is one channel: each has an epoch of its own.
+    last: Option<Position>,
+}
+
+impl Printed {
+    fn say(&self) {
+        match (self.messages, &self.last) {
+            (1, Some(last)) => say(&format_args!("1 message, at {last}")),
+            (1, None) => say(&"1 message"),
+            (count, Some(last)) => say(&format_args!("{count} messages, the last at {last}")),
+            (count, None) => say(&format_args!("{count} messages")),
+        }
+    }
+}
+
 /// The subscriptions under way.
 struct Following {
-    output: BufWriter<File>,
-    /// The line being made.
-    line: Vec<u8>,
-    whole_events: bool,
+    output: BufWriter<Blocking<File>>,
+    line: Line,
     /// Messages to print still.
     left: u64,
     channels: usize,
+    /// Channels of which nothing comes, or nothing more.
     refused: usize,
+    /// What the numbers count in, with one channel.
+    epoch: Option<Arc<str>>,
+    /// What went to `output`, which may not have written it yet.
+    printed: Printed,
+    state: Arc<State>,
 }
 
 /// Why there is nothing more to do.
@@ -150,7 +194,7 @@ impl Following {
                 break end;
             }
         };
-        let flushed = self.output.flush();
+        let flushed = self.flush();
         let exit = match (end, flushed) {
             (End::Exit(exit), Ok(())) => exit,
             (End::Output(error), _) | (_, Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
@@ -159,10 +203,17 @@ impl Following {
             }
             (End::Output(error), _) | (_, Err(error)) => failed(error),
         };
-        if exit == Exit::Done && self.refused > 0 {
-            return Exit::Refused;
+        let (printed, signal) = self
+            .state
+            .with(|shared| (shared.printed.clone(), shared.signal));
+        if printed.messages > 0 || signal.is_some() || exit == Exit::Done {
+            printed.say();
         }
-        exit
+        match (signal, exit) {
+            (Some(signal), _) => Exit::Signal(signal),
+            (None, Exit::Done) if self.refused > 0 => Exit::Refused,
+            (None, exit) => exit,
+        }
     }
 
     /// Takes one event; what was printed goes out before it waits for one.
@@ -170,7 +221,7 @@ impl Following {
         let event = match events.next_at_hand() {
             Some(event) => Some(event),
             None => {
-                self.output.flush()?;
+                self.flush()?;
                 events.next()
             }
         };
@@ -185,24 +236,56 @@ impl Following {
         }
     }
 
+    /// Writes what is printed so far.
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()?;
+        self.state
+            .with(|shared| shared.printed.clone_from(&self.printed));
+        Ok(())
+    }
+
     fn print(&mut self, channel: &str, seq: u64, data: &str) -> Result<(), End> {
-        self.line.clear();
-        if self.whole_events {
-            MessageFrame::new(channel, data.as_bytes()).write_text(seq, &mut self.line);
-        } else {
-            self.line.extend_from_slice(data.as_bytes());
+        let line = match self.line.of(channel, seq, data) {
+            Ok(line) => line,
+            Err(why) => {
+                say(&format_args!(
+                    "the server sent data that is not JSON, as message {seq} of {channel}: {why}"
+                ));
+                return Err(End::Exit(Exit::Refused));
+            }
+        };
+        // Only whole lines are written, so that what the summary names is what was read.
+        if self.output.buffer().len() + line.len() > OUTPUT_BYTES {
+            self.output.flush()?;
+            self.state
+                .with(|shared| shared.printed.clone_from(&self.printed));
         }
-        // In JSON a line break stands only where any white space may: in a string it is escaped.
-        for byte in &mut self.line {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
+        self.output.write_all(line)?;
+        self.printed.messages += 1;
+        if self.channels == 1
+            && let Some(epoch) = &self.epoch
+        {
+            match &mut self.printed.last {
+                Some(last) if Arc::ptr_eq(&last.epoch, epoch) => last.seq = seq,
+                last => {
+                    let epoch = epoch.clone();
+                    *last = Some(Position { epoch, seq });
+                }
             }
         }
-        self.line.push(b'\n');
-        self.output.write_all(&self.line)?;
         self.left -= 1;
         if self.left == 0 {
             return Err(End::Exit(Exit::Done));
+        }
+        Ok(())
+    }
+
+    /// Nothing more comes of a channel. If it was the last one, there is nothing to wait for.
+    fn without(&mut self, channel: &str, why: &dyn Display) -> Result<(), End> {
+        say(&format_args!("{channel}: {why}"));
+        self.refused += 1;
+        if self.refused == self.channels {
+            return Err(End::Exit(Exit::Refused));
         }
         Ok(())
     }
@@ -213,8 +296,12 @@ impl Following {
                 channel,
                 epoch,
                 seq,
-                ..
+                recovered,
             } => {
+                // Where it is another than was asked for, a gap follows, which says so.
+                if *recovered != Some(false) {
+                    self.epoch = Some(epoch.clone());
+                }
                 say(&format_args!(
                     "subscribed to {channel}, now at {epoch}:{seq}"
                 ));
@@ -225,17 +312,22 @@ impl Following {
                 from,
                 to,
                 reason,
-            } => say(&format_args!(
-                "gap in {channel}: {from} to {to} of {epoch} will not come ({reason})"
-            )),
+            } => {
+                let before = self.epoch.replace(epoch.clone());
+                let what = match reason {
+                    GapReason::Epoch => began_anew(epoch, before.as_deref(), *to),
+                    _ => format!("{from} to {to} of {epoch} will not come ({reason})"),
+                };
+                say(&format_args!("gap in {channel}: {what}"));
+            }
             Event::Reconnecting { wait, cause, .. } => say(&target::reconnecting(*wait, cause)),
             Event::Reconnected => say(&"connected again"),
             Event::SubscribeRefused { channel, refusal } => {
-                say(&format_args!("{channel}: {refusal}"));
-                self.refused += 1;
-                if self.refused == self.channels {
-                    return Err(End::Exit(Exit::Refused));
-                }
+                return self.without(channel, refusal);
+            }
+            // It was not asked to.
+            Event::Unsubscribed { channel } => {
+                return self.without(channel, &"the server has ended the subscription");
             }
             _ => {}
         }
@@ -243,9 +335,22 @@ impl Following {
     }
 }
 
-/// A notice: on stderr, since stdout is for messages.
-fn say(notice: &dyn Display) {
-    eprintln!("fanfare: {notice}");
+/// What a gap means that says that the position asked for, in epoch `before`, is none of `epoch`, of which the messages up to
+/// `to` are not held.
+fn began_anew(epoch: &str, before: Option<&str>, to: u64) -> String {
+    let mut text = if before == Some(epoch) {
+        format!("the position asked for lies beyond the newest message of {epoch}")
+    } else {
+        format!(
+            "the numbering began anew, with epoch {epoch}; messages of the time before may be missing"
+        )
+    };
+    match to {
+        0 => {}
+        1 => text += "; message 1 will not come",
+        to => text += &format!("; 1 to {to} will not come"),
+    }
+    text
 }
 
 fn failed(error: io::Error) -> Exit {
@@ -253,18 +358,21 @@ fn failed(error: io::Error) -> Exit {
     Exit::Refused
 }
 
-/// Ends the client on SIGINT and SIGTERM: politely, and after a while without asking.
-fn end_on_signal(closer: Closer) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let wait = move || {
-        if signals.forever().next().is_some() {
-            closer.close();
+/// Ends the client on a signal: politely, and after a while without asking.
+fn end_on_signal(state: &Arc<State>, closer: Closer) -> io::Result<()> {
+    let state = state.clone();
+    signals::watch(move |signal| {
+        state.with(|shared| shared.signal = Some(signal));
+        closer.close();
+        let give_up = move || {
             thread::sleep(GRACE);
-            std::process::exit(0);
+            state.with(|shared| shared.printed.clone()).say();
+            signals::end_by(signal)
+        };
+        if thread::Builder::new().spawn(give_up).is_err() {
+            signals::end_by(signal);
         }
-    };
-    thread::Builder::new().name("signals".into()).spawn(wait)?;
-    Ok(())
+    })
 }
 
 /// Ends the client when nobody reads `output` any more, where it is a pipe. Without this, that would show only when the
@@ -273,8 +381,7 @@ fn end_without_reader(output: &File, closer: Closer) -> io::Result<()> {
     let output = output.try_clone()?;
     let wait = move || {
         // Asked for nothing, poll still says when the other end has gone. A file's never goes.
-        let mut watched = [PollFd::new(&output, PollFlags::empty())];
-        while poll(&mut watched, None) == Err(rustix::io::Errno::INTR) {}
+        streams::ready([PollFd::new(&output, PollFlags::empty())], None);
         closer.close();
     };
     thread::Builder::new().name("output".into()).spawn(wait)?;

@@ -1,18 +1,26 @@
 //! Where to connect, and as whom: what `sub` and `pub` have in common on their command lines.
 
+use std::env;
 use std::time::Duration;
 
 use clap::Args;
 use fanfare::client::{Cause, Client, ClientError, ConnectError, Connector, Reconnect, Url};
 
 use super::Exit;
+use crate::streams::say;
+
+/// Where the daemon is unless something else is said.
+const DEFAULT_URL: &str = "ws://127.0.0.1:8040";
+/// The variable that says something else.
+const URL_VARIABLE: &str = "FANFARE_URL";
 
 /// Where to connect to.
 #[derive(Args, Debug)]
 pub(super) struct Target {
-    /// The daemon: ws://HOST[:PORT][/PATH], or unix:SOCKET for a unix socket
-    #[arg(long, env = "FANFARE_URL", default_value = "ws://127.0.0.1:8040")]
-    url: Url,
+    /// The daemon: ws://HOST[:PORT][/PATH], or unix:SOCKET for a unix socket [env: FANFARE_URL] [default: ws://127.0.0.1:8040]
+    // Read without clap's help, for which an empty variable is a value.
+    #[arg(long)]
+    url: Option<Url>,
 
     /// Send this header line with the handshake; may be given several times
     #[arg(long = "header", value_name = "K: V", value_parser = header)]
@@ -20,27 +28,53 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Connects, or says why not.
+    /// Connects, or says why not. Without a connection for `give_up_after` the client gives up.
     pub(super) fn connect(&self, give_up_after: Option<Duration>) -> Result<Client, Exit> {
-        self.try_connect(give_up_after).map_err(|error| {
-            eprintln!("fanfare: {}: {error}", self.url);
+        let url = self.url().map_err(|problem| {
+            say(&problem);
+            Exit::Usage
+        })?;
+        let client = self.try_connect(&url, give_up_after).map_err(|error| {
+            say(&format_args!("{url}: {error}"));
             match error {
                 ConnectError::Url(_) | ConnectError::Request(_) => Exit::Usage,
                 _ => Exit::NotConnected,
             }
-        })
+        })?;
+        say(&format_args!("connected to {url}"));
+        Ok(client)
     }
 
-    fn try_connect(&self, give_up_after: Option<Duration>) -> Result<Client, ConnectError> {
-        let connector = Connector::new(&self.url.to_string())?.reconnect(Reconnect {
+    /// The URL: of the command line, or else of the environment, or else the default.
+    fn url(&self) -> Result<Url, String> {
+        if let Some(url) = &self.url {
+            return Ok(url.clone());
+        }
+        let variable = env::var_os(URL_VARIABLE).unwrap_or_default();
+        let text = variable
+            .to_str()
+            .ok_or_else(|| format!("{URL_VARIABLE}: it is not UTF-8"))?;
+        let (text, origin) = if text.is_empty() {
+            (DEFAULT_URL, "the default URL")
+        } else {
+            (text, URL_VARIABLE)
+        };
+        text.parse()
+            .map_err(|error| format!("{origin}: {text:?}: {error}"))
+    }
+
+    fn try_connect(
+        &self,
+        url: &Url,
+        give_up_after: Option<Duration>,
+    ) -> Result<Client, ConnectError> {
+        let connector = Connector::new(&url.to_string())?.reconnect(Reconnect {
             give_up_after,
             ..Reconnect::default()
         });
         let with_header =
             |connector: Connector, (name, value): &(String, String)| connector.header(name, value);
-        let client = self.headers.iter().fold(connector, with_header).client()?;
-        eprintln!("fanfare: connected to {}", self.url);
-        Ok(client)
+        self.headers.iter().fold(connector, with_header).client()
     }
 }
 

@@ -1,5 +1,6 @@
 //! How connections end: closes, timeouts, lost peers, and the daemon's own shutdown.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use log::info;
@@ -199,6 +200,7 @@ impl Server {
     fn say_close(&mut self, index: usize, code: CloseCode, reason: &'static str) {
         let until = self.core.now + CLOSE_TIMEOUT_MS;
         let connection = &mut self.connections[index];
+        let mut told = Cow::Borrowed(reason);
         let draining = Phase::Draining {
             until,
             fin_sent: false,
@@ -206,11 +208,17 @@ impl Server {
         connection.phase = match std::mem::replace(&mut connection.phase, draining) {
             Phase::Open(Open {
                 endpoint, dialect, ..
-            }) => Phase::Closing {
-                endpoint,
-                dialect,
-                until,
-            },
+            }) => {
+                if code == CloseCode::TOO_BIG {
+                    let max = self.core.max_message(dialect);
+                    told = format!("{reason} of {max} bytes").into();
+                }
+                Phase::Closing {
+                    endpoint,
+                    dialect,
+                    until,
+                }
+            }
             other => {
                 connection.phase = other;
                 return;
@@ -219,7 +227,10 @@ impl Server {
         self.core.hub.detach(subscriber(index));
         write_close(
             connection.outbox.private(),
-            Some(CloseFrame { code, reason }),
+            Some(CloseFrame {
+                code,
+                reason: &told,
+            }),
             None,
         );
         self.core.metrics.closed(code, reason);

@@ -217,16 +217,25 @@ impl Core {
                 }
                 Response::published(published.epoch, published.seq)
             }
-            Err(error) => Response::problem(Status::UNAVAILABLE, "limit", publish_error(error)),
+            Err(error) => {
+                let why = publish_error(error, &self.config);
+                Response::problem(Status::UNAVAILABLE, "limit", &why)
+            }
         }
     }
 }
 
-/// Why a publication was refused, and what to do.
-fn publish_error(error: PublishError) -> &'static str {
+/// Why a publication was refused: which limit it passes, with its number.
+fn publish_error(error: PublishError, config: &Config) -> String {
     match error {
-        PublishError::TooManyChannels => "there are as many channels as --max-channels allows",
-        PublishError::RetainTotal => "the channels' newest messages take all of --retain-total",
+        PublishError::TooManyChannels => {
+            let max = config.max_channels;
+            format!("there are as many channels as --max-channels allows: {max}")
+        }
+        PublishError::RetainTotal => {
+            let max = config.retain_total;
+            format!("the channels' newest messages take all of --retain-total: {max} bytes")
+        }
     }
 }
 
@@ -318,7 +327,10 @@ impl Session<'_> {
                 }
                 self.core.metrics.published += 1;
             }
-            Err(error) => self.fail(id, Some(channel), ErrorCode::Limit, publish_error(error)),
+            Err(error) => {
+                let why = publish_error(error, &self.core.config);
+                self.fail(id, Some(channel), ErrorCode::Limit, &why);
+            }
         }
     }
 
@@ -345,18 +357,21 @@ impl Session<'_> {
             }
             Err(SubscribeError::AlreadySubscribed) => (
                 ErrorCode::AlreadySubscribed,
-                "this connection is subscribed to it already",
+                "this connection is subscribed to it already".to_owned(),
             ),
             Err(SubscribeError::TooManyChannels) => (
                 ErrorCode::Limit,
-                publish_error(PublishError::TooManyChannels),
+                publish_error(PublishError::TooManyChannels, &self.core.config),
             ),
-            Err(SubscribeError::TooManySubscriptions) => (
-                ErrorCode::Limit,
-                "this connection has all subscriptions that it may have",
-            ),
+            Err(SubscribeError::TooManySubscriptions) => {
+                let max = self.core.config.max_subscriptions;
+                let why = format!(
+                    "this connection has as many subscriptions as --max-subscriptions allows: {max}"
+                );
+                (ErrorCode::Limit, why)
+            }
         };
-        self.fail(id, Some(channel), code, why);
+        self.fail(id, Some(channel), code, &why);
     }
 
     fn unsubscribe(&mut self, id: Option<Id<'_>>, channel: &str) {

@@ -9,10 +9,12 @@
     reason = "each test binary uses its own part of this"
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
+pub mod command;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails: far longer than it ever does.
@@ -43,14 +45,7 @@ impl Daemon {
             .spawn()
             .expect("the daemon starts");
         let stderr = child.stderr.take().expect("stderr is piped");
-        let (sender, log) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let log = command::lines(stderr);
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut daemon = Daemon {
             child,

@@ -104,7 +104,12 @@ impl<R: Read> Lines<R> {
         Some(Line::TooLong)
     }
 
-    /// Waits for more to be at hand. Whether there was more, or the last line is.
+    /// Where the lines come from.
+    pub(super) fn source(&self) -> &R {
+        &self.source
+    }
+
+    /// Reads more. Whether there is more to come: a line, or a part of one, or nothing yet from a stream that does not block.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         if self.at_end {
             return Ok(false);
@@ -128,6 +133,8 @@ impl<R: Read> Lines<R> {
                     return Ok(true);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Who has the same stream open made it so. Nothing is lost by that, and nothing ended.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 Err(error) => return Err(error),
             }
         }
@@ -153,7 +160,10 @@ mod tests {
 
     /// All lines with their numbers; `None` for one that is too long.
     fn lines(text: &[u8], piece: usize, max: usize) -> Vec<(u64, Option<Vec<u8>>)> {
-        let mut lines = Lines::new(Pieces(text, piece), max);
+        read(Lines::new(Pieces(text, piece), max))
+    }
+
+    fn read(mut lines: Lines<impl Read>) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut all = Vec::new();
         loop {
             match lines.next() {
@@ -181,6 +191,23 @@ mod tests {
                 assert_eq!(lines(text.as_bytes(), piece, 100), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_stream_that_has_nothing_yet_is_not_at_its_end() {
+        /// Has nothing each other time.
+        struct Hesitant<'a>(Pieces<'a>, bool);
+        impl Read for Hesitant<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+                self.0.read(buffer)
+            }
+        }
+        let all = read(Lines::new(Hesitant(Pieces(b"1\n[2]\n3", 2), false), 100));
+        assert_eq!(all, whole(&["1", "[2]", "3"]));
     }
 
     #[test]

@@ -1,145 +1,147 @@
 //! What became of what was published.
 
-use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use fanfare::client::{ClientError, Event, Events};
-use indicatif::ProgressBar;
 
-use crate::commands::Exit;
+use super::notices::Notices;
 use crate::commands::target;
 
-/// Says things on stderr, around the progress bar if there is one.
-#[derive(Clone)]
-pub(super) struct Notices {
-    bar: Option<ProgressBar>,
+/// Counts that one thread makes and another reads.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// Taken by the client, to be sent.
+    pub(super) accepted: AtomicU64,
+    published: AtomicU64,
+    refused: AtomicU64,
+    unknown: AtomicU64,
+    /// There is no connection at the moment.
+    down: AtomicBool,
 }
 
-impl Notices {
-    pub(super) fn new(bar: Option<ProgressBar>) -> Self {
-        Self { bar }
+impl Counts {
+    /// How many messages were accepted, and have no answer yet.
+    pub(super) fn unanswered(&self) -> u64 {
+        // The answers first: each comes after its message was accepted.
+        let settled = self.answers() + self.unknown.load(Relaxed);
+        self.accepted.load(Relaxed).saturating_sub(settled)
     }
 
-    pub(super) fn say(&self, notice: &dyn Display) {
-        let say = || eprintln!("fanfare: {notice}");
-        match &self.bar {
-            Some(bar) => bar.suspend(say),
-            None => say(),
-        }
+    /// How many messages the server has answered.
+    pub(super) fn answers(&self) -> u64 {
+        self.published.load(Relaxed) + self.refused.load(Relaxed)
     }
 
-    /// So many bytes of the input are through.
-    pub(super) fn progress(&self, bytes: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(bytes);
-        }
+    /// Whether there is a connection on which answers can come.
+    pub(super) fn is_connected(&self) -> bool {
+        !self.down.load(Relaxed)
     }
 
-    pub(super) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+    /// No answer is waited for any more. How many messages had none.
+    pub(super) fn give_up(&self) -> u64 {
+        let unanswered = self.unanswered();
+        self.unknown.fetch_add(unanswered, Relaxed);
+        unanswered
+    }
+
+    /// Whether everything was published that was accepted.
+    pub(super) fn is_clean(&self) -> bool {
+        self.refused.load(Relaxed) == 0 && self.unknown.load(Relaxed) == 0
+    }
+
+    /// How many, how fast. `refused_here`: how many were not even sent.
+    pub(super) fn report(&self, refused_here: u64, took: Duration) -> String {
+        let published = self.published.load(Relaxed);
+        let seconds = took.as_secs_f64();
+        let rate = published as f64 / seconds.max(1e-9);
+        let mut report = format!("{published} published in {seconds:.2} s, {rate:.0} a second");
+        let refused = self.refused.load(Relaxed) + refused_here;
+        if refused > 0 {
+            report += &format!("; {refused} refused");
         }
+        let unknown = self.unknown.load(Relaxed);
+        if unknown > 0 {
+            report += &format!("; {unknown} unknown");
+        }
+        report
     }
 }
 
 /// Counts answers.
 pub(super) struct Tally {
     notices: Notices,
-    published: usize,
-    refused: usize,
-    unknown: usize,
+    counts: Arc<Counts>,
     /// Refused in the batch whose end has not come yet.
-    refused_in_batch: usize,
-    /// What ended the connection for good.
-    ended: Option<ClientError>,
+    refused_in_batch: u64,
 }
 
 impl Tally {
-    pub(super) fn new(notices: Notices) -> Self {
+    pub(super) fn new(notices: Notices, counts: Arc<Counts>) -> Self {
         Self {
             notices,
-            published: 0,
-            refused: 0,
-            unknown: 0,
+            counts,
             refused_in_batch: 0,
-            ended: None,
         }
     }
 
-    /// Counts until there are no more answers.
-    pub(super) fn follow(&mut self, events: Events) {
+    /// Counts until there are no more answers. What ended the connection for good, if it was not closed here.
+    pub(super) fn follow(&mut self, events: Events) -> Option<ClientError> {
         for event in events {
             match event {
                 Ok(event) => self.count(event),
-                Err(error) => {
-                    self.notices.say(&error);
-                    self.ended = Some(error);
-                }
+                Err(error) => return Some(error),
             }
         }
+        None
     }
 
     fn count(&mut self, event: Event) {
+        let (notices, counts) = (&self.notices, &self.counts);
         match event {
-            Event::Published { .. } => self.published += 1,
+            Event::Published { epoch, seq, .. } => {
+                counts.published.fetch_add(1, Relaxed);
+                if !notices.lines {
+                    notices.say(&format_args!("published as {epoch}:{seq}"));
+                }
+            }
             Event::BatchDone { count, .. } => {
                 let refused = std::mem::take(&mut self.refused_in_batch);
-                self.published += count.saturating_sub(refused);
+                let published = (count as u64).saturating_sub(refused);
+                counts.published.fetch_add(published, Relaxed);
             }
-            Event::Refused {
-                tag: Some(line),
-                refusal,
-            } => {
-                self.refused += 1;
-                self.notices.say(&format_args!("line {line}: {refusal}"));
-            }
-            Event::Refused { tag: None, refusal } => {
-                self.refused += 1;
-                self.refused_in_batch += 1;
-                self.notices.say(&format_args!("a line: {refusal}"));
+            Event::Refused { tag, refusal } => {
+                if tag.is_none() {
+                    self.refused_in_batch += 1;
+                }
+                counts.refused.fetch_add(1, Relaxed);
+                notices.say_of(tag, &refusal);
             }
             Event::Unknown { tags, count } => {
                 // Those that were refused before are among them, and need no second mention.
                 let refused = std::mem::take(&mut self.refused_in_batch);
-                self.unknown += count.saturating_sub(refused);
-                self.notices.say(&format_args!(
-                    "lines {} to {} had no answer yet: published or not, nobody knows",
-                    tags.start(),
-                    tags.end()
-                ));
+                let unknown = (count as u64).saturating_sub(refused);
+                counts.unknown.fetch_add(unknown, Relaxed);
+                if notices.lines {
+                    notices.say(&format_args!(
+                        "lines {} to {} had no answer yet: published or not, nobody knows",
+                        tags.start(),
+                        tags.end()
+                    ));
+                } else {
+                    notices.say(&ClientError::Unknown);
+                }
             }
             Event::Reconnecting { wait, cause, .. } => {
-                self.notices.say(&target::reconnecting(wait, &cause));
+                counts.down.store(true, Relaxed);
+                notices.say(&target::reconnecting(wait, &cause));
             }
-            Event::Reconnected => self.notices.say(&"connected again"),
+            Event::Reconnected => {
+                counts.down.store(false, Relaxed);
+                notices.say(&"connected again");
+            }
             _ => {}
         }
-    }
-
-    /// The exit code, where not all was published.
-    pub(super) fn exit(&self) -> Option<Exit> {
-        match &self.ended {
-            Some(error) => Some(target::exit_code(error)),
-            None if self.refused > 0 || self.unknown > 0 => Some(Exit::Refused),
-            None => None,
-        }
-    }
-
-    /// Says how many, how fast. `refused_here`: what was not even sent.
-    pub(super) fn report(&self, refused_here: u64, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let rate = self.published as f64 / seconds.max(1e-9);
-        let mut report = format!(
-            "{} published in {seconds:.2} s, {rate:.0} a second",
-            self.published
-        );
-        let refused = self.refused as u64 + refused_here;
-        if refused > 0 {
-            report += &format!("; {refused} refused");
-        }
-        if self.unknown > 0 {
-            report += &format!("; {} unknown", self.unknown);
-        }
-        self.notices.say(&report);
     }
 }

@@ -29,6 +29,10 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// How long a message may wait for the peer to take something of it.
     pub write: Duration,
+    /// How long the server of a [`Client`](super::Client) may owe answers to requests without giving any. After that the connection counts
+    /// as lost: it may take twice as long until that is noticed, if another thread asks. A server that is busy with other answers
+    /// has the time again after each.
+    pub answer: Duration,
     /// The closing handshake.
     pub close: Duration,
 }
@@ -40,6 +44,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             write: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
             close: Duration::from_secs(5),
         }
     }

@@ -56,6 +56,14 @@ pub enum Event {
         /// The channel.
         channel: Arc<str>,
     },
+    /// The server ended a subscription by itself: nothing of the channel comes any more, and the subscription is not taken up again
+    /// after a loss.
+    SubscriptionEnded {
+        /// The channel.
+        channel: Arc<str>,
+        /// Why, where the server says so: `forbidden`, for one. At most 64 bytes, not checked for what a terminal makes of them.
+        reason: Option<String>,
+    },
     /// A message was published.
     Published {
         /// What the program called it.
@@ -101,15 +109,37 @@ pub enum Event {
 }
 
 impl Event {
-    /// Roughly how many bytes of memory it takes.
+    /// How many bytes of memory it takes, at most: itself, twice, since a queue may have as much room again; what it points to; and
+    /// [`ALLOCATION`] for each of that.
     pub(super) fn weight(&self) -> usize {
-        let data = match self {
-            Self::Message { data, .. } => data.capacity(),
-            _ => 0,
+        let texts: [usize; 2] = match self {
+            Self::Message { channel, data, .. } => [channel.len(), data.capacity()],
+            Self::Gap {
+                channel,
+                epoch,
+                reason,
+                ..
+            } => [channel.len() + reason.as_str().len(), epoch.len()],
+            Self::Subscribed { channel, epoch, .. } => [channel.len(), epoch.len()],
+            Self::SubscribeRefused { channel, refusal } => [channel.len(), refusal.weight()],
+            Self::Unsubscribed { channel } => [channel.len(), 0],
+            Self::SubscriptionEnded { channel, reason } => {
+                [channel.len(), reason.as_ref().map_or(0, String::len)]
+            }
+            Self::Published { epoch, .. } => [epoch.len(), 0],
+            Self::Refused { refusal, .. } => [refusal.weight(), 0],
+            Self::Reconnecting { .. } => [CAUSE, 0],
+            Self::BatchDone { .. } | Self::Unknown { .. } | Self::Reconnected => [0, 0],
         };
-        size_of::<Self>() + data
+        2 * size_of::<Self>() + texts.iter().sum::<usize>() + 2 * ALLOCATION
     }
 }
+
+/// What an allocation costs beside its bytes.
+const ALLOCATION: usize = 32;
+
+/// What a [`Cause`] takes, at most: the body of a refused handshake is the longest thing in it.
+const CAUSE: usize = 2048;
 
 /// Why messages will not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,17 +153,18 @@ pub enum GapReason {
     Epoch,
     /// The server skipped numbers without saying so, which none should.
     Unannounced,
-    /// A reason that this client does not know.
+    /// A reason that this client does not know: its first 64 bytes, not checked for what a terminal makes of them.
     Other(String),
 }
 
 impl GapReason {
-    pub(super) fn from_wire(reason: &str) -> Self {
+    /// The reason that the protocol spells like this; `other` makes what is kept of one that is not known.
+    pub(super) fn from_wire(reason: &str, other: impl FnOnce(&str) -> String) -> Self {
         match reason {
             "slow" => Self::Slow,
             "expired" => Self::Expired,
             "epoch" => Self::Epoch,
-            other => Self::Other(other.to_owned()),
+            unknown => Self::Other(other(unknown)),
         }
     }
 
@@ -158,12 +189,19 @@ impl fmt::Display for GapReason {
 /// What a server says when it refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why, for programs: `forbidden`, `bad_json` and others, as `docs/protocol.md` lists them.
+    /// Why, for programs: `forbidden`, `bad_json` and others, as `docs/protocol.md` lists them. At most 64 bytes of it are kept.
     pub code: String,
-    /// Why, for people.
+    /// Why, for people. At most 1 KiB of it is kept.
     pub message: String,
     /// When to try again, where the server says so.
     pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// What its texts take.
+    fn weight(&self) -> usize {
+        self.code.capacity() + self.message.capacity()
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -52,7 +52,8 @@ struct Shared {
     owed: Mutex<Owed>,
 }
 
-/// Control frames that wait to go out. Only the newest ping needs an answer (RFC 6455 §5.5.3).
+/// Control frames that wait to go out: at most one of each kind. Of several pings only the newest is answered (RFC 6455 §5.5.3), so a peer that
+/// pings and does not read takes no more memory than 125 bytes here and one set of frames, under 400 bytes, in [`Writer::out`].
 #[derive(Debug, Default)]
 struct Owed {
     ping: bool,
@@ -204,13 +205,18 @@ impl Sender {
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            writer.encode_owed(mem::take(&mut *self.owed()));
-            match self.transport().write_now(&writer.out) {
-                // It can be no more than was given.
-                Ok(written) => drop(writer.out.drain(..written)),
-                Err(_) => {
-                    writer.out.clear();
-                    writer.state = State::Broken;
+            // Only behind what went out: a peer that pings and does not read would have its answers pile up here.
+            if writer.out.is_empty() {
+                writer.encode_owed(mem::take(&mut *self.owed()));
+            }
+            if !writer.out.is_empty() {
+                match self.transport().write_now(&writer.out) {
+                    // It can be no more than was given.
+                    Ok(written) => drop(writer.out.drain(..written)),
+                    Err(_) => {
+                        writer.out.clear();
+                        writer.state = State::Broken;
+                    }
                 }
             }
             let stuck = !writer.out.is_empty();

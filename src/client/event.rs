@@ -248,3 +248,67 @@ impl fmt::Display for Position {
         write!(f, "{}:{}", self.epoch, self.seq)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_weighs_at_least_what_it_and_all_that_it_points_to_take() {
+        let text = |len: usize| -> Arc<str> { "x".repeat(len).into() };
+        let string = |len: usize| "x".repeat(len);
+        let refusal = Refusal {
+            code: string(60),
+            message: string(1000),
+            retry_after: None,
+        };
+        let (channel, epoch) = (text(255), text(64));
+        for (event, bytes) in [
+            (
+                Event::Message {
+                    channel: channel.clone(),
+                    seq: 1,
+                    data: string(5000),
+                },
+                5255,
+            ),
+            (
+                Event::Gap {
+                    channel: channel.clone(),
+                    epoch: epoch.clone(),
+                    from: 1,
+                    to: 1,
+                    reason: GapReason::Other(string(64)),
+                },
+                383,
+            ),
+            (
+                Event::SubscribeRefused {
+                    channel: channel.clone(),
+                    refusal: refusal.clone(),
+                },
+                1315,
+            ),
+            (Event::Refused { tag: None, refusal }, 1060),
+            (
+                Event::SubscriptionEnded {
+                    channel,
+                    reason: Some(string(64)),
+                },
+                319,
+            ),
+            (
+                Event::Published {
+                    tag: 1,
+                    epoch,
+                    seq: 1,
+                },
+                64,
+            ),
+            (Event::Reconnected, 0),
+        ] {
+            let least = bytes + size_of::<Event>();
+            assert!(event.weight() >= least, "{event:?}");
+        }
+    }
+}

@@ -197,6 +197,12 @@ impl Sender {
         writer.write_all(self.transport())
     }
 
+    /// Bytes that are encoded or owed and not with the system.
+    #[cfg(test)]
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.writer().out.len() + self.owed().pong.as_ref().map_or(0, Vec::len)
+    }
+
     /// Sends what is owed, as far as there is room for it and nobody is sending. Who is comes here next.
     pub(super) fn settle(&self) {
         loop {

@@ -168,6 +168,44 @@ fn a_pong_for_which_there_is_no_room_waits_for_the_next_write_and_keeps_nobody_w
 }
 
 #[test]
+fn a_peer_that_pings_and_does_not_read_piles_up_no_answers() {
+    let pings =
+        (0..10_000).map(|n| wire(|out| write_ping(out, format!("{n:0>125}").as_bytes(), None)));
+    let (socket, script) = socket(pings.chain([text("hi")]).collect(), None);
+    let (mut sender, mut receiver) = socket.split();
+    script.full.store(true, Relaxed);
+    assert_eq!(receiver.receive().unwrap(), Message::Text("hi".into()));
+    assert!(sender.waiting_bytes() < 400, "{}", sender.waiting_bytes());
+    // Once there is room again, the newest ping has its answer, behind the one that had begun to go out.
+    script.full.store(false, Relaxed);
+    sender.send_text("ho").unwrap();
+    let frames = script.frames();
+    let pong = |n: u32| (Opcode::Pong, format!("{n:0>125}").into_bytes());
+    assert_eq!(
+        frames,
+        [pong(0), (Opcode::Text, b"ho".to_vec()), pong(9999)]
+    );
+}
+
+#[test]
+fn a_peer_that_pings_for_ever_does_not_keep_a_close_waiting() {
+    let pings = (0..10_000).map(|_| wire(|out| write_ping(out, b"", None)));
+    let script = Arc::new(Script {
+        reads: Mutex::new(pings.collect()),
+        ..Script::default()
+    });
+    let opened = Opened {
+        protocol: None,
+        deflate: None,
+        rest: Vec::new(),
+    };
+    let socket = WebSocket::new(script.clone(), opened, 1000, Duration::ZERO);
+    assert!(matches!(socket.close(), Err(Error::TimedOut)));
+    assert!(script.aborted.load(Relaxed));
+    assert!(!script.reads.lock().unwrap().is_empty());
+}
+
+#[test]
 fn a_pong_that_is_owed_while_a_message_is_being_written_follows_that_message() {
     let (socket, script) = socket(Vec::new(), None);
     let (mut sender, receiver) = socket.split();

@@ -95,7 +95,7 @@ pub enum Event {
         /// How many they are.
         count: usize,
     },
-    /// There is no connection, and there will be another try.
+    /// There is no connection, and there will be another try. Of several in a row that came while a call waited, the last one is kept.
     Reconnecting {
         /// Which try is next, from 1 since a connection last settled.
         attempt: u32,
@@ -104,7 +104,7 @@ pub enum Event {
         /// What happened.
         cause: Arc<Cause>,
     },
-    /// The connection is back, and all subscriptions are on their way to be resumed.
+    /// The connection is back: all subscriptions have been asked for again, and requests go out.
     Reconnected,
 }
 

@@ -345,6 +345,18 @@ impl Client {
         }
     }
 
+    fn push(&mut self, event: Event) {
+        // While there is no connection, only the newest of these says anything. They must not fill the backlog.
+        if let (Some(Event::Reconnecting { .. }), Event::Reconnecting { .. }) =
+            (self.kept.back(), &event)
+            && let Some(before) = self.kept.pop_back()
+        {
+            self.kept_bytes -= before.weight();
+        }
+        self.kept_bytes += event.weight();
+        self.kept.push_back(event);
+    }
+
     fn next_kept(&mut self) -> Option<Event> {
         let event = self.kept.pop_front()?;
         self.kept_bytes -= event.weight();
@@ -357,8 +369,7 @@ impl Client {
             // Another call's time was up where this one has not waited for as long.
             let timed_out = matches!(&event, Event::Reconnecting { cause, .. } if matches!(**cause, Cause::Unanswered))
                 && since.elapsed() >= self.shared.connector.timeouts.answer;
-            self.kept_bytes += event.weight();
-            self.kept.push_back(event);
+            self.push(event);
             if timed_out {
                 return Err(ClientError::TimedOut);
             }

@@ -6,10 +6,10 @@
 
 mod follow;
 mod pipe;
+mod split;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -60,19 +60,25 @@ fn name(channel: u8) -> String {
     }
 }
 
+/// A client of a server whose connections are cut like this.
+fn connect(cuts: Vec<Cut>, chunk: usize) -> (Client, Wire) {
+    // The first connection is not cut, as that would be no lost one.
+    let cuts = cuts.into_iter().chain([Cut::default()]).collect();
+    let wire = Wire::new(World::new(cuts, chunk));
+    let connector = Connector::new("ws://127.0.0.1")
+        .expect("a URL")
+        .window(5)
+        .reconnect(Reconnect {
+            first: Duration::ZERO,
+            ..Reconnect::default()
+        });
+    let client = Client::open(connector, Box::new(wire.clone())).expect("it is not cut");
+    (client, wire)
+}
+
 impl Run {
     fn new(cuts: Vec<Cut>, chunk: usize) -> Self {
-        // The first connection is not cut, as that would be no lost one.
-        let cuts = cuts.into_iter().chain([Cut::default()]).collect();
-        let wire = Wire(Arc::new(Mutex::new(World::new(cuts, chunk))));
-        let connector = Connector::new("ws://127.0.0.1")
-            .expect("a URL")
-            .window(5)
-            .reconnect(Reconnect {
-                first: Duration::ZERO,
-                ..Reconnect::default()
-            });
-        let client = Client::open(connector, Box::new(wire.clone())).expect("it is not cut");
+        let (client, wire) = connect(cuts, chunk);
         Self {
             client,
             wire,
@@ -249,15 +255,7 @@ impl Run {
 
     /// From here on nothing is cut: everything must be told, and every subscription must be where the server is.
     fn finish(mut self) {
-        {
-            let mut world = self.wire.world();
-            world.cuts.clear();
-            world.refusals = 0;
-            world.idle_reads = 0;
-            if let Some(line) = world.lines.last_mut() {
-                (line.cut.after_read, line.cut.after_written) = (None, None);
-            }
-        }
+        self.wire.world().cut_no_more();
         self.publish("c0");
         for name in self.followed.keys() {
             self.wire.world().publish(name, "\"the last\"", true);

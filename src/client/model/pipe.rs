@@ -1,7 +1,7 @@
 //! Connections to the server in memory, each of which may be cut at any byte.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::world::{Idle, Line, World};
@@ -33,7 +33,10 @@ pub(super) struct Cut {
 
 /// The way to the server.
 #[derive(Clone)]
-pub(super) struct Wire(pub(super) Arc<Mutex<World>>);
+pub(super) struct Wire(Arc<(Mutex<World>, Condvar)>);
+
+/// How long a read may find nothing while another thread has something to do, before the model fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The client's end of one connection.
 struct Pipe {
@@ -42,8 +45,28 @@ struct Pipe {
 }
 
 impl Wire {
+    pub(super) fn new(world: World) -> Self {
+        Self(Arc::new((Mutex::new(world), Condvar::new())))
+    }
+
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something has happened that a read may wait for.
+    pub(super) fn notify(&self) {
+        self.0.1.notify_all();
+    }
+
+    /// Waits until something has happened.
+    fn wait<'w>(&self, world: MutexGuard<'w, World>) -> MutexGuard<'w, World> {
+        let waited = self.0.1.wait_timeout(world, PATIENCE);
+        let (world, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            !timeout.timed_out(),
+            "the client listens, and nothing comes"
+        );
+        world
     }
 }
 
@@ -130,6 +153,7 @@ fn asked_for(text: &[u8]) -> Option<String> {
 impl Pipe {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut world = self.wire.world();
+        self.wire.notify();
         let line = &mut world.lines[self.number];
         if line.aborted || (line.ended && !line.cut.writes_vanish) {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -185,28 +209,36 @@ impl std::fmt::Debug for Pipe {
 impl Transport for Pipe {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.wire.world();
-        let chunk = world.chunk;
-        let line = &mut world.lines[self.number];
-        if line.aborted {
-            return Ok(0);
+        loop {
+            let chunk = world.chunk;
+            let line = &mut world.lines[self.number];
+            if line.aborted {
+                return Ok(0);
+            }
+            let left = line.cut.after_read.unwrap_or(usize::MAX);
+            let len = line.output.len().min(left).min(chunk).min(buffer.len());
+            if len > 0 {
+                buffer[..len].copy_from_slice(&line.output[..len]);
+                line.output.drain(..len);
+                line.cut.after_read = line.cut.after_read.map(|left| left - len);
+                return Ok(len);
+            }
+            let over = line.ended || left == 0;
+            match world.idle {
+                Idle::Wait if !over => world = self.wire.wait(world),
+                Idle::Hang if !over => {
+                    world.note_idle_read();
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                _ => {
+                    world.cut(self.number);
+                    if world.lines[self.number].cut.reset {
+                        return Err(io::ErrorKind::ConnectionReset.into());
+                    }
+                    return Ok(0);
+                }
+            }
         }
-        let left = line.cut.after_read.unwrap_or(usize::MAX);
-        let len = line.output.len().min(left).min(chunk).min(buffer.len());
-        if len > 0 {
-            buffer[..len].copy_from_slice(&line.output[..len]);
-            line.output.drain(..len);
-            line.cut.after_read = line.cut.after_read.map(|left| left - len);
-            return Ok(len);
-        }
-        if !line.ended && left > 0 && world.idle == Idle::Hang {
-            world.note_idle_read();
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        world.cut(self.number);
-        if world.lines[self.number].cut.reset {
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        Ok(0)
     }
 
     fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
@@ -231,5 +263,6 @@ impl Transport for Pipe {
 
     fn abort(&self) {
         self.wire.world().lines[self.number].aborted = true;
+        self.wire.notify();
     }
 }

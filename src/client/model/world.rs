@@ -19,6 +19,8 @@ pub(super) enum Idle {
     Hang,
     /// The client waits for events. There are none, so the connection is cut, which is one.
     Cut,
+    /// Another thread has something to do.
+    Wait,
 }
 
 pub(super) struct World {
@@ -81,6 +83,16 @@ impl World {
     /// All that was held is gone.
     pub(super) fn restart(&mut self) {
         self.channels.clear();
+    }
+
+    /// From here on nothing is cut or refused.
+    pub(super) fn cut_no_more(&mut self) {
+        self.cuts.clear();
+        self.refusals = 0;
+        self.idle_reads = 0;
+        if let Some(line) = self.lines.last_mut() {
+            line.cut = Cut::default();
+        }
     }
 
     pub(super) fn newest(&mut self, name: &str) -> (String, u64) {

@@ -5,6 +5,8 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -162,6 +164,33 @@ fn what_was_not_sent_goes_out_before_a_close_even_if_the_connection_has_to_come_
 }
 
 #[test]
+fn the_end_for_good_is_told_once_and_after_the_fates_of_what_was_not_sent() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let url = server(move |stream| match connections.fetch_add(1, Relaxed) {
+        0 => welcome(stream),
+        _ => {
+            read_head(stream);
+            let no = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(no).expect("it goes out");
+        }
+    });
+    let mut client = impatient(&url).client().unwrap();
+    let lost = client.next().expect("an event").expect("no end");
+    assert!(matches!(lost, Event::Reconnecting { .. }), "{lost:?}");
+    for tag in 1..=3 {
+        client.publish_pipelined("c", "1", tag).unwrap();
+    }
+    let unknown = client.next().expect("an event").expect("no end");
+    assert!(
+        matches!(&unknown, Event::Unknown { tags, .. } if *tags == (1..=3)),
+        "{unknown:?}"
+    );
+    let end = client.next().expect("the reason");
+    assert!(matches!(end, Err(ClientError::Over(_))), "{end:?}");
+    assert!(client.next().is_none());
+}
+
+#[test]
 fn a_server_that_pings_and_never_answers_keeps_no_call_waiting() {
     let url = server(|stream| {
         welcome(stream);
@@ -276,7 +305,7 @@ fn a_flood_of_errors_that_answer_nothing_takes_no_memory_and_keeps_no_call_waiti
 }
 
 /// What ends a client that is subscribed to `c` after the server has said this.
-fn end_after(said: &'static str) -> std::sync::Arc<Cause> {
+fn end_after(said: &'static str) -> Arc<Cause> {
     let url = server(move |stream| {
         welcome(stream);
         hear(stream);

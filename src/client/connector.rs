@@ -129,7 +129,8 @@ impl Connector {
         self
     }
 
-    /// The longest message to take, in bytes, inflated; by default 64 MiB. One that is longer ends the connection with 1009.
+    /// The longest message to take, in bytes, inflated; by default 64 MiB. One that is longer ends the connection with 1009. While it arrives,
+    /// a message can take three times as much memory.
     #[must_use]
     pub const fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
@@ -160,7 +161,7 @@ impl Connector {
     }
 
     /// How many bytes of events may wait in a [`Client`](super::Client) while a call of it waits for an answer; by
-    /// default 64 MiB.
+    /// default 64 MiB. Everything that an event holds counts. The event that goes over it is kept, and the call fails.
     #[must_use]
     pub const fn backlog(mut self, bytes: usize) -> Self {
         self.backlog = bytes;

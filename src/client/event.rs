@@ -28,7 +28,7 @@ pub enum Event {
         epoch: Arc<str>,
         /// The first that is missing; 0 where the numbering began anew.
         from: u64,
-        /// The last that is missing; 0 where the numbering began anew and nothing of it is missing.
+        /// The last that is missing, not before `from`; 0 where the numbering began anew and nothing of it is missing.
         to: u64,
         /// Why.
         reason: GapReason,
@@ -61,7 +61,7 @@ pub enum Event {
     SubscriptionEnded {
         /// The channel.
         channel: Arc<str>,
-        /// Why, where the server says so: `forbidden`, for one. At most 64 bytes, not checked for what a terminal makes of them.
+        /// Why, where the server says so: `forbidden`, for one. At most 64 bytes.
         reason: Option<String>,
     },
     /// A message was published.
@@ -153,7 +153,7 @@ pub enum GapReason {
     Epoch,
     /// The server skipped numbers without saying so, which none should.
     Unannounced,
-    /// A reason that this client does not know: its first 64 bytes, not checked for what a terminal makes of them.
+    /// A reason that this client does not know: its first 64 bytes.
     Other(String),
 }
 
@@ -182,7 +182,7 @@ impl GapReason {
 
 impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.as_str().escape_debug().fmt(f)
     }
 }
 
@@ -206,7 +206,8 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message.escape_debug())
+        let (code, message) = (self.code.escape_debug(), self.message.escape_debug());
+        write!(f, "{code}: {message}")
     }
 }
 
@@ -234,7 +235,7 @@ pub struct Subscribed {
 
 /// A place in a channel: where a subscriber is, and from where it can go on.
 ///
-/// Displays as `EPOCH:SEQ`, which is what `fanfare sub --since` takes.
+/// Displays as `EPOCH:SEQ`, which is what `fanfare sub --since` takes; what steers a terminal is escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// What `seq` counts in.
@@ -245,13 +246,39 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epoch, self.seq)
+        write!(f, "{}:{}", self.epoch.escape_debug(), self.seq)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_is_displayed_without_what_steers_a_terminal() {
+        let evil = "\u{1b}[2J\u{7}\r\n\u{9b}";
+        let refusal = Refusal {
+            code: evil.to_owned(),
+            message: evil.to_owned(),
+            retry_after: None,
+        };
+        let position = Position {
+            epoch: evil.into(),
+            seq: 1,
+        };
+        for shown in [
+            refusal.to_string(),
+            GapReason::Other(evil.to_owned()).to_string(),
+            position.to_string(),
+        ] {
+            assert!(!shown.contains(char::is_control), "{shown:?}");
+        }
+        let position = Position {
+            epoch: "LDXqtbGl60-QU7Bo".into(),
+            seq: 2,
+        };
+        assert_eq!(position.to_string(), "LDXqtbGl60-QU7Bo:2");
+    }
 
     #[test]
     fn an_event_weighs_at_least_what_it_and_all_that_it_points_to_take() {

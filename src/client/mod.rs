@@ -37,6 +37,31 @@
 //! ([`Event::Unknown`], [`ClientError::Unknown`]): never dropped in silence, and never sent again, which could do it twice.
 //! What was not sent yet is not lost; it goes out with the next connection.
 //!
+//! A subscription that the server ends by itself does not come back: [`Event::SubscriptionEnded`] tells of it. That a connection has ended for good,
+//! a program learns from the iterator, whose last item is the reason, and from [`Requests::over`] while it has nothing to publish.
+//!
+//! # What a server can cost
+//!
+//! A server is not trusted. What it says is checked before it is believed, and one that breaks the protocol ends the client with a
+//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is JSON. Whatever is
+//! displayed here has escapes in place of what steers a terminal; the fields themselves, epochs among them, are as they came. What a server can
+//! take is bounded:
+//!
+//! | what | at most |
+//! |---|---|
+//! | one message | [`Connector::max_message`], 64 MiB; while it arrives and is handed out, three times as much |
+//! | events that wait while a call waits | [`Connector::backlog`], 64 MiB, and one event more; all that an event holds counts |
+//! | publishes that wait for their answers | [`Connector::window`], 16,384; with an answer left out, 65,536 answered after it or eight windows |
+//! | answers to pings | 600 bytes: only the newest ping is answered (RFC 6455 §5.5.3) |
+//! | an epoch | 64 bytes; a longer one is a breach |
+//! | a refusal | 64 bytes of its code and 1 KiB of its message are kept |
+//! | errors without an `id` | one told for each message of a batch that waits; the others are ignored |
+//! | an answer that is owed | [`Timeouts::answer`], 30 s: then the connection is lost, whatever else the server sends |
+//! | the closing handshake | [`Timeouts::close`], 5 s after the last answer |
+//!
+//! A peer that takes what is sent a little at a time can keep a write going for longer than [`Timeouts::write`], which is for each piece of it.
+//! Where that matters, use two threads: the half that listens ends the connection when an answer is overdue.
+//!
 //! # Many messages, two threads
 //!
 //! [`Client::publish`] waits for each answer. To publish at full speed, [split](Client::split) the client: [`Requests`] gathers and

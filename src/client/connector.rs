@@ -30,8 +30,8 @@ pub struct Timeouts {
     /// How long a message may wait for the peer to take something of it.
     pub write: Duration,
     /// How long the server of a [`Client`](super::Client) may owe answers to requests without giving any. After that the connection counts
-    /// as lost: it may take twice as long until that is noticed, if another thread asks. A server that is busy with other answers
-    /// has the time again after each.
+    /// as lost: it may take twice as long until that is noticed, if another thread asks. The time begins anew with each answer and
+    /// each write, and a write that takes long has a second more for each 16 KiB.
     pub answer: Duration,
     /// The closing handshake.
     pub close: Duration,

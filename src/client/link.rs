@@ -44,7 +44,12 @@ pub(super) struct State {
     closing: Option<Instant>,
     /// When the last answer came, or when the oldest request went out that has waited since. It counts only while answers are owed.
     progress: Instant,
+    /// A write that is under way: when it began, and how many bytes it has.
+    writing: Option<(Instant, usize)>,
 }
+
+/// The slowest that a connection may take what is sent, in bytes a second, before its answers count as overdue.
+const SLOWEST: usize = 16 << 10;
 
 /// The connection.
 #[derive(Clone)]
@@ -59,6 +64,18 @@ pub(super) enum Link {
 }
 
 impl State {
+    fn new(session: Session, link: Link) -> Self {
+        Self {
+            session,
+            link,
+            unsent: None,
+            waits_for_room: false,
+            closing: None,
+            progress: Instant::now(),
+            writing: None,
+        }
+    }
+
     /// Whether the server owes an answer.
     pub(super) fn is_owed_an_answer(&self) -> bool {
         self.session.is_owed_an_answer(self.unsent)
@@ -77,12 +94,20 @@ impl State {
         self.unsent.get_or_insert(id);
     }
 
-    /// What was encoded is going out: from here on the server may have it, whatever becomes of the write.
-    pub(super) fn sending(&mut self) {
+    /// What was encoded is going out, so many bytes: from here on the server may have it, whatever becomes of the write.
+    pub(super) fn sending(&mut self, bytes: usize) {
+        let now = Instant::now();
         if !self.is_owed_an_answer() {
-            self.progress = Instant::now();
+            self.progress = now;
         }
         self.unsent = None;
+        self.writing = Some((now, bytes));
+    }
+
+    /// It has gone out. Only now can it be answered, and it may have taken long.
+    pub(super) fn sent(&mut self) {
+        self.writing = None;
+        self.progress = Instant::now();
     }
 
     /// A connection was lost: what was sent on it will not be answered.
@@ -110,7 +135,14 @@ impl State {
     /// When to give the server up, unless it answers: it owes something, or it should have closed.
     pub(super) fn answer_due(&self, timeouts: &Timeouts) -> Option<Instant> {
         if self.is_owed_an_answer() {
-            return Some(deadline::after(self.progress, timeouts.answer));
+            let (since, slow) = match self.writing {
+                Some((began, bytes)) => {
+                    let slow = Duration::from_secs((bytes / SLOWEST) as u64);
+                    (began.max(self.progress), slow)
+                }
+                None => (self.progress, Duration::ZERO),
+            };
+            return Some(deadline::after(since, timeouts.answer.saturating_add(slow)));
         }
         let since = self.closing?.max(self.progress);
         Some(deadline::after(since, timeouts.close))
@@ -140,14 +172,7 @@ impl Shared {
         Self {
             connector,
             dial,
-            state: Mutex::new(State {
-                session,
-                link: Link::Up(sender),
-                unsent: None,
-                waits_for_room: false,
-                closing: None,
-                progress: Instant::now(),
-            }),
+            state: Mutex::new(State::new(session, Link::Up(sender))),
             changed: Condvar::new(),
         }
     }
@@ -228,5 +253,51 @@ impl Shared {
         if let Link::Up(sender) | Link::Resuming(sender) = &self.lock().link {
             sender.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::session::Tag;
+    use crate::client::websocket::Texts;
+    use crate::dialect::json::EventDecoder;
+
+    impl State {
+        fn hear(&mut self, text: &str) {
+            let mut bytes = text.as_bytes().to_vec();
+            let len = bytes.len();
+            let event = EventDecoder::new().decode(&mut bytes, len);
+            self.take(event.expect("an event")).expect("no end");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_due_only_where_one_is_owed_and_later_while_a_long_write_goes_on() {
+        let timeouts = Timeouts::default();
+        let mut state = State::new(Session::default(), Link::Down);
+        state.hear(
+            r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":[]}"#,
+        );
+        assert_eq!(state.answer_due(&timeouts), None);
+        let mut texts = Texts::default();
+        let tag = Tag::Event(1);
+        let id = state.session.publish("c", b"1", tag, &mut texts);
+        state.note_unsent(id.expect("it fits"));
+        assert_eq!(state.answer_due(&timeouts), None, "it was not sent");
+
+        let before = Instant::now();
+        state.sending(1 << 20);
+        let due = state.answer_due(&timeouts).expect("it is being sent");
+        assert!(due >= before + timeouts.answer + Duration::from_secs(64));
+        state.sent();
+        let due = state.answer_due(&timeouts).expect("it was sent");
+        assert!(due <= Instant::now() + timeouts.answer);
+
+        state.hear(r#"{"type":"published","id":0,"channel":"c","epoch":"e","seq":1}"#);
+        assert_eq!(state.answer_due(&timeouts), None);
+        state.closing = Some(Instant::now());
+        let due = state.answer_due(&timeouts).expect("it should close");
+        assert!(due <= Instant::now() + timeouts.close);
     }
 }

@@ -213,11 +213,12 @@ impl Requests {
                     return Err(error.into());
                 }
             };
-            state.sending();
+            state.sending(self.texts.bytes.len());
             state.session.end_batch(&mut self.texts);
             sender
         };
         send(&sender, &mut self.texts);
+        self.shared.lock().sent();
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -212,6 +213,29 @@ fn a_server_that_pings_and_never_answers_keeps_no_call_waiting() {
 }
 
 #[test]
+fn answers_that_lay_unread_while_the_program_was_busy_came_in_time() {
+    let (answered, is_answered) = channel();
+    let url = server(move |stream| {
+        welcome(stream);
+        hear(stream);
+        let published = r#"{"type":"published","id":0,"channel":"c","epoch":"e","seq":1}"#;
+        stream.write_all(&frame(published)).expect("it goes out");
+        answered.send(()).expect("the test waits");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let moment = Duration::from_millis(50);
+    let connector = hasty(&url).ping_after(moment);
+    let mut client = connector.client().unwrap();
+    client.publish_pipelined("c", "1", 7).unwrap();
+    client.flush().unwrap();
+    is_answered.recv_timeout(PATIENCE).expect("an answer");
+    // Whatever is due is overdue after this.
+    thread::sleep(4 * moment);
+    let told = client.next().expect("an event").expect("no end");
+    assert!(matches!(told, Event::Published { tag: 7, .. }), "{told:?}");
+}
+
+#[test]
 fn a_server_that_drips_a_message_for_ever_keeps_no_call_waiting() {
     let url = server(|stream| {
         welcome(stream);
@@ -383,6 +407,24 @@ fn a_server_that_answers_no_close_is_left_in_time() {
     });
     let client = hasty(&url).client().unwrap();
     client.close().unwrap();
+    let silent = server(|stream| {
+        welcome(stream);
+        let _ = stream.read_to_end(&mut Vec::new());
+        thread::sleep(2 * PATIENCE);
+    });
+    let timeouts = Timeouts {
+        close: Duration::from_millis(50),
+        answer: Duration::MAX,
+        ..Timeouts::default()
+    };
+    let connector = impatient(&silent)
+        .timeouts(timeouts)
+        .ping_after(Duration::MAX);
+    let mut client = connector.client().unwrap();
+    client.publish_pipelined("c", "1", 1).unwrap();
+    let (done, is_done) = channel();
+    thread::spawn(move || done.send(client.close()));
+    is_done.recv_timeout(PATIENCE).expect("it ends").unwrap();
     let (mut requests, events) = hasty(&url).client().unwrap().split();
     let rest = thread::spawn(move || events.count());
     requests.close().unwrap();

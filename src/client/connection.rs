@@ -11,6 +11,9 @@ use super::websocket::{Incoming, Receiver, Sender, Texts, Wait};
 use crate::dialect::json::{self, EventDecoder, SUB_PROTOCOL};
 use crate::ws::close::CloseCode;
 
+/// How many reads there may be when something is overdue: together, of 128 KiB each, they take more than the system keeps for a socket.
+const LATE_READS: usize = 64;
+
 /// An open connection.
 pub(super) struct Connection {
     receiver: Receiver,
@@ -24,10 +27,12 @@ pub(super) struct Connection {
     heard: Instant,
     /// When a ping went out, if nothing has come since.
     pinged: Option<Instant>,
-    /// How long a read waits.
-    timeout: Duration,
+    /// How long a read waits, once that was set.
+    timeout: Option<Duration>,
     /// The last read found nothing in its time, so the next one must end when something is due.
     timed_out: bool,
+    /// Reads since something has been overdue.
+    late_reads: usize,
 }
 
 impl Connection {
@@ -41,8 +46,9 @@ impl Connection {
             broken: false,
             heard: now,
             pinged: None,
-            timeout: Duration::ZERO,
+            timeout: None,
             timed_out: false,
+            late_reads: 0,
         }
     }
 
@@ -126,40 +132,45 @@ impl Connection {
             let state = shared.lock();
             (state.answer_due(&connector.timeouts), state.is_closing())
         };
-        if answer_due.is_some_and(|due| due <= now) {
-            return Err(if closing {
-                Cause::Closed
-            } else {
-                Cause::Unanswered
-            });
-        }
-        let silent_since = self.pinged.unwrap_or(self.heard);
-        let mut silence_due = deadline::after(silent_since, connector.ping_after);
-        if silence_due <= now {
-            if self.pinged.is_some() {
-                return Err(if closing {
-                    Cause::Closed
-                } else {
-                    Cause::Silent
-                });
+        let silence_due = |since| deadline::after(since, connector.ping_after);
+        let overdue = if answer_due.is_some_and(|due| due <= now) {
+            Some(Cause::Unanswered)
+        } else {
+            let unheard = self.pinged.is_some_and(|since| silence_due(since) <= now);
+            unheard.then_some(Cause::Silent)
+        };
+        if let Some(cause) = overdue {
+            // Read first, judge then: a program that was busy elsewhere, or was stopped, has left unread what came in time.
+            let nothing_came = self.late_reads > 0 && self.timed_out;
+            if nothing_came || self.late_reads >= LATE_READS {
+                return Err(if closing { Cause::Closed } else { cause });
             }
+            self.late_reads += 1;
+            return self.set_timeout(Duration::ZERO);
+        }
+        self.late_reads = 0;
+        if self.pinged.is_none() && silence_due(self.heard) <= now {
             self.sender.owe_ping();
             self.pinged = Some(now);
-            silence_due = deadline::after(now, connector.ping_after);
         }
         // A system call for each read is too much: while something comes, all reads have the same timeout.
-        let usual = connector.ping_after.min(connector.timeouts.answer);
-        let timeout = if self.timed_out || closing {
+        let mut timeout = connector.ping_after.min(connector.timeouts.answer);
+        if closing {
+            timeout = timeout.min(connector.timeouts.close);
+        }
+        if self.timed_out || closing {
+            let silence_due = silence_due(self.pinged.unwrap_or(self.heard));
             let due = answer_due.map_or(silence_due, |due| due.min(silence_due));
-            usual.min(due - now)
-        } else {
-            usual
-        };
-        if timeout != self.timeout {
-            self.timeout = timeout;
-            self.receiver
-                .set_timeout(Some(timeout))
-                .map_err(Cause::Lost)?;
+            timeout = timeout.min(due.saturating_duration_since(now));
+        }
+        self.set_timeout(timeout)
+    }
+
+    fn set_timeout(&mut self, timeout: Duration) -> Result<(), Cause> {
+        if self.timeout != Some(timeout) {
+            self.timeout = Some(timeout);
+            let set = self.receiver.set_timeout(Some(timeout));
+            set.map_err(Cause::Lost)?;
         }
         Ok(())
     }

@@ -247,6 +247,17 @@ impl Cause {
         }
     }
 
+    /// Bytes of the texts in it that a server can make long.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Connect(ConnectError::Handshake(HandshakeError::Status { body, .. })) => {
+                body.capacity()
+            }
+            Self::Resubscription(refusal) => refusal.weight(),
+            _ => 0,
+        }
+    }
+
     /// How long the server asks to stay away, where it does, if it is `now`.
     pub(super) fn retry_after(&self, now: SystemTime) -> Option<Duration> {
         match self {

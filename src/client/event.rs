@@ -128,7 +128,7 @@ impl Event {
             }
             Self::Published { epoch, .. } => [epoch.len(), 0],
             Self::Refused { refusal, .. } => [refusal.weight(), 0],
-            Self::Reconnecting { .. } => [CAUSE, 0],
+            Self::Reconnecting { cause, .. } => [CAUSE, cause.text_bytes()],
             Self::BatchDone { .. } | Self::Unknown { .. } | Self::Reconnected => [0, 0],
         };
         2 * size_of::<Self>() + texts.iter().sum::<usize>() + 2 * ALLOCATION
@@ -138,8 +138,8 @@ impl Event {
 /// What an allocation costs beside its bytes.
 const ALLOCATION: usize = 32;
 
-/// What a [`Cause`] takes, at most: the body of a refused handshake is the longest thing in it.
-const CAUSE: usize = 2048;
+/// What a [`Cause`] takes without the texts that a server can make long.
+const CAUSE: usize = 1024;
 
 /// Why messages will not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,7 +199,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// What its texts take.
-    fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         self.code.capacity() + self.message.capacity()
     }
 }

@@ -168,7 +168,7 @@ fn run(steps: &[Step], cuts: Vec<Cut>, chunk: usize, how: Acknowledged) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 128, max_shrink_iters: 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, max_shrink_iters: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn neither_half_waits_for_ever_for_the_other(

@@ -399,3 +399,18 @@ fn many_texts_go_out_whole_and_in_order() {
     let expected = |n: usize| format!("message number {n}").into_bytes();
     assert!((0..20_000).all(|n| frames[n].1 == expected(n)));
 }
+
+#[test]
+fn a_small_frame_that_inflates_beyond_the_limit_fails_the_connection_with_1009() {
+    let mut compressor = Compress::new_with_window_bits(Compression::new(9), false, 15);
+    let mut compressed = Vec::with_capacity(100_000);
+    compressor
+        .compress_vec(&[b'1'; 10_000_000], &mut compressed, FlushCompress::Sync)
+        .unwrap();
+    compressed.truncate(compressed.len() - 4);
+    assert!(compressed.len() < 20_000, "{}", compressed.len());
+    let bomb = wire(|out| write_frame(out, true, true, Opcode::Text, &compressed, None));
+    let (mut socket, _) = socket(vec![bomb], Some(with_takeover()));
+    let error = socket.receive().unwrap_err();
+    assert!(matches!(error, Error::Violation(violation) if violation.code.0 == 1009));
+}

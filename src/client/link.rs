@@ -225,7 +225,7 @@ impl Shared {
         }
     }
 
-    /// Wakes who waits for room, once there is a good deal of it: not for each single answer.
+    /// Wakes the half that waits for room, once there is a good deal of it: not for each single answer.
     pub(super) fn note_answers(&self, state: &mut State) {
         if state.waits_for_room && state.session.has_room(self.connector.window.div_ceil(2)) {
             state.waits_for_room = false;

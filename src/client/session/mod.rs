@@ -150,7 +150,7 @@ impl Session {
     }
 
     /// Appends requests for subscriptions that this connection has not been asked for, as many as may wait for their answers at
-    /// once: a server stops reading from who asks without end and takes no answers. Whether that was all.
+    /// once: a server stops reading from a client that asks without end and takes no answers. Whether that was all.
     pub(super) fn ask(&mut self, texts: &mut Texts) -> bool {
         while self.unanswered.subscribes() < ASKED_AT_ONCE
             && let Some(channel) = self.unasked.pop_front()

@@ -17,6 +17,7 @@ fn patient(url: &str) -> Connector {
         connect: Duration::MAX,
         handshake: Duration::MAX,
         write: Duration::MAX,
+        answer: Duration::MAX,
         close: Duration::MAX,
     };
     let reconnect = Reconnect {

@@ -33,6 +33,10 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// How long a message may wait for the peer to take something of it.
     pub write: Duration,
+    /// How long the server of a [`Client`](super::Client) may owe answers to requests without giving any. After that the connection counts
+    /// as lost: it may take twice as long until that is noticed, if another thread asks. The time begins anew with each answer and
+    /// each write, and a write that takes long has a second more for each 16 KiB.
+    pub answer: Duration,
     /// The closing handshake.
     pub close: Duration,
 }
@@ -44,6 +48,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             write: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
             close: Duration::from_secs(5),
         }
     }
@@ -128,7 +133,8 @@ impl Connector {
         self
     }
 
-    /// The longest message to take, in bytes, inflated; by default 64 MiB. One that is longer ends the connection with 1009.
+    /// The longest message to take, in bytes, inflated; by default 64 MiB. One that is longer ends the connection with 1009. While it arrives,
+    /// a message can take three times as much memory.
     #[must_use]
     pub const fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
@@ -159,7 +165,7 @@ impl Connector {
     }
 
     /// How many bytes of events may wait in a [`Client`](super::Client) while a call of it waits for an answer; by
-    /// default 64 MiB.
+    /// default 64 MiB. Everything that an event holds counts. The event that goes over it is kept, and the call fails.
     #[must_use]
     pub const fn backlog(mut self, bytes: usize) -> Self {
         self.backlog = bytes;

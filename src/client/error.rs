@@ -271,6 +271,10 @@ pub enum Cause {
     Message(EventError),
     /// The server sent a binary message, which `json.fanfare.v1` does not have either.
     Binary,
+    /// The server broke `json.fanfare.v1`: what it sent that it may not send.
+    Protocol(&'static str),
+    /// The server owed answers and gave none for as long as [`Timeouts::answer`](super::Timeouts::answer).
+    Unanswered,
     /// The server had no time to take a subscription up again.
     Resubscription(Refusal),
     /// The server announced that it would go, and asks to stay away this long.
@@ -281,11 +285,22 @@ impl Cause {
     /// Whether a client comes back after this by itself.
     pub fn comes_back(&self) -> bool {
         match self {
-            Self::Closed | Self::Message(_) | Self::Binary => false,
+            Self::Closed | Self::Message(_) | Self::Binary | Self::Protocol(_) => false,
             Self::Lost(error) => error.comes_back(),
             // It comes from a try to come back.
             Self::Connect(error) => error.comes_back_once_open(),
-            Self::Silent | Self::Resubscription(_) | Self::Goodbye(_) => true,
+            Self::Silent | Self::Unanswered | Self::Resubscription(_) | Self::Goodbye(_) => true,
+        }
+    }
+
+    /// Bytes of the texts in it that a server can make long.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Connect(ConnectError::Handshake(HandshakeError::Status { body, .. })) => {
+                body.capacity()
+            }
+            Self::Resubscription(refusal) => refusal.weight(),
+            _ => 0,
         }
     }
 
@@ -295,7 +310,13 @@ impl Cause {
             Self::Connect(error) => error.retry_after(now),
             Self::Resubscription(refusal) => refusal.retry_after,
             Self::Goodbye(wait) => Some(*wait),
-            Self::Closed | Self::Lost(_) | Self::Silent | Self::Message(_) | Self::Binary => None,
+            Self::Closed
+            | Self::Lost(_)
+            | Self::Silent
+            | Self::Unanswered
+            | Self::Message(_)
+            | Self::Binary
+            | Self::Protocol(_) => None,
         }
     }
 }
@@ -309,6 +330,8 @@ impl fmt::Display for Cause {
             Self::Connect(error) => error.fmt(f),
             Self::Message(error) => write!(f, "the server sent {error}"),
             Self::Binary => f.write_str("the server sent a binary message"),
+            Self::Protocol(what) => write!(f, "the server broke the protocol: it sent {what}"),
+            Self::Unanswered => f.write_str("the server does not answer requests"),
             Self::Resubscription(refusal) => {
                 write!(f, "the server could not subscribe anew: {refusal}")
             }
@@ -324,7 +347,12 @@ impl error::Error for Cause {
             Self::Connect(error) => Some(error),
             Self::Message(error) => Some(error),
             Self::Resubscription(refusal) => Some(refusal),
-            Self::Closed | Self::Silent | Self::Binary | Self::Goodbye(_) => None,
+            Self::Closed
+            | Self::Silent
+            | Self::Unanswered
+            | Self::Binary
+            | Self::Protocol(_)
+            | Self::Goodbye(_) => None,
         }
     }
 }
@@ -385,6 +413,9 @@ pub enum ClientError {
     Unknown,
     /// The events that arrived while this call waited for its answer are over the limit: take some first.
     Backlog,
+    /// The server took requests for as long as [`Timeouts::answer`](super::Timeouts::answer) and answered none. What was asked for may
+    /// still be done: a subscription is asked for again, and what was not sent yet goes out with the next connection.
+    TimedOut,
     /// There is no connection any more, and it does not come back by itself.
     Over(Arc<Cause>),
 }
@@ -398,6 +429,7 @@ impl fmt::Display for ClientError {
                 "the connection was lost before the answer came: it may have been done or not",
             ),
             Self::Backlog => f.write_str("too many events wait to be taken"),
+            Self::TimedOut => f.write_str("the server does not answer"),
             Self::Over(cause) => cause.fmt(f),
         }
     }
@@ -409,7 +441,7 @@ impl error::Error for ClientError {
             Self::Invalid(invalid) => Some(invalid),
             Self::Refused(refusal) => Some(refusal),
             Self::Over(cause) => Some(&**cause),
-            Self::Unknown | Self::Backlog => None,
+            Self::Unknown | Self::Backlog | Self::TimedOut => None,
         }
     }
 }

@@ -28,7 +28,7 @@ pub enum Event {
         epoch: Arc<str>,
         /// The first that is missing; 0 where the numbering began anew.
         from: u64,
-        /// The last that is missing; 0 where the numbering began anew and nothing of it is missing.
+        /// The last that is missing, not before `from`; 0 where the numbering began anew and nothing of it is missing.
         to: u64,
         /// Why.
         reason: GapReason,
@@ -55,6 +55,14 @@ pub enum Event {
     Unsubscribed {
         /// The channel.
         channel: Arc<str>,
+    },
+    /// The server ended a subscription by itself: nothing of the channel comes any more, and the subscription is not taken up again
+    /// after a loss.
+    SubscriptionEnded {
+        /// The channel.
+        channel: Arc<str>,
+        /// Why, where the server says so: `forbidden`, for one. At most 64 bytes.
+        reason: Option<String>,
     },
     /// A message was published.
     Published {
@@ -87,7 +95,7 @@ pub enum Event {
         /// How many they are.
         count: usize,
     },
-    /// There is no connection, and there will be another try.
+    /// There is no connection, and there will be another try. Of several in a row that came while a call waited, the last one is kept.
     Reconnecting {
         /// Which try is next, from 1 since a connection last settled.
         attempt: u32,
@@ -96,20 +104,42 @@ pub enum Event {
         /// What happened.
         cause: Arc<Cause>,
     },
-    /// The connection is back, and all subscriptions are on their way to be resumed.
+    /// The connection is back: all subscriptions have been asked for again, and requests go out.
     Reconnected,
 }
 
 impl Event {
-    /// Roughly how many bytes of memory it takes.
+    /// How many bytes of memory it takes, at most: itself, twice, since a queue may have as much room again; what it points to; and
+    /// [`ALLOCATION`] for each of that.
     pub(super) fn weight(&self) -> usize {
-        let data = match self {
-            Self::Message { data, .. } => data.capacity(),
-            _ => 0,
+        let texts: [usize; 2] = match self {
+            Self::Message { channel, data, .. } => [channel.len(), data.capacity()],
+            Self::Gap {
+                channel,
+                epoch,
+                reason,
+                ..
+            } => [channel.len() + reason.as_str().len(), epoch.len()],
+            Self::Subscribed { channel, epoch, .. } => [channel.len(), epoch.len()],
+            Self::SubscribeRefused { channel, refusal } => [channel.len(), refusal.weight()],
+            Self::Unsubscribed { channel } => [channel.len(), 0],
+            Self::SubscriptionEnded { channel, reason } => {
+                [channel.len(), reason.as_ref().map_or(0, String::len)]
+            }
+            Self::Published { epoch, .. } => [epoch.len(), 0],
+            Self::Refused { refusal, .. } => [refusal.weight(), 0],
+            Self::Reconnecting { cause, .. } => [CAUSE, cause.text_bytes()],
+            Self::BatchDone { .. } | Self::Unknown { .. } | Self::Reconnected => [0, 0],
         };
-        size_of::<Self>() + data
+        2 * size_of::<Self>() + texts.iter().sum::<usize>() + 2 * ALLOCATION
     }
 }
+
+/// What an allocation costs beside its bytes.
+const ALLOCATION: usize = 32;
+
+/// What a [`Cause`] takes without the texts that a server can make long.
+const CAUSE: usize = 1024;
 
 /// Why messages will not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,17 +153,18 @@ pub enum GapReason {
     Epoch,
     /// The server skipped numbers without saying so, which none should.
     Unannounced,
-    /// A reason that this client does not know.
+    /// A reason that this client does not know: its first 64 bytes.
     Other(String),
 }
 
 impl GapReason {
-    pub(super) fn from_wire(reason: &str) -> Self {
+    /// The reason that the protocol spells like this; `other` makes what is kept of one that is not known.
+    pub(super) fn from_wire(reason: &str, other: impl FnOnce(&str) -> String) -> Self {
         match reason {
             "slow" => Self::Slow,
             "expired" => Self::Expired,
             "epoch" => Self::Epoch,
-            other => Self::Other(other.to_owned()),
+            unknown => Self::Other(other(unknown)),
         }
     }
 
@@ -151,24 +182,32 @@ impl GapReason {
 
 impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.as_str().escape_debug().fmt(f)
     }
 }
 
 /// What a server says when it refuses a request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why, for programs: `forbidden`, `bad_json` and others, as `docs/protocol.md` lists them.
+    /// Why, for programs: `forbidden`, `bad_json` and others, as `docs/protocol.md` lists them. At most 64 bytes of it are kept.
     pub code: String,
-    /// Why, for people.
+    /// Why, for people. At most 1 KiB of it is kept.
     pub message: String,
     /// When to try again, where the server says so.
     pub retry_after: Option<Duration>,
 }
 
+impl Refusal {
+    /// What its texts take.
+    pub(super) fn weight(&self) -> usize {
+        self.code.capacity() + self.message.capacity()
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message.escape_debug())
+        let (code, message) = (self.code.escape_debug(), self.message.escape_debug());
+        write!(f, "{code}: {message}")
     }
 }
 
@@ -198,7 +237,7 @@ pub struct Subscribed {
 
 /// A place in a channel: where a subscriber is, and from where it can go on.
 ///
-/// Displays as `EPOCH:SEQ`, which is what `fanfare sub --since` takes.
+/// Displays as `EPOCH:SEQ`, which is what `fanfare sub --since` takes; what steers a terminal is escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// What `seq` counts in.
@@ -209,6 +248,96 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epoch, self.seq)
+        write!(f, "{}:{}", self.epoch.escape_debug(), self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_displayed_without_what_steers_a_terminal() {
+        let evil = "\u{1b}[2J\u{7}\r\n\u{9b}";
+        let refusal = Refusal {
+            code: evil.to_owned(),
+            message: evil.to_owned(),
+            retry_after: None,
+        };
+        let position = Position {
+            epoch: evil.into(),
+            seq: 1,
+        };
+        for shown in [
+            refusal.to_string(),
+            GapReason::Other(evil.to_owned()).to_string(),
+            position.to_string(),
+        ] {
+            assert!(!shown.contains(char::is_control), "{shown:?}");
+        }
+        let position = Position {
+            epoch: "LDXqtbGl60-QU7Bo".into(),
+            seq: 2,
+        };
+        assert_eq!(position.to_string(), "LDXqtbGl60-QU7Bo:2");
+    }
+
+    #[test]
+    fn an_event_weighs_at_least_what_it_and_all_that_it_points_to_take() {
+        let text = |len: usize| -> Arc<str> { "x".repeat(len).into() };
+        let string = |len: usize| "x".repeat(len);
+        let refusal = Refusal {
+            code: string(60),
+            message: string(1000),
+            retry_after: None,
+        };
+        let (channel, epoch) = (text(255), text(64));
+        for (event, bytes) in [
+            (
+                Event::Message {
+                    channel: channel.clone(),
+                    seq: 1,
+                    data: string(5000),
+                },
+                5255,
+            ),
+            (
+                Event::Gap {
+                    channel: channel.clone(),
+                    epoch: epoch.clone(),
+                    from: 1,
+                    to: 1,
+                    reason: GapReason::Other(string(64)),
+                },
+                383,
+            ),
+            (
+                Event::SubscribeRefused {
+                    channel: channel.clone(),
+                    refusal: refusal.clone(),
+                },
+                1315,
+            ),
+            (Event::Refused { tag: None, refusal }, 1060),
+            (
+                Event::SubscriptionEnded {
+                    channel,
+                    reason: Some(string(64)),
+                },
+                319,
+            ),
+            (
+                Event::Published {
+                    tag: 1,
+                    epoch,
+                    seq: 1,
+                },
+                64,
+            ),
+            (Event::Reconnected, 0),
+        ] {
+            let least = bytes + size_of::<Event>();
+            assert!(event.weight() >= least, "{event:?}");
+        }
     }
 }

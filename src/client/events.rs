@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::backoff::Backoff;
-use super::connector::Connector;
+use super::connection::{Connection, open};
 use super::deadline;
-use super::error::{Cause, ClientError, ConnectError, Error, Step};
+use super::error::{Cause, ClientError};
 use super::event::{Event, Position};
 use super::link::{Link, Shared};
 use super::session::Told;
-use super::websocket::{Incoming, Receiver, Sender, Texts, Wait};
-use crate::dialect::json::{self, EventDecoder, SUB_PROTOCOL};
+use super::websocket::{Receiver, Sender, Wait};
+use crate::dialect::json::EventDecoder;
 use crate::random::Random;
-use crate::ws::close::CloseCode;
 
 /// The half of a [`Client`](super::Client) that listens: an iterator of what happens, which waits for it.
 ///
@@ -49,7 +48,7 @@ pub struct Events {
 }
 
 enum Phase {
-    Up(Box<Up>),
+    Up(Box<Connection>),
     /// Nothing until then; there has been no connection since.
     Waiting {
         until: Instant,
@@ -57,17 +56,6 @@ enum Phase {
     },
     /// For good; why, if that was not said yet.
     Over(Option<Arc<Cause>>),
-}
-
-/// An open connection.
-struct Up {
-    receiver: Receiver,
-    sender: Sender,
-    opened: Instant,
-    /// Subscriptions are still being asked for, a few at a time. Until all are, the other half does not see the connection.
-    resuming: bool,
-    /// A ping went out, and no message has come since.
-    pinged: bool,
 }
 
 impl Events {
@@ -79,7 +67,7 @@ impl Events {
             backoff,
             random: Random::new(),
             last_body: String::new(),
-            phase: Phase::Up(Box::new(Up::new(sender, receiver, false))),
+            phase: Phase::Up(Box::new(Connection::new(sender, receiver, false))),
         }
     }
 
@@ -95,14 +83,6 @@ impl Events {
         self.shared.lock().session.position(channel)
     }
 
-    /// The program is closing: silence for so long is an end, too.
-    pub(super) fn expect_end_within(&mut self, timeout: Duration) {
-        if let Phase::Up(up) = &mut self.phase {
-            // Where the system does not take it, the usual silence does.
-            let _ = up.receiver.set_timeout(Some(timeout));
-        }
-    }
-
     fn next_event(&mut self, wait: Wait) -> Option<Result<Event, ClientError>> {
         loop {
             match self.next_told(wait)? {
@@ -114,31 +94,63 @@ impl Events {
         }
     }
 
+    /// Takes what happens until the client has ended, but not longer than `timeout`.
+    pub(super) fn run_out(&mut self, timeout: Duration) {
+        let deadline = deadline::after(Instant::now(), timeout);
+        while Instant::now() < deadline {
+            let told = self.shared.lock().session.next_told();
+            if told.is_some() {
+                continue;
+            }
+            match self.phase {
+                Phase::Over(_) => return,
+                Phase::Up(_) | Phase::Waiting { .. } => self.go_on(Wait::Yes),
+            };
+        }
+    }
+
     /// The next thing told. `None` at the end, and with [`Wait::No`] where nothing is at hand.
     pub(super) fn next_told(&mut self, wait: Wait) -> Option<Result<Told, ClientError>> {
         loop {
             if let Some(told) = self.shared.lock().session.next_told() {
                 return Some(Ok(told));
             }
-            match &mut self.phase {
-                Phase::Over(cause) => {
-                    return cause.take().map(|cause| Err(ClientError::Over(cause)));
-                }
-                Phase::Up(up) => match up.listen(&self.shared, &mut self.decoder, wait) {
-                    Ok(true) => {}
-                    Ok(false) => return None,
-                    Err(cause) => self.lose(cause),
-                },
-                Phase::Waiting { .. } if wait == Wait::No => return None,
-                &mut Phase::Waiting { until, since } => {
-                    if self.shared.sleep_until(until) {
-                        self.end(Cause::Closed);
-                    } else {
-                        self.come_back(since);
-                    }
-                }
+            if let Phase::Over(cause) = &mut self.phase {
+                return cause.take().map(|cause| Err(ClientError::Over(cause)));
+            }
+            if !self.go_on(wait) {
+                return None;
             }
         }
+    }
+
+    /// The next thing told, or else one step towards it.
+    pub(super) fn step(&mut self) -> Option<Result<Told, ClientError>> {
+        if let Some(told) = self.shared.lock().session.next_told() {
+            return Some(Ok(told));
+        }
+        self.go_on(Wait::Yes);
+        None
+    }
+
+    /// Takes the next step towards something to tell: waits once for the server, or for the next try. Whether there was one to take.
+    fn go_on(&mut self, wait: Wait) -> bool {
+        match &mut self.phase {
+            Phase::Up(up) => match up.listen(&self.shared, &mut self.decoder, wait) {
+                Ok(listened) => return listened,
+                Err(cause) => self.lose(cause),
+            },
+            Phase::Waiting { .. } if wait == Wait::No => return false,
+            &mut Phase::Waiting { until, since } => {
+                if self.shared.sleep_until(until) {
+                    self.end(Cause::Closed);
+                } else {
+                    self.come_back(since);
+                }
+            }
+            Phase::Over(_) => return false,
+        }
+        true
     }
 
     /// The connection is gone.
@@ -146,13 +158,12 @@ impl Events {
         let Phase::Up(up) = &self.phase else { return };
         up.leave(&cause);
         let now = Instant::now();
-        self.backoff.lost(now - up.opened);
-        if self.shared.lock().closing {
+        self.backoff.lost(now - up.opened());
+        if self.shared.lock().is_closing() {
             self.end(Cause::Closed);
         } else if cause.comes_back() {
             let mut state = self.shared.lock();
-            let unsent = state.unsent;
-            state.session.lost(unsent);
+            state.lose();
             self.shared.set_link(&mut state, Link::Down);
             drop(state);
             self.try_again(cause, now);
@@ -182,24 +193,26 @@ impl Events {
 
     fn come_back(&mut self, since: Instant) {
         let shared = &self.shared;
-        let opened = open(&shared.connector, &mut self.decoder, |event| {
-            let mut state = shared.lock();
-            state.session.take(event)?;
-            Ok(state.session.is_welcomed())
-        });
+        let opened = open(
+            &shared.connector,
+            &*shared.dial,
+            &mut self.decoder,
+            |event| {
+                let mut state = shared.lock();
+                state.take(event)?;
+                Ok(state.session.is_welcomed())
+            },
+        );
         match opened {
             Ok((sender, receiver)) => {
                 self.last_body.clear();
-                shared.lock().session.tell(Event::Reconnected);
-                self.phase = Phase::Up(Box::new(Up::new(sender, receiver, true)));
+                shared.resume(&sender);
+                self.phase = Phase::Up(Box::new(Connection::new(sender, receiver, true)));
             }
             Err(error) => {
                 let error = error.without_repeated_body(&mut self.last_body);
                 // A connection that was lost before its welcome may have left something behind.
-                let mut state = shared.lock();
-                let unsent = state.unsent;
-                state.session.lost(unsent);
-                drop(state);
+                shared.lock().lose();
                 if error.comes_back_once_open() {
                     self.try_again(Cause::Connect(error), since);
                 } else {
@@ -237,137 +250,4 @@ impl Drop for Events {
             self.end(Cause::Closed);
         }
     }
-}
-
-impl Up {
-    fn new(sender: Sender, receiver: Receiver, resuming: bool) -> Self {
-        Self {
-            receiver,
-            sender,
-            opened: Instant::now(),
-            resuming,
-            pinged: false,
-        }
-    }
-
-    /// Takes the next message from the server. Whether there was one; always, if it was waited for.
-    ///
-    /// # Errors
-    /// The [`Cause`] for which the connection is lost.
-    fn listen(
-        &mut self,
-        shared: &Shared,
-        decoder: &mut EventDecoder,
-        wait: Wait,
-    ) -> Result<bool, Cause> {
-        self.ask(shared);
-        let received = receive(&mut self.receiver, decoder, wait, |event| {
-            let mut state = shared.lock();
-            state.session.take(event)?;
-            shared.note_answers(&mut state);
-            Ok(())
-        });
-        match received {
-            Ok(received) => {
-                self.pinged &= received.is_none();
-                Ok(received.is_some())
-            }
-            Err(Cause::Lost(Error::TimedOut)) if shared.lock().closing => Err(Cause::Closed),
-            Err(Cause::Lost(Error::TimedOut)) if self.pinged => Err(Cause::Silent),
-            Err(Cause::Lost(Error::TimedOut)) => {
-                self.pinged = true;
-                self.sender.owe_ping();
-                Ok(true)
-            }
-            Err(cause) => Err(cause),
-        }
-    }
-
-    /// Asks for the subscriptions that were not asked for yet, as far as the server has answered to those before.
-    fn ask(&mut self, shared: &Shared) {
-        let mut state = shared.lock();
-        if !state.session.has_unasked() && !self.resuming {
-            return;
-        }
-        let mut texts = Texts::default();
-        let all = state.session.ask(&mut texts);
-        drop(state);
-        // Few enough never to wait for a server that waits to be read. A failure shows at the next read.
-        if self.sender.send_texts(&texts).is_err() {
-            self.sender.abort();
-        }
-        // Only now may the other half send: what it asks must not overtake what was asked here.
-        if all && self.resuming {
-            self.resuming = false;
-            shared.come_up(&self.sender);
-        }
-    }
-
-    /// Says why to a server that may still listen, and goes.
-    fn leave(&self, cause: &Cause) {
-        let (code, reason) = match cause {
-            Cause::Message(_) => (CloseCode::PROTOCOL, "not a message of json.fanfare.v1"),
-            Cause::Binary => (
-                CloseCode::UNSUPPORTED,
-                "json.fanfare.v1 has no binary messages",
-            ),
-            _ => (CloseCode::NORMAL, ""),
-        };
-        self.sender.owe_close(Some(code), reason);
-        self.sender.abort();
-    }
-}
-
-/// Opens a connection and gives what comes to `take`, until that says that the welcome was among it.
-pub(super) fn open(
-    connector: &Connector,
-    decoder: &mut EventDecoder,
-    mut take: impl FnMut(json::Event<'_>) -> Result<bool, Cause>,
-) -> Result<(Sender, Receiver), ConnectError> {
-    let socket = connector.open(&[SUB_PROTOCOL])?;
-    if socket.protocol() != Some(SUB_PROTOCOL) {
-        return Err(ConnectError::NotFanfare);
-    }
-    let (sender, mut receiver) = socket.split();
-    let lost = |cause| ConnectError::Welcome(Arc::new(cause));
-    let deadline = deadline::after(Instant::now(), connector.timeouts.handshake);
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(ConnectError::TimedOut(Step::Handshake));
-        }
-        receiver
-            .set_timeout(Some(left))
-            .map_err(|error| lost(Cause::Lost(error)))?;
-        match receive(&mut receiver, decoder, Wait::Yes, &mut take) {
-            Ok(Some(true)) => break,
-            Ok(_) | Err(Cause::Lost(Error::TimedOut)) => {}
-            Err(cause) => return Err(lost(cause)),
-        }
-    }
-    receiver
-        .set_timeout(Some(connector.ping_after))
-        .map_err(|error| lost(Cause::Lost(error)))?;
-    Ok((sender, receiver))
-}
-
-/// Gives the next event to `take`. `None`: nothing was at hand.
-fn receive<R: Default>(
-    receiver: &mut Receiver,
-    decoder: &mut EventDecoder,
-    wait: Wait,
-    mut take: impl FnMut(json::Event<'_>) -> Result<R, Cause>,
-) -> Result<Option<R>, Cause> {
-    let taken = receiver.receive_with(wait, |incoming| match incoming {
-        Incoming::Text(text) => {
-            let (bytes, len) = text.padded();
-            decoder
-                .decode(bytes, len)
-                .map_err(Cause::Message)
-                .and_then(&mut take)
-        }
-        Incoming::Binary(_) => Err(Cause::Binary),
-        Incoming::Pong(_) => Ok(R::default()),
-    });
-    taken.map_err(Cause::Lost)?.transpose()
 }

@@ -38,6 +38,31 @@
 //! ([`Event::Unknown`], [`ClientError::Unknown`]): never dropped in silence, and never sent again, which could do it twice.
 //! What was not sent yet is not lost; it goes out with the next connection.
 //!
+//! A subscription that the server ends by itself does not come back: [`Event::SubscriptionEnded`] tells of it. That a connection has ended for good,
+//! a program learns from the iterator, whose last item is the reason, and from [`Requests::over`] while it has nothing to publish.
+//!
+//! # What a server can cost
+//!
+//! A server is not trusted. What it says is checked before it is believed, and one that breaks the protocol ends the client with a
+//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is JSON. Whatever is
+//! displayed here has escapes in place of what steers a terminal; the fields themselves, epochs among them, are as they came. What a server can
+//! take is bounded:
+//!
+//! | what | at most |
+//! |---|---|
+//! | one message | [`Connector::max_message`], 64 MiB; while it arrives and is handed out, three times as much |
+//! | events that wait while a call waits | [`Connector::backlog`], 64 MiB, and one event more; all that an event holds counts |
+//! | publishes that wait for their answers | [`Connector::window`], 16,384; with an answer left out, 65,536 answered after it or eight windows |
+//! | answers to pings | 600 bytes: only the newest ping is answered (RFC 6455 §5.5.3) |
+//! | an epoch | 64 bytes; a longer one is a breach |
+//! | a refusal | 64 bytes of its code and 1 KiB of its message are kept |
+//! | errors without an `id` | one told for each message of a batch that waits; the others are ignored |
+//! | an answer that is owed | [`Timeouts::answer`], 30 s: then the connection is lost, whatever else the server sends |
+//! | the closing handshake | [`Timeouts::close`], 5 s after the last answer |
+//!
+//! A peer that takes what is sent a little at a time can keep a write going for longer than [`Timeouts::write`], which is for each piece of it.
+//! Where that matters, use two threads: the half that listens ends the connection when an answer is overdue.
+//!
 //! # Many messages, two threads
 //!
 //! [`Client::publish`] waits for each answer. To publish at full speed, [split](Client::split) the client: [`Requests`] gathers and
@@ -67,12 +92,15 @@
 //! limits. A [`Url`] begins with `ws://` or `unix:`; `wss://` is refused with [an error](UrlError::NotYet) that says so.
 
 mod backoff;
+mod connection;
 mod connector;
 mod deadline;
 mod error;
 mod event;
 mod events;
 mod link;
+#[cfg(test)]
+mod model;
 mod opening;
 mod requests;
 mod session;
@@ -85,7 +113,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use link::Shared;
+use link::{Dial, Shared};
 use requests::Later;
 use session::{Answer, Session, Tag, Told};
 use websocket::Wait;
@@ -103,8 +131,8 @@ pub use websocket::{Message, Receiver, Sender, WebSocket};
 /// A connection to fanfare that comes back by itself; see [the guide](self).
 ///
 /// Calls wait for their answers, and for the connection where there is none at the moment: as long as it takes, unless
-/// [`Reconnect::give_up_after`] says otherwise. Events that arrive meanwhile are kept, up to a [bound](Connector::backlog), for the
-/// iterator that the client is.
+/// [`Reconnect::give_up_after`] says otherwise. A server that is there and does not answer is given up after [`Timeouts::answer`]. Events that
+/// arrive meanwhile are kept, up to a [bound](Connector::backlog), for the iterator that the client is.
 ///
 /// ```no_run
 /// use fanfare::client::{Client, ClientError};
@@ -147,13 +175,14 @@ impl Client {
     /// client's events.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`], [`ClientError::Refused`], [`ClientError::Backlog`] (the subscription is on its way nevertheless) or
-    /// [`ClientError::Over`].
+    /// [`ClientError::Invalid`], [`ClientError::Refused`], [`ClientError::Backlog`] or [`ClientError::TimedOut`] (the subscription is on its
+    /// way nevertheless), or [`ClientError::Over`].
     pub fn subscribe(
         &mut self,
         channel: &str,
         start: Start<'_>,
     ) -> Result<Subscribed, ClientError> {
+        let since = Instant::now();
         self.flush()?;
         self.requests.note_subscription(channel, start)?;
         loop {
@@ -176,7 +205,7 @@ impl Client {
                 }) if *name == *channel => {
                     return Err(ClientError::Refused(refusal));
                 }
-                told => self.keep(told)?,
+                told => self.keep(told, since)?,
             }
         }
     }
@@ -186,13 +215,14 @@ impl Client {
     /// # Errors
     /// As [`subscribe`](Self::subscribe). A subscription that was not there is none.
     pub fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
+        let since = Instant::now();
         self.attempt(|requests| requests.try_unsubscribe(channel))?;
         loop {
             match self.told()? {
                 Told::Event(Event::Unsubscribed { channel: name }) if *name == *channel => {
                     return Ok(());
                 }
-                told => self.keep(told)?,
+                told => self.keep(told, since)?,
             }
         }
     }
@@ -200,13 +230,14 @@ impl Client {
     /// Publishes `data`, which must be one JSON value of at most 63 levels, to `channel`, and waits for the answer.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`], and nothing was sent; [`ClientError::Refused`]; [`ClientError::Unknown`] or
-    /// [`ClientError::Backlog`], and it may have been published or not; [`ClientError::Over`].
+    /// [`ClientError::Invalid`], and nothing was sent; [`ClientError::Refused`]; [`ClientError::Unknown`], and it may have been published or
+    /// not; [`ClientError::Backlog`] or [`ClientError::TimedOut`], and it may have been or may still be; [`ClientError::Over`].
     pub fn publish(
         &mut self,
         channel: &str,
         data: impl AsRef<[u8]>,
     ) -> Result<Published, ClientError> {
+        let since = Instant::now();
         self.calls += 1;
         let (call, data) = (self.calls, data.as_ref());
         self.attempt(|requests| requests.try_publish(channel, data, Tag::Call(call)))?;
@@ -220,7 +251,7 @@ impl Client {
                         Answer::Unknown => Err(ClientError::Unknown),
                     };
                 }
-                told => self.keep(told)?,
+                told => self.keep(told, since)?,
             }
         }
     }
@@ -229,7 +260,7 @@ impl Client {
     /// gathered goes out at 64 KiB, with [`flush`](Self::flush), and before anything else that this client does.
     ///
     /// # Errors
-    /// As there, and [`ClientError::Backlog`].
+    /// As there, and [`ClientError::Backlog`] or [`ClientError::TimedOut`].
     pub fn publish_pipelined(
         &mut self,
         channel: &str,
@@ -243,7 +274,7 @@ impl Client {
     /// Sends what was published without waiting for answers.
     ///
     /// # Errors
-    /// [`ClientError::Backlog`] or [`ClientError::Over`].
+    /// [`ClientError::Backlog`], [`ClientError::TimedOut`] or [`ClientError::Over`].
     pub fn flush(&mut self) -> Result<(), ClientError> {
         self.attempt(Requests::try_flush)
     }
@@ -265,18 +296,26 @@ impl Client {
         Closer(self.shared.clone())
     }
 
-    /// Sends what was gathered and closes with a handshake, for which the server has as long as [`Timeouts::close`] says. Events
-    /// that were not taken are dropped.
+    /// Sends what was gathered and closes with a handshake, for which the server has as long as [`Timeouts::close`] says. While something
+    /// was not sent and there is no connection, it waits for one. Events that were not taken are dropped.
     ///
     /// # Errors
     /// [`ClientError::Over`] where there was something to send and it could not be.
     pub fn close(mut self) -> Result<(), ClientError> {
-        self.requests.close()?;
-        let timeout = self.shared.connector.timeouts.close;
-        let deadline = deadline::after(Instant::now(), timeout);
-        self.events.expect_end_within(timeout);
-        while Instant::now() < deadline && self.events.next().is_some() {}
-        Ok(())
+        let flushed = loop {
+            match self.requests.try_flush() {
+                Ok(()) => break Ok(()),
+                Err(Later::Never(error)) => break Err(error),
+                Err(Later::Down | Later::Full) => {
+                    if let Some(Err(error)) = self.events.step() {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        self.shared.close();
+        self.events.run_out(self.shared.connector.timeouts.close);
+        flushed
     }
 
     /// Two halves for two threads. Events that were kept while a call waited come first.
@@ -287,18 +326,40 @@ impl Client {
         (self.requests, self.events)
     }
 
+    /// A client with the settings of `connector`, whose connections `dial` opens.
+    fn open(connector: Connector, dial: Box<dyn Dial>) -> Result<Self, ConnectError> {
+        let mut session = Session::default();
+        let mut decoder = crate::dialect::json::EventDecoder::new();
+        let (sender, receiver) = connection::open(&connector, &*dial, &mut decoder, |event| {
+            session.take(event)?;
+            Ok(session.is_welcomed())
+        })?;
+        let shared = Arc::new(Shared::new(connector, dial, session, sender.clone()));
+        Ok(Self {
+            requests: Requests::new(shared.clone()),
+            events: Events::new(shared.clone(), sender, receiver),
+            shared,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            calls: 0,
+        })
+    }
+
     /// Does it, as soon as there is a connection and room, for which events are taken.
     fn attempt(
         &mut self,
         mut attempt: impl FnMut(&mut Requests) -> Result<(), Later>,
     ) -> Result<(), ClientError> {
+        let since = Instant::now();
         loop {
             match attempt(&mut self.requests) {
                 Ok(()) => return Ok(()),
                 Err(Later::Never(error)) => return Err(error),
+                // Looked at again after each step: not everything that makes way for it is told.
                 Err(Later::Down | Later::Full) => {
-                    let told = self.told()?;
-                    self.keep(told)?;
+                    if let Some(told) = self.events.step() {
+                        self.keep(told?, since)?;
+                    }
                 }
             }
         }
@@ -312,17 +373,34 @@ impl Client {
         }
     }
 
+    fn push(&mut self, event: Event) {
+        // While there is no connection, only the newest of these says anything. They must not fill the backlog.
+        if let (Some(Event::Reconnecting { .. }), Event::Reconnecting { .. }) =
+            (self.kept.back(), &event)
+            && let Some(before) = self.kept.pop_back()
+        {
+            self.kept_bytes -= before.weight();
+        }
+        self.kept_bytes += event.weight();
+        self.kept.push_back(event);
+    }
+
     fn next_kept(&mut self) -> Option<Event> {
         let event = self.kept.pop_front()?;
         self.kept_bytes -= event.weight();
         Some(event)
     }
 
-    /// Keeps what a call came across and did not wait for.
-    fn keep(&mut self, told: Told) -> Result<(), ClientError> {
+    /// Keeps what a call that waits `since` then came across and did not wait for.
+    fn keep(&mut self, told: Told, since: Instant) -> Result<(), ClientError> {
         if let Told::Event(event) = told {
-            self.kept_bytes += event.weight();
-            self.kept.push_back(event);
+            // Another call's time was up where this one has not waited for as long.
+            let timed_out = matches!(&event, Event::Reconnecting { cause, .. } if matches!(**cause, Cause::Unanswered))
+                && since.elapsed() >= self.shared.connector.timeouts.answer;
+            self.push(event);
+            if timed_out {
+                return Err(ClientError::TimedOut);
+            }
         }
         if self.kept_bytes > self.shared.connector.backlog {
             return Err(ClientError::Backlog);
@@ -339,9 +417,8 @@ impl Iterator for Client {
         if let Some(event) = self.next_kept() {
             return Some(Ok(event));
         }
-        if let Err(Later::Never(error)) = self.requests.try_flush() {
-            return Some(Err(error));
-        }
+        // What can never be sent is told of, and so is the reason.
+        let _ = self.requests.try_flush();
         self.events.next()
     }
 }
@@ -352,21 +429,7 @@ impl Connector {
     /// # Errors
     /// A [`ConnectError`] that says which step failed and how.
     pub fn client(&self) -> Result<Client, ConnectError> {
-        let mut session = Session::default();
-        let mut decoder = crate::dialect::json::EventDecoder::new();
-        let (sender, receiver) = events::open(self, &mut decoder, |event| {
-            session.take(event)?;
-            Ok(session.is_welcomed())
-        })?;
-        let shared = Arc::new(Shared::new(self.clone(), session, sender.clone()));
-        Ok(Client {
-            requests: Requests::new(shared.clone()),
-            events: Events::new(shared.clone(), sender, receiver),
-            shared,
-            kept: VecDeque::new(),
-            kept_bytes: 0,
-            calls: 0,
-        })
+        Client::open(self.clone(), Box::new(self.clone()))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::error::{ClientError, Invalid};
-use super::link::{Link, Shared, State};
+use super::error::{Cause, ClientError, Invalid};
+use super::link::{Shared, State};
 use super::session::Tag;
 use super::websocket::{Sender, Texts};
 use crate::dialect::json::{DecodeError, PADDING, Start, ValueDecoder};
@@ -138,6 +138,15 @@ impl Requests {
         self.shared.lock().session.max_request()
     }
 
+    /// Why there is no connection any more, and none comes back by itself; `None` while there is one, or another try to come. It waits for
+    /// nothing. The other half learns of the end as soon as it comes: its iterator ends with the same cause.
+    pub fn over(&self) -> Option<Arc<Cause>> {
+        match self.shared.lock().sender() {
+            Err(ClientError::Over(cause)) => Some(cause),
+            _ => None,
+        }
+    }
+
     /// Sends what was gathered and closes. The other half goes on to what the server has answered to until then, and ends.
     ///
     /// # Errors
@@ -178,38 +187,42 @@ impl Requests {
         }
         let value = check_value(&mut self.values, &mut self.value, data)?;
         let mut state = self.shared.lock();
-        if let Link::Over(cause) = &state.link {
-            return Err(ClientError::Over(cause.clone()).into());
-        }
-        if state.session.waiting() >= self.shared.connector.window {
+        state.sender()?;
+        if !state.session.has_room(self.shared.connector.window) {
             drop(state);
             // What is not sent is never answered.
             self.try_flush()?;
             return Err(Later::Full);
         }
         let id = publish(&mut state, value, &mut self.texts)?;
-        state.unsent.get_or_insert(id);
+        state.note_unsent(id);
         Ok(())
     }
 
-    /// Sends what was gathered, if there is a connection.
+    /// Sends what was gathered, if there is a connection. If there never will be one, it is dropped: the other half tells of it.
     pub(super) fn try_flush(&mut self) -> Result<(), Later> {
         if self.texts.ends.is_empty() {
             return Ok(());
         }
         let sender = {
             let mut state = self.shared.lock();
-            let sender = link_up(&state)?;
-            // From here on the server may have it, whatever becomes of the write.
-            state.unsent = None;
+            let sender = match state.sender() {
+                Ok(sender) => sender.ok_or(Later::Down)?,
+                Err(error) => {
+                    self.texts = Texts::default();
+                    return Err(error.into());
+                }
+            };
+            state.sending(self.texts.bytes.len());
             state.session.end_batch(&mut self.texts);
             sender
         };
         send(&sender, &mut self.texts);
+        self.shared.lock().sent();
         Ok(())
     }
 
-    /// Subscribes, now or with the next connection.
+    /// Notes a subscription, and asks for it if there is a connection and room.
     pub(super) fn note_subscription(
         &mut self,
         channel: &str,
@@ -217,13 +230,11 @@ impl Requests {
     ) -> Result<(), ClientError> {
         let mut texts = Texts::default();
         let mut state = self.shared.lock();
-        if let Link::Over(cause) = &state.link {
-            return Err(ClientError::Over(cause.clone()));
-        }
+        let sender = state.sender()?;
         state.session.subscribe(channel, start)?;
-        if let Link::Up(sender) = state.link.clone() {
+        if let Some(sender) = sender {
             // What does not fit now is asked for when answers have come.
-            state.session.ask(&mut texts);
+            state.asking(|session| session.ask(&mut texts));
             drop(state);
             send(&sender, &mut texts);
         }
@@ -234,8 +245,8 @@ impl Requests {
         self.try_flush()?;
         let mut texts = Texts::default();
         let mut state = self.shared.lock();
-        let sender = link_up(&state)?;
-        state.session.unsubscribe(channel, &mut texts)?;
+        let sender = state.sender()?.ok_or(Later::Down)?;
+        state.asking(|session| session.unsubscribe(channel, &mut texts))?;
         drop(state);
         send(&sender, &mut texts);
         Ok(())
@@ -250,11 +261,11 @@ impl Requests {
             match attempt(self) {
                 Ok(()) => return Ok(()),
                 Err(Later::Never(error)) => return Err(error),
-                Err(Later::Down) => self.wait_while(|state| matches!(state.link, Link::Down)),
+                Err(Later::Down) => self.wait_while(|state| matches!(state.sender(), Ok(None))),
                 Err(Later::Full) => {
                     let window = self.shared.connector.window;
                     self.wait_while(|state| {
-                        state.session.waiting() >= window && !matches!(state.link, Link::Over(_))
+                        !state.session.has_room(window) && state.sender().is_ok()
                     });
                 }
             }
@@ -277,16 +288,11 @@ impl Drop for Requests {
     }
 }
 
-fn link_up(state: &State) -> Result<Sender, Later> {
-    match &state.link {
-        Link::Up(sender) => Ok(sender.clone()),
-        Link::Down => Err(Later::Down),
-        Link::Over(cause) => Err(ClientError::Over(cause.clone()).into()),
-    }
-}
-
 /// Sends `texts` and empties them. That it failed the other half finds out, and does what must be done.
 fn send(sender: &Sender, texts: &mut Texts) {
+    if texts.ends.is_empty() {
+        return;
+    }
     if sender.send_texts(texts).is_err() {
         sender.abort();
     }

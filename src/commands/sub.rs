@@ -245,15 +245,7 @@ impl Following {
     }
 
     fn print(&mut self, channel: &str, seq: u64, data: &str) -> Result<(), End> {
-        let line = match self.line.of(channel, seq, data) {
-            Ok(line) => line,
-            Err(why) => {
-                say(&format_args!(
-                    "the server sent data that is not JSON, as message {seq} of {channel}: {why}"
-                ));
-                return Err(End::Exit(Exit::Refused));
-            }
-        };
+        let line = self.line.of(channel, seq, data);
         // Only whole lines are written, so that what the summary names is what was read.
         if self.output.buffer().len() + line.len() > OUTPUT_BYTES {
             self.output.flush()?;
@@ -325,9 +317,14 @@ impl Following {
             Event::SubscribeRefused { channel, refusal } => {
                 return self.without(channel, refusal);
             }
-            // It was not asked to.
-            Event::Unsubscribed { channel } => {
-                return self.without(channel, &"the server has ended the subscription");
+            Event::SubscriptionEnded { channel, reason } => {
+                let why = "the server has ended the subscription";
+                return match reason {
+                    Some(reason) => {
+                        self.without(channel, &format_args!("{why}: {}", reason.escape_debug()))
+                    }
+                    None => self.without(channel, &why),
+                };
             }
             _ => {}
         }

@@ -4,7 +4,9 @@ use std::env;
 use std::time::Duration;
 
 use clap::Args;
-use fanfare::client::{Cause, Client, ClientError, ConnectError, Connector, Reconnect, Url};
+use fanfare::client::{
+    Cause, Client, ClientError, ConnectError, Connector, Reconnect, Timeouts, Url,
+};
 
 use super::Exit;
 use crate::streams::say;
@@ -68,10 +70,17 @@ impl Target {
         url: &Url,
         give_up_after: Option<Duration>,
     ) -> Result<Client, ConnectError> {
-        let connector = Connector::new(&url.to_string())?.reconnect(Reconnect {
+        let mut timeouts = Timeouts::default();
+        if let Some(timeout) = give_up_after {
+            // The command itself judges answers that do not come: a connection that is given up for them comes after that.
+            timeouts.answer = 2 * timeout;
+        }
+        let reconnect = Reconnect {
             give_up_after,
             ..Reconnect::default()
-        });
+        };
+        let connector = Connector::new(&url.to_string())?.reconnect(reconnect);
+        let connector = connector.timeouts(timeouts);
         let with_header =
             |connector: Connector, (name, value): &(String, String)| connector.header(name, value);
         self.headers.iter().fold(connector, with_header).client()

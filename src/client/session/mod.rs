@@ -2,8 +2,9 @@
 //! out; no sockets, no clock.
 //!
 //! It outlives connections. [`Session::lost`] says what became of the requests that were under way, [`Session::ask`] what
-//! the next connection has to be asked for.
+//! the next connection has to be asked for, and [`Session::take`] what the server's words mean.
 
+mod answers;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -11,15 +12,14 @@ mod unanswered;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use subscription::Subscription;
-use unanswered::{Unanswered, Waiting};
+use unanswered::{Target, Unanswered, Waiting};
 
-use super::error::{Cause, Invalid};
-use super::event::{Event, GapReason, Position, Published, Refusal, Subscribed};
+use super::error::Invalid;
+use super::event::{Event, Position, Published, Refusal};
 use super::websocket::Texts;
-use crate::dialect::json::{self, Start, channel_name, request};
+use crate::dialect::json::{Start, channel_name, request};
 
 /// Something for the program.
 #[derive(Debug)]
@@ -50,10 +50,16 @@ pub(super) enum Tag {
 /// How many subscriptions may wait for their answers.
 const ASKED_AT_ONCE: usize = 128;
 
+/// How many ids there may be from the oldest request that waits to the newest, at least; with a window of more than an eighth of it, eight
+/// windows. Over that the server has left out an answer, and nothing is published before it comes or its time is up.
+const SPAN: usize = 1 << 16;
+
 /// The state of one client, whatever connection it has or has not.
 #[derive(Default)]
 pub(super) struct Session {
     subscriptions: BTreeMap<Arc<str>, Subscription>,
+    /// How many subscriptions there have been.
+    numbered: u64,
     unanswered: Unanswered,
     /// Told and not taken yet.
     ready: VecDeque<Told>,
@@ -64,6 +70,10 @@ pub(super) struct Session {
     max_request: usize,
     /// The epoch that was named last: nearly always the next one to be named, too.
     epoch: Option<Arc<str>>,
+    /// How many answers have come.
+    answers: u64,
+    /// Refusals told of the batch that is answered next.
+    refused_in_batch: usize,
 }
 
 impl Session {
@@ -78,8 +88,25 @@ impl Session {
     }
 
     /// How many messages wait for their answers, those that were not sent yet included.
+    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.unanswered.publishes()
+    }
+
+    /// Whether another message may be published, with at most `window` waiting for their answers.
+    pub(super) fn has_room(&self, window: usize) -> bool {
+        self.unanswered.publishes() < window
+            && self.unanswered.span() < window.saturating_mul(8).max(SPAN)
+    }
+
+    /// How many answers have come.
+    pub(super) const fn answers(&self) -> u64 {
+        self.answers
+    }
+
+    /// Whether the server owes an answer; publishes from `unsent` on were not sent.
+    pub(super) fn is_owed_an_answer(&self, unsent: Option<u64>) -> bool {
+        self.unanswered.is_owed_an_answer(unsent)
     }
 
     /// The next thing to tell.
@@ -111,7 +138,9 @@ impl Session {
         }
         let channel: Arc<str> = channel.into();
         self.unasked.push_back(channel.clone());
-        self.subscriptions.insert(channel, Subscription::new(start));
+        self.numbered += 1;
+        let subscription = Subscription::new(start, self.numbered);
+        self.subscriptions.insert(channel, subscription);
         Ok(())
     }
 
@@ -121,7 +150,7 @@ impl Session {
     }
 
     /// Appends requests for subscriptions that this connection has not been asked for, as many as may wait for their answers at
-    /// once: a server stops reading from who asks without end and takes no answers. Whether that was all.
+    /// once: a server stops reading from a client that asks without end and takes no answers. Whether that was all.
     pub(super) fn ask(&mut self, texts: &mut Texts) -> bool {
         while self.unanswered.subscribes() < ASKED_AT_ONCE
             && let Some(channel) = self.unasked.pop_front()
@@ -132,24 +161,36 @@ impl Session {
                 write(texts, |out| {
                     request::subscribe(out, Some(id), &channel, &start);
                 });
-                self.unanswered.add(Waiting::Subscribe(channel));
+                let number = subscription.number();
+                self.unanswered
+                    .add(Waiting::Subscribe(Target { channel, number }));
             }
         }
         self.unasked.is_empty()
     }
 
-    /// Notes that a subscription is to end, and appends the request for that, which must be sent; none where the server was
-    /// not asked for it yet.
+    /// Notes that a subscription is to end, and appends the request for that, which must be sent. There is none where the server was
+    /// not asked for the subscription, and none where it was asked to end it already.
     pub(super) fn unsubscribe(&mut self, channel: &str, texts: &mut Texts) -> Result<(), Invalid> {
         channel_name::check(channel).map_err(Invalid::Channel)?;
         if let Some(at) = self.unasked.iter().position(|name| **name == *channel) {
-            // The server has not heard of it, and would be asked for it afterwards.
             self.unasked.remove(at);
             self.unsubscribed(channel.into());
             return Ok(());
         }
-        let id = self.unanswered.add(Waiting::Unsubscribe(channel.into()));
-        write(texts, |out| request::unsubscribe(out, Some(id), channel));
+        let Some((name, subscription)) = entry(&mut self.subscriptions, channel) else {
+            self.unsubscribed(channel.into());
+            return Ok(());
+        };
+        if subscription.is_ending() {
+            return Ok(());
+        }
+        subscription.end();
+        let (channel, number) = (Arc::clone(name), subscription.number());
+        let id = self.unanswered.next_id();
+        write(texts, |out| request::unsubscribe(out, Some(id), &channel));
+        self.unanswered
+            .add(Waiting::Unsubscribe(Target { channel, number }));
         Ok(())
     }
 
@@ -157,6 +198,19 @@ impl Session {
     fn unsubscribed(&mut self, channel: Arc<str>) {
         self.subscriptions.remove(&channel);
         self.tell(Event::Unsubscribed { channel });
+    }
+
+    /// Tells that what the program asked to end has ended, unless that was told already.
+    fn ended(&mut self, target: Target) {
+        if self.subscription(&target).is_some() {
+            self.unsubscribed(target.channel);
+        }
+    }
+
+    /// A subscription that is still there.
+    fn subscription(&mut self, target: &Target) -> Option<&mut Subscription> {
+        let subscription = self.subscriptions.get_mut(&target.channel)?;
+        (subscription.number() == target.number).then_some(subscription)
     }
 
     /// Notes a publish and appends the request for it. Whether it was sent is for [`lost`](Self::lost) to be told.
@@ -215,15 +269,17 @@ impl Session {
     /// became of them nobody knows. Subscriptions stay, and are [asked](Self::ask) for anew, each from where it is.
     pub(super) fn lost(&mut self, unsent: Option<u64>) {
         self.welcomed = false;
+        self.refused_in_batch = 0;
         for waiting in self.unanswered.lose(unsent) {
             match waiting {
                 Waiting::Publish(Tag::Event(tag)) => self.tell_unknown(tag, tag, 1),
                 Waiting::Publish(Tag::Call(call)) => self.answer(call, Answer::Unknown),
                 Waiting::Batch(batch) => self.tell_unknown(batch.first, batch.last, batch.count),
-                Waiting::Unsubscribe(channel) => self.unsubscribed(channel),
+                Waiting::Unsubscribe(target) => self.ended(target),
                 Waiting::Subscribe(_) => {}
             }
         }
+        self.subscriptions.values_mut().for_each(Subscription::lose);
         self.unasked = self.subscriptions.keys().cloned().collect();
     }
 
@@ -242,209 +298,6 @@ impl Session {
         }
         let (tags, count) = (first..=last, more);
         self.tell(Event::Unknown { tags, count });
-    }
-
-    /// Takes what the server said.
-    ///
-    /// # Errors
-    /// The [`Cause`] for which this connection must end.
-    pub(super) fn take(&mut self, event: json::Event<'_>) -> Result<(), Cause> {
-        let id = |id: Option<json::Id<'_>>| id.and_then(|id| id.as_number());
-        match event {
-            json::Event::Message(message) => self.take_message(&message)?,
-            json::Event::Published {
-                id: raw,
-                epoch,
-                seq,
-                ..
-            } => {
-                self.take_published(id(raw), epoch, seq);
-            }
-            json::Event::Gap {
-                channel,
-                epoch,
-                from,
-                to,
-                reason,
-            } => {
-                self.take_gap(channel, epoch, from, to, reason);
-            }
-            json::Event::Subscribed {
-                id: raw,
-                channel,
-                epoch,
-                seq,
-                recovered,
-            } => {
-                self.unanswered.take(id(raw));
-                let epoch = self.epoch(epoch);
-                self.take_subscribed(
-                    channel,
-                    Subscribed {
-                        epoch,
-                        seq,
-                        recovered,
-                    },
-                );
-            }
-            json::Event::Unsubscribed { id: raw, channel } => {
-                self.unanswered.take(id(raw));
-                self.unsubscribed(channel.into());
-            }
-            json::Event::Error {
-                id: raw,
-                code,
-                message,
-                retry_after_ms,
-                ..
-            } => {
-                let refusal = Refusal {
-                    code: code.to_owned(),
-                    message: message.to_owned(),
-                    retry_after: retry_after_ms.map(Duration::from_millis),
-                };
-                self.take_refusal(id(raw), refusal)?;
-            }
-            json::Event::Pong { id: raw } => {
-                if let Some(Waiting::Batch(batch)) = self.unanswered.take(id(raw)) {
-                    let (tags, count) = (batch.first..=batch.last, batch.count);
-                    self.tell(Event::BatchDone { tags, count });
-                }
-            }
-            json::Event::Welcome { max_message, .. } => {
-                self.welcomed = true;
-                self.max_request = usize::try_from(max_message).unwrap_or(usize::MAX);
-            }
-            json::Event::Goodbye {
-                reconnect_after_ms, ..
-            } => {
-                let wait = Duration::from_millis(reconnect_after_ms.unwrap_or(0));
-                return Err(Cause::Goodbye(wait));
-            }
-            json::Event::Unknown { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn take_message(&mut self, message: &json::event::Message<'_>) -> Result<(), Cause> {
-        let Some((name, subscription)) = entry(&mut self.subscriptions, message.channel) else {
-            return Ok(());
-        };
-        let channel = Arc::clone(name);
-        let seq = message.seq;
-        let Some(missed) = subscription.advance(seq) else {
-            // Had it already.
-            return Ok(());
-        };
-        // `data` may come by the decoder's short way, which does not look at it.
-        let data = match std::str::from_utf8(message.data) {
-            Ok(data) => data.to_owned(),
-            Err(_) => return Err(Cause::Message(json::EventError::NotUtf8)),
-        };
-        if !missed.is_empty() {
-            let epoch = subscription.epoch();
-            self.tell(Event::Gap {
-                channel: channel.clone(),
-                epoch,
-                from: missed.start,
-                to: missed.end - 1,
-                reason: GapReason::Unannounced,
-            });
-        }
-        self.tell(Event::Message { channel, seq, data });
-        Ok(())
-    }
-
-    fn take_gap(&mut self, channel: &str, epoch: &str, from: u64, to: u64, reason: &str) {
-        let epoch = self.epoch(epoch);
-        let Some((name, subscription)) = entry(&mut self.subscriptions, channel) else {
-            return;
-        };
-        let channel = Arc::clone(name);
-        subscription.skip(epoch.clone(), to);
-        let reason = GapReason::from_wire(reason);
-        self.tell(Event::Gap {
-            channel,
-            epoch,
-            from,
-            to,
-            reason,
-        });
-    }
-
-    fn take_subscribed(&mut self, channel: &str, subscribed: Subscribed) {
-        let Some((name, subscription)) = entry(&mut self.subscriptions, channel) else {
-            return;
-        };
-        let channel = Arc::clone(name);
-        if subscription.begin(&subscribed) {
-            let Subscribed {
-                epoch,
-                seq,
-                recovered,
-            } = subscribed;
-            self.tell(Event::Subscribed {
-                channel,
-                epoch,
-                seq,
-                recovered,
-            });
-        }
-    }
-
-    fn take_published(&mut self, id: Option<u64>, epoch: &str, seq: u64) {
-        let epoch = self.epoch(epoch);
-        match self.unanswered.take(id) {
-            Some(Waiting::Publish(Tag::Event(tag))) => {
-                self.tell(Event::Published { tag, epoch, seq });
-            }
-            Some(Waiting::Publish(Tag::Call(call))) => {
-                self.answer(call, Answer::Published(Published { epoch, seq }));
-            }
-            _ => {}
-        }
-    }
-
-    fn take_refusal(&mut self, id: Option<u64>, refusal: Refusal) -> Result<(), Cause> {
-        match self.unanswered.take(id) {
-            Some(Waiting::Publish(Tag::Event(tag))) => {
-                let tag = Some(tag);
-                self.tell(Event::Refused { tag, refusal });
-            }
-            Some(Waiting::Publish(Tag::Call(call))) => {
-                self.answer(call, Answer::Refused(refusal));
-            }
-            Some(Waiting::Subscribe(channel)) => {
-                let made_before = self
-                    .subscriptions
-                    .get(&channel)
-                    .is_some_and(|subscription| subscription.was_made());
-                // It could be taken up again in a while, so it is not given up: the whole connection tries later.
-                if made_before && matches!(&*refusal.code, "rate_limited" | "unavailable") {
-                    return Err(Cause::Resubscription(refusal));
-                }
-                self.subscriptions.remove(&channel);
-                self.tell(Event::SubscribeRefused { channel, refusal });
-            }
-            // There is nothing to unsubscribe from, which is what was wanted.
-            Some(Waiting::Unsubscribe(channel)) => self.unsubscribed(channel),
-            Some(Waiting::Batch(batch)) => {
-                let (tags, count) = (batch.first..=batch.last, batch.count);
-                self.tell(Event::Refused { tag: None, refusal });
-                self.tell(Event::BatchDone { tags, count });
-            }
-            // Without an id: one of a batch.
-            None => self.tell(Event::Refused { tag: None, refusal }),
-        }
-        Ok(())
-    }
-
-    /// `epoch` as it was named before, if it is the one that was named last.
-    fn epoch(&mut self, epoch: &str) -> Arc<str> {
-        match &self.epoch {
-            Some(last) if **last == *epoch => last.clone(),
-            _ => self.epoch.insert(epoch.into()).clone(),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One subscription: what it began with, and where it is.
 
-use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::client::event::{Position, Subscribed};
@@ -9,16 +9,33 @@ use crate::dialect::json::Start;
 /// One subscription, across connections.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    /// Tells this subscription from earlier ones to the same channel.
+    number: u64,
     /// What the program asked for, until a position is known.
     asked: Asked,
     /// The epoch that the messages that come now belong to.
     epoch: Option<Arc<str>>,
     /// The newest message that came, or is known to be missed, or was there before the first that will come.
     position: Option<Position>,
-    /// The next message is `position.seq + 1`, unless a gap says otherwise.
-    exact: bool,
+    /// What comes after `position`.
+    next: Next,
     /// The program has been told that it was made.
     made: bool,
+    /// The server has made it on this connection.
+    live: bool,
+    /// The program wants it to end.
+    ending: bool,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The message after the position, unless a gap says otherwise.
+    Exact,
+    /// Some message after the position: the first of the newest that are held.
+    Newest,
+    /// A gap, since the server could not go on where the subscription was.
+    Gap,
 }
 
 /// [`Start`], owned.
@@ -29,8 +46,19 @@ enum Asked {
     Last(u64),
 }
 
+/// What a message is to a subscription.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It comes next.
+    Next,
+    /// It comes next, and those before it should have come and did not.
+    After(RangeInclusive<u64>),
+    /// It came before, or it comes from a server that has not made the subscription.
+    Nowhere,
+}
+
 impl Subscription {
-    pub(super) fn new(start: Start<'_>) -> Self {
+    pub(super) fn new(start: Start<'_>, number: u64) -> Self {
         let asked = match start {
             Start::Live => Asked::Live,
             Start::Last(count) => Asked::Last(count),
@@ -40,23 +68,40 @@ impl Subscription {
             }),
         };
         Self {
+            number,
             asked,
             epoch: None,
             position: None,
-            exact: false,
+            next: Next::Exact,
             made: false,
+            live: false,
+            ending: false,
         }
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// What to ask a connection for.
     pub(super) fn start(&self) -> Start<'_> {
-        match (&self.position, &self.asked) {
-            (Some(position), _) | (None, Asked::Since(position)) => Start::Since {
+        match self.since() {
+            Some(position) => Start::Since {
                 epoch: &position.epoch,
                 seq: position.seq,
             },
-            (None, Asked::Live) => Start::Live,
-            (None, Asked::Last(count)) => Start::Last(*count),
+            None => match self.asked {
+                Asked::Last(count) => Start::Last(count),
+                _ => Start::Live,
+            },
+        }
+    }
+
+    /// The message after which to begin, where one is known.
+    fn since(&self) -> Option<&Position> {
+        match (&self.position, &self.asked) {
+            (Some(position), _) | (None, Asked::Since(position)) => Some(position),
+            (None, _) => None,
         }
     }
 
@@ -68,62 +113,113 @@ impl Subscription {
         self.made
     }
 
+    pub(super) const fn is_live(&self) -> bool {
+        self.live
+    }
+
+    pub(super) const fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// The program wants it to end.
+    pub(super) const fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// The connection is gone.
+    pub(super) const fn lose(&mut self) {
+        self.live = false;
+    }
+
     /// The epoch of the message that came last.
     pub(super) fn epoch(&self) -> Arc<str> {
         self.epoch.clone().unwrap_or_default()
     }
 
     /// The server has made it. Whether the program should hear of that: it does once, not each time it is resumed.
-    pub(super) fn begin(&mut self, subscribed: &Subscribed) -> bool {
-        self.epoch = Some(subscribed.epoch.clone());
-        let newest = |seq| Position {
-            epoch: subscribed.epoch.clone(),
-            seq,
-        };
-        match (subscribed.recovered, &self.position, &self.asked) {
-            // What was asked for is what comes.
-            (Some(true), None, Asked::Since(position)) => {
-                self.position = Some(position.clone());
-                self.exact = true;
+    ///
+    /// # Errors
+    /// What is wrong with the answer.
+    pub(super) fn begin(&mut self, subscribed: &Subscribed) -> Result<bool, &'static str> {
+        let (next, position) = match (self.since(), subscribed.recovered) {
+            (Some(since), Some(true)) => {
+                if since.epoch != subscribed.epoch || since.seq > subscribed.seq {
+                    return Err("a recovery of messages that it does not have");
+                }
+                (Next::Exact, since.clone())
             }
-            (Some(true), ..) => self.exact = true,
-            // A gap follows, which says where it goes on; until it has come, the old position is the one to ask for.
-            (Some(false), ..) => self.exact = false,
-            (None, _, Asked::Last(count)) => {
+            // Until the gap has come, the old position is the one to ask for.
+            (Some(since), Some(false)) => (Next::Gap, since.clone()),
+            (Some(_), None) => return Err("a `subscribed` without `recovered`"),
+            (None, _) => {
+                let count = match self.asked {
+                    Asked::Last(count) => count,
+                    _ => 0,
+                };
                 // How many of them are still held, the first message will tell.
-                self.position = Some(newest(subscribed.seq.saturating_sub(*count)));
-                self.exact = *count == 0 || subscribed.seq == 0;
+                let exact = count == 0 || subscribed.seq == 0;
+                let next = if exact { Next::Exact } else { Next::Newest };
+                let position = Position {
+                    epoch: subscribed.epoch.clone(),
+                    seq: subscribed.seq.saturating_sub(count),
+                };
+                (next, position)
             }
-            (None, ..) => {
-                self.position = Some(newest(subscribed.seq));
-                self.exact = true;
-            }
-        }
-        !std::mem::replace(&mut self.made, true)
+        };
+        self.next = next;
+        self.position = Some(position);
+        self.epoch = Some(subscribed.epoch.clone());
+        self.live = true;
+        Ok(!std::mem::replace(&mut self.made, true))
     }
 
-    /// Message `seq` came. Those before it that should have come and did not, or `None` if it came before.
-    pub(super) fn advance(&mut self, seq: u64) -> Option<Range<u64>> {
+    /// Message `seq` came.
+    pub(super) fn advance(&mut self, seq: u64) -> Place {
+        if !self.live {
+            return Place::Nowhere;
+        }
         let epoch = self.epoch();
-        let missed = match &self.position {
-            Some(position) if self.exact => {
-                let expected = position.seq.saturating_add(1);
-                if seq < expected {
-                    return None;
-                }
-                expected..seq
+        let place = match &self.position {
+            // The gap that says that the numbering began anew has not come.
+            Some(position) if position.epoch != epoch && seq > 0 => Place::After(0..=seq - 1),
+            Some(position) if seq <= position.seq => return Place::Nowhere,
+            Some(position) if self.next != Next::Newest && seq > position.seq + 1 => {
+                Place::After(position.seq + 1..=seq - 1)
             }
-            _ => seq..seq,
+            _ => Place::Next,
         };
         self.position = Some(Position { epoch, seq });
-        self.exact = true;
-        Some(missed)
+        self.next = Next::Exact;
+        place
     }
 
-    /// The messages up to `to` of `epoch` will not come.
-    pub(super) fn skip(&mut self, epoch: Arc<str>, to: u64) {
+    /// The messages `from` to `to` of `epoch` will not come. Those of them that were not had, or known to be missed, already.
+    pub(super) fn skip(
+        &mut self,
+        epoch: Arc<str>,
+        from: u64,
+        to: u64,
+    ) -> Option<RangeInclusive<u64>> {
+        if !self.live {
+            return None;
+        }
+        let from = match &self.position {
+            // From 0 on, the numbering began anew.
+            Some(position) if from > 0 && position.epoch == epoch => {
+                if to <= position.seq {
+                    return None;
+                }
+                let next = position.seq + 1;
+                match self.next {
+                    Next::Newest => from.max(next),
+                    Next::Exact | Next::Gap => next,
+                }
+            }
+            _ => from,
+        };
         self.epoch = Some(epoch.clone());
         self.position = Some(Position { epoch, seq: to });
-        self.exact = true;
+        self.next = Next::Exact;
+        Some(from..=to)
     }
 }

@@ -1,6 +1,11 @@
 //! The session by itself: what the server says goes in as text, what the program hears comes out.
 
+mod odd_servers;
+
+use std::time::Duration;
+
 use super::*;
+use crate::client::error::Cause;
 use crate::dialect::json::EventDecoder;
 
 /// A session and what it would have sent.
@@ -127,6 +132,7 @@ fn show(event: &Event) -> String {
             format!("{channel} subscribed {epoch}:{seq} {recovered:?}")
         }
         Event::SubscribeRefused { channel, refusal } => format!("{channel} refused {refusal}"),
+        Event::SubscriptionEnded { channel, reason } => format!("{channel} ended: {reason:?}"),
         Event::Unsubscribed { channel } => format!("{channel} unsubscribed"),
         Event::Published { tag, epoch, seq } => format!("{tag} published {epoch}:{seq}"),
         Event::BatchDone { tags, count } => format!("{tags:?} done, {count}"),

@@ -10,8 +10,15 @@ use super::Tag;
 pub(super) enum Waiting {
     Publish(Tag),
     Batch(Batch),
-    Subscribe(Arc<str>),
-    Unsubscribe(Arc<str>),
+    Subscribe(Target),
+    Unsubscribe(Target),
+}
+
+/// A subscription: its channel and its number, since a channel may be subscribed to again before an old answer comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) channel: Arc<str>,
+    pub(super) number: u64,
 }
 
 /// Publishes without ids of their own, whose end a ping with the batch's id marks.
@@ -38,7 +45,15 @@ pub(super) struct Unanswered {
     publishes: usize,
     /// How many subscribes wait.
     subscribes: usize,
+    /// How many messages of batches wait.
+    batched: usize,
+    /// How many requests wait that are no publishes.
+    others: usize,
 }
+
+/// An answer whose kind does not fit the request that has its id.
+#[derive(Debug)]
+pub(super) struct Misfit;
 
 impl Unanswered {
     /// How many publishes wait, each of a batch counted.
@@ -51,6 +66,23 @@ impl Unanswered {
         self.subscribes
     }
 
+    /// How many messages of batches wait.
+    pub(super) fn batched(&self) -> usize {
+        self.batched
+    }
+
+    /// How many ids are between the oldest request that waits and the newest. A server that never answers one of them keeps all of
+    /// these in memory.
+    pub(super) fn span(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether a request waits that was sent; publishes from `unsent` on were not.
+    pub(super) fn is_owed_an_answer(&self, unsent: Option<u64>) -> bool {
+        let sent = !self.ring.is_empty() && unsent.is_none_or(|unsent| self.oldest < unsent);
+        sent || self.others > 0
+    }
+
     /// The id that the next request gets.
     pub(super) fn next_id(&self) -> u64 {
         self.oldest + self.ring.len() as u64
@@ -61,6 +93,8 @@ impl Unanswered {
         let id = self.next_id();
         self.publishes += waiting.publishes();
         self.subscribes += waiting.subscribes();
+        self.batched += waiting.batched();
+        self.others += waiting.others();
         self.ring.push_back(Some(waiting));
         id
     }
@@ -73,6 +107,7 @@ impl Unanswered {
             batch.last = tag;
             batch.count += 1;
             self.publishes += 1;
+            self.batched += 1;
             return id;
         }
         let id = self.add(Waiting::Batch(Batch {
@@ -89,11 +124,28 @@ impl Unanswered {
         self.open_batch.take()
     }
 
-    /// The request that an answer belongs to: nothing if it came before, or has an id that was never given out.
-    pub(super) fn take(&mut self, id: Option<u64>) -> Option<Waiting> {
+    /// The request that an answer belongs to, if that `fits`: nothing if its answer came before, or if `id` was never given out.
+    ///
+    /// # Errors
+    /// [`Misfit`], and the request goes on to wait.
+    pub(super) fn answered(
+        &mut self,
+        id: Option<u64>,
+        fits: impl Fn(&Waiting) -> bool,
+    ) -> Result<Option<Waiting>, Misfit> {
+        match id.and_then(|id| self.slot(id)) {
+            Some(Some(waiting)) if !fits(waiting) => Err(Misfit),
+            Some(Some(_)) => Ok(self.take(id)),
+            Some(None) | None => Ok(None),
+        }
+    }
+
+    fn take(&mut self, id: Option<u64>) -> Option<Waiting> {
         let waiting = self.slot(id?)?.take()?;
         self.publishes -= waiting.publishes();
         self.subscribes -= waiting.subscribes();
+        self.batched -= waiting.batched();
+        self.others -= waiting.others();
         while let Some(None) = self.ring.front() {
             self.ring.pop_front();
             self.oldest += 1;
@@ -135,5 +187,16 @@ impl Waiting {
 
     fn subscribes(&self) -> usize {
         usize::from(matches!(self, Self::Subscribe(_)))
+    }
+
+    fn batched(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.count,
+            _ => 0,
+        }
+    }
+
+    fn others(&self) -> usize {
+        usize::from(matches!(self, Self::Subscribe(_) | Self::Unsubscribe(_)))
     }
 }

@@ -68,7 +68,7 @@ pub(in crate::client) enum Incoming<'a> {
 /// Whether to read from the stream when what was read is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client) enum Wait {
-    /// As long as the timeout allows.
+    /// Once, for as long as the timeout allows.
     Yes,
     /// Not at all.
     No,
@@ -119,16 +119,19 @@ impl Receiver {
     /// [`Error::TimedOut`] where a [timeout](Self::set_timeout) passed, and a later call goes on. Anything else is the
     /// connection's end, of which every later call says the same.
     pub fn receive(&mut self) -> Result<Message, Error> {
-        let message = self.receive_with(Wait::Yes, |incoming| match incoming {
-            // The endpoint has checked it; `std` cannot be told without `unsafe` code, and looks again.
-            Incoming::Text(text) => String::from_utf8(text.as_slice().to_vec())
-                .map(Message::Text)
-                .map_err(|_| Error::from(Violation::invalid_data("text that is not UTF-8"))),
-            Incoming::Binary(bytes) => Ok(Message::Binary(bytes.as_slice().to_vec())),
-            Incoming::Pong(payload) => Ok(Message::Pong(payload.to_vec())),
-        })?;
-        // With `Wait::Yes` there is a message or an error.
-        message.unwrap_or(Err(Error::TimedOut))
+        loop {
+            let message = self.receive_with(Wait::Yes, |incoming| match incoming {
+                // The endpoint has checked it; `std` cannot be told without `unsafe` code, and looks again.
+                Incoming::Text(text) => String::from_utf8(text.as_slice().to_vec())
+                    .map(Message::Text)
+                    .map_err(|_| Error::from(Violation::invalid_data("text that is not UTF-8"))),
+                Incoming::Binary(bytes) => Ok(Message::Binary(bytes.as_slice().to_vec())),
+                Incoming::Pong(payload) => Ok(Message::Pong(payload.to_vec())),
+            })?;
+            if let Some(message) = message {
+                return message;
+            }
+        }
     }
 
     /// How long [`receive`](Self::receive) waits for bytes; `None`, the default, is for ever.
@@ -151,12 +154,14 @@ impl Receiver {
         self.endpoint.deflates()
     }
 
-    /// Gives the next message to `take`, where it lies. `None` only with [`Wait::No`]: nothing more is at hand.
+    /// Gives the next message to `take`, where it lies. `None`: no whole one is at hand, with [`Wait::Yes`] after one read. Who waits
+    /// looks at the clock between two reads, or a peer that pings, or sends a byte now and then, keeps it for ever.
     pub(in crate::client) fn receive_with<R>(
         &mut self,
         wait: Wait,
         mut take: impl FnMut(Incoming<'_>) -> R,
     ) -> Result<Option<R>, Error> {
+        let mut may_read = wait == Wait::Yes;
         loop {
             if let Some(over) = &self.over {
                 return Err(over.clone().into());
@@ -164,8 +169,11 @@ impl Receiver {
             match self.step(&mut take) {
                 Step::Taken(taken) => return Ok(Some(taken)),
                 Step::Dealt => {}
-                Step::Starved if wait == Wait::No => return Ok(None),
-                Step::Starved => self.read()?,
+                Step::Starved if may_read => {
+                    may_read = false;
+                    self.read()?;
+                }
+                Step::Starved => return Ok(None),
                 Step::Over(over) => self.finish(over),
             }
         }

@@ -168,6 +168,44 @@ fn a_pong_for_which_there_is_no_room_waits_for_the_next_write_and_keeps_nobody_w
 }
 
 #[test]
+fn a_peer_that_pings_and_does_not_read_piles_up_no_answers() {
+    let pings =
+        (0..10_000).map(|n| wire(|out| write_ping(out, format!("{n:0>125}").as_bytes(), None)));
+    let (socket, script) = socket(pings.chain([text("hi")]).collect(), None);
+    let (mut sender, mut receiver) = socket.split();
+    script.full.store(true, Relaxed);
+    assert_eq!(receiver.receive().unwrap(), Message::Text("hi".into()));
+    assert!(sender.waiting_bytes() < 400, "{}", sender.waiting_bytes());
+    // Once there is room again, the newest ping has its answer, behind the one that had begun to go out.
+    script.full.store(false, Relaxed);
+    sender.send_text("ho").unwrap();
+    let frames = script.frames();
+    let pong = |n: u32| (Opcode::Pong, format!("{n:0>125}").into_bytes());
+    assert_eq!(
+        frames,
+        [pong(0), (Opcode::Text, b"ho".to_vec()), pong(9999)]
+    );
+}
+
+#[test]
+fn a_peer_that_pings_for_ever_does_not_keep_a_close_waiting() {
+    let pings = (0..10_000).map(|_| wire(|out| write_ping(out, b"", None)));
+    let script = Arc::new(Script {
+        reads: Mutex::new(pings.collect()),
+        ..Script::default()
+    });
+    let opened = Opened {
+        protocol: None,
+        deflate: None,
+        rest: Vec::new(),
+    };
+    let socket = WebSocket::new(script.clone(), opened, 1000, Duration::ZERO);
+    assert!(matches!(socket.close(), Err(Error::TimedOut)));
+    assert!(script.aborted.load(Relaxed));
+    assert!(!script.reads.lock().unwrap().is_empty());
+}
+
+#[test]
 fn a_pong_that_is_owed_while_a_message_is_being_written_follows_that_message() {
     let (socket, script) = socket(Vec::new(), None);
     let (mut sender, receiver) = socket.split();
@@ -360,4 +398,19 @@ fn many_texts_go_out_whole_and_in_order() {
     assert_eq!(frames.len(), 20_000);
     let expected = |n: usize| format!("message number {n}").into_bytes();
     assert!((0..20_000).all(|n| frames[n].1 == expected(n)));
+}
+
+#[test]
+fn a_small_frame_that_inflates_beyond_the_limit_fails_the_connection_with_1009() {
+    let mut compressor = Compress::new_with_window_bits(Compression::new(9), false, 15);
+    let mut compressed = Vec::with_capacity(100_000);
+    compressor
+        .compress_vec(&[b'1'; 10_000_000], &mut compressed, FlushCompress::Sync)
+        .unwrap();
+    compressed.truncate(compressed.len() - 4);
+    assert!(compressed.len() < 20_000, "{}", compressed.len());
+    let bomb = wire(|out| write_frame(out, true, true, Opcode::Text, &compressed, None));
+    let (mut socket, _) = socket(vec![bomb], Some(with_takeover()));
+    let error = socket.receive().unwrap_err();
+    assert!(matches!(error, Error::Violation(violation) if violation.code.0 == 1009));
 }

@@ -1,6 +1,6 @@
 //! The line that is printed for a message.
 
-use fanfare::dialect::json::{DecodeError, MessageFrame, PADDING, ValueDecoder};
+use fanfare::dialect::json::MessageFrame;
 
 use crate::streams;
 
@@ -13,9 +13,6 @@ pub(super) struct Line {
     whole_events: bool,
     /// A person reads it, on a terminal that obeys what it is sent.
     terminal: bool,
-    values: ValueDecoder,
-    /// The data being checked, with room for the decoder's padding.
-    value: Vec<u8>,
     line: Vec<u8>,
 }
 
@@ -24,18 +21,12 @@ impl Line {
         Self {
             whole_events,
             terminal,
-            values: ValueDecoder::new(),
-            value: Vec::new(),
             line: Vec::new(),
         }
     }
 
-    /// The line for a message, its line break included.
-    ///
-    /// # Errors
-    /// `data` is not JSON: who reads the lines must not take it for that. The error says why.
-    pub(super) fn of(&mut self, channel: &str, seq: u64, data: &str) -> Result<&[u8], String> {
-        self.check(data)?;
+    /// The line for a message, its line break included. `data` is JSON: the client has checked it.
+    pub(super) fn of(&mut self, channel: &str, seq: u64, data: &str) -> &[u8] {
         self.line.clear();
         self.line.shrink_to(KEPT_BYTES);
         if self.whole_events {
@@ -53,19 +44,7 @@ impl Line {
             self.line = escaped(&self.line);
         }
         self.line.push(b'\n');
-        Ok(&self.line)
-    }
-
-    fn check(&mut self, data: &str) -> Result<(), String> {
-        self.value.clear();
-        self.value.shrink_to(KEPT_BYTES);
-        self.value.extend_from_slice(data.as_bytes());
-        self.value.resize(data.len() + PADDING, 0);
-        match self.values.decode(&mut self.value, data.len()) {
-            Ok(_) => Ok(()),
-            Err(DecodeError::NotUtf8) => Err("it is not UTF-8".to_owned()),
-            Err(DecodeError::Refused(reply)) => Err(reply.message.to_owned()),
-        }
+        &self.line
     }
 }
 
@@ -89,42 +68,25 @@ fn escaped(json: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn line(whole_events: bool, terminal: bool, data: &str) -> Result<String, String> {
+    fn line(whole_events: bool, terminal: bool, data: &str) -> String {
         let mut maker = Line::new(whole_events, terminal);
-        let line = maker.of("c", 7, data)?;
-        Ok(String::from_utf8(line.to_vec()).expect("it is UTF-8"))
+        let line = maker.of("c", 7, data);
+        String::from_utf8(line.to_vec()).expect("it is UTF-8")
     }
 
     #[test]
     fn data_is_printed_as_it_is_on_one_line() {
         let data = "{\"a\":\r\n [0.10, \"\u{9b}x\"]}";
         let expected = "{\"a\":   [0.10, \"\u{9b}x\"]}\n";
-        assert_eq!(line(false, false, data).as_deref(), Ok(expected));
+        assert_eq!(line(false, false, data), expected);
         let expected = r#"{"type":"message","channel":"c","seq":7,"data":1}"#.to_owned() + "\n";
-        assert_eq!(line(true, false, "1").as_deref(), Ok(&*expected));
-    }
-
-    #[test]
-    fn what_is_not_one_json_value_is_no_line() {
-        for data in [
-            "",
-            " ",
-            "nonsense",
-            "1 2",
-            "1}",
-            "\"\x1b[2J\"",
-            "{\"a\":1",
-            "1,\"x\":2",
-        ] {
-            assert!(line(false, false, data).is_err(), "{data:?}");
-            assert!(line(true, false, data).is_err(), "{data:?}");
-        }
+        assert_eq!(line(true, false, "1"), expected);
     }
 
     #[test]
     fn a_terminal_gets_escapes_that_mean_the_same() {
         let data = "[\t\"\u{9b}31m\u{7f}\u{202e}\u{e0041}ä\"]";
         let expected = "[\t\"\\u009b31m\\u007f\\u202e\\udb40\\udc41ä\"]\n";
-        assert_eq!(line(false, true, data).as_deref(), Ok(expected));
+        assert_eq!(line(false, true, data), expected);
     }
 }

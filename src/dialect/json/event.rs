@@ -40,10 +40,12 @@ pub enum Event<'a> {
     },
     /// A subscription was ended.
     Unsubscribed {
-        /// The request's.
+        /// The request's; none where the server ended it by itself.
         id: Option<Id<'a>>,
         /// The channel.
         channel: &'a str,
+        /// Why the server ended it by itself, where it says so.
+        reason: Option<&'a str>,
     },
     /// A publication was taken.
     Published {
@@ -258,6 +260,19 @@ impl EventDecoder {
             let message = places.in_text(text).ok_or(EventError::NotUtf8)?;
             return Ok(Event::Message(message));
         }
+        self.decode_whole(text, len)
+    }
+
+    /// The same, without the short way: that `data` is JSON is checked, too.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_whole<'a>(
+        &mut self,
+        text: &'a mut [u8],
+        len: usize,
+    ) -> Result<Event<'a>, EventError> {
+        let len = len.min(text.len());
         let mut fields = None;
         let parsed = self
             .parser
@@ -381,6 +396,7 @@ impl Fields {
             "unsubscribed" => Event::Unsubscribed {
                 id,
                 channel: channel()?,
+                reason: string(&self.reason),
             },
             "gap" => Event::Gap {
                 channel: channel()?,

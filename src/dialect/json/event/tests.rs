@@ -49,7 +49,11 @@ fn what_the_server_writes_is_read_back() {
     );
     written(
         |out| encode::unsubscribed(out, id, channel),
-        Event::Unsubscribed { id, channel },
+        Event::Unsubscribed {
+            id,
+            channel,
+            reason: None,
+        },
     );
     written(
         |out| encode::published(out, id, channel, "e", 9007199254740991),

@@ -1,0 +1,377 @@
+//! The whole client against a server in memory, whose connections are cut at any byte: no sockets, no clock, one thread.
+//!
+//! Any order of calls is tried. What must hold: no call waits for ever while the server answers; each publish's fate is told
+//! once, and is true; [`Event::Reconnected`] is told when requests can go out and all subscriptions have been asked for; each message
+//! of a subscription comes once and in order, or a gap says that it does not.
+
+mod follow;
+mod pipe;
+mod split;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::backoff::Reconnect;
+use super::event::Event;
+use super::link::Link;
+use super::{Client, ClientError, Connector, Start};
+use follow::Follow;
+use pipe::{Cut, Wire};
+use world::{Idle, World};
+
+/// Subscriptions that are made at once: more than a client asks for before it has answers.
+const MANY: usize = 140;
+
+/// What a program does, or what happens at the server.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Publish(u8),
+    Pipeline(u8),
+    Flush,
+    Subscribe(u8, Option<u8>),
+    SubscribeMany,
+    Unsubscribe(u8),
+    Next,
+    AtHand,
+    Elsewhere(u8),
+    Lag(u8),
+    End(u8),
+    Cut,
+}
+
+struct Run {
+    client: Client,
+    wire: Wire,
+    followed: BTreeMap<String, Follow>,
+    /// Published, and not told what became of it: what it was.
+    untold: BTreeMap<u64, String>,
+    made: u64,
+    reconnecting: bool,
+}
+
+/// A channel's name. Nobody may publish to the last one.
+fn name(channel: u8) -> String {
+    match channel {
+        0..5 => format!("c{channel}"),
+        _ => "forbidden".to_owned(),
+    }
+}
+
+/// A client of a server whose connections are cut like this.
+fn connect(cuts: Vec<Cut>, chunk: usize) -> (Client, Wire) {
+    // The first connection is not cut, as that would be no lost one.
+    let cuts = cuts.into_iter().chain([Cut::default()]).collect();
+    let wire = Wire::new(World::new(cuts, chunk));
+    let connector = Connector::new("ws://127.0.0.1")
+        .expect("a URL")
+        .window(5)
+        .reconnect(Reconnect {
+            first: Duration::ZERO,
+            ..Reconnect::default()
+        });
+    let client = Client::open(connector, Box::new(wire.clone())).expect("it is not cut");
+    (client, wire)
+}
+
+impl Run {
+    fn new(cuts: Vec<Cut>, chunk: usize) -> Self {
+        let (client, wire) = connect(cuts, chunk);
+        Self {
+            client,
+            wire,
+            followed: BTreeMap::new(),
+            untold: BTreeMap::new(),
+            made: 0,
+            reconnecting: false,
+        }
+    }
+
+    /// Something that was never published before.
+    fn data(&mut self) -> String {
+        self.made += 1;
+        self.made.to_string()
+    }
+
+    fn step(&mut self, step: Step) {
+        self.wire.world().idle_reads = 0;
+        match step {
+            Step::Publish(channel) => self.publish(&name(channel)),
+            Step::Pipeline(channel) => {
+                let data = self.data();
+                self.untold.insert(self.made, data.clone());
+                let sent = self
+                    .client
+                    .publish_pipelined(&name(channel), data, self.made);
+                sent.expect("it goes out at last");
+            }
+            Step::Flush => self.client.flush().expect("it goes out at last"),
+            Step::Subscribe(channel, last) => self.subscribe(&name(channel), last),
+            Step::SubscribeMany => {
+                for number in 0..MANY {
+                    self.subscribe(&format!("m{number}"), None);
+                }
+            }
+            Step::Unsubscribe(channel) => {
+                self.take_all_at_hand();
+                let name = name(channel);
+                self.client.unsubscribe(&name).expect("it ends");
+                self.take_all_at_hand();
+                self.followed.remove(&name);
+            }
+            Step::Next => {
+                self.wire.world().idle = Idle::Cut;
+                self.next();
+                self.wire.world().idle = Idle::Hang;
+            }
+            Step::AtHand => {
+                if let Some(event) = self.client.next_at_hand() {
+                    self.take(event.expect("it never ends"));
+                }
+            }
+            Step::Elsewhere(channel) => {
+                let data = self.data();
+                self.wire.world().publish(&name(channel), &data, true);
+            }
+            Step::Lag(channel) => {
+                let data = self.data();
+                self.wire.world().publish(&name(channel), &data, false);
+            }
+            Step::End(channel) => self.wire.world().end_subscription(&name(channel)),
+            Step::Cut => {
+                let mut world = self.wire.world();
+                let newest = world.lines.len() - 1;
+                world.cut(newest);
+            }
+        }
+    }
+
+    fn publish(&mut self, name: &str) {
+        let data = self.data();
+        let count = |run: &Self| run.wire.world().count(&data);
+        match self.client.publish(name, &data) {
+            Ok(published) => {
+                let place = (published.epoch.to_string(), published.seq);
+                assert_eq!(self.wire.world().history.get(&place), Some(&data));
+                assert_eq!(count(self), 1);
+            }
+            Err(ClientError::Refused(_)) => assert_eq!(count(self), 0),
+            Err(ClientError::Unknown) => assert!(count(self) <= 1),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn subscribe(&mut self, name: &str, last: Option<u8>) {
+        if name == "forbidden" {
+            let refused = self.client.subscribe(name, Start::Live);
+            assert!(matches!(refused, Err(ClientError::Refused(_))));
+            return;
+        }
+        if self.followed.contains_key(name) {
+            return;
+        }
+        let start = last.map_or(Start::Live, |count| Start::Last(count.into()));
+        let subscribed = self.client.subscribe(name, start).expect("it is made");
+        let follow = Follow::new(&subscribed, last);
+        self.followed.insert(name.to_owned(), follow);
+    }
+
+    fn take_all_at_hand(&mut self) {
+        while let Some(event) = self.client.next_at_hand() {
+            self.take(event.expect("it never ends"));
+        }
+    }
+
+    /// Waits for an event.
+    fn next(&mut self) {
+        let at_once = self.client.kept.is_empty();
+        let event = self.client.next().expect("no end").expect("it never ends");
+        if at_once && matches!(event, Event::Reconnected) {
+            self.check_that_all_is_asked_for();
+        }
+        self.take(event);
+    }
+
+    /// The program has just been told that the connection is back.
+    fn check_that_all_is_asked_for(&self) {
+        let link = self.client.shared.lock().link.clone();
+        assert!(matches!(link, Link::Up(_)), "told before it was so");
+        let world = self.wire.world();
+        let line = world.lines.last().expect("a connection");
+        let followed: BTreeSet<String> = self.followed.keys().cloned().collect();
+        let missing: Vec<_> = followed.difference(&line.asked).collect();
+        assert!(missing.is_empty(), "{missing:?} were not asked for");
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Message { channel, seq, data } => {
+                let follow = self.followed.get_mut(&*channel).expect("a subscription");
+                let epoch = follow.message(seq);
+                let held = self.wire.world().history.get(&(epoch, seq)).cloned();
+                assert_eq!(held.as_ref(), Some(&data));
+            }
+            Event::Gap {
+                channel,
+                epoch,
+                from,
+                to,
+                ..
+            } => {
+                let follow = self.followed.get_mut(&*channel).expect("a subscription");
+                follow.gap(&epoch, from, to);
+            }
+            Event::Published { tag, epoch, seq } => {
+                let data = self.untold.remove(&tag).expect("told once");
+                let world = self.wire.world();
+                assert_eq!(world.history.get(&(epoch.to_string(), seq)), Some(&data));
+                assert_eq!(world.count(&data), 1);
+            }
+            Event::Refused { tag, .. } => {
+                let tag = tag.expect("there are no batches");
+                let data = self.untold.remove(&tag).expect("told once");
+                assert_eq!(self.wire.world().count(&data), 0);
+            }
+            Event::Unknown { tags, count } => {
+                assert_eq!(tags.clone().count(), count);
+                for tag in tags {
+                    let data = self.untold.remove(&tag).expect("told once");
+                    assert!(self.wire.world().count(&data) <= 1);
+                }
+            }
+            Event::SubscriptionEnded { channel, reason } => {
+                assert_eq!(reason.as_deref(), Some("forbidden"));
+                self.followed.remove(&*channel).expect("told once");
+            }
+            Event::Reconnecting { .. } => self.reconnecting = true,
+            Event::Reconnected => {
+                assert!(std::mem::take(&mut self.reconnecting), "told twice");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// From here on nothing is cut: everything must be told, and every subscription must be where the server is.
+    fn finish(mut self) {
+        self.wire.world().cut_no_more();
+        self.publish("c0");
+        for name in self.followed.keys() {
+            self.wire.world().publish(name, "\"the last\"", true);
+        }
+        while !self.is_up_to_date() {
+            self.next();
+        }
+        self.take_all_at_hand();
+        assert!(self.untold.is_empty());
+        self.client.close().expect("it ends well");
+    }
+
+    fn is_up_to_date(&self) -> bool {
+        let mut world = self.wire.world();
+        let mut followed = self.followed.iter();
+        self.untold.is_empty() && followed.all(|(name, follow)| follow.is_at(&world.newest(name)))
+    }
+}
+
+fn run(steps: &[Step], cuts: Vec<Cut>, chunk: usize) {
+    let mut run = Run::new(cuts, chunk);
+    for step in steps {
+        run.step(*step);
+    }
+    run.finish();
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let channel = 0_u8..6;
+    let busy = 0_u8..3;
+    let step = prop_oneof![
+        4 => channel.clone().prop_map(Step::Publish),
+        6 => channel.clone().prop_map(Step::Pipeline),
+        1 => Just(Step::Flush),
+        4 => (channel.clone(), proptest::option::of(0_u8..6))
+            .prop_map(|(channel, last)| Step::Subscribe(channel, last)),
+        2 => channel.prop_map(Step::Unsubscribe),
+        5 => Just(Step::Next),
+        3 => Just(Step::AtHand),
+        6 => busy.clone().prop_map(Step::Elsewhere),
+        1 => busy.clone().prop_map(Step::Lag),
+        1 => busy.prop_map(Step::End),
+        2 => Just(Step::Cut),
+    ];
+    proptest::collection::vec(step, 0..40)
+}
+
+fn cuts() -> impl Strategy<Value = Vec<Cut>> {
+    // Nearly everything interesting happens in the first bytes of a connection.
+    let after = || proptest::option::of(prop_oneof![0_usize..300, 0_usize..3000]);
+    let cut = (
+        after(),
+        after(),
+        any::<bool>(),
+        any::<bool>(),
+        prop_oneof![4 => Just(0_u8), 1 => 1_u8..3],
+        any::<bool>(),
+    )
+        .prop_map(
+            |(after_read, after_written, writes_vanish, reset, refusals, restart)| Cut {
+                after_read,
+                after_written,
+                writes_vanish,
+                reset,
+                refusals,
+                restart,
+            },
+        );
+    proptest::collection::vec(cut, 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_calls_and_cuts_leaves_a_call_waiting_or_a_fate_untold(
+        steps in steps(),
+        cuts in cuts(),
+        chunk in prop_oneof![1_usize..100, Just(100_000)],
+    ) {
+        run(&steps, cuts, chunk);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn more_subscriptions_than_are_asked_for_at_once_come_back_too(
+        before in steps(),
+        after in steps(),
+        cuts in cuts(),
+        chunk in prop_oneof![50_usize..1000, Just(100_000)],
+    ) {
+        let steps = [before, vec![Step::SubscribeMany], after].concat();
+        run(&steps, cuts, chunk);
+    }
+}
+
+#[test]
+fn a_publish_after_a_loss_ends_with_and_without_subscriptions() {
+    let publish = [
+        Step::Publish(0),
+        Step::Cut,
+        Step::Publish(0),
+        Step::Publish(0),
+    ];
+    run(&publish, Vec::new(), 1000);
+    run(
+        &[&[Step::Subscribe(0, None)], &publish[..]].concat(),
+        Vec::new(),
+        1000,
+    );
+    run(
+        &[&[Step::SubscribeMany], &publish[..]].concat(),
+        Vec::new(),
+        1000,
+    );
+}

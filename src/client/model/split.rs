@@ -1,0 +1,195 @@
+//! The two halves of a client on two threads, against the same server. How their steps fall between each other is the system's to say, so
+//! this sees what the model on one thread cannot: one half that waits for the other.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::follow::Follow;
+use super::pipe::{Cut, Wire};
+use super::world::Idle;
+use super::{Step, connect, cuts, name, steps};
+use crate::client::error::{ClientError, Invalid};
+use crate::client::event::{Event, Subscribed};
+use crate::client::{Events, Requests, Start};
+
+/// How long one run may take before a half of the client counts as waiting for ever: far longer than any does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// More subscriptions than are asked for before there are answers.
+const MANY: usize = 140;
+
+/// What one run publishes with.
+#[derive(Clone, Copy, Debug)]
+enum Acknowledged {
+    Each,
+    Batch,
+}
+
+/// Does what a step says, as far as this half can. How many messages it published.
+fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowledged) -> u64 {
+    match step {
+        Step::Publish(channel) | Step::Pipeline(channel) => {
+            let (name, data) = (name(channel), tag.to_string());
+            match how {
+                Acknowledged::Each => requests.publish(&name, data, tag),
+                Acknowledged::Batch => requests.publish_in_batch(&name, data, tag),
+            }
+            .expect("it goes out at last");
+            if matches!(step, Step::Publish(_)) {
+                requests.flush().expect("it goes out at last");
+            }
+            return 1;
+        }
+        Step::Flush => requests.flush().expect("it goes out at last"),
+        Step::Subscribe(channel, _) => subscribe(requests, &name(channel)),
+        Step::SubscribeMany => {
+            for number in 0..MANY {
+                subscribe(requests, &format!("m{number}"));
+            }
+        }
+        Step::Unsubscribe(channel) => requests.unsubscribe(&name(channel)).expect("it ends"),
+        Step::Elsewhere(channel) => {
+            wire.world().publish(&name(channel), "\"elsewhere\"", true);
+        }
+        Step::Lag(channel) => {
+            wire.world().publish(&name(channel), "\"elsewhere\"", false);
+        }
+        Step::End(channel) => wire.world().end_subscription(&name(channel)),
+        Step::Cut => {
+            let mut world = wire.world();
+            let newest = world.lines.len() - 1;
+            world.cut(newest);
+        }
+        Step::Next | Step::AtHand => thread::yield_now(),
+    }
+    wire.notify();
+    0
+}
+
+fn subscribe(requests: &mut Requests, name: &str) {
+    match requests.subscribe(name, Start::Live) {
+        Ok(()) | Err(ClientError::Invalid(Invalid::AlreadySubscribed)) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What the other half hears.
+#[derive(Default)]
+struct Heard {
+    followed: BTreeMap<String, Follow>,
+    /// How often the fate of each message was told.
+    fates: BTreeMap<u64, usize>,
+    reconnecting: bool,
+}
+
+impl Heard {
+    fn take_all(mut self, events: Events) -> BTreeMap<u64, usize> {
+        for event in events {
+            self.take(event.expect("it never ends by itself"));
+        }
+        self.fates
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Subscribed {
+                channel,
+                epoch,
+                seq,
+                recovered,
+            } => {
+                let subscribed = Subscribed {
+                    epoch,
+                    seq,
+                    recovered,
+                };
+                let follow = Follow::new(&subscribed, None);
+                let before = self.followed.insert(channel.to_string(), follow);
+                assert!(before.is_none(), "{channel} was made twice");
+            }
+            Event::Unsubscribed { channel } | Event::SubscriptionEnded { channel, .. } => {
+                self.followed.remove(&*channel);
+            }
+            Event::Message { channel, seq, .. } => {
+                let follow = self.followed.get_mut(&*channel).expect("a subscription");
+                follow.message(seq);
+            }
+            Event::Gap {
+                channel,
+                epoch,
+                from,
+                to,
+                ..
+            } => {
+                let follow = self.followed.get_mut(&*channel).expect("a subscription");
+                follow.gap(&epoch, from, to);
+            }
+            Event::Published { tag, .. } | Event::Refused { tag: Some(tag), .. } => {
+                self.tell(tag..=tag, 1);
+            }
+            Event::BatchDone { tags, count } | Event::Unknown { tags, count } => {
+                self.tell(tags, count);
+            }
+            Event::Refused { tag: None, .. } | Event::SubscribeRefused { .. } => {}
+            Event::Reconnecting { .. } => self.reconnecting = true,
+            Event::Reconnected => {
+                assert!(std::mem::take(&mut self.reconnecting), "told twice");
+            }
+        }
+    }
+
+    fn tell(&mut self, tags: std::ops::RangeInclusive<u64>, count: usize) {
+        assert_eq!(tags.clone().count(), count);
+        for tag in tags {
+            *self.fates.entry(tag).or_default() += 1;
+        }
+    }
+}
+
+fn run(steps: &[Step], cuts: Vec<Cut>, chunk: usize, how: Acknowledged) {
+    let (client, wire) = connect(cuts, chunk);
+    wire.world().idle = Idle::Wait;
+    let (mut requests, events) = client.split();
+    let heard = thread::spawn(move || Heard::default().take_all(events));
+    let mut published = 0;
+    for &next in steps {
+        published += step(&mut requests, &wire, next, published, how);
+    }
+    wire.world().cut_no_more();
+    published += step(&mut requests, &wire, Step::Publish(0), published, how);
+    requests.close().expect("there is a connection at last");
+    let fates = heard.join().expect("all is told as it should be");
+    let once: BTreeMap<u64, usize> = (0..published).map(|tag| (tag, 1)).collect();
+    assert_eq!(fates, once, "the fate of each message is told once");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, max_shrink_iters: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn neither_half_waits_for_ever_for_the_other(
+        before in steps(),
+        many in any::<bool>(),
+        after in steps(),
+        cuts in cuts(),
+        chunk in prop_oneof![20_usize..1000, Just(100_000)],
+        how in prop_oneof![Just(Acknowledged::Each), Just(Acknowledged::Batch)],
+    ) {
+        let many = if many { vec![Step::SubscribeMany] } else { Vec::new() };
+        let steps = [before, many, after].concat();
+        // On a thread of its own, as one that waits for ever cannot be ended: nor can it be tried many times to find a shorter run.
+        let (done, is_done) = channel();
+        let runner = thread::spawn(move || {
+            run(&steps, cuts, chunk, how);
+            let _ = done.send(());
+        });
+        match is_done.recv_timeout(PATIENCE) {
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("a half waits for ever"),
+            _ => runner.join().expect("nothing is wrong"),
+        }
+    }
+}

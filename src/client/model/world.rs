@@ -1,0 +1,256 @@
+//! A server in memory: what it holds, and what it answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::pipe::Cut;
+
+/// How many messages a channel holds: few, so that a client that was away misses some.
+const HELD: usize = 4;
+
+/// Reads in a row that find nothing, while the client waits for a call, until it counts as waiting for ever.
+const IDLE_READS: usize = 20;
+
+/// What it means that the client reads and the server has nothing to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// The client waits for an answer that never comes: the model fails.
+    Hang,
+    /// The client waits for events. There are none, so the connection is cut, which is one.
+    Cut,
+    /// Another thread has something to do.
+    Wait,
+}
+
+pub(super) struct World {
+    channels: BTreeMap<String, Channel>,
+    /// Everything that was ever published, by epoch and number.
+    pub(super) history: BTreeMap<(String, u64), String>,
+    epochs: u64,
+    /// The newest connection is the last one.
+    pub(super) lines: Vec<Line>,
+    /// What happens to the connections to come.
+    pub(super) cuts: Vec<Cut>,
+    pub(super) refusals: u8,
+    pub(super) idle: Idle,
+    pub(super) idle_reads: usize,
+    /// Bytes of one read, at most.
+    pub(super) chunk: usize,
+}
+
+#[derive(Default)]
+struct Channel {
+    epoch: String,
+    newest: u64,
+    held: Vec<(u64, String)>,
+}
+
+/// One connection, as the server sees it.
+#[derive(Default)]
+pub(super) struct Line {
+    /// What the client wrote and the server did not look at yet.
+    pub(super) input: Vec<u8>,
+    /// What the server wrote and the client did not read yet.
+    pub(super) output: Vec<u8>,
+    /// All that the client wrote, whether or not it arrived: frames that are not whole yet.
+    pub(super) tap: Vec<u8>,
+    /// The channels that the client asked for, whether or not that arrived.
+    pub(super) asked: BTreeSet<String>,
+    pub(super) subscribed: BTreeSet<String>,
+    pub(super) cut: Cut,
+    /// The server has gone.
+    pub(super) ended: bool,
+    /// The client has gone.
+    pub(super) aborted: bool,
+}
+
+impl World {
+    pub(super) fn new(cuts: Vec<Cut>, chunk: usize) -> Self {
+        Self {
+            channels: BTreeMap::new(),
+            history: BTreeMap::new(),
+            epochs: 0,
+            lines: Vec::new(),
+            cuts,
+            refusals: 0,
+            idle: Idle::Hang,
+            idle_reads: 0,
+            chunk,
+        }
+    }
+
+    /// All that was held is gone.
+    pub(super) fn restart(&mut self) {
+        self.channels.clear();
+    }
+
+    /// From here on nothing is cut or refused.
+    pub(super) fn cut_no_more(&mut self) {
+        self.cuts.clear();
+        self.refusals = 0;
+        self.idle_reads = 0;
+        if let Some(line) = self.lines.last_mut() {
+            line.cut = Cut::default();
+        }
+    }
+
+    pub(super) fn newest(&mut self, name: &str) -> (String, u64) {
+        let channel = self.channel(name);
+        (channel.epoch.clone(), channel.newest)
+    }
+
+    /// How often it was published.
+    pub(super) fn count(&self, data: &str) -> usize {
+        self.history.values().filter(|held| *held == data).count()
+    }
+
+    /// A read found nothing to read.
+    pub(super) fn note_idle_read(&mut self) {
+        self.idle_reads += 1;
+        assert!(
+            self.idle_reads < IDLE_READS,
+            "the client waits, and nothing will come for ever"
+        );
+    }
+
+    fn channel(&mut self, name: &str) -> &mut Channel {
+        if !self.channels.contains_key(name) {
+            self.epochs += 1;
+            let channel = Channel {
+                epoch: format!("e{}", self.epochs),
+                ..Channel::default()
+            };
+            self.channels.insert(name.to_owned(), channel);
+        }
+        self.channels.get_mut(name).expect("it is there")
+    }
+
+    /// Publishes, and sends it to the subscriber if `deliver` says so; its place.
+    pub(super) fn publish(&mut self, name: &str, data: &str, deliver: bool) -> (String, u64) {
+        let channel = self.channel(name);
+        channel.newest += 1;
+        let (seq, epoch) = (channel.newest, channel.epoch.clone());
+        channel.held.push((seq, data.to_owned()));
+        if channel.held.len() > HELD {
+            channel.held.remove(0);
+        }
+        self.history.insert((epoch.clone(), seq), data.to_owned());
+        if let Some(line) = self.lines.last_mut()
+            && line.subscribed.contains(name)
+        {
+            line.say(&if deliver {
+                message(name, seq, data)
+            } else {
+                gap(name, &epoch, (seq, seq), "slow")
+            });
+        }
+        (epoch, seq)
+    }
+
+    /// Ends the subscription to a channel without having been asked to.
+    pub(super) fn end_subscription(&mut self, name: &str) {
+        if let Some(line) = self.lines.last_mut()
+            && line.subscribed.remove(name)
+        {
+            line.say(&format!(
+                r#"{{"type":"unsubscribed","channel":"{name}","reason":"forbidden"}}"#
+            ));
+        }
+    }
+
+    /// Answers a request of the newest connection.
+    pub(super) fn answer(&mut self, text: &[u8]) {
+        self.idle_reads = 0;
+        let request: Value = serde_json::from_slice(text).expect("a request is JSON");
+        let id = request.get("id").map(Value::to_string);
+        let member = id
+            .as_ref()
+            .map_or(String::new(), |id| format!(r#","id":{id}"#));
+        let name = request["channel"].as_str().unwrap_or_default().to_owned();
+        let answer = match request["type"].as_str().expect("a request has a type") {
+            "ping" => format!(r#"{{"type":"pong"{member}}}"#),
+            _ if name.starts_with("forbidden") => format!(
+                r#"{{"type":"error"{member},"channel":"{name}","code":"forbidden","message":"no"}}"#
+            ),
+            "publish" => {
+                let (epoch, seq) = self.publish(&name, &request["data"].to_string(), true);
+                if id.is_none() {
+                    return;
+                }
+                format!(
+                    r#"{{"type":"published"{member},"channel":"{name}","epoch":"{epoch}","seq":{seq}}}"#
+                )
+            }
+            "subscribe" => return self.subscribe(&name, &member, &request),
+            "unsubscribe" => {
+                let line = self.lines.last_mut().expect("somebody asks");
+                if line.subscribed.remove(&name) {
+                    format!(r#"{{"type":"unsubscribed"{member},"channel":"{name}"}}"#)
+                } else {
+                    format!(
+                        r#"{{"type":"error"{member},"channel":"{name}","code":"not_subscribed","message":""}}"#
+                    )
+                }
+            }
+            other => panic!("no request is {other}"),
+        };
+        self.lines.last_mut().expect("somebody asks").say(&answer);
+    }
+
+    fn subscribe(&mut self, name: &str, member: &str, request: &Value) {
+        let channel = self.channel(name);
+        let (epoch, newest) = (channel.epoch.clone(), channel.newest);
+        let first = newest + 1 - channel.held.len() as u64;
+        let number = |value: &Value| value.as_u64().expect("a number");
+        let (recovered, gap_before, begin) = match (request.get("since"), request.get("last")) {
+            (Some(since), _) => {
+                let seq = number(&since["seq"]);
+                let missed = |from, reason| gap(name, &epoch, (from, first - 1), reason);
+                if since["epoch"] != epoch.as_str() || seq > newest {
+                    (Some(false), Some(missed(0, "epoch")), first)
+                } else if seq + 1 < first {
+                    (Some(false), Some(missed(seq + 1, "expired")), first)
+                } else {
+                    (Some(true), None, seq + 1)
+                }
+            }
+            (None, Some(last)) => (
+                None,
+                None,
+                first.max((newest + 1).saturating_sub(number(last))),
+            ),
+            (None, None) => (None, None, newest + 1),
+        };
+        let held = channel.held.iter().filter(|(seq, _)| *seq >= begin);
+        let messages: Vec<String> = held.map(|(seq, data)| message(name, *seq, data)).collect();
+        let recovered = recovered.map_or(String::new(), |yes| format!(r#","recovered":{yes}"#));
+        let line = self.lines.last_mut().expect("somebody asks");
+        assert!(line.subscribed.insert(name.to_owned()), "{name} twice");
+        line.say(&format!(
+            r#"{{"type":"subscribed"{member},"channel":"{name}","epoch":"{epoch}","seq":{newest}{recovered}}}"#
+        ));
+        for text in gap_before.iter().chain(&messages) {
+            line.say(text);
+        }
+    }
+}
+
+impl Line {
+    /// Sends a text message.
+    pub(super) fn say(&mut self, text: &str) {
+        if !self.ended {
+            crate::ws::encode::write_message(&mut self.output, true, text.as_bytes(), None);
+        }
+    }
+}
+
+fn message(channel: &str, seq: u64, data: &str) -> String {
+    format!(r#"{{"type":"message","channel":"{channel}","seq":{seq},"data":{data}}}"#)
+}
+
+fn gap(channel: &str, epoch: &str, (from, to): (u64, u64), reason: &str) -> String {
+    format!(
+        r#"{{"type":"gap","channel":"{channel}","epoch":"{epoch}","from":{from},"to":{to},"reason":"{reason}"}}"#
+    )
+}

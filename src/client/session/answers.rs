@@ -1,0 +1,327 @@
+//! What the server says, and what it means. Everything is checked before it is believed, and bounded before it is kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::subscription::Place;
+use super::unanswered::{Batch, Target, Waiting};
+use super::{Answer, Session, Tag, entry};
+use crate::client::error::Cause;
+use crate::client::event::{Event, GapReason, Published, Refusal, Subscribed};
+use crate::dialect::json::{self, SUB_PROTOCOL};
+
+/// The longest epoch, in bytes, as the protocol has it.
+const MAX_EPOCH: usize = 64;
+
+/// What is kept of a refusal's code, and of a reason that this client does not know, in bytes.
+const MAX_CODE: usize = 64;
+
+/// What is kept of a refusal's message for people, in bytes.
+const MAX_TEXT: usize = 1024;
+
+impl Session {
+    /// Takes what the server said.
+    ///
+    /// # Errors
+    /// The [`Cause`] for which this connection must end. An answer to nothing that waits is passed over; one that does not fit its
+    /// request, and anything else that the protocol does not allow, is a [`Cause::Protocol`].
+    pub(in crate::client) fn take(&mut self, event: json::Event<'_>) -> Result<(), Cause> {
+        use json::Event as Said;
+        let id = |id: Option<json::Id<'_>>| id.and_then(|id| id.as_number());
+        match (&event, self.welcomed) {
+            (Said::Welcome { .. } | Said::Goodbye { .. } | Said::Unknown { .. }, false) => {}
+            (Said::Welcome { .. }, true) => return Err(Cause::Protocol("a second `welcome`")),
+            (_, false) => return Err(Cause::Protocol("something before its `welcome`")),
+            (_, true) => {}
+        }
+        match event {
+            Said::Message(message) => self.take_message(&message),
+            Said::Published {
+                id: raw,
+                epoch,
+                seq,
+                ..
+            } => self.take_published(id(raw), epoch, seq),
+            Said::Gap {
+                channel,
+                epoch,
+                from,
+                to,
+                reason,
+            } => self.take_gap(channel, epoch, (from, to), reason),
+            Said::Subscribed {
+                id: raw,
+                channel,
+                epoch,
+                seq,
+                recovered,
+            } => {
+                let epoch = self.epoch(epoch)?;
+                let subscribed = Subscribed {
+                    epoch,
+                    seq,
+                    recovered,
+                };
+                self.take_subscribed(id(raw), channel, subscribed)
+            }
+            Said::Unsubscribed {
+                id: raw,
+                channel,
+                reason,
+            } => self.take_unsubscribed(raw.is_some(), id(raw), channel, reason),
+            Said::Error {
+                id: raw,
+                code,
+                message,
+                retry_after_ms,
+                ..
+            } => {
+                let refusal = Refusal {
+                    code: beginning(code, MAX_CODE),
+                    message: beginning(message, MAX_TEXT),
+                    retry_after: retry_after_ms.map(Duration::from_millis),
+                };
+                self.take_refusal(raw.is_some(), id(raw), refusal)
+            }
+            Said::Pong { id: raw } => self.take_pong(id(raw)),
+            Said::Welcome {
+                protocol,
+                max_message,
+                ..
+            } => {
+                if protocol != SUB_PROTOCOL {
+                    return Err(Cause::Protocol("a `welcome` to another protocol"));
+                }
+                self.welcomed = true;
+                self.max_request = usize::try_from(max_message).unwrap_or(usize::MAX);
+                Ok(())
+            }
+            Said::Goodbye {
+                reconnect_after_ms, ..
+            } => {
+                let wait = Duration::from_millis(reconnect_after_ms.unwrap_or(0));
+                Err(Cause::Goodbye(wait))
+            }
+            Said::Unknown { .. } => Ok(()),
+        }
+    }
+
+    /// The request that an answer belongs to, if one waits for it.
+    fn answered(
+        &mut self,
+        id: Option<u64>,
+        fits: impl Fn(&Waiting) -> bool,
+    ) -> Result<Option<Waiting>, Cause> {
+        let answered = self.unanswered.answered(id, fits).map_err(|_| MISFIT)?;
+        self.answers += u64::from(answered.is_some());
+        Ok(answered)
+    }
+
+    fn take_message(&mut self, message: &json::event::Message<'_>) -> Result<(), Cause> {
+        let Some((name, subscription)) = entry(&mut self.subscriptions, message.channel) else {
+            return Ok(());
+        };
+        let (channel, seq) = (Arc::clone(name), message.seq);
+        let place = subscription.advance(seq);
+        let epoch = subscription.epoch();
+        let missed = match place {
+            Place::Nowhere => return Ok(()),
+            Place::Next => None,
+            Place::After(missed) => Some(missed),
+        };
+        let data = match std::str::from_utf8(message.data) {
+            Ok(data) => data.to_owned(),
+            Err(_) => return Err(Cause::Message(json::EventError::NotUtf8)),
+        };
+        if let Some(missed) = missed {
+            self.tell(Event::Gap {
+                channel: channel.clone(),
+                epoch,
+                from: *missed.start(),
+                to: *missed.end(),
+                reason: GapReason::Unannounced,
+            });
+        }
+        self.tell(Event::Message { channel, seq, data });
+        Ok(())
+    }
+
+    fn take_gap(
+        &mut self,
+        channel: &str,
+        epoch: &str,
+        (from, to): (u64, u64),
+        reason: &str,
+    ) -> Result<(), Cause> {
+        if from > to {
+            return Err(Cause::Protocol("a `gap` that ends before it begins"));
+        }
+        let epoch = self.epoch(epoch)?;
+        let Some((name, subscription)) = entry(&mut self.subscriptions, channel) else {
+            return Ok(());
+        };
+        let channel = Arc::clone(name);
+        if let Some(missed) = subscription.skip(epoch.clone(), from, to) {
+            self.tell(Event::Gap {
+                channel,
+                epoch,
+                from: *missed.start(),
+                to: *missed.end(),
+                reason: GapReason::from_wire(reason, |reason| beginning(reason, MAX_CODE)),
+            });
+        }
+        Ok(())
+    }
+
+    fn take_subscribed(
+        &mut self,
+        id: Option<u64>,
+        channel: &str,
+        subscribed: Subscribed,
+    ) -> Result<(), Cause> {
+        let fits = |waiting: &Waiting| matches!(waiting, Waiting::Subscribe(target) if *target.channel == *channel);
+        let Some(Waiting::Subscribe(target)) = self.answered(id, fits)? else {
+            return Ok(());
+        };
+        let Some(subscription) = self.subscription(&target) else {
+            return Ok(());
+        };
+        if subscription.begin(&subscribed).map_err(Cause::Protocol)? {
+            self.tell(Event::Subscribed {
+                channel: target.channel,
+                epoch: subscribed.epoch,
+                seq: subscribed.seq,
+                recovered: subscribed.recovered,
+            });
+        }
+        Ok(())
+    }
+
+    /// An answer to `unsubscribe`, or the server's own doing: that has no id.
+    fn take_unsubscribed(
+        &mut self,
+        has_id: bool,
+        id: Option<u64>,
+        channel: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Cause> {
+        let fits = |waiting: &Waiting| matches!(waiting, Waiting::Unsubscribe(target) if *target.channel == *channel);
+        match self.answered(id, fits)? {
+            Some(Waiting::Unsubscribe(target)) => self.ended(target),
+            _ if has_id => {}
+            _ => self.take_end(channel, reason),
+        }
+        Ok(())
+    }
+
+    /// The server ended a subscription by itself. What the program has asked to end waits for the answer to that.
+    fn take_end(&mut self, channel: &str, reason: Option<&str>) {
+        if let Some((name, subscription)) = entry(&mut self.subscriptions, channel)
+            && subscription.is_live()
+            && !subscription.is_ending()
+        {
+            let channel = Arc::clone(name);
+            let reason = reason.map(|reason| beginning(reason, MAX_CODE));
+            self.subscriptions.remove(&channel);
+            self.tell(Event::SubscriptionEnded { channel, reason });
+        }
+    }
+
+    fn take_published(&mut self, id: Option<u64>, epoch: &str, seq: u64) -> Result<(), Cause> {
+        let epoch = self.epoch(epoch)?;
+        match self.answered(id, |waiting| matches!(waiting, Waiting::Publish(_)))? {
+            Some(Waiting::Publish(Tag::Event(tag))) => {
+                self.tell(Event::Published { tag, epoch, seq });
+            }
+            Some(Waiting::Publish(Tag::Call(call))) => {
+                self.answer(call, Answer::Published(Published { epoch, seq }));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_pong(&mut self, id: Option<u64>) -> Result<(), Cause> {
+        if let Some(Waiting::Batch(batch)) =
+            self.answered(id, |waiting| matches!(waiting, Waiting::Batch(_)))?
+        {
+            self.end_of_batch(batch);
+        }
+        Ok(())
+    }
+
+    fn end_of_batch(&mut self, batch: Batch) {
+        self.refused_in_batch = 0;
+        let (tags, count) = (batch.first..=batch.last, batch.count);
+        self.tell(Event::BatchDone { tags, count });
+    }
+
+    fn take_refusal(
+        &mut self,
+        has_id: bool,
+        id: Option<u64>,
+        refusal: Refusal,
+    ) -> Result<(), Cause> {
+        match self.answered(id, |_| true)? {
+            Some(Waiting::Publish(Tag::Event(tag))) => {
+                let tag = Some(tag);
+                self.tell(Event::Refused { tag, refusal });
+            }
+            Some(Waiting::Publish(Tag::Call(call))) => {
+                self.answer(call, Answer::Refused(refusal));
+            }
+            Some(Waiting::Subscribe(target)) => self.take_no_subscription(target, refusal)?,
+            // There is nothing to unsubscribe from, which is what was wanted.
+            Some(Waiting::Unsubscribe(target)) => self.ended(target),
+            Some(Waiting::Batch(batch)) => {
+                self.tell(Event::Refused { tag: None, refusal });
+                self.end_of_batch(batch);
+            }
+            // One of a batch has no id. More than there are in all batches is nothing that was asked.
+            None if !has_id && self.refused_in_batch < self.unanswered.batched() => {
+                self.refused_in_batch += 1;
+                self.tell(Event::Refused { tag: None, refusal });
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn take_no_subscription(&mut self, target: Target, refusal: Refusal) -> Result<(), Cause> {
+        let Some(subscription) = self.subscription(&target) else {
+            return Ok(());
+        };
+        // It could be taken up again in a while, so it is not given up: the whole connection tries later.
+        if subscription.was_made() && matches!(&*refusal.code, "rate_limited" | "unavailable") {
+            return Err(Cause::Resubscription(refusal));
+        }
+        let ending = subscription.is_ending();
+        let channel = target.channel;
+        // Of one that is to end, the answer to that will say so.
+        if !ending {
+            self.subscriptions.remove(&channel);
+        }
+        self.tell(Event::SubscribeRefused { channel, refusal });
+        Ok(())
+    }
+
+    /// `epoch` as it was named before, if it is the one that was named last.
+    fn epoch(&mut self, epoch: &str) -> Result<Arc<str>, Cause> {
+        match &self.epoch {
+            Some(last) if **last == *epoch => Ok(last.clone()),
+            _ if epoch.len() > MAX_EPOCH => Err(Cause::Protocol("an epoch of over 64 bytes")),
+            _ => Ok(self.epoch.insert(epoch.into()).clone()),
+        }
+    }
+}
+
+const MISFIT: Cause = Cause::Protocol("an answer that does not fit its request");
+
+/// As much of `text` as `max` bytes hold.
+fn beginning(text: &str, max: usize) -> String {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

@@ -73,7 +73,7 @@ impl Target {
         let mut timeouts = Timeouts::default();
         if let Some(timeout) = give_up_after {
             // The command itself judges answers that do not come: a connection that is given up for them comes after that.
-            timeouts.answer = 2 * timeout;
+            timeouts.answer += timeout;
         }
         let reconnect = Reconnect {
             give_up_after,

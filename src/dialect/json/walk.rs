@@ -1,0 +1,618 @@
+//! One pass over a JSON text that checks it and finds where its values stand.
+//!
+//! The daemon relays `data` as it was written and never needs its values. So the walk builds nothing: it holds a
+//! position and 64 bits for the brackets that are open, whatever the text is, and it visits each byte once. Strings,
+//! white space and digits are passed eight bytes or more at a time. What a text may cost is bounded by its length; see
+//! [`meter`](super::meter).
+
+use super::fault::{Fault, What};
+use super::meter::Meter;
+use super::number::number;
+use super::{Id, MAX_WHOLE_NUMBER};
+
+/// Where a string's text stands, without its quotes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Text {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// It has escapes.
+    pub(super) escaped: bool,
+}
+
+impl Text {
+    /// The text of a string, as it stands in the message: UTF-8, whose quotes are in no character's middle. To check it
+    /// again costs less than to carry the proof.
+    pub(super) fn as_str(self, text: &[u8]) -> &str {
+        let bytes = text.get(self.start..self.end).unwrap_or_default();
+        str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+/// Where a value stands, without the white space around it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Value {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// It is a string with escapes.
+    pub(super) escaped: bool,
+}
+
+impl Value {
+    /// The value as it was written.
+    pub(super) fn raw<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The value if it is a whole number from 0 to 2^53 - 1, written without sign, fraction and exponent.
+    pub(super) fn as_whole_number(&self, text: &[u8]) -> Option<u64> {
+        let number = Id(self.raw(text)).as_number()?;
+        (number <= MAX_WHOLE_NUMBER).then_some(number)
+    }
+
+    /// What stands between the quotes, if the value is a string.
+    pub(super) fn as_text(&self, text: &[u8]) -> Option<Text> {
+        (peek(text, self.start) == b'"').then(|| Text {
+            start: self.start + 1,
+            end: self.end - 1,
+            escaped: self.escaped,
+        })
+    }
+}
+
+/// The byte at `at`. The text's end reads as NUL, which is no part of JSON either.
+#[inline(always)]
+pub(super) fn peek(text: &[u8], at: usize) -> u8 {
+    match text.get(at) {
+        Some(&byte) => byte,
+        None => 0,
+    }
+}
+
+/// The eight bytes from `at` on, the first of them lowest. `None` near the text's end.
+#[inline(always)]
+pub(super) fn word(text: &[u8], at: usize) -> Option<u64> {
+    let bytes = text.get(at..)?.first_chunk()?;
+    Some(u64::from_le_bytes(*bytes))
+}
+
+/// How a value begins.
+#[derive(Clone, Copy)]
+enum Begins {
+    Nothing,
+    White,
+    String,
+    Digit,
+    Minus,
+    Array,
+    Object,
+    True,
+    False,
+    Null,
+}
+
+static BEGINS: [Begins; 256] = {
+    let mut table = [Begins::Nothing; 256];
+    let mut digit = b'0';
+    while digit <= b'9' {
+        table[digit as usize] = Begins::Digit;
+        digit += 1;
+    }
+    table[b' ' as usize] = Begins::White;
+    table[b'\t' as usize] = Begins::White;
+    table[b'\n' as usize] = Begins::White;
+    table[b'\r' as usize] = Begins::White;
+    table[b'"' as usize] = Begins::String;
+    table[b'-' as usize] = Begins::Minus;
+    table[b'[' as usize] = Begins::Array;
+    table[b'{' as usize] = Begins::Object;
+    table[b't' as usize] = Begins::True;
+    table[b'f' as usize] = Begins::False;
+    table[b'n' as usize] = Begins::Null;
+    table
+};
+
+/// Whether a number can go on with a byte.
+static GOES_ON: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut digit = b'0';
+    while digit <= b'9' {
+        table[digit as usize] = true;
+        digit += 1;
+    }
+    table[b'.' as usize] = true;
+    table[b'e' as usize] = true;
+    table[b'E' as usize] = true;
+    table
+};
+
+/// Reads a text from its start to its end.
+pub(super) struct Walker<'t, 'm, M> {
+    text: &'t [u8],
+    at: usize,
+    meter: &'m mut M,
+}
+
+impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
+    /// At the start of `text`.
+    pub(super) fn new(text: &'t [u8], meter: &'m mut M) -> Self {
+        Self { text, at: 0, meter }
+    }
+
+    /// The text.
+    pub(super) fn text(&self) -> &'t [u8] {
+        self.text
+    }
+
+    /// The next byte that is not white space, NUL at the end.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u8 {
+        self.meter.add(5);
+        let byte = peek(self.text, self.at);
+        if byte > b' ' {
+            return byte;
+        }
+        self.at = white(self.text, self.at, self.meter);
+        peek(self.text, self.at)
+    }
+
+    /// Passes one value of at most `levels` levels, up to 63.
+    #[inline]
+    pub(super) fn value(&mut self, levels: u32) -> Result<Value, Fault> {
+        let first = self.peek();
+        let start = self.at;
+        let (end, escaped) = if first == b'"' {
+            string(self.text, start + 1, self.meter)?
+        } else {
+            (nested(self.text, start, levels, self.meter)?, false)
+        };
+        self.at = end;
+        Ok(Value {
+            start,
+            end,
+            escaped,
+        })
+    }
+
+    /// Passes an object, at whose `{` the walk is. `member` is told each key and has to pass its value.
+    #[inline]
+    pub(super) fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Text) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.at += 1;
+        let mut next = self.peek();
+        if next == b'}' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.meter.add(20);
+            if next != b'"' {
+                return Err(Fault::new(What::Key, self.at));
+            }
+            let start = self.at + 1;
+            let (end, escaped) = string(self.text, start, self.meter)?;
+            self.at = end;
+            if self.peek() != b':' {
+                return Err(Fault::new(What::Colon, self.at));
+            }
+            self.at += 1;
+            let end = end - 1;
+            member(
+                self,
+                Text {
+                    start,
+                    end,
+                    escaped,
+                },
+            )?;
+            let after = self.peek();
+            match after {
+                b',' => self.at += 1,
+                b'}' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(Fault::new(What::InObject, self.at)),
+            }
+            next = self.peek();
+        }
+    }
+
+    /// Passes a value that is no object, of one level more than `levels`.
+    pub(super) fn no_object(&mut self, levels: u32) -> Result<(), Fault> {
+        if self.peek() != b'[' {
+            return self.value(levels).map(|_| ());
+        }
+        self.at += 1;
+        if self.peek() == b']' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.value(levels)?;
+            let after = self.peek();
+            self.at += 1;
+            match after {
+                b',' => {}
+                b']' => return Ok(()),
+                _ => return Err(Fault::new(What::InArray, self.at - 1)),
+            }
+        }
+    }
+
+    /// Checks that nothing but white space is left.
+    #[inline]
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        self.peek();
+        if self.at < self.text.len() {
+            return Err(Fault::new(What::Trailing, self.at));
+        }
+        Ok(())
+    }
+}
+
+/// Passes the value at `at`, of at most `levels` levels, up to 63, and returns where it ends.
+///
+/// The open brackets are bits, the innermost lowest: 1 for an object, 0 for an array. Below them are ones, so many that
+/// the topmost bit is set when no level is left.
+fn nested(text: &[u8], mut at: usize, levels: u32, meter: &mut impl Meter) -> Result<usize, Fault> {
+    const FULL: u64 = 1 << 63;
+    let bottom = u64::MAX >> levels.clamp(1, 63);
+    let mut open = bottom;
+    let mut next = peek(text, at);
+    loop {
+        meter.add(7);
+        match BEGINS[usize::from(next)] {
+            Begins::Digit => {
+                at += 1;
+                next = peek(text, at);
+                meter.add(6);
+                if GOES_ON[usize::from(next)] {
+                    at = number(text, at - 1, meter)?;
+                    next = peek(text, at);
+                }
+            }
+            Begins::String => {
+                (at, _) = string(text, at + 1, meter)?;
+                next = peek(text, at);
+            }
+            Begins::Array => {
+                if open & FULL != 0 {
+                    return Err(Fault::new(What::Depth, at));
+                }
+                meter.add(7);
+                at += 1;
+                next = peek(text, at);
+                if next <= b' ' {
+                    at = white(text, at, meter);
+                    next = peek(text, at);
+                }
+                if next != b']' {
+                    open <<= 1;
+                    continue;
+                }
+                at += 1;
+                next = peek(text, at);
+            }
+            Begins::Object => {
+                if open & FULL != 0 {
+                    return Err(Fault::new(What::Depth, at));
+                }
+                meter.add(7);
+                at += 1;
+                next = peek(text, at);
+                if next <= b' ' {
+                    at = white(text, at, meter);
+                    next = peek(text, at);
+                }
+                if next != b'}' {
+                    open = open << 1 | 1;
+                    at = key(text, at, meter)?;
+                    next = peek(text, at);
+                    continue;
+                }
+                at += 1;
+                next = peek(text, at);
+            }
+            Begins::White => {
+                at = white(text, at, meter);
+                next = peek(text, at);
+                continue;
+            }
+            Begins::Minus => {
+                at = number(text, at, meter)?;
+                next = peek(text, at);
+            }
+            Begins::True => {
+                at = literal(text, at, b"true", meter)?;
+                next = peek(text, at);
+            }
+            Begins::Null => {
+                at = literal(text, at, b"null", meter)?;
+                next = peek(text, at);
+            }
+            Begins::False => {
+                at = literal(text, at, b"false", meter)?;
+                next = peek(text, at);
+            }
+            Begins::Nothing => return Err(Fault::new(What::Value, at)),
+        }
+        // A value has ended. What is open goes on, or it ends with it.
+        loop {
+            meter.add(7);
+            if open & 1 == 0 {
+                if next == b',' {
+                    at += 1;
+                    next = peek(text, at);
+                    break;
+                }
+                if next == b']' {
+                    open >>= 1;
+                    at += 1;
+                    next = peek(text, at);
+                    continue;
+                }
+                let after = white(text, at, meter);
+                if after == at {
+                    return Err(Fault::new(What::InArray, at));
+                }
+                at = after;
+            } else {
+                if open == bottom {
+                    return Ok(at);
+                }
+                if next == b',' {
+                    at += 1;
+                    if peek(text, at) <= b' ' {
+                        at = white(text, at, meter);
+                    }
+                    at = key(text, at, meter)?;
+                    next = peek(text, at);
+                    break;
+                }
+                if next == b'}' {
+                    open >>= 1;
+                    at += 1;
+                    next = peek(text, at);
+                    continue;
+                }
+                let after = white(text, at, meter);
+                if after == at {
+                    return Err(Fault::new(What::InObject, at));
+                }
+                at = after;
+            }
+            next = peek(text, at);
+        }
+    }
+}
+
+/// Passes a key and its colon.
+#[inline(always)]
+fn key(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
+    meter.add(7);
+    if peek(text, at) != b'"' {
+        return Err(Fault::new(What::Key, at));
+    }
+    let (mut at, _) = string(text, at + 1, meter)?;
+    let mut next = peek(text, at);
+    if next <= b' ' {
+        at = white(text, at, meter);
+        next = peek(text, at);
+    }
+    if next != b':' {
+        return Err(Fault::new(What::Colon, at));
+    }
+    Ok(at + 1)
+}
+
+#[inline(always)]
+fn literal<const N: usize>(
+    text: &[u8],
+    at: usize,
+    literal: &[u8; N],
+    meter: &mut impl Meter,
+) -> Result<usize, Fault> {
+    meter.add(8);
+    match text.get(at..at + N) {
+        Some(bytes) if bytes == literal => Ok(at + N),
+        _ => Err(Fault::new(What::Value, at)),
+    }
+}
+
+/// Where the white space ends that begins at `at`, if there is any.
+fn white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
+    // Most of it is one space, or a line's end and what indents the next.
+    const NEAR: usize = 2;
+    let near = at + NEAR;
+    meter.add(6);
+    while at < near {
+        meter.add(8);
+        if !is_white(peek(text, at)) {
+            return at;
+        }
+        at += 1;
+    }
+    while let Some(word) = word(text, at) {
+        meter.add(24);
+        let others = not_white(word);
+        at += others.trailing_zeros() as usize / 8;
+        if others != 0 {
+            return at;
+        }
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| is_white(**byte)).count()
+}
+
+/// What JSON calls white space, which is less than ASCII does.
+#[inline(always)]
+const fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = ONES << 7;
+
+/// The high bit of each byte that is not white space, exact up to the first of them.
+#[inline(always)]
+const fn not_white(word: u64) -> u64 {
+    let spaces = word ^ (ONES * 0x20);
+    let line_feeds = word ^ (ONES * 0x0A);
+    // These two differ in one bit.
+    let tabs_and_returns = (word & !(ONES * 0x04)) ^ (ONES * 0x09);
+    not_zero(spaces) & not_zero(line_feeds) & not_zero(tabs_and_returns) & HIGH
+}
+
+/// The high bit of each byte that is not zero; the other bits mean nothing.
+#[inline(always)]
+const fn not_zero(word: u64) -> u64 {
+    ((word & !HIGH) + !HIGH) | word
+}
+
+/// The high bit of each byte that ends a string's plain part: a quote, a backslash or a control character. Exact up to
+/// the first of them.
+#[inline(always)]
+const fn special(word: u64) -> u64 {
+    let quotes = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
+    let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
+    let controls = word.wrapping_sub(ONES * 0x20);
+    (quotes | backslashes | controls) & !word & HIGH
+}
+
+#[inline(always)]
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20)
+}
+
+/// Passes a string from behind its opening quote to behind its closing one, and says whether it has escapes.
+#[inline(always)]
+fn string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
+    meter.add(4);
+    if let Some(word) = word(text, at) {
+        meter.add(16);
+        let found = special(word);
+        at += found.trailing_zeros() as usize / 8;
+        if found != 0 && peek(text, at) == b'"' {
+            return Ok((at + 1, false));
+        }
+    }
+    long_string(text, at, meter)
+}
+
+/// Passes the rest of a string that has more than eight bytes, or something other than plain text in them.
+fn long_string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
+    let mut escaped = false;
+    meter.add(10);
+    loop {
+        at = plain(text, at, meter);
+        match text.get(at) {
+            Some(b'"') => return Ok((at + 1, escaped)),
+            Some(b'\\') => {
+                escaped = true;
+                at = escapes(text, at, meter)?;
+            }
+            Some(_) => return Err(Fault::new(What::Control, at)),
+            None => return Err(Fault::new(What::Unclosed, at)),
+        }
+    }
+}
+
+/// Where the plain text ends that begins at `at`.
+#[inline(always)]
+fn plain(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
+    meter.add(5);
+    loop {
+        // Two words, then as much as the machine's vectors take.
+        for _ in 0..2 {
+            let Some(word) = word(text, at) else {
+                let rest = text.get(at..).unwrap_or_default();
+                return at + rest.iter().take_while(|byte| !is_special(**byte)).count();
+            };
+            meter.add(14);
+            let found = special(word);
+            at += found.trailing_zeros() as usize / 8;
+            if found != 0 {
+                return at;
+            }
+        }
+        while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<32>) {
+            meter.add(20);
+            if has_special(chunk) {
+                break;
+            }
+            at += 32;
+        }
+    }
+}
+
+#[inline(always)]
+fn has_special(chunk: &[u8; 32]) -> bool {
+    let mut found = false;
+    for byte in chunk {
+        found |= is_special(*byte);
+    }
+    found
+}
+
+/// Passes the escape at `at`, and those that follow it at once or nearly so.
+#[inline(always)]
+fn escapes(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
+    loop {
+        meter.add(12);
+        at += escape_len(text, at, meter).ok_or(Fault::new(What::Escape, at))?;
+        let near = at + 4;
+        while at < near && !is_special(peek(text, at)) {
+            meter.add(8);
+            at += 1;
+        }
+        if peek(text, at) != b'\\' {
+            return Ok(at);
+        }
+    }
+}
+
+/// The length of the escape at `at`, `None` if JSON does not know it.
+#[inline(always)]
+fn escape_len(text: &[u8], at: usize, meter: &mut impl Meter) -> Option<usize> {
+    match peek(text, at + 1) {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => {
+            meter.add(26);
+            match unit(text, at)? {
+                0xD800..=0xDBFF => {
+                    meter.add(26);
+                    matches!(unit(text, at + 6)?, 0xDC00..=0xDFFF).then_some(12)
+                }
+                0xDC00..=0xDFFF => None,
+                _ => Some(6),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The UTF-16 unit that the `\uXXXX` at `at` stands for.
+#[inline(always)]
+pub(super) fn unit(text: &[u8], at: usize) -> Option<u32> {
+    let [b'\\', b'u', digits @ ..] = text.get(at..)?.first_chunk::<6>()? else {
+        return None;
+    };
+    let [a, b, c, d] = digits.map(|digit| HEX[usize::from(digit)]);
+    let unit = a << 12 | b << 8 | c << 4 | d;
+    (unit <= 0xFFFF).then_some(unit)
+}
+
+/// What a hexadecimal digit counts, and for other bytes what makes any unit too large.
+static HEX: [u32; 256] = {
+    let mut table = [1 << 16; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value];
+        table[digit as usize] = value as u32;
+        table[digit.to_ascii_uppercase() as usize] = value as u32;
+        value += 1;
+    }
+    table
+};

@@ -3,8 +3,8 @@
 //!     cargo bench --bench json_cost                 the steps for each byte, by message
 //!     benches/json-instructions                     the same in instructions, with simd-json beside it
 //!
-//! The latter runs this under callgrind as `json_cost WHAT NUMBER COUNT`: that decodes message NUMBER COUNT times with
-//! WHAT, which is `decode`, `fill_tape` or `nothing`.
+//! The latter runs this under callgrind as `json_cost WHAT`, which decodes all messages once, with WHAT: `decode` or
+//! `fill_tape`. It counts what happens in each call of the function `counted_…`.
 
 use std::hint::black_box;
 
@@ -47,40 +47,47 @@ fn steps_per_byte(messages: &[Vec<u8>]) -> f64 {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [what, number, count] = &arguments[..] else {
-        for (number, (name, messages)) in groups().iter().enumerate() {
-            let bytes: usize = messages.iter().map(Vec::len).sum();
-            println!("{number}\t{bytes}\t{:.2}\t{name}", steps_per_byte(messages));
+    let groups = groups();
+    match std::env::args().nth(1).as_deref() {
+        Some("decode") => {
+            for mut message in groups.into_iter().flat_map(|(_, messages)| messages) {
+                counted_decode(&mut message);
+            }
         }
-        return;
-    };
-    let number: usize = number.parse().expect("a number");
-    let count: usize = count.parse().expect("a count");
-    let (_, messages) = groups().swap_remove(number);
-    let mut decoder = Decoder::new();
-    let mut buffers = Buffers::new(0);
-    let mut tape = Tape::null();
-    let mut room: Vec<u8> = Vec::with_capacity(hostile::BYTES + 1024);
-    for _ in 0..count {
-        for message in &messages {
-            room.clear();
-            room.extend_from_slice(message);
-            let len = room.len();
-            match &**what {
-                "decode" => drop(black_box(decoder.decode(&mut room, len))),
-                "fill_tape" => {
-                    let mut filled = std::mem::replace(&mut tape, Tape(Vec::new())).reset();
-                    drop(black_box(simd_json::fill_tape(
-                        &mut room,
-                        &mut buffers,
-                        &mut filled,
-                    )));
-                    black_box(&filled);
-                    tape = filled.reset();
-                }
-                _ => drop(black_box(&mut room)),
+        Some("fill_tape") => {
+            let mut memory = (Buffers::new(2 * hostile::BYTES), Tape::null());
+            for mut message in groups.into_iter().flat_map(|(_, messages)| messages) {
+                memory = counted_fill_tape(&mut message, memory.0, memory.1);
+            }
+        }
+        _ => {
+            for (name, messages) in &groups {
+                let bytes: usize = messages.iter().map(Vec::len).sum();
+                let steps = steps_per_byte(messages);
+                println!("{}\t{bytes}\t{steps:.2}\t{name}", messages.len());
             }
         }
     }
+}
+
+#[inline(never)]
+fn counted_decode(message: &mut [u8]) {
+    let len = message.len();
+    drop(black_box(Decoder::new().decode(message, len)));
+}
+
+#[inline(never)]
+fn counted_fill_tape(
+    message: &mut [u8],
+    mut buffers: Buffers,
+    tape: Tape<'static>,
+) -> (Buffers, Tape<'static>) {
+    let mut filled = tape.reset();
+    drop(black_box(simd_json::fill_tape(
+        message,
+        &mut buffers,
+        &mut filled,
+    )));
+    black_box(&filled);
+    (buffers, filled.reset())
 }

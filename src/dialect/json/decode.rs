@@ -3,10 +3,10 @@
 use super::fault::{Fault, NotJson};
 use super::meter::{Free, Meter, Steps};
 use super::unescape::{self, Key, in_place};
-use super::walk::{Text, Value, Walker};
+use super::walk::{Levels, Text, Value, Walker};
 use crate::hub::Start;
 
-use super::{ErrorCode, ErrorReply, Id, MAX_ID_BYTES, VALUE_LEVELS, channel_name};
+use super::{ErrorCode, ErrorReply, Id, MAX_DEPTH, MAX_ID_BYTES, VALUE_LEVELS, channel_name};
 
 /// A request, borrowed from the message it came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +25,8 @@ pub enum Command<'a> {
         /// The channel's name, unescaped.
         channel: &'a str,
         /// With which message to begin; a `seq` or count is at most 2^53 - 1, an epoch
-        /// is whatever string the client sent.
+        /// is whatever string the client sent. One that is much longer than the 64 bytes
+        /// that an epoch may have is not unescaped.
         start: Start<'a>,
     },
     /// Receive no more of a channel.
@@ -119,7 +120,7 @@ impl Decoder {
         if let Err(fault) = fields.read(&mut Walker::new(message, meter)) {
             return Err(fault.explain(message).into());
         }
-        fields.unescape(message, meter);
+        fields.unescape(message, self.auth, meter);
         fields.into_request(message, self.auth)
     }
 }
@@ -203,6 +204,11 @@ const LAST: Complaints = complaints!("last", "a whole number from 0 to 2^53-1");
 const SINCE: Complaints = complaints!("since", "an object with `epoch` and `seq`");
 const EPOCH: Complaints = complaints!("since.epoch", "a string");
 const SEQ: Complaints = complaints!("since.seq", "a whole number from 0 to 2^53-1");
+
+/// No `type` is longer.
+const MAX_TYPE_BYTES: usize = 16;
+/// No epoch is longer.
+const MAX_EPOCH_BYTES: usize = 64;
 
 /// The members with one key.
 #[derive(Clone, Copy)]
@@ -298,14 +304,27 @@ impl Fields {
     }
 
     /// Unescapes the strings that are looked at as texts.
-    fn unescape(&mut self, message: &mut [u8], meter: &mut impl Meter) {
+    ///
+    /// No byte takes more than the six of `\u00XX`. A string that is too long even so stays as it is, since it is refused
+    /// or equal to no other whatever it says.
+    fn unescape(&mut self, message: &mut [u8], auth: bool, meter: &mut impl Meter) {
         let epoch = self.since.member.as_mut().map(|since| &mut since.epoch);
-        let fields = [&mut self.kind, &mut self.channel, &mut self.token];
-        for field in fields.into_iter().chain(epoch) {
-            if let Some(Some(text)) = &mut field.member
+        let token = auth.then_some(&mut self.token);
+        let fields = [
+            (Some(&mut self.kind), MAX_TYPE_BYTES),
+            (Some(&mut self.channel), channel_name::MAX_BYTES),
+            (epoch, MAX_EPOCH_BYTES),
+            (token, usize::MAX / 6),
+        ];
+        for (field, most) in fields {
+            if let Some(Field {
+                member: Some(Some(text)),
+                ..
+            }) = field
                 && text.escaped
+                && text.end - text.start <= 6 * most
             {
-                meter.add(8 * (text.end - text.start) as u64);
+                meter.add(20 * (text.end - text.start) as u64);
                 in_place(message, text);
             }
         }
@@ -454,7 +473,7 @@ impl Since {
         let text = walker.text();
         let mut room = Key::new();
         walker.members(|walker, key| {
-            let value = walker.value(VALUE_LEVELS - 1)?;
+            let value = walker.value(Levels::new(MAX_DEPTH - 2))?;
             match room.read(text, key) {
                 b"epoch" => since.epoch.put(value.as_text(text)),
                 b"seq" => since.seq.put(value),

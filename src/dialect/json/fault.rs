@@ -48,7 +48,10 @@ pub(super) struct Fault {
     at: usize,
 }
 
-/// So much of what stands in the text is shown, in characters.
+/// So much of what stands in the text is looked at, in bytes, …
+const LOOKED_AT: usize = 160;
+
+/// … and so much of it is shown, in characters.
 const SHOWN: usize = 24;
 
 impl Fault {
@@ -61,7 +64,10 @@ impl Fault {
     #[cold]
     pub(super) fn explain(self, text: &[u8]) -> NotJson {
         let at = self.start(text);
-        let found = str::from_utf8(text.get(at..).unwrap_or_default()).unwrap_or_default();
+        let rest = text.get(at..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(LOOKED_AT)];
+        // What is cut off in the middle of a character is left out.
+        let found = rest.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         if text.iter().all(|byte| b" \t\r\n".contains(byte)) {
             return NotJson {
                 message: Cow::Borrowed("the message is empty"),

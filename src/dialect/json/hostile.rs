@@ -19,12 +19,8 @@ impl Shape {
             None => text.to_owned(),
         };
         let start = self.start.strip_prefix(PUBLISH).unwrap_or(self.start);
-        format!(
-            "{}({})*{}",
-            shorten(start),
-            shorten(self.unit),
-            shorten(self.end)
-        )
+        let [start, unit, end] = [start, self.unit, self.end].map(shorten);
+        format!("{start}({unit})*{end}").replace(|c: char| c.is_control(), "␤")
     }
 
     /// The message, of [`BYTES`] bytes or nearly so.

@@ -35,7 +35,7 @@ pub const SUB_PROTOCOL: &str = "json.fanfare.v1";
 pub const MAX_DEPTH: usize = 64;
 
 /// How many levels the value of a member may have: the message's object is the first.
-const VALUE_LEVELS: u32 = MAX_DEPTH as u32 - 1;
+const VALUE_LEVELS: walk::Levels = walk::Levels::new(MAX_DEPTH - 1);
 
 /// The longest `id` that is a string, in bytes after unescaping.
 pub const MAX_ID_BYTES: usize = 64;

@@ -20,31 +20,35 @@ const SAFE_DIGITS: usize = LIMIT.len() - 1;
 /// An exponent counts as no greater than this. It is more than a message has digits.
 const MAX_EXPONENT: i64 = 1 << 40;
 
-/// Reads the number whose first byte, a digit or `-`, is at `start`, and returns where it ends.
-#[inline(always)]
-pub(super) fn number(text: &[u8], start: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
-    let whole = start + usize::from(peek(text, start) == b'-');
-    let whole_end = match peek(text, whole) {
-        b'0' => whole + 1,
-        _ => some_digits(text, whole, meter)?,
-    };
-    meter.add(12);
-    let mut end = whole_end;
-    let mut next = peek(text, end);
+/// Reads the rest of the number that began at `start`, and returns where it ends. What it has before a `.` or an
+/// exponent is read already, up to `at`.
+#[inline(never)]
+pub(super) fn number(
+    text: &[u8],
+    start: usize,
+    mut at: usize,
+    meter: &mut impl Meter,
+) -> Result<usize, Fault> {
+    meter.add(40);
+    let whole_end = at;
+    let mut next = peek(text, at);
     if next == b'.' {
-        end = some_digits(text, end + 1, meter)?;
-        next = peek(text, end);
+        at = some_digits(text, at + 1, meter)?;
+        next = peek(text, at);
     }
     if next | 0x20 == b'e' {
-        return exponent(text, start, whole_end, end, meter);
+        return exponent(text, start, whole_end, at, meter);
     }
-    if whole_end - whole > SAFE_DIGITS && is_infinite(&text[whole..end], 0, meter) {
+    let number = &text[start..at];
+    // The sign counts as a digit here. That only sends more numbers to the exact look.
+    if whole_end - start > SAFE_DIGITS && is_infinite(number, whole_end - start, 0, meter) {
         return Err(Fault::new(What::Range, start));
     }
-    Ok(end)
+    Ok(at)
 }
 
 /// Reads the exponent whose `e` is at `mark`, judges the number that began at `start`, and returns where it ends.
+#[inline(always)]
 fn exponent(
     text: &[u8],
     start: usize,
@@ -61,36 +65,40 @@ fn exponent(
         if digit > 9 {
             break;
         }
-        exponent = (exponent * 10 + i64::from(digit)).min(MAX_EXPONENT);
+        exponent = exponent * 10 + i64::from(digit);
+        if exponent > MAX_EXPONENT {
+            exponent = MAX_EXPONENT;
+        }
         end += 1;
     }
-    meter.add(22 + 9 * (end - digits) as u64);
+    meter.add(30 + 14 * (end - digits) as u64);
     if end == digits {
         return Err(Fault::new(What::Digit, end));
     }
     if sign == b'-' {
         exponent = -exponent;
     }
-    // The sign counts as a digit here. That only sends more numbers to the exact look.
-    let safe = exponent.max(0) + (whole_end - start) as i64 <= SAFE_DIGITS as i64;
-    if !safe && is_infinite(&text[start..mark], exponent, meter) {
+    let whole = whole_end - start;
+    let safe = exponent.max(0) + whole as i64 <= SAFE_DIGITS as i64;
+    if !safe && is_infinite(&text[start..mark], whole, exponent, meter) {
         return Err(Fault::new(What::Range, start));
     }
     Ok(end)
 }
 
-/// Whether a number rounds to infinity. `mantissa` has digits, perhaps a `-` before and a `.` between them.
+/// Whether a number rounds to infinity. `mantissa` has digits, perhaps a `-` before and a `.` between them, after the
+/// first `whole` bytes.
 #[inline(never)]
-fn is_infinite(mantissa: &[u8], exponent: i64, meter: &mut impl Meter) -> bool {
+fn is_infinite(mantissa: &[u8], whole: usize, exponent: i64, meter: &mut impl Meter) -> bool {
     let significant = |byte: &u8| matches!(byte, b'1'..=b'9');
     let Some(first) = mantissa.iter().position(significant) else {
+        meter.add(30 + 6 * mantissa.len() as u64);
         return false;
     };
-    let point = memchr::memchr(b'.', mantissa).unwrap_or(mantissa.len());
     // The number is 0.D × 10^scale, where the digits D begin with a significant one.
-    let scale = match point.checked_sub(first) {
+    let scale = match whole.checked_sub(first) {
         Some(digits) => exponent + digits as i64,
-        None => exponent - (first - point - 1) as i64,
+        None => exponent - (first - whole - 1) as i64,
     };
     meter.add(40 + 6 * first as u64);
     if scale != LIMIT.len() as i64 {
@@ -120,6 +128,15 @@ fn some_digits(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<usize, 
 
 #[inline(always)]
 fn digits(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
+    // One digit is as much as many fractions have.
+    meter.add(10);
+    if !peek(text, at).is_ascii_digit() {
+        return at;
+    }
+    at += 1;
+    if !peek(text, at).is_ascii_digit() {
+        return at;
+    }
     loop {
         let Some(word) = word(text, at) else {
             let rest = text.get(at..).unwrap_or_default();
@@ -148,7 +165,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<usize, Fault> {
-        number(text.as_bytes(), 0, &mut Free)
+        let sign = usize::from(text.starts_with('-'));
+        let digits = text[sign..].find(|c: char| !c.is_ascii_digit());
+        let whole_end = digits.map_or(text.len(), |at| at + sign);
+        number(text.as_bytes(), 0, whole_end, &mut Free)
     }
 
     fn is_double(text: &str) -> bool {

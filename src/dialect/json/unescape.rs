@@ -60,37 +60,42 @@ pub(super) fn is_within(text: &[u8], of: Text, limit: usize) -> bool {
     len <= limit
 }
 
-/// A key as it reads once unescaped, for comparison with known keys, all of which are shorter than this.
-pub(super) struct Key([u8; 24]);
+/// The longest key that the protocol knows: `reconnect_after_ms`.
+const MAX_KEY: usize = 18;
+
+/// Room for a key as it reads once unescaped, for comparison with known keys.
+pub(super) struct Key([u8; MAX_KEY]);
 
 impl Key {
     pub(super) const fn new() -> Self {
-        Self([0; 24])
+        Self([0; MAX_KEY])
     }
 
-    /// The key at `of`. An escaped one that is longer than any known key reads as nothing.
-    #[inline]
+    /// The key at `of`. An escaped one that cannot be a known key reads as nothing.
+    #[inline(always)]
     pub(super) fn read<'k>(&'k mut self, text: &'k [u8], of: Text) -> &'k [u8] {
         if !of.escaped {
             return text.get(of.start..of.end).unwrap_or_default();
         }
-        self.unescape(text, of)
+        self.unescape(text, of).unwrap_or_default()
     }
 
-    #[cold]
-    fn unescape(&mut self, text: &[u8], of: Text) -> &[u8] {
+    /// Known keys are made of letters and `_`, for which JSON has no other escape than `\u00XX`.
+    #[inline(never)]
+    fn unescape(&mut self, text: &[u8], of: Text) -> Option<&[u8]> {
+        let mut at = of.start;
         let mut len = 0;
-        let mut fits = true;
-        pieces(text, of, |piece| {
-            let room = self.0.get_mut(len..len + piece.len());
-            len += piece.len();
-            match room {
-                Some(room) => room.copy_from_slice(piece),
-                None => fits = false,
+        while at < of.end {
+            let mut byte = peek(text, at);
+            at += 1;
+            if byte == b'\\' {
+                byte = u8::try_from(unit(text, at - 1)?).ok()?;
+                at += 5;
             }
-            fits
-        });
-        self.0.get(..len).unwrap_or_default()
+            *self.0.get_mut(len)? = byte;
+            len += 1;
+        }
+        self.0.get(..len)
     }
 }
 

@@ -125,6 +125,18 @@ static GOES_ON: [bool; 256] = {
     table
 };
 
+/// How many levels of brackets are left: as many as there are zeros above the ones.
+#[derive(Clone, Copy)]
+pub(super) struct Levels(u64);
+
+impl Levels {
+    /// So many, from 1 to 63.
+    pub(super) const fn new(levels: usize) -> Self {
+        assert!(0 < levels && levels < 64, "it has to fit");
+        Self(u64::MAX >> levels)
+    }
+}
+
 /// Reads a text from its start to its end.
 pub(super) struct Walker<'t, 'm, M> {
     text: &'t [u8],
@@ -144,28 +156,37 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
     }
 
     /// The next byte that is not white space, NUL at the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> u8 {
         self.meter.add(5);
         let byte = peek(self.text, self.at);
         if byte > b' ' {
             return byte;
         }
-        self.at = white(self.text, self.at, self.meter);
-        peek(self.text, self.at)
+        if !is_white(byte) {
+            return byte;
+        }
+        let next;
+        (self.at, next) = some_white(self.text, self.at, self.meter);
+        next
     }
 
-    /// Passes one value of at most `levels` levels, up to 63.
-    #[inline]
-    pub(super) fn value(&mut self, levels: u32) -> Result<Value, Fault> {
+    /// Passes one value of at most `levels` levels.
+    #[inline(always)]
+    pub(super) fn value(&mut self, levels: Levels) -> Result<Value, Fault> {
         let first = self.peek();
-        let start = self.at;
-        let (end, escaped) = if first == b'"' {
-            string(self.text, start + 1, self.meter)?
-        } else {
-            (nested(self.text, start, levels, self.meter)?, false)
+        let (text, start) = (self.text, self.at);
+        let mut escaped = false;
+        self.at = match BEGINS[usize::from(first)] {
+            Begins::String => {
+                let end;
+                (end, escaped) = string(text, start + 1, self.meter)?;
+                end
+            }
+            Begins::Digit => short_number(text, start, start, self.meter)?.0,
+            _ => nested(text, start, levels, false, self.meter)?,
         };
-        self.at = end;
+        let end = self.at;
         Ok(Value {
             start,
             end,
@@ -174,7 +195,7 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
     }
 
     /// Passes an object, at whose `{` the walk is. `member` is told each key and has to pass its value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn members(
         &mut self,
         mut member: impl FnMut(&mut Self, Text) -> Result<(), Fault>,
@@ -220,7 +241,7 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
     }
 
     /// Passes a value that is no object, of one level more than `levels`.
-    pub(super) fn no_object(&mut self, levels: u32) -> Result<(), Fault> {
+    pub(super) fn no_object(&mut self, levels: Levels) -> Result<(), Fault> {
         if self.peek() != b'[' {
             return self.value(levels).map(|_| ());
         }
@@ -229,16 +250,8 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
             self.at += 1;
             return Ok(());
         }
-        loop {
-            self.value(levels)?;
-            let after = self.peek();
-            self.at += 1;
-            match after {
-                b',' => {}
-                b']' => return Ok(()),
-                _ => return Err(Fault::new(What::InArray, self.at - 1)),
-            }
-        }
+        self.at = nested(self.text, self.at, levels, true, self.meter)?;
+        Ok(())
     }
 
     /// Checks that nothing but white space is left.
@@ -252,26 +265,28 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
     }
 }
 
-/// Passes the value at `at`, of at most `levels` levels, up to 63, and returns where it ends.
+/// Passes the value at `at`, of at most `levels` levels, and returns where it ends. With `in_array` the values
+/// that follow it in an array are passed as well, up to that array's end.
 ///
 /// The open brackets are bits, the innermost lowest: 1 for an object, 0 for an array. Below them are ones, so many that
 /// the topmost bit is set when no level is left.
-fn nested(text: &[u8], mut at: usize, levels: u32, meter: &mut impl Meter) -> Result<usize, Fault> {
+#[inline(never)]
+fn nested(
+    text: &[u8],
+    mut at: usize,
+    levels: Levels,
+    in_array: bool,
+    meter: &mut impl Meter,
+) -> Result<usize, Fault> {
     const FULL: u64 = 1 << 63;
-    let bottom = u64::MAX >> levels.clamp(1, 63);
+    let bottom = levels.0;
     let mut open = bottom;
     let mut next = peek(text, at);
     loop {
         meter.add(7);
         match BEGINS[usize::from(next)] {
             Begins::Digit => {
-                at += 1;
-                next = peek(text, at);
-                meter.add(6);
-                if GOES_ON[usize::from(next)] {
-                    at = number(text, at - 1, meter)?;
-                    next = peek(text, at);
-                }
+                (at, next) = short_number(text, at, at, meter)?;
             }
             Begins::String => {
                 (at, _) = string(text, at + 1, meter)?;
@@ -316,13 +331,16 @@ fn nested(text: &[u8], mut at: usize, levels: u32, meter: &mut impl Meter) -> Re
                 next = peek(text, at);
             }
             Begins::White => {
-                at = white(text, at, meter);
-                next = peek(text, at);
+                (at, next) = some_white(text, at, meter);
                 continue;
             }
             Begins::Minus => {
-                at = number(text, at, meter)?;
-                next = peek(text, at);
+                let digit = at + 1;
+                meter.add(6);
+                if !peek(text, digit).is_ascii_digit() {
+                    return Err(Fault::new(What::Digit, digit));
+                }
+                (at, next) = short_number(text, at, digit, meter)?;
             }
             Begins::True => {
                 at = literal(text, at, b"true", meter)?;
@@ -353,14 +371,28 @@ fn nested(text: &[u8], mut at: usize, levels: u32, meter: &mut impl Meter) -> Re
                     next = peek(text, at);
                     continue;
                 }
-                let after = white(text, at, meter);
-                if after == at {
+                if !is_white(next) {
                     return Err(Fault::new(What::InArray, at));
                 }
-                at = after;
+                (at, next) = some_white(text, at, meter);
             } else {
                 if open == bottom {
-                    return Ok(at);
+                    if !in_array {
+                        return Ok(at);
+                    }
+                    match next {
+                        b',' => {
+                            at += 1;
+                            next = peek(text, at);
+                            break;
+                        }
+                        b']' => return Ok(at + 1),
+                        _ if is_white(next) => {
+                            (at, next) = some_white(text, at, meter);
+                            continue;
+                        }
+                        _ => return Err(Fault::new(What::InArray, at)),
+                    }
                 }
                 if next == b',' {
                     at += 1;
@@ -377,15 +409,55 @@ fn nested(text: &[u8], mut at: usize, levels: u32, meter: &mut impl Meter) -> Re
                     next = peek(text, at);
                     continue;
                 }
-                let after = white(text, at, meter);
-                if after == at {
+                if !is_white(next) {
                     return Err(Fault::new(What::InObject, at));
                 }
-                at = after;
+                (at, next) = some_white(text, at, meter);
             }
+        }
+    }
+}
+
+/// Passes the white space at `at`, of which there is some, and says what follows it. Nearly always it is one space.
+#[inline(always)]
+fn some_white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> (usize, u8) {
+    meter.add(6);
+    at += 1;
+    let mut next = peek(text, at);
+    if next <= b' ' {
+        at = white(text, at, meter);
+        next = peek(text, at);
+    }
+    (at, next)
+}
+
+/// Passes the number at `start`, whose first digit is at `digit`, and says what follows it.
+#[inline(always)]
+fn short_number(
+    text: &[u8],
+    start: usize,
+    digit: usize,
+    meter: &mut impl Meter,
+) -> Result<(usize, u8), Fault> {
+    let mut at = digit + 1;
+    let mut next = peek(text, at);
+    meter.add(9);
+    if GOES_ON[usize::from(next)] {
+        // Whole numbers are short. To go digit by digit is the shortest way through them.
+        if peek(text, digit) != b'0' {
+            while next.is_ascii_digit() {
+                meter.add(8);
+                at += 1;
+                next = peek(text, at);
+            }
+        }
+        meter.add(10);
+        if GOES_ON[usize::from(next)] {
+            at = number(text, start, at, meter)?;
             next = peek(text, at);
         }
     }
+    Ok((at, next))
 }
 
 /// Passes a key and its colon.
@@ -422,6 +494,7 @@ fn literal<const N: usize>(
 }
 
 /// Where the white space ends that begins at `at`, if there is any.
+#[inline(never)]
 fn white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
     // Most of it is one space, or a line's end and what indents the next.
     const NEAR: usize = 2;
@@ -489,9 +562,15 @@ const fn is_special(byte: u8) -> bool {
 /// Passes a string from behind its opening quote to behind its closing one, and says whether it has escapes.
 #[inline(always)]
 fn string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
-    meter.add(4);
-    if let Some(word) = word(text, at) {
-        meter.add(16);
+    meter.add(8);
+    let first = peek(text, at);
+    if first == b'"' {
+        return Ok((at + 1, false));
+    }
+    if first != b'\\'
+        && let Some(word) = word(text, at)
+    {
+        meter.add(22);
         let found = special(word);
         at += found.trailing_zeros() as usize / 8;
         if found != 0 && peek(text, at) == b'"' {
@@ -502,18 +581,20 @@ fn string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, 
 }
 
 /// Passes the rest of a string that has more than eight bytes, or something other than plain text in them.
+#[inline(never)]
 fn long_string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
     let mut escaped = false;
-    meter.add(10);
+    meter.add(24);
     loop {
-        at = plain(text, at, meter);
+        meter.add(6);
         match text.get(at) {
             Some(b'"') => return Ok((at + 1, escaped)),
             Some(b'\\') => {
                 escaped = true;
                 at = escapes(text, at, meter)?;
             }
-            Some(_) => return Err(Fault::new(What::Control, at)),
+            Some(0..0x20) => return Err(Fault::new(What::Control, at)),
+            Some(_) => at = plain(text, at + 1, meter),
             None => return Err(Fault::new(What::Unclosed, at)),
         }
     }
@@ -547,13 +628,14 @@ fn plain(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
     }
 }
 
+/// Whether any byte of a chunk is special, without a branch, so that it is done by vectors.
 #[inline(always)]
 fn has_special(chunk: &[u8; 32]) -> bool {
-    let mut found = false;
-    for byte in chunk {
-        found |= is_special(*byte);
+    let mut found = 0;
+    for &byte in chunk {
+        found |= u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
     }
-    found
+    found != 0
 }
 
 /// Passes the escape at `at`, and those that follow it at once or nearly so.

@@ -112,7 +112,7 @@ impl Decoder {
     ) -> Result<Request<'a>, DecodeError<'a>> {
         let len = len.min(message.len());
         let message = &mut message[..len];
-        meter.add(300 + len as u64 / 4);
+        meter.add(900 + len as u64 / 4);
         if simdutf8::basic::from_utf8(message).is_err() {
             return Err(DecodeError::NotUtf8);
         }

@@ -81,8 +81,7 @@ enum Begins {
     Nothing,
     White,
     String,
-    Digit,
-    Minus,
+    Number,
     Array,
     Object,
     True,
@@ -94,7 +93,7 @@ static BEGINS: [Begins; 256] = {
     let mut table = [Begins::Nothing; 256];
     let mut digit = b'0';
     while digit <= b'9' {
-        table[digit as usize] = Begins::Digit;
+        table[digit as usize] = Begins::Number;
         digit += 1;
     }
     table[b' ' as usize] = Begins::White;
@@ -102,7 +101,7 @@ static BEGINS: [Begins; 256] = {
     table[b'\n' as usize] = Begins::White;
     table[b'\r' as usize] = Begins::White;
     table[b'"' as usize] = Begins::String;
-    table[b'-' as usize] = Begins::Minus;
+    table[b'-' as usize] = Begins::Number;
     table[b'[' as usize] = Begins::Array;
     table[b'{' as usize] = Begins::Object;
     table[b't' as usize] = Begins::True;
@@ -183,7 +182,10 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
                 (end, escaped) = string(text, start + 1, self.meter)?;
                 end
             }
-            Begins::Digit => short_number(text, start, start, self.meter)?.0,
+            Begins::Number if !GOES_ON[usize::from(peek(text, start + 1))] && first != b'-' => {
+                self.meter.add(9);
+                start + 1
+            }
             _ => nested(text, start, levels, false, self.meter)?,
         };
         let end = self.at;
@@ -207,13 +209,16 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
             return Ok(());
         }
         loop {
-            self.meter.add(20);
+            self.meter.add(55);
             if next != b'"' {
                 return Err(Fault::new(What::Key, self.at));
             }
             let start = self.at + 1;
             let (end, escaped) = string(self.text, start, self.meter)?;
             self.at = end;
+            if escaped {
+                self.meter.add(20 + 10 * (end - start) as u64);
+            }
             if self.peek() != b':' {
                 return Err(Fault::new(What::Colon, self.at));
             }
@@ -282,11 +287,13 @@ fn nested(
     let bottom = levels.0;
     let mut open = bottom;
     let mut next = peek(text, at);
+    meter.add(50);
     loop {
-        meter.add(7);
+        meter.add(11);
         match BEGINS[usize::from(next)] {
-            Begins::Digit => {
-                (at, next) = short_number(text, at, at, meter)?;
+            Begins::Number => {
+                let digit = at + usize::from(next == b'-');
+                (at, next) = short_number(text, at, digit, meter)?;
             }
             Begins::String => {
                 (at, _) = string(text, at + 1, meter)?;
@@ -334,14 +341,6 @@ fn nested(
                 (at, next) = some_white(text, at, meter);
                 continue;
             }
-            Begins::Minus => {
-                let digit = at + 1;
-                meter.add(6);
-                if !peek(text, digit).is_ascii_digit() {
-                    return Err(Fault::new(What::Digit, digit));
-                }
-                (at, next) = short_number(text, at, digit, meter)?;
-            }
             Begins::True => {
                 at = literal(text, at, b"true", meter)?;
                 next = peek(text, at);
@@ -358,7 +357,7 @@ fn nested(
         }
         // A value has ended. What is open goes on, or it ends with it.
         loop {
-            meter.add(7);
+            meter.add(11);
             if open & 1 == 0 {
                 if next == b',' {
                     at += 1;
@@ -441,7 +440,10 @@ fn short_number(
 ) -> Result<(usize, u8), Fault> {
     let mut at = digit + 1;
     let mut next = peek(text, at);
-    meter.add(9);
+    meter.add(14);
+    if start != digit && !peek(text, digit).is_ascii_digit() {
+        return Err(Fault::new(What::Digit, digit));
+    }
     if GOES_ON[usize::from(next)] {
         // Whole numbers are short. To go digit by digit is the shortest way through them.
         if peek(text, digit) != b'0' {
@@ -584,7 +586,7 @@ fn string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, 
 #[inline(never)]
 fn long_string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
     let mut escaped = false;
-    meter.add(24);
+    meter.add(40);
     loop {
         meter.add(6);
         match text.get(at) {
@@ -611,7 +613,7 @@ fn plain(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
                 let rest = text.get(at..).unwrap_or_default();
                 return at + rest.iter().take_while(|byte| !is_special(**byte)).count();
             };
-            meter.add(14);
+            meter.add(24);
             let found = special(word);
             at += found.trailing_zeros() as usize / 8;
             if found != 0 {
@@ -619,7 +621,7 @@ fn plain(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
             }
         }
         while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<32>) {
-            meter.add(20);
+            meter.add(46);
             if has_special(chunk) {
                 break;
             }
@@ -642,7 +644,7 @@ fn has_special(chunk: &[u8; 32]) -> bool {
 #[inline(always)]
 fn escapes(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
     loop {
-        meter.add(12);
+        meter.add(29);
         at += escape_len(text, at, meter).ok_or(Fault::new(What::Escape, at))?;
         let near = at + 4;
         while at < near && !is_special(peek(text, at)) {

@@ -112,7 +112,7 @@ impl Decoder {
     ) -> Result<Request<'a>, DecodeError<'a>> {
         let len = len.min(message.len());
         let message = &mut message[..len];
-        meter.add(900 + len as u64 / 4);
+        meter.add(1150 + len as u64 / 4);
         if simdutf8::basic::from_utf8(message).is_err() {
             return Err(DecodeError::NotUtf8);
         }
@@ -424,7 +424,11 @@ impl Fields {
 
     fn channel<'a>(&self, message: &'a [u8]) -> Result<&'a str, Reason> {
         let text = self.channel.required(&CHANNEL)?;
-        let name = text.ok_or(bad_request(CHANNEL.wrong))?.as_str(message);
+        let text = text.ok_or(bad_request(CHANNEL.wrong))?;
+        if text.end - text.start > channel_name::MAX_BYTES {
+            return Err((ErrorCode::BadChannel, channel_name::Why::TooLong.explain()));
+        }
+        let name = text.as_str(message);
         channel_name::check(name).map_err(|why| (ErrorCode::BadChannel, why.explain()))?;
         Ok(name)
     }
@@ -493,6 +497,8 @@ fn not_daemons_own(channel: &str) -> Result<&str, Reason> {
     Ok(channel)
 }
 
+#[cfg(test)]
+mod cost;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]

@@ -25,7 +25,12 @@ impl Shape {
 
     /// The message, of [`BYTES`] bytes or nearly so.
     pub fn message(&self) -> Vec<u8> {
-        let room = BYTES - self.start.len() - self.end.len();
+        self.message_of(BYTES)
+    }
+
+    /// The message, of `bytes` bytes or nearly so.
+    pub fn message_of(&self, bytes: usize) -> Vec<u8> {
+        let room = bytes.saturating_sub(self.start.len() + self.end.len());
         let units = self.unit.repeat(room / self.unit.len());
         [self.start, &units, self.end].concat().into_bytes()
     }
@@ -89,7 +94,7 @@ const ITEMS: &[&str] = &[
     r#"{"a":1,"b":2},"#,
     r#"{"abcdefgh":1},"#,
     r#"{"\n":1},"#,
-    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]],",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]],",
     "[{},[{},[{},[{},[{},[{},[{},[{}]]]]]]]],",
     // Literals.
     "true,",

@@ -5,7 +5,9 @@
 //! - [`request`] writes requests, for clients;
 //! - [`event`] reads replies and events, for clients;
 //! - [`channel_name`] says what a channel may be called;
-//! - [`sample`] makes realistic messages, for benches.
+//! - [`sample`] makes realistic messages and [`hostile`] others, for benches.
+//!
+//! Both decoders check a message with one walk over its bytes, which needs no memory.
 
 pub mod channel_name;
 pub mod decode;
@@ -17,6 +19,7 @@ mod meter;
 mod number;
 pub mod request;
 pub mod sample;
+mod strings;
 mod unescape;
 mod walk;
 

@@ -15,7 +15,7 @@ const LIMIT: &[u8; 309] = b"1797693134862315807937289714053034150799341327100378
 69855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
 /// How many digits a whole number may have without a look at [`LIMIT`].
-const SAFE_DIGITS: usize = LIMIT.len() - 1;
+pub(super) const SAFE_DIGITS: usize = LIMIT.len() - 1;
 
 /// An exponent counts as no greater than this. It is more than a message has digits.
 const MAX_EXPONENT: i64 = 1 << 40;
@@ -57,6 +57,16 @@ fn exponent(
     meter: &mut impl Meter,
 ) -> Result<usize, Fault> {
     let sign = peek(text, mark + 1);
+    // Most exponents have one digit or two, and most numbers are far from any limit then.
+    meter.add(14);
+    if sign.is_ascii_digit() && mark - start < SAFE_DIGITS - 100 {
+        for end in [mark + 2, mark + 3] {
+            meter.add(6);
+            if !peek(text, end).is_ascii_digit() {
+                return Ok(end);
+            }
+        }
+    }
     let digits = mark + 1 + usize::from(matches!(sign, b'+' | b'-'));
     let mut end = digits;
     let mut exponent = 0;

@@ -1,6 +1,7 @@
-//! Escapes in strings that [`walk`](super::walk) has passed, and which are good therefore.
+//! Escapes in strings that the walk has passed: they are good.
 
-use super::walk::{Text, peek, unit};
+use super::strings::unit;
+use super::walk::{Text, peek};
 
 /// The character that the escape at `at` stands for, and the escape's length.
 #[inline(always)]
@@ -76,6 +77,10 @@ impl Key {
     pub(super) fn read<'k>(&'k mut self, text: &'k [u8], of: Text) -> &'k [u8] {
         if !of.escaped {
             return text.get(of.start..of.end).unwrap_or_default();
+        }
+        // The shortest is `id`, with one escape.
+        if of.end - of.start < 7 {
+            return &[];
         }
         self.unescape(text, of).unwrap_or_default()
     }

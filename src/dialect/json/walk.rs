@@ -7,7 +7,8 @@
 
 use super::fault::{Fault, What};
 use super::meter::Meter;
-use super::number::number;
+use super::number::{SAFE_DIGITS, number};
+use super::strings::string;
 use super::{Id, MAX_WHOLE_NUMBER};
 
 /// Where a string's text stands, without its quotes.
@@ -186,6 +187,8 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
                 self.meter.add(9);
                 start + 1
             }
+            Begins::Array if peek(text, start + 1) == b']' => start + 2,
+            Begins::Object if peek(text, start + 1) == b'}' => start + 2,
             _ => nested(text, start, levels, false, self.meter)?,
         };
         let end = self.at;
@@ -217,7 +220,7 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
             let (end, escaped) = string(self.text, start, self.meter)?;
             self.at = end;
             if escaped {
-                self.meter.add(20 + 10 * (end - start) as u64);
+                self.meter.add(12 * (end - start) as u64);
             }
             if self.peek() != b':' {
                 return Err(Fault::new(What::Colon, self.at));
@@ -289,7 +292,7 @@ fn nested(
     let mut next = peek(text, at);
     meter.add(50);
     loop {
-        meter.add(11);
+        meter.add(13);
         match BEGINS[usize::from(next)] {
             Begins::Number => {
                 let digit = at + usize::from(next == b'-');
@@ -357,7 +360,7 @@ fn nested(
         }
         // A value has ended. What is open goes on, or it ends with it.
         loop {
-            meter.add(11);
+            meter.add(13);
             if open & 1 == 0 {
                 if next == b',' {
                     at += 1;
@@ -454,7 +457,7 @@ fn short_number(
             }
         }
         meter.add(10);
-        if GOES_ON[usize::from(next)] {
+        if GOES_ON[usize::from(next)] || at - start > SAFE_DIGITS {
             at = number(text, start, at, meter)?;
             next = peek(text, at);
         }
@@ -527,8 +530,10 @@ const fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = ONES << 7;
+/// A one in each byte.
+pub(super) const ONES: u64 = 0x0101_0101_0101_0101;
+/// The high bit of each byte.
+pub(super) const HIGH: u64 = ONES << 7;
 
 /// The high bit of each byte that is not white space, exact up to the first of them.
 #[inline(always)]
@@ -545,158 +550,3 @@ const fn not_white(word: u64) -> u64 {
 const fn not_zero(word: u64) -> u64 {
     ((word & !HIGH) + !HIGH) | word
 }
-
-/// The high bit of each byte that ends a string's plain part: a quote, a backslash or a control character. Exact up to
-/// the first of them.
-#[inline(always)]
-const fn special(word: u64) -> u64 {
-    let quotes = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
-    let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
-    let controls = word.wrapping_sub(ONES * 0x20);
-    (quotes | backslashes | controls) & !word & HIGH
-}
-
-#[inline(always)]
-const fn is_special(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0..0x20)
-}
-
-/// Passes a string from behind its opening quote to behind its closing one, and says whether it has escapes.
-#[inline(always)]
-fn string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
-    meter.add(8);
-    let first = peek(text, at);
-    if first == b'"' {
-        return Ok((at + 1, false));
-    }
-    if first != b'\\'
-        && let Some(word) = word(text, at)
-    {
-        meter.add(22);
-        let found = special(word);
-        at += found.trailing_zeros() as usize / 8;
-        if found != 0 && peek(text, at) == b'"' {
-            return Ok((at + 1, false));
-        }
-    }
-    long_string(text, at, meter)
-}
-
-/// Passes the rest of a string that has more than eight bytes, or something other than plain text in them.
-#[inline(never)]
-fn long_string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
-    let mut escaped = false;
-    meter.add(40);
-    loop {
-        meter.add(6);
-        match text.get(at) {
-            Some(b'"') => return Ok((at + 1, escaped)),
-            Some(b'\\') => {
-                escaped = true;
-                at = escapes(text, at, meter)?;
-            }
-            Some(0..0x20) => return Err(Fault::new(What::Control, at)),
-            Some(_) => at = plain(text, at + 1, meter),
-            None => return Err(Fault::new(What::Unclosed, at)),
-        }
-    }
-}
-
-/// Where the plain text ends that begins at `at`.
-#[inline(always)]
-fn plain(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
-    meter.add(5);
-    loop {
-        // Two words, then as much as the machine's vectors take.
-        for _ in 0..2 {
-            let Some(word) = word(text, at) else {
-                let rest = text.get(at..).unwrap_or_default();
-                return at + rest.iter().take_while(|byte| !is_special(**byte)).count();
-            };
-            meter.add(24);
-            let found = special(word);
-            at += found.trailing_zeros() as usize / 8;
-            if found != 0 {
-                return at;
-            }
-        }
-        while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<32>) {
-            meter.add(46);
-            if has_special(chunk) {
-                break;
-            }
-            at += 32;
-        }
-    }
-}
-
-/// Whether any byte of a chunk is special, without a branch, so that it is done by vectors.
-#[inline(always)]
-fn has_special(chunk: &[u8; 32]) -> bool {
-    let mut found = 0;
-    for &byte in chunk {
-        found |= u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
-    }
-    found != 0
-}
-
-/// Passes the escape at `at`, and those that follow it at once or nearly so.
-#[inline(always)]
-fn escapes(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
-    loop {
-        meter.add(29);
-        at += escape_len(text, at, meter).ok_or(Fault::new(What::Escape, at))?;
-        let near = at + 4;
-        while at < near && !is_special(peek(text, at)) {
-            meter.add(8);
-            at += 1;
-        }
-        if peek(text, at) != b'\\' {
-            return Ok(at);
-        }
-    }
-}
-
-/// The length of the escape at `at`, `None` if JSON does not know it.
-#[inline(always)]
-fn escape_len(text: &[u8], at: usize, meter: &mut impl Meter) -> Option<usize> {
-    match peek(text, at + 1) {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => {
-            meter.add(26);
-            match unit(text, at)? {
-                0xD800..=0xDBFF => {
-                    meter.add(26);
-                    matches!(unit(text, at + 6)?, 0xDC00..=0xDFFF).then_some(12)
-                }
-                0xDC00..=0xDFFF => None,
-                _ => Some(6),
-            }
-        }
-        _ => None,
-    }
-}
-
-/// The UTF-16 unit that the `\uXXXX` at `at` stands for.
-#[inline(always)]
-pub(super) fn unit(text: &[u8], at: usize) -> Option<u32> {
-    let [b'\\', b'u', digits @ ..] = text.get(at..)?.first_chunk::<6>()? else {
-        return None;
-    };
-    let [a, b, c, d] = digits.map(|digit| HEX[usize::from(digit)]);
-    let unit = a << 12 | b << 8 | c << 4 | d;
-    (unit <= 0xFFFF).then_some(unit)
-}
-
-/// What a hexadecimal digit counts, and for other bytes what makes any unit too large.
-static HEX: [u32; 256] = {
-    let mut table = [1 << 16; 256];
-    let mut value = 0;
-    while value < 16 {
-        let digit = b"0123456789abcdef"[value];
-        table[digit as usize] = value as u32;
-        table[digit.to_ascii_uppercase() as usize] = value as u32;
-        value += 1;
-    }
-    table
-};

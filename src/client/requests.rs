@@ -6,7 +6,7 @@ use super::error::{Cause, ClientError, Invalid};
 use super::link::{Shared, State};
 use super::session::Tag;
 use super::websocket::{Sender, Texts};
-use crate::dialect::json::{DecodeError, PADDING, Start, ValueDecoder};
+use crate::dialect::json::{DecodeError, Start, ValueDecoder};
 
 /// From this many bytes of requests on they are sent without being asked to.
 const FLUSH_BYTES: usize = 64 << 10;
@@ -311,7 +311,6 @@ fn check_value<'v>(
     room.clear();
     room.shrink_to(2 * FLUSH_BYTES);
     room.extend_from_slice(data);
-    room.resize(data.len() + PADDING, 0);
     values
         .decode(room, data.len())
         .map_err(|error| match error {
@@ -320,7 +319,7 @@ fn check_value<'v>(
                 offset: None,
             },
             DecodeError::Refused(reply) => Invalid::Data {
-                message: reply.message.to_owned(),
+                message: reply.message.into_owned(),
                 offset: reply.offset,
             },
         })

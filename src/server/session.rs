@@ -199,7 +199,7 @@ impl Core {
             Err(DecodeError::Refused(error)) => {
                 let why = match error.offset {
                     Some(offset) => format!("{} at byte {offset}", error.message),
-                    None => error.message.to_owned(),
+                    None => error.message.into_owned(),
                 };
                 return Response::problem(Status::BAD_REQUEST, error.code.as_str(), &why);
             }
@@ -398,7 +398,7 @@ impl Session<'_> {
     }
 
     fn refuse(&mut self, error: &ErrorReply<'_>) {
-        (self.core).note_refusal(self.who, error.channel, error.code.as_str(), error.message);
+        (self.core).note_refusal(self.who, error.channel, error.code.as_str(), &error.message);
         self.answer(|text| encode::error(text, error));
     }
 

@@ -1,12 +1,12 @@
 //! Requests: from the bytes of a text message to a command that borrows from them.
 
-use std::ops::Range;
-use std::str;
-
-use super::parse::{Member, Members, NotJson, Parser, Tree, trim_end};
+use super::fault::{Fault, NotJson};
+use super::meter::{Free, Meter, Steps};
+use super::unescape::{self, Key, in_place};
+use super::walk::{Levels, Text, Value, Walker};
 use crate::hub::Start;
 
-use super::{ErrorCode, ErrorReply, Id, MAX_DEPTH, MAX_ID_BYTES, channel_name};
+use super::{ErrorCode, ErrorReply, Id, MAX_DEPTH, MAX_ID_BYTES, VALUE_LEVELS, channel_name};
 
 /// A request, borrowed from the message it came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +25,8 @@ pub enum Command<'a> {
         /// The channel's name, unescaped.
         channel: &'a str,
         /// With which message to begin; a `seq` or count is at most 2^53 - 1, an epoch
-        /// is whatever string the client sent.
+        /// is whatever string the client sent. One that is much longer than the 64 bytes
+        /// that an epoch may have is not unescaped.
         start: Start<'a>,
     },
     /// Receive no more of a channel.
@@ -58,95 +59,84 @@ pub enum DecodeError<'a> {
     Refused(ErrorReply<'a>),
 }
 
-/// Reads requests; keeps nothing between two of them but memory to work in, and of that
-/// no more than ordinary messages need.
+/// Reads requests. It has no memory: whatever a message is, decoding takes no more of it than the message has.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Decoder {
-    parser: Parser,
     auth: bool,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Decoder {
     /// A decoder that does not know `auth`.
-    pub fn new() -> Self {
-        Self {
-            parser: Parser::new(MAX_DEPTH),
-            auth: false,
-        }
+    pub const fn new() -> Self {
+        Self { auth: false }
     }
 
     /// The same, with the feature `auth` or without.
     #[must_use]
-    pub fn with_auth(self, auth: bool) -> Self {
-        Self { auth, ..self }
+    pub const fn with_auth(self, auth: bool) -> Self {
+        Self { auth }
     }
 
     /// Reads the request in `message[..len]`.
     ///
-    /// The rest of `message` is not read as part of it and stays as it is; there should
-    /// be at least [`PADDING`](super::PADDING) bytes, without which the message is copied
-    /// first. Strings with escapes are unescaped where they stand, so the message cannot
-    /// be decoded a second time.
+    /// The rest of `message` is neither read nor changed. Strings with escapes are unescaped where they stand, so
+    /// the message cannot be decoded a second time.
     ///
     /// # Errors
     /// What is wrong with the message, with the id and the channel as far as they could
     /// be read.
+    #[inline]
     pub fn decode<'a>(
         &mut self,
         message: &'a mut [u8],
         len: usize,
     ) -> Result<Request<'a>, DecodeError<'a>> {
+        self.decode_metered(message, len, &mut Free)
+    }
+
+    /// What [`decode`](Self::decode) costs, in steps: each stands for about one instruction, on any machine. It grows
+    /// with `len` and has a bound for each byte of it; to check that is what this is for.
+    pub fn steps(&mut self, message: &mut [u8], len: usize) -> u64 {
+        let mut steps = Steps::default();
+        // What it costs to refuse a message counts as well.
+        drop(self.decode_metered(message, len, &mut steps));
+        steps.0
+    }
+
+    #[inline(always)]
+    fn decode_metered<'a>(
+        &mut self,
+        message: &'a mut [u8],
+        len: usize,
+        meter: &mut impl Meter,
+    ) -> Result<Request<'a>, DecodeError<'a>> {
         let len = len.min(message.len());
-        let auth = self.auth;
-        let mut plan = Plan::default();
-        let parsed = self
-            .parser
-            .parse(message, len, |tree| plan.read(tree, len, auth));
-        if let Err(fault) = parsed {
-            self.parser.shrink(len);
-            return Err(fault.into());
+        let message = &mut message[..len];
+        meter.add(1150 + len as u64 / 4);
+        if simdutf8::basic::from_utf8(message).is_err() {
+            return Err(DecodeError::NotUtf8);
         }
-        for text in [&plan.channel, &plan.text].into_iter().flatten() {
-            self.parser.unescape(message, text);
+        let mut fields = Fields::default();
+        if let Err(fault) = fields.read(&mut Walker::new(message, meter)) {
+            return Err(fault.explain(message).into());
         }
-        self.parser.shrink(len);
-        plan.into_request(message)
-    }
-
-    /// Bytes of memory kept for the next message, of those that can be known.
-    #[cfg(test)]
-    pub(super) fn kept_bytes(&self) -> usize {
-        self.parser.kept_bytes()
+        fields.unescape(message, self.auth, meter);
+        fields.into_request(message, self.auth)
     }
 }
 
-/// Checks values that come without an envelope, such as the body of an HTTP request.
-pub struct ValueDecoder {
-    parser: Parser,
-}
-
-impl Default for ValueDecoder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// Checks values that come without an envelope, such as the body of an HTTP request. It has no memory either.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ValueDecoder;
 
 impl ValueDecoder {
     /// A decoder that holds a value to what holds for `data` in a `publish`.
-    pub fn new() -> Self {
-        Self {
-            // The envelope, which the value gets later, is a level of its own.
-            parser: Parser::new(MAX_DEPTH - 1),
-        }
+    pub const fn new() -> Self {
+        Self
     }
 
     /// Checks that `text[..len]` is one JSON value and gives it back as written, without
-    /// the white space around it. Padding is as in [`Decoder::decode`].
+    /// the white space around it.
     ///
     /// # Errors
     /// `NotUtf8`, or an [`ErrorReply`] with the code `bad_json`.
@@ -155,29 +145,26 @@ impl ValueDecoder {
         text: &'a mut [u8],
         len: usize,
     ) -> Result<&'a [u8], DecodeError<'a>> {
-        let len = len.min(text.len());
-        // A parsed text has a root.
-        let mut span = 0..len;
-        let parsed = self.parser.parse(text, len, |tree| {
-            if let Some(root) = tree.root() {
-                span = tree.span(&root, len);
-            }
-        });
-        self.parser.shrink(len);
-        parsed?;
-        Ok(slice(text, &trim_end(text, span)))
+        let text = &text[..len.min(text.len())];
+        if simdutf8::basic::from_utf8(text).is_err() {
+            return Err(DecodeError::NotUtf8);
+        }
+        let mut meter = Free;
+        let mut walker = Walker::new(text, &mut meter);
+        // The envelope, which the value gets later, is a level of its own.
+        let read = walker
+            .value(VALUE_LEVELS)
+            .and_then(|value| walker.end().map(|()| value.raw(text)));
+        read.map_err(|fault| fault.explain(text).into())
     }
 }
 
 impl From<NotJson> for DecodeError<'_> {
-    fn from(fault: NotJson) -> Self {
-        match fault {
-            NotJson::NotUtf8 => Self::NotUtf8,
-            NotJson::Fault { message, offset } => Self::Refused(ErrorReply {
-                offset,
-                ..ErrorReply::new(ErrorCode::BadJson, message)
-            }),
-        }
+    fn from(NotJson { message, offset }: NotJson) -> Self {
+        Self::Refused(ErrorReply {
+            offset,
+            ..ErrorReply::new(ErrorCode::BadJson, message)
+        })
     }
 }
 
@@ -218,278 +205,300 @@ const SINCE: Complaints = complaints!("since", "an object with `epoch` and `seq`
 const EPOCH: Complaints = complaints!("since.epoch", "a string");
 const SEQ: Complaints = complaints!("since.seq", "a whole number from 0 to 2^53-1");
 
+/// No `type` is longer.
+const MAX_TYPE_BYTES: usize = 16;
+/// No epoch is longer.
+const MAX_EPOCH_BYTES: usize = 64;
+
 /// The members with one key.
-#[derive(Clone, Copy, Default)]
-struct Field<'p, 't> {
-    member: Option<Member<'p, 't>>,
+#[derive(Clone, Copy)]
+struct Field<T> {
+    member: Option<T>,
     twice: bool,
 }
 
-impl<'p, 't> Field<'p, 't> {
-    fn put(&mut self, member: Member<'p, 't>) {
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self {
+            member: None,
+            twice: false,
+        }
+    }
+}
+
+impl<T> Field<T> {
+    #[inline(always)]
+    fn put(&mut self, member: T) {
         self.twice = self.member.is_some();
         self.member = Some(member);
     }
 
     /// The only member with this key, if there is one.
-    fn optional(&self, complaints: &Complaints) -> Result<Option<&Member<'p, 't>>, Reason> {
+    fn optional(&self, complaints: &Complaints) -> Result<Option<&T>, Reason> {
         if self.twice {
             return Err(bad_request(complaints.twice));
         }
         Ok(self.member.as_ref())
     }
 
-    fn required(&self, complaints: &Complaints) -> Result<&Member<'p, 't>, Reason> {
+    fn required(&self, complaints: &Complaints) -> Result<&T, Reason> {
         self.optional(complaints)?
             .ok_or(bad_request(complaints.missing))
     }
 }
 
+/// A member's value where only a string will do, `None` if it is something else.
+type Textual = Option<Text>;
+
 /// The members that some request knows; others are ignored.
 #[derive(Default)]
-struct Fields<'p, 't> {
-    kind: Field<'p, 't>,
-    id: Field<'p, 't>,
-    channel: Field<'p, 't>,
-    data: Field<'p, 't>,
-    since: Field<'p, 't>,
-    last: Field<'p, 't>,
-    token: Field<'p, 't>,
+struct Fields {
+    is_object: bool,
+    kind: Field<Textual>,
+    id: Field<Value>,
+    channel: Field<Textual>,
+    data: Field<Value>,
+    since: Field<Since>,
+    last: Field<Value>,
+    token: Field<Textual>,
 }
 
-impl<'p, 't> Fields<'p, 't> {
-    #[inline]
-    fn put(&mut self, members: Members<'p, 't>) {
-        for (key, member) in members {
-            let field = match key {
-                "type" => &mut self.kind,
-                "id" => &mut self.id,
-                "channel" => &mut self.channel,
-                "data" => &mut self.data,
-                "since" => &mut self.since,
-                "last" => &mut self.last,
-                "token" => &mut self.token,
-                _ => continue,
-            };
-            field.put(member);
+/// What stands in `since`.
+#[derive(Clone, Copy, Default)]
+struct Since {
+    is_object: bool,
+    epoch: Field<Textual>,
+    seq: Field<Value>,
+}
+
+impl Fields {
+    /// Reads the whole message.
+    #[inline(always)]
+    fn read<M: Meter>(&mut self, walker: &mut Walker<'_, '_, M>) -> Result<(), Fault> {
+        self.is_object = walker.peek() == b'{';
+        if !self.is_object {
+            walker.no_object(VALUE_LEVELS)?;
+            return walker.end();
         }
-    }
-}
-
-/// What a message says, as places in it: while the tape stands nothing can be borrowed
-/// from the message, which the tape itself borrows.
-struct Plan {
-    /// The id, with white space after it.
-    id: Option<Range<usize>>,
-    /// The channel's name, if it is valid.
-    channel: Option<Range<usize>>,
-    /// The token, or the epoch of `since`.
-    text: Option<Range<usize>>,
-    command: Result<Wanted, Reason>,
-}
-
-/// A [`Command`] without what it borrows.
-enum Wanted {
-    Subscribe(Begin),
-    Unsubscribe,
-    /// With where the data stands, white space after it included.
-    Publish(Range<usize>),
-    Auth,
-    Ping,
-}
-
-/// A [`Start`] without what it borrows.
-enum Begin {
-    Live,
-    Since(u64),
-    Last(u64),
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            id: None,
-            channel: None,
-            text: None,
-            command: Err(bad_request("a message must be a JSON object")),
-        }
-    }
-}
-
-impl Plan {
-    #[inline]
-    fn read(&mut self, tree: Tree<'_, '_>, len: usize, auth: bool) {
-        let Some(members) = tree.root().and_then(|root| tree.members(&root)) else {
-            return;
-        };
-        let mut fields = Fields::default();
-        fields.put(members);
-
-        let id = id(&fields);
-        if let Ok(Some(member)) = id {
-            self.id = Some(tree.span(member, len));
-        }
-        let channel = channel(&fields);
-        if let Ok(member) = channel {
-            self.channel = tree.text(member);
-        }
-        self.command = (|| {
-            let kind = fields
-                .kind
-                .required(&TYPE)?
-                .as_str()
-                .ok_or(bad_request(TYPE.wrong))?;
-            match kind {
-                "publish" => {
-                    id?;
-                    let name = channel?.as_str().unwrap_or_default();
-                    let data = fields.data.required(&DATA)?;
-                    if channel_name::is_daemons_own(name) {
-                        return Err((ErrorCode::Forbidden, "only the daemon publishes here"));
-                    }
-                    Ok(Wanted::Publish(tree.span(data, len)))
-                }
-                "subscribe" => {
-                    id?;
-                    not_daemons_own(channel?)?;
-                    start(&fields, &tree, &mut self.text).map(Wanted::Subscribe)
-                }
-                "unsubscribe" => {
-                    id?;
-                    not_daemons_own(channel?)?;
-                    Ok(Wanted::Unsubscribe)
-                }
-                // `channel` does not belong to the other requests, so it is not given
-                // back with what is wrong about them.
-                "ping" => {
-                    self.channel = None;
-                    id?;
-                    Ok(Wanted::Ping)
-                }
-                "auth" if auth => {
-                    self.channel = None;
-                    id?;
-                    let token = fields.token.required(&TOKEN)?;
-                    self.text = Some(tree.text(token).ok_or(bad_request(TOKEN.wrong))?);
-                    Ok(Wanted::Auth)
-                }
-                _ => Err((ErrorCode::UnknownType, "no request has this `type`")),
+        let text = walker.text();
+        let mut room = Key::new();
+        walker.members(|walker, key| {
+            let key = room.read(text, key);
+            if key == b"since" {
+                self.since.put(Since::read(walker)?);
+                return Ok(());
             }
-        })();
-        if matches!(self.command, Err((ErrorCode::BadChannel, _))) {
-            self.channel = None;
+            let value = walker.value(VALUE_LEVELS)?;
+            match key {
+                b"type" => self.kind.put(value.as_text(text)),
+                b"id" => self.id.put(value),
+                b"channel" => self.channel.put(value.as_text(text)),
+                b"data" => self.data.put(value),
+                b"last" => self.last.put(value),
+                b"token" => self.token.put(value.as_text(text)),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        walker.end()
+    }
+
+    /// Unescapes the strings that are looked at as texts.
+    ///
+    /// No byte takes more than the six of `\u00XX`. A string that is too long even so stays as it is, since it is refused
+    /// or equal to no other whatever it says.
+    fn unescape(&mut self, message: &mut [u8], auth: bool, meter: &mut impl Meter) {
+        let epoch = self.since.member.as_mut().map(|since| &mut since.epoch);
+        let token = auth.then_some(&mut self.token);
+        let fields = [
+            (Some(&mut self.kind), MAX_TYPE_BYTES),
+            (Some(&mut self.channel), channel_name::MAX_BYTES),
+            (epoch, MAX_EPOCH_BYTES),
+            (token, usize::MAX / 6),
+        ];
+        for (field, most) in fields {
+            if let Some(Field {
+                member: Some(Some(text)),
+                ..
+            }) = field
+                && text.escaped
+                && text.end - text.start <= 6 * most
+            {
+                meter.add(20 * (text.end - text.start) as u64);
+                in_place(message, text);
+            }
         }
     }
 
-    fn into_request(self, message: &mut [u8]) -> Result<Request<'_>, DecodeError<'_>> {
-        let message = &*message;
-        let id = self
-            .id
-            .map(|span| Id(slice(message, &trim_end(message, span))));
-        let channel = text(message, self.channel)?;
-        let other = text(message, self.text)?;
-        let command = match self.command {
-            Ok(Wanted::Publish(span)) => Command::Publish {
-                channel,
-                data: slice(message, &trim_end(message, span)),
-            },
-            Ok(Wanted::Subscribe(from)) => Command::Subscribe {
-                channel,
-                start: match from {
-                    Begin::Live => Start::Live,
-                    Begin::Since(seq) => Start::Since { epoch: other, seq },
-                    Begin::Last(count) => Start::Last(count),
-                },
-            },
-            Ok(Wanted::Unsubscribe) => Command::Unsubscribe { channel },
-            Ok(Wanted::Auth) => Command::Auth { token: other },
-            Ok(Wanted::Ping) => Command::Ping,
-            Err((code, why)) => {
-                return Err(DecodeError::Refused(ErrorReply {
-                    id,
-                    // No valid name is empty, so this is one that could not be read.
-                    channel: Some(channel).filter(|name| !name.is_empty()),
-                    ..ErrorReply::new(code, why)
-                }));
+    fn into_request<'a>(
+        self,
+        message: &'a [u8],
+        auth: bool,
+    ) -> Result<Request<'a>, DecodeError<'a>> {
+        let id = self.id(message);
+        let channel = self.channel(message);
+        let command = self.command(message, auth, id, channel);
+        let id = id.ok().flatten();
+        match command {
+            Ok(command) => Ok(Request { id, command }),
+            Err((code, why)) => Err(DecodeError::Refused(ErrorReply {
+                id,
+                // The requests to which no channel belongs do not give it back.
+                channel: channel.ok().filter(|_| {
+                    code != ErrorCode::BadChannel && !self.is_of_no_channel(message, auth)
+                }),
+                ..ErrorReply::new(code, why)
+            })),
+        }
+    }
+
+    fn command<'a>(
+        &self,
+        message: &'a [u8],
+        auth: bool,
+        id: Result<Option<Id<'a>>, Reason>,
+        channel: Result<&'a str, Reason>,
+    ) -> Result<Command<'a>, Reason> {
+        if !self.is_object {
+            return Err(bad_request("a message must be a JSON object"));
+        }
+        match self.kind(message)? {
+            b"publish" => {
+                id?;
+                let channel = channel?;
+                let data = self.data.required(&DATA)?;
+                if channel_name::is_daemons_own(channel) {
+                    return Err((ErrorCode::Forbidden, "only the daemon publishes here"));
+                }
+                let data = data.raw(message);
+                Ok(Command::Publish { channel, data })
             }
+            b"subscribe" => {
+                id?;
+                let channel = not_daemons_own(channel?)?;
+                let start = self.start(message)?;
+                Ok(Command::Subscribe { channel, start })
+            }
+            b"unsubscribe" => {
+                id?;
+                let channel = not_daemons_own(channel?)?;
+                Ok(Command::Unsubscribe { channel })
+            }
+            b"ping" => id.map(|_| Command::Ping),
+            b"auth" if auth => {
+                id?;
+                let token = self
+                    .token
+                    .required(&TOKEN)?
+                    .ok_or(bad_request(TOKEN.wrong))?;
+                let token = token.as_str(message);
+                Ok(Command::Auth { token })
+            }
+            _ => Err((ErrorCode::UnknownType, "no request has this `type`")),
+        }
+    }
+
+    fn kind<'a>(&self, message: &'a [u8]) -> Result<&'a [u8], Reason> {
+        let kind = self.kind.required(&TYPE)?.ok_or(bad_request(TYPE.wrong))?;
+        Ok(message.get(kind.start..kind.end).unwrap_or_default())
+    }
+
+    fn is_of_no_channel(&self, message: &[u8], auth: bool) -> bool {
+        match self.kind(message) {
+            Ok(kind) => kind == b"ping" || auth && kind == b"auth",
+            Err(_) => false,
+        }
+    }
+
+    fn id<'a>(&self, message: &'a [u8]) -> Result<Option<Id<'a>>, Reason> {
+        let Some(value) = self.id.optional(&ID)? else {
+            return Ok(None);
         };
-        Ok(Request { id, command })
+        let good = match value.as_text(message) {
+            Some(text) => unescape::is_within(message, text, MAX_ID_BYTES),
+            None => value.as_whole_number(message).is_some(),
+        };
+        good.then(|| Some(Id(value.raw(message))))
+            .ok_or(bad_request(ID.wrong))
+    }
+
+    fn channel<'a>(&self, message: &'a [u8]) -> Result<&'a str, Reason> {
+        let text = self.channel.required(&CHANNEL)?;
+        let text = text.ok_or(bad_request(CHANNEL.wrong))?;
+        if text.end - text.start > channel_name::MAX_BYTES {
+            return Err((ErrorCode::BadChannel, channel_name::Why::TooLong.explain()));
+        }
+        let name = text.as_str(message);
+        channel_name::check(name).map_err(|why| (ErrorCode::BadChannel, why.explain()))?;
+        Ok(name)
+    }
+
+    /// Where a subscription begins.
+    fn start<'a>(&self, message: &'a [u8]) -> Result<Start<'a>, Reason> {
+        let since = self.since.optional(&SINCE)?;
+        let last = self.last.optional(&LAST)?;
+        let since = match (since, last) {
+            (None, None) => return Ok(Start::Live),
+            (Some(_), Some(_)) => {
+                return Err(bad_request("`since` and `last` exclude each other"));
+            }
+            (None, Some(last)) => {
+                let count = last
+                    .as_whole_number(message)
+                    .ok_or(bad_request(LAST.wrong))?;
+                return Ok(Start::Last(count));
+            }
+            (Some(since), None) => since,
+        };
+        if !since.is_object {
+            return Err(bad_request(SINCE.wrong));
+        }
+        let epoch = since
+            .epoch
+            .required(&EPOCH)?
+            .ok_or(bad_request(EPOCH.wrong))?;
+        let seq = since.seq.required(&SEQ)?.as_whole_number(message);
+        Ok(Start::Since {
+            epoch: epoch.as_str(message),
+            seq: seq.ok_or(bad_request(SEQ.wrong))?,
+        })
     }
 }
 
-fn id<'f, 'p, 't>(fields: &'f Fields<'p, 't>) -> Result<Option<&'f Member<'p, 't>>, Reason> {
-    let member = fields.id.optional(&ID)?;
-    let good = member.is_none_or(|member| match member.as_str() {
-        Some(text) => text.len() <= MAX_ID_BYTES,
-        None => member.as_whole_number().is_some(),
-    });
-    good.then_some(member).ok_or(bad_request(ID.wrong))
+impl Since {
+    /// Reads the value of `since`, whatever it is.
+    fn read<M: Meter>(walker: &mut Walker<'_, '_, M>) -> Result<Self, Fault> {
+        let mut since = Self::default();
+        if walker.peek() != b'{' {
+            walker.value(VALUE_LEVELS)?;
+            return Ok(since);
+        }
+        since.is_object = true;
+        let text = walker.text();
+        let mut room = Key::new();
+        walker.members(|walker, key| {
+            let value = walker.value(Levels::new(MAX_DEPTH - 2))?;
+            match room.read(text, key) {
+                b"epoch" => since.epoch.put(value.as_text(text)),
+                b"seq" => since.seq.put(value),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(since)
+    }
 }
 
-fn channel<'f, 'p, 't>(fields: &'f Fields<'p, 't>) -> Result<&'f Member<'p, 't>, Reason> {
-    let member = fields.channel.required(&CHANNEL)?;
-    let name = member.as_str().ok_or(bad_request(CHANNEL.wrong))?;
-    channel_name::check(name).map_err(|why| (ErrorCode::BadChannel, why.explain()))?;
-    Ok(member)
-}
-
-fn not_daemons_own(channel: &Member<'_, '_>) -> Result<(), Reason> {
-    if channel.as_str().is_some_and(channel_name::is_daemons_own) {
+fn not_daemons_own(channel: &str) -> Result<&str, Reason> {
+    if channel_name::is_daemons_own(channel) {
         // The daemon has none yet, so each is unknown.
         return Err((ErrorCode::BadChannel, "the daemon has no such channel"));
     }
-    Ok(())
+    Ok(channel)
 }
 
-/// Where a subscription begins; puts where the epoch stands into `epoch`.
-fn start(
-    fields: &Fields<'_, '_>,
-    tree: &Tree<'_, '_>,
-    epoch: &mut Option<Range<usize>>,
-) -> Result<Begin, Reason> {
-    let since = fields.since.optional(&SINCE)?;
-    let last = fields.last.optional(&LAST)?;
-    let since = match (since, last) {
-        (None, None) => return Ok(Begin::Live),
-        (Some(_), Some(_)) => {
-            return Err(bad_request("`since` and `last` exclude each other"));
-        }
-        (None, Some(last)) => {
-            let count = last.as_whole_number().ok_or(bad_request(LAST.wrong))?;
-            return Ok(Begin::Last(count));
-        }
-        (Some(since), None) => since,
-    };
-    let members = tree.members(since).ok_or(bad_request(SINCE.wrong))?;
-    let mut epochs = Field::default();
-    let mut seqs = Field::default();
-    for (key, member) in members {
-        match key {
-            "epoch" => epochs.put(member),
-            "seq" => seqs.put(member),
-            _ => {}
-        }
-    }
-    let text = tree.text(epochs.required(&EPOCH)?);
-    *epoch = Some(text.ok_or(bad_request(EPOCH.wrong))?);
-    let seq = seqs.required(&SEQ)?.as_whole_number();
-    Ok(Begin::Since(seq.ok_or(bad_request(SEQ.wrong))?))
-}
-
-/// The bytes of a span that lies within the message, as all that were read from it do.
-fn slice<'a>(message: &'a [u8], span: &Range<usize>) -> &'a [u8] {
-    message.get(span.clone()).unwrap_or_default()
-}
-
-/// An unescaped string, "" where there is none.
-fn text<'a>(message: &'a [u8], span: Option<Range<usize>>) -> Result<&'a str, DecodeError<'a>> {
-    let Some(span) = span else {
-        return Ok("");
-    };
-    // simd-json has checked it; to check a name again costs less than to carry the proof.
-    str::from_utf8(slice(message, &span)).map_err(|_| DecodeError::NotUtf8)
-}
-
+#[cfg(test)]
+mod cost;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]

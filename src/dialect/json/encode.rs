@@ -106,7 +106,7 @@ pub fn error(out: &mut Vec<u8>, error: &ErrorReply<'_>) {
         text_member(out, "channel", channel);
     }
     text_member(out, "code", error.code.as_str());
-    text_member(out, "message", error.message);
+    text_member(out, "message", &error.message);
     if let Some(offset) = error.offset {
         number_member(out, "offset", offset as u64);
     }

@@ -1,12 +1,16 @@
 //! What a server sends, for clients: replies and events, from the bytes of a text
 //! message to values that borrow from them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::str;
 
-use super::parse::{NotJson, Parser, Tree, trim_end};
-use super::{Id, MAX_DEPTH};
+use super::fault::{Fault, NotJson};
+use super::meter::Free;
+use super::unescape::{Key, in_place};
+use super::walk::{Text, Value, Walker};
+use super::{Id, VALUE_LEVELS};
 
 /// Something that the server says. Texts are unescaped; codes and reasons are as they
 /// came, since a client meets ones that are younger than itself.
@@ -148,8 +152,8 @@ pub enum EventError {
     /// It is not JSON.
     NotJson {
         /// What is wrong.
-        message: &'static str,
-        /// Where, in bytes, if known.
+        message: Cow<'static, str>,
+        /// Where, in bytes. `None` if it is empty.
         offset: Option<usize>,
     },
     /// A member that the protocol promises is missing or of the wrong type.
@@ -175,11 +179,8 @@ impl std::error::Error for EventError {}
 crate::words::in_words!(EventError);
 
 impl From<NotJson> for EventError {
-    fn from(fault: NotJson) -> Self {
-        match fault {
-            NotJson::NotUtf8 => Self::NotUtf8,
-            NotJson::Fault { message, offset } => Self::NotJson { message, offset },
-        }
+    fn from(NotJson { message, offset }: NotJson) -> Self {
+        Self::NotJson { message, offset }
     }
 }
 
@@ -229,34 +230,26 @@ impl MessagePlaces {
     }
 }
 
-/// Reads what a server sends; keeps nothing between two messages but memory to work in.
-pub struct EventDecoder {
-    parser: Parser,
-}
-
-impl Default for EventDecoder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// Reads what a server sends. It has no memory: whatever a message is, decoding takes no more of it than the message
+/// has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventDecoder;
 
 impl EventDecoder {
     /// A decoder.
-    pub fn new() -> Self {
-        Self {
-            parser: Parser::new(MAX_DEPTH),
-        }
+    pub const fn new() -> Self {
+        Self
     }
 
-    /// Reads `text[..len]`, with padding as in
-    /// [`Decoder::decode`](super::Decoder::decode). A `message` takes the short way of
+    /// Reads `text[..len]`; strings with escapes are unescaped where they stand. A `message` takes the short way of
     /// [`message`], so its `data` is whatever the server sent.
     ///
     /// # Errors
     /// What is wrong with the text; a client does well to end the connection.
     pub fn decode<'a>(&mut self, text: &'a mut [u8], len: usize) -> Result<Event<'a>, EventError> {
         let len = len.min(text.len());
-        if let Some(places) = MessagePlaces::find(&text[..len]) {
+        let text = &mut text[..len];
+        if let Some(places) = MessagePlaces::find(text) {
             let message = places.in_text(text).ok_or(EventError::NotUtf8)?;
             return Ok(Event::Message(message));
         }
@@ -273,38 +266,36 @@ impl EventDecoder {
         len: usize,
     ) -> Result<Event<'a>, EventError> {
         let len = len.min(text.len());
-        let mut fields = None;
-        let parsed = self
-            .parser
-            .parse(text, len, |tree| fields = Fields::new(tree, len));
-        if let Some(fields) = &fields {
-            for place in fields.texts() {
-                self.parser.unescape(text, place);
-            }
+        let text = &mut text[..len];
+        if simdutf8::basic::from_utf8(text).is_err() {
+            return Err(EventError::NotUtf8);
         }
-        self.parser.shrink(len);
-        parsed?;
-        fields
-            .ok_or(EventError::Member("type"))?
-            .into_event(&text[..len])
+        let mut fields = Fields::default();
+        if let Err(fault) = fields.read(text) {
+            return Err(fault.explain(text).into());
+        }
+        for place in fields.texts() {
+            in_place(text, place);
+        }
+        fields.into_event(text)
     }
 }
 
 /// Where the members stand that some event has.
 #[derive(Default)]
 struct Fields {
-    kind: Option<Range<usize>>,
-    channel: Option<Range<usize>>,
-    epoch: Option<Range<usize>>,
-    reason: Option<Range<usize>>,
-    code: Option<Range<usize>>,
-    message: Option<Range<usize>>,
-    protocol: Option<Range<usize>>,
-    server: Option<Range<usize>>,
-    session: Option<Range<usize>>,
-    id: Option<Range<usize>>,
-    data: Option<Range<usize>>,
-    features: Option<Range<usize>>,
+    kind: Option<Text>,
+    channel: Option<Text>,
+    epoch: Option<Text>,
+    reason: Option<Text>,
+    code: Option<Text>,
+    message: Option<Text>,
+    protocol: Option<Text>,
+    server: Option<Text>,
+    session: Option<Text>,
+    id: Option<Value>,
+    data: Option<Value>,
+    features: Option<Value>,
     seq: Option<u64>,
     from: Option<u64>,
     to: Option<u64>,
@@ -316,58 +307,74 @@ struct Fields {
 }
 
 impl Fields {
-    fn new(tree: Tree<'_, '_>, len: usize) -> Option<Self> {
-        let mut fields = Self::default();
-        for (key, member) in tree.members(&tree.root()?)? {
-            match key {
-                "type" => fields.kind = tree.text(&member),
-                "channel" => fields.channel = tree.text(&member),
-                "epoch" => fields.epoch = tree.text(&member),
-                "reason" => fields.reason = tree.text(&member),
-                "code" => fields.code = tree.text(&member),
-                "message" => fields.message = tree.text(&member),
-                "protocol" => fields.protocol = tree.text(&member),
-                "server" => fields.server = tree.text(&member),
-                "session" => fields.session = tree.text(&member),
-                "id" => fields.id = Some(tree.span(&member, len)),
-                "data" => fields.data = Some(tree.span(&member, len)),
-                "features" => fields.features = Some(tree.span(&member, len)),
-                "seq" => fields.seq = member.as_whole_number(),
-                "from" => fields.from = member.as_whole_number(),
-                "to" => fields.to = member.as_whole_number(),
-                "max_message" => fields.max_message = member.as_whole_number(),
-                "offset" => fields.offset = member.as_whole_number(),
-                "retry_after_ms" => fields.retry_after_ms = member.as_whole_number(),
-                "reconnect_after_ms" => fields.reconnect_after_ms = member.as_whole_number(),
-                "recovered" => fields.recovered = member.as_bool(),
-                _ => {}
-            }
+    /// Reads the whole message. One that is no object has no members.
+    fn read(&mut self, text: &[u8]) -> Result<(), Fault> {
+        let mut meter = Free;
+        let mut walker = Walker::new(text, &mut meter);
+        if walker.peek() != b'{' {
+            walker.no_object(VALUE_LEVELS)?;
+            return walker.end();
         }
-        Some(fields)
+        let mut room = Key::new();
+        walker.members(|walker, key| {
+            let value = walker.value(VALUE_LEVELS)?;
+            self.put(text, room.read(text, key), &value);
+            Ok(())
+        })?;
+        walker.end()
     }
 
-    fn texts(&self) -> impl Iterator<Item = &Range<usize>> {
+    fn put(&mut self, text: &[u8], key: &[u8], value: &Value) {
+        match key {
+            b"type" => self.kind = value.as_text(text),
+            b"channel" => self.channel = value.as_text(text),
+            b"epoch" => self.epoch = value.as_text(text),
+            b"reason" => self.reason = value.as_text(text),
+            b"code" => self.code = value.as_text(text),
+            b"message" => self.message = value.as_text(text),
+            b"protocol" => self.protocol = value.as_text(text),
+            b"server" => self.server = value.as_text(text),
+            b"session" => self.session = value.as_text(text),
+            b"id" => self.id = Some(*value),
+            b"data" => self.data = Some(*value),
+            b"features" => self.features = Some(*value),
+            b"seq" => self.seq = value.as_whole_number(text),
+            b"from" => self.from = value.as_whole_number(text),
+            b"to" => self.to = value.as_whole_number(text),
+            b"max_message" => self.max_message = value.as_whole_number(text),
+            b"offset" => self.offset = value.as_whole_number(text),
+            b"retry_after_ms" => self.retry_after_ms = value.as_whole_number(text),
+            b"reconnect_after_ms" => self.reconnect_after_ms = value.as_whole_number(text),
+            b"recovered" => {
+                self.recovered = match value.raw(text) {
+                    b"true" => Some(true),
+                    b"false" => Some(false),
+                    _ => None,
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn texts(&mut self) -> impl Iterator<Item = &mut Text> {
         [
-            &self.kind,
-            &self.channel,
-            &self.epoch,
-            &self.reason,
-            &self.code,
-            &self.message,
-            &self.protocol,
-            &self.server,
-            &self.session,
+            &mut self.kind,
+            &mut self.channel,
+            &mut self.epoch,
+            &mut self.reason,
+            &mut self.code,
+            &mut self.message,
+            &mut self.protocol,
+            &mut self.server,
+            &mut self.session,
         ]
         .into_iter()
         .flatten()
     }
 
     fn into_event(self, text: &[u8]) -> Result<Event<'_>, EventError> {
-        let raw = |place: &Option<Range<usize>>| {
-            text.get(trim_end(text, place.clone()?))
-                .filter(|text| !text.is_empty())
-        };
-        let string = |place: &Option<Range<usize>>| str::from_utf8(text.get(place.clone()?)?).ok();
+        let raw = |place: &Option<Value>| place.map(|value| value.raw(text));
+        let string = |place: &Option<Text>| place.map(|place| place.as_str(text));
         let id = raw(&self.id).map(Id);
         let channel = || string(&self.channel).ok_or(EventError::Member("channel"));
         let epoch = || string(&self.epoch).ok_or(EventError::Member("epoch"));

@@ -5,16 +5,25 @@
 //! - [`request`] writes requests, for clients;
 //! - [`event`] reads replies and events, for clients;
 //! - [`channel_name`] says what a channel may be called;
-//! - [`sample`] makes realistic messages, for benches.
+//! - [`sample`] makes realistic messages and [`hostile`] others, for benches.
+//!
+//! Both decoders check a message with one walk over its bytes, which needs no memory.
 
 pub mod channel_name;
 pub mod decode;
 pub mod encode;
 pub mod event;
-mod parse;
+mod fault;
+pub mod hostile;
+mod meter;
+mod number;
 pub mod request;
 pub mod sample;
+mod strings;
+mod unescape;
+mod walk;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use crate::hub::Start;
@@ -28,16 +37,15 @@ pub const SUB_PROTOCOL: &str = "json.fanfare.v1";
 /// How many levels of objects and arrays a message may have, its own object included.
 pub const MAX_DEPTH: usize = 64;
 
+/// How many levels the value of a member may have: the message's object is the first.
+const VALUE_LEVELS: walk::Levels = walk::Levels::new(MAX_DEPTH - 1);
+
 /// The longest `id` that is a string, in bytes after unescaping.
 pub const MAX_ID_BYTES: usize = 64;
 
 /// The greatest whole number that the protocol carries: 2^53 - 1, beyond which a
 /// reader that keeps numbers in doubles (JavaScript's) would lose count.
 pub const MAX_WHOLE_NUMBER: u64 = (1 << 53) - 1;
-
-/// How many readable bytes should stand after a message for it to be parsed where it
-/// lies. With fewer the result is the same, but the message is copied first.
-pub const PADDING: usize = simd_json::INPUT_PADDING;
 
 /// The `id` of a request exactly as it was written: digits, or a JSON string with its
 /// quotes and escapes. Replies repeat it byte for byte.
@@ -131,8 +139,8 @@ pub struct ErrorReply<'a> {
     pub channel: Option<&'a str>,
     /// Why, for programs.
     pub code: ErrorCode,
-    /// Why, for people.
-    pub message: &'a str,
+    /// Why, for people: at most some 300 bytes.
+    pub message: Cow<'a, str>,
     /// Where in the message its JSON goes wrong, in bytes from its start, where known.
     pub offset: Option<usize>,
     /// When to try again, in milliseconds from now.
@@ -141,12 +149,12 @@ pub struct ErrorReply<'a> {
 
 impl<'a> ErrorReply<'a> {
     /// An error about nothing in particular; fill in what is known.
-    pub const fn new(code: ErrorCode, message: &'a str) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'a, str>>) -> Self {
         Self {
             id: None,
             channel: None,
             code,
-            message,
+            message: message.into(),
             offset: None,
             retry_after_ms: None,
         }

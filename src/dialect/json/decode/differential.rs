@@ -1,4 +1,4 @@
-//! The decoder beside serde_json, on publishes made of arbitrary JSON and on what is left
+//! The decoder beside serde_json and simd-json, on publishes made of arbitrary JSON and on what is left
 //! of them after mutations: the same verdict, and the same span of `data`.
 
 use proptest::collection::vec;
@@ -304,6 +304,42 @@ proptest! {
             mutate(&mut message, mutation);
         }
         prop_assert_eq!(told(&message), expected(&message), "{}", String::from_utf8_lossy(&message));
+    }
+
+    #[test]
+    fn simd_json_agrees_on_what_is_json(
+        message in message(),
+        mutations in vec(mutation(), 0..3),
+    ) {
+        let mut message = message.into_bytes();
+        for mutation in mutations {
+            mutate(&mut message, mutation);
+        }
+        let mut room = message.clone();
+        let mut buffers = simd_json::Buffers::with_max_depth(0, 64);
+        let mut tape = simd_json::Tape::null().reset();
+        let theirs = simd_json::fill_tape(&mut room, &mut buffers, &mut tape).is_ok();
+        let ours = !matches!(told(&message), Expected::NotUtf8 | Expected::BadJson);
+        prop_assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(&message));
+    }
+
+    #[test]
+    fn numbers_near_the_limit_are_judged_alike(
+        zeros in 0usize..4,
+        digits in "17976931348623(15[5-9]|[0-9]{3})[0-9]{0,30}",
+        point in any::<prop::sample::Index>(),
+        shift in -3i64..4,
+        sign in "-?",
+    ) {
+        let point = point.index(digits.len());
+        let exponent = 309 - point as i64 + shift;
+        let (whole, fraction) = digits.split_at(point);
+        let whole = if whole.is_empty() { "0" } else { whole };
+        let zeros = "0".repeat(zeros);
+        let number = format!("{sign}{whole}.{fraction}{zeros}e{exponent}");
+        let message = format!(r#"{{"type":"publish","channel":"c","data":{number}}}"#);
+        let good = number.parse().is_ok_and(f64::is_finite);
+        prop_assert_eq!(matches!(told(message.as_bytes()), Expected::Publish(..)), good, "{}", number);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::dialect::json::encode::{self, Welcome};
-use crate::dialect::json::{ErrorCode, ErrorReply, PADDING};
+use crate::dialect::json::{ErrorCode, ErrorReply};
+
+/// So much may stand after a message and be anything.
+const PADDING: usize = 64;
 
 /// Decodes with padding and without, which must say the same, and looks at the result.
 fn decoded(text: impl AsRef<[u8]>, look: impl Fn(Result<Event<'_>, EventError>)) {
@@ -284,7 +287,7 @@ fn what_is_not_json_or_not_utf8_is_an_error_that_reads_well() {
         let error = event.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a message that is not JSON: not JSON, at byte 8"
+            r#"a message that is not JSON: `x` is no JSON value: a text needs double quotes ("), at byte 8"#
         );
     });
     decoded(b"{\"type\":\"\xff\"}", |event| {

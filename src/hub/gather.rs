@@ -4,11 +4,11 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::channel::{Channel, LAGGING, Sub, Whole};
+use super::channel::{Channel, STRAGGLES, Sub, Whole};
 use super::directory::Directory;
 use super::log::Log;
 use super::segment::Segment;
-use super::subscriber::{CAUGHT_UP, Link, Links};
+use super::subscriber::{APART, CAUGHT_UP, Link, Links};
 use super::{Hub, SubscriberId};
 
 /// What goes into one write: at most [`Slices::MOST`] slices and [`Slices::MOST_BYTES`] bytes, but at least one message.
@@ -186,15 +186,15 @@ impl Plan {
         }
     }
 
-    /// Adds what is behind in the subscription at place `at`, as far as it goes in. Once nothing more does, the place that
-    /// the next visit begins with.
+    /// Adds what is behind in one subscription, as far as it goes in. Once nothing more does, the channel that the next visit
+    /// begins with.
     fn take<'a>(
         &mut self,
         directory: &'a Directory,
-        (at, link): (usize, Link),
+        link: Link,
         slices: &mut Slices<'a>,
         gathered: &mut Gathered,
-    ) -> Option<usize> {
+    ) -> Option<u32> {
         let channel = directory.get(link.channel)?;
         let sub = *channel.subs.get(link.index as usize)?;
         if sub.next >= channel.end() {
@@ -207,8 +207,8 @@ impl Plan {
         }
         match self.collect(channel, link, sub, slices) {
             Share::All => None,
-            Share::Part => Some(at + 1),
-            Share::Nothing => Some(at),
+            Share::Part => Some(link.channel.wrapping_add(1)),
+            Share::Nothing => Some(link.channel),
         }
     }
 
@@ -287,16 +287,16 @@ impl Hub {
             return Gathered::default();
         };
         let mut gathered = Gathered::default();
+        let mut take = |link| plan.take(directory, link, slices, &mut gathered);
         let cut = if self.dirty.are_few(subscriber) {
-            let mut links = self.dirty.links(subscriber);
-            links.find_map(|place| plan.take(directory, place, slices, &mut gathered))
+            let mut links = self.apart.and_dirty(&self.dirty, id.0, subscriber);
+            links.find_map(&mut take)
         } else {
-            let mut links = subscriber.links.from(subscriber.first as usize);
-            links.find_map(|place| plan.take(directory, place, slices, &mut gathered))
+            subscriber.links.from(subscriber.first).find_map(&mut take)
         };
         if let Some(next) = cut {
             gathered.more = true;
-            subscriber.first = next as u32;
+            subscriber.first = next;
         }
         plan.more = gathered.more;
         gathered
@@ -318,7 +318,7 @@ impl Hub {
             && let Some(channel) = self.directory.get_mut(piece.link.channel)
             && let Some(sub) = channel.subs.get_mut(piece.link.index as usize)
             && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize)
-            && sub.flags & LAGGING == 0
+            && sub.flags & STRAGGLES == 0
         {
             sub.next = piece.to;
             subscriber.flags &= !CAUGHT_UP;
@@ -356,6 +356,9 @@ impl Hub {
         if more {
             self.lag(id);
         } else if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+            if subscriber.is(APART) {
+                self.apart.forget(id.0);
+            }
             subscriber.flags &= !CAUGHT_UP;
         }
         Advanced {
@@ -385,7 +388,7 @@ impl Hub {
         };
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
             sub.next = to;
-            if sub.flags & LAGGING != 0 {
+            if sub.flags & STRAGGLES != 0 {
                 channel.caught_up(link.index);
             }
         }

@@ -196,7 +196,7 @@ fn who_has_very_many_subscriptions_and_asks_for_history_costs_no_look_at_each() 
     const CHANNELS: usize = 30_000;
     let mut hub = hub(UNLIMITED, ENDLESS);
     hub.attach(id(0), Encoding::Plain);
-    let names: Vec<String> = (0..CHANNELS).map(|i| format!("c{i}-")).collect();
+    let names: Vec<String> = (0..CHANNELS).map(|i| format!("{i}-")).collect();
     for name in &names {
         publish(&mut hub, name, 1);
         subscribe(&mut hub, id(0), name);

@@ -33,8 +33,10 @@ impl Expected {
 /// A subscription as its client has it.
 pub(super) struct Subscription {
     pub(super) expected: Expected,
-    /// Whether its socket was full since it was last served: only then may it be lapped.
+    /// Whether its socket was full since it was last served, or it reads history: only then may it be lapped.
     pub(super) excused: bool,
+    /// Whether it was placed behind and has not been at the head since: nobody waits for it.
+    pub(super) history: bool,
     /// Whether deflated messages have begun; there is no way back.
     pub(super) deflated: bool,
     /// From here on messages have to come deflated.

@@ -68,7 +68,7 @@ proptest! {
     fn however_strangers_ask_for_history_no_publisher_waits_for_them(
         turns in proptest::collection::vec(
             (proptest::collection::vec((0u8..6, 1u8..3, any::<u8>(), 1u8..5), 0..6), 0usize..20),
-            1..40,
+            1..15,
         ),
     ) {
         let mut run = Run::new(holding(20));

@@ -11,10 +11,10 @@
 //!   behind although its socket is not full, because a visit was cut by its limits. So once around, `floor` rises to the head
 //!   at the circle's start or to the last of those who lag. Nothing from the floor on is ever trimmed.
 //!
-//! Who **reads history** was placed behind by `subscribe` and has not been at the head since. It never holds the floor: if it
-//! did, strangers could make publishers wait by asking for history again and again. The walk goes past it, so that it does not
-//! keep the others waiting, either: it is owed a visit, which it gets in the next sweep, before anything is trimmed, unless
-//! the sweep is cut short. What is trimmed before it is visited is a gap for it.
+//! Who **reads history** was placed behind by `subscribe`, and has not had all that was there then. It never holds the floor:
+//! if it did, strangers could make publishers wait by asking for history again and again. The walk goes past it, so that it
+//! does not keep the others waiting, either: it is owed a visit, which it gets in the next sweep, before anything is trimmed,
+//! unless the sweep is cut short. What is trimmed before it gets to it is a gap for it.
 //!
 //! Both must stay true while subscribers come and go in the middle of a walk: see [`Channel::remove`].
 //!
@@ -30,10 +30,18 @@ use super::subscriber::Bits;
 pub(super) const DEFLATE: u32 = 1;
 /// It is behind through no fault of its socket, and what it has still to get is not trimmed.
 pub(super) const LAGGING: u32 = 2;
-/// It was placed behind by `subscribe` and has not been at the head since. It is never lagging.
-pub(super) const HISTORY: u32 = 4;
-/// It needs more than its cursor moved when it reaches the head.
+/// All other flags are the number of messages that were there when it was placed behind by `subscribe` and that it has not
+/// passed: as long as there are any, it reads history. It is never lagging then.
+pub(super) const HISTORY: u32 = !(DEFLATE | LAGGING);
+/// It needs more than its cursor moved when it gets something.
 pub(super) const STRAGGLES: u32 = LAGGING | HISTORY;
+
+/// The flags that say that there are `messages` of history to read; of very many, as many as can be said.
+pub(super) fn history(messages: u64) -> u32 {
+    const ONE: u32 = LAGGING << 1;
+    let most = HISTORY / ONE;
+    u32::try_from(messages).map_or(most, |messages| messages.min(most)) * ONE
+}
 
 /// A subscription, as its channel has it.
 #[derive(Clone, Copy, Debug)]
@@ -293,13 +301,16 @@ impl Channel {
         true
     }
 
-    /// Takes the marks of lagging and of reading history off the subscription at `index` if it is at the head.
+    /// Notes that the subscription at `index` has got past `messages` more, and takes off the marks that hold no longer.
     #[cold]
-    pub(super) fn caught_up(&mut self, index: u32) {
+    pub(super) fn passed(&mut self, index: u32, messages: u64) {
         let end = self.end();
-        if let Some(sub) = self.subs.get_mut(index as usize)
-            && sub.next >= end
-        {
+        let Some(sub) = self.subs.get_mut(index as usize) else {
+            return;
+        };
+        let unread = (sub.flags & HISTORY).saturating_sub(history(messages));
+        sub.flags = (sub.flags & !HISTORY) | unread;
+        if sub.next >= end {
             sub.flags &= !HISTORY;
             self.unlag(index);
         }

@@ -387,9 +387,9 @@ impl Hub {
             return;
         };
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
-            sub.next = to;
+            let from = std::mem::replace(&mut sub.next, to);
             if sub.flags & STRAGGLES != 0 {
-                channel.caught_up(link.index);
+                channel.passed(link.index, to - from);
             }
         }
     }

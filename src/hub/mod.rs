@@ -29,8 +29,8 @@
 //! - Whoever is not blocked and was at the head on its last visit is never lapped; neither is one whose visit was cut by its
 //!   limits. If the window or `retain_total` would need that, publishing reports `congested`. See `channel.rs` for how that is
 //!   known.
-//! - Who was placed behind by `subscribe` is lapped like one that is blocked, until it has been at the head: history that
-//!   somebody asked for never makes a publisher wait.
+//! - Who was placed behind by `subscribe` is lapped like one that is blocked, until it has had what was there then: history
+//!   that somebody asked for never makes a publisher wait.
 //! - A subscriber that is not blocked and is behind will be named by `next_behind`: because its channel is dirty and its round
 //!   has not come to it, or because it is owed a visit (cut, unblocked, or placed behind by `subscribe`).
 //! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then what nobody

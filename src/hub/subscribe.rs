@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::channel::{Channel, DEFLATE, HISTORY, Sub};
+use super::channel::{Channel, DEFLATE, Sub, history};
 use super::log::Log;
 use super::subscriber::{INFLATES, Link, Links, QUEUED};
 use super::{ChannelId, Encoding, Gap, Hub, Reason, SubscriberId};
@@ -209,9 +209,7 @@ impl Hub {
                 .get_or_insert_with(|| Box::new(Log::new(end, largest)));
         }
         let behind = placement.next < channel.end();
-        if behind {
-            flags |= HISTORY;
-        }
+        flags |= history(channel.end() - placement.next);
         let place = channel.push(Sub {
             subscriber: id.0,
             flags,

@@ -315,7 +315,7 @@ impl Hub {
                 OnLag::Latest => (end - 1).max(tail),
             };
             let from = std::mem::replace(&mut sub.next, to);
-            channel.caught_up(link.index);
+            channel.passed(link.index, to - from);
             report(Gap {
                 channel: &channel.name,
                 epoch: channel.epoch.as_str(),

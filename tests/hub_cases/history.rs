@@ -211,3 +211,34 @@ fn who_has_very_many_subscriptions_and_asks_for_history_costs_no_look_at_each() 
     }
     assert!(!hub.is_behind(id(0)));
 }
+
+#[test]
+fn who_has_had_its_history_is_waited_for_though_it_never_comes_to_the_head() {
+    let mut hub = windowed();
+    try_publish(&mut hub, "a", 40).expect("there is room");
+    hub.attach(id(0), Encoding::Plain);
+    hub.subscribe(id(0), "a", Start::Last(1), 0)
+        .expect("nothing forbids it");
+    // More is published in each turn than a visit takes: its first visit gets all its history, and is cut.
+    let (mut published, mut waits, mut waited) = (1, false, 0);
+    for _ in 0..200 {
+        for _ in 0..WINDOW {
+            if !waits {
+                waits = try_publish(&mut hub, "a", 8000)
+                    .expect("there is room")
+                    .congested;
+                waited += u64::from(waits);
+                published += 1;
+            }
+        }
+        // Each of these visits would find out if it was lapped.
+        if let Some(named) = hub.next_behind() {
+            visit(&mut hub, named);
+        }
+        waits &= trim(&mut hub, 0) == 0;
+    }
+    assert!(
+        waited > 10 && published > 10 * WINDOW,
+        "{waited} {published}"
+    );
+}

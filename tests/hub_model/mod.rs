@@ -35,7 +35,7 @@ pub struct Run {
     channels: HashMap<u8, Naive>,
     ids: HashMap<ChannelId, u8>,
     clients: Vec<Client>,
-    /// Congested channels that went for others, until that is reported.
+    /// Congested channels that are gone, until that is reported.
     vacated: HashSet<ChannelId>,
     now: u64,
     published: u64,

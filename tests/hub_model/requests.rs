@@ -98,8 +98,10 @@ impl Run {
             let former = std::mem::replace(&mut naive.epoch, epoch.to_owned());
             naive.former.push(former);
             naive.messages.clear();
-            naive.congested = false;
             naive.mark = 1;
+            if std::mem::take(&mut naive.congested) {
+                self.vacated.extend(naive.id);
+            }
         }
         naive.id = Some(id);
         naive.vacated = false;
@@ -162,7 +164,7 @@ impl Run {
             Subscription {
                 expected,
                 excused: state.blocked || behind,
-                history: behind,
+                history_until: end,
                 deflated: false,
                 deflated_from: if deflates { end } else { u64::MAX },
             },

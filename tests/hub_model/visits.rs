@@ -237,7 +237,8 @@ impl Run {
             for (channel, subscription) in &mut state.subscriptions {
                 // A visit that was cut may not have come to one that had been lapped before.
                 let tail = self.channels[channel].tail(self.settings.policy(*channel), self.now);
-                let protected = !subscription.history && subscription.expected.least >= tail;
+                let protected =
+                    !subscription.reads_history() && subscription.expected.least >= tail;
                 if !more || (protected && !evicts) {
                     subscription.excused = false;
                 }
@@ -246,10 +247,8 @@ impl Run {
         self.delivered += state.read(&self.channels);
         for (channel, subscription) in &mut state.subscriptions {
             let naive = self.channels.get_mut(channel).expect("it has a subscriber");
-            let (least, end) = (subscription.expected.least, naive.end());
-            subscription.history &= least < end && (more || taken < offered);
-            if more && !subscription.history {
-                naive.mark = naive.mark.min(least);
+            if more && !subscription.reads_history() {
+                naive.mark = naive.mark.min(subscription.expected.least);
             }
         }
     }

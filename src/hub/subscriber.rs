@@ -21,15 +21,19 @@ pub(super) enum Links {
     One(Link),
     /// Sorted by channel.
     Many(Vec<Link>),
-    /// Each channel's place in the list, where there are more than [`LISTED`]. It takes about as much memory as a list.
-    Tree(Box<BTreeMap<u32, u32>>),
+    /// More than [`LISTED`].
+    Tree(Box<Tree>),
 }
+
+/// Subscriptions by channel: the place of each in that channel's list. They take about as much memory as in a sorted list.
+#[derive(Debug)]
+pub(super) struct Tree(BTreeMap<u32, u32>);
 
 impl Links {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         match self {
-            Links::Tree(tree) => tree.len(),
+            Links::Tree(tree) => tree.0.len(),
             _ => self.listed().len(),
         }
     }
@@ -52,7 +56,7 @@ impl Links {
         };
         let (before, after) = links.split_at(at);
         let tree = match self {
-            Links::Tree(tree) => Some(&**tree),
+            Links::Tree(tree) => Some(&tree.0),
             _ => None,
         };
         let tree = tree.into_iter();
@@ -65,7 +69,7 @@ impl Links {
     pub(super) fn find(&self, channel: u32) -> Option<Link> {
         match self {
             Links::Tree(tree) => {
-                let &index = tree.get(&channel)?;
+                let &index = tree.0.get(&channel)?;
                 Some(Link { channel, index })
             }
             _ => Some(self.listed()[self.search(channel).ok()?]),
@@ -98,10 +102,10 @@ impl Links {
             Links::Many(links) => {
                 let links = links.iter().chain([&link]);
                 let tree = links.map(|link| (link.channel, link.index)).collect();
-                *self = Links::Tree(Box::new(tree));
+                *self = Links::Tree(Box::new(Tree(tree)));
             }
             Links::Tree(tree) => {
-                tree.insert(link.channel, link.index);
+                tree.0.insert(link.channel, link.index);
             }
         }
     }
@@ -121,9 +125,9 @@ impl Links {
                 }
             }
             Links::Tree(tree) => {
-                tree.remove(&channel);
+                tree.0.remove(&channel);
                 // Only at half of it, so that one subscription that comes and goes does not build a tree each time.
-                if tree.len() <= LISTED / 2 {
+                if tree.0.len() <= LISTED / 2 {
                     *self = Links::Many(self.from(0).collect());
                 }
             }
@@ -138,7 +142,7 @@ impl Links {
             (Links::One(link), Ok(_)) => link.index = index,
             (Links::Many(links), Ok(at)) => links[at].index = index,
             (Links::Tree(tree), _) => {
-                if let Some(place) = tree.get_mut(&channel) {
+                if let Some(place) = tree.0.get_mut(&channel) {
                     *place = index;
                 }
             }

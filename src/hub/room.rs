@@ -173,3 +173,73 @@ impl Hub {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Encoding, Epoch, Frame, HubConfig, Policy, Start, SubscriberId};
+    use super::*;
+
+    struct Byte;
+
+    impl Frame for Byte {
+        fn len(&self, _: u64) -> usize {
+            1
+        }
+
+        fn write(&self, _: u64, out: &mut Vec<u8>) {
+            out.push(0);
+        }
+    }
+
+    fn hub(max_channels: usize, retain_total: usize) -> Hub {
+        let config = HubConfig {
+            max_channels,
+            retain_total,
+            ..HubConfig::default()
+        };
+        let policies = Box::new(|_: &str| Policy::default());
+        Hub::new(config, policies, Box::new(|| Epoch::from_random([0; 12])))
+    }
+
+    fn publish(hub: &mut Hub, name: &str) {
+        hub.publish(name, &Byte, None, 0).expect("there is room");
+    }
+
+    /// A channel that is dirty, was published to since the last trim, and has lost its subscriber.
+    fn deserted(hub: &mut Hub) {
+        hub.attach(SubscriberId(0), Encoding::Plain);
+        hub.subscribe(SubscriberId(0), "a", Start::Live, 0)
+            .expect("there is room");
+        publish(hub, "a");
+        hub.detach(SubscriberId(0));
+    }
+
+    #[test]
+    fn a_channel_that_went_for_another_leaves_its_place_once_no_queue_has_its_number() {
+        for trim_first in [true, false] {
+            let mut hub = hub(2, 0);
+            deserted(&mut hub);
+            publish(&mut hub, "b");
+            publish(&mut hub, "c");
+            let place = |hub: &Hub, name| hub.directory.find(name);
+            assert_eq!((place(&hub, "a"), place(&hub, "c")), (None, Some(2)));
+            for trims in [trim_first, !trim_first] {
+                if trims {
+                    hub.trim(0, &mut Vec::new());
+                } else {
+                    assert_eq!(hub.next_behind(), None);
+                }
+            }
+            assert!(hub.directory.get(0).is_none());
+        }
+    }
+
+    #[test]
+    fn without_the_limits_no_queue_is_kept_for_them() {
+        let mut hub = hub(0, 0);
+        deserted(&mut hub);
+        (0..100).for_each(|_| publish(&mut hub, "b"));
+        hub.trim(0, &mut Vec::new());
+        assert_eq!((hub.evictions.first(), hub.vacancies.first()), (None, None));
+    }
+}

@@ -95,7 +95,10 @@ impl Hub {
                         continue;
                     }
                 }
-                Walked::Clean => self.dirty.large -= self.leave_rounds(index),
+                Walked::Clean => {
+                    self.dirty.large -= self.leave_rounds(index);
+                    self.bury(index);
+                }
             }
             self.dirty.queue.pop_front();
             self.budget = TURN;

@@ -28,8 +28,12 @@ impl Dirty {
     /// Whether it is quicker to look for `subscriber` in each dirty channel than to look at each of its subscriptions, and
     /// comes to the same: it is behind in no other but those that are noted for it.
     pub(super) fn are_few(&self, subscriber: &Subscriber) -> bool {
-        let dirty = self.queue.len() + self.waiting.len();
-        dirty < subscriber.links.len() / LOOKS && !subscriber.is(SCATTERED)
+        self.len() < subscriber.links.len() / LOOKS && !subscriber.is(SCATTERED)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len() + self.waiting.len()
     }
 
     /// The subscriptions of `subscriber` to dirty channels.

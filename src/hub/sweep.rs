@@ -269,12 +269,15 @@ impl Hub {
                 }
             }
         };
-        if subscriber.flags & (SCATTERED | MARKED) == SCATTERED {
+        let unmarked = subscriber.flags & (SCATTERED | MARKED) == SCATTERED;
+        if unmarked || subscriber.links.len() <= self.dirty.len() {
             subscriber.links.from(0).for_each(&mut lag);
-            subscriber.flags |= MARKED;
         } else {
             // Where else it is behind, it is marked already.
             self.dirty.links(subscriber).for_each(&mut lag);
+        }
+        if unmarked {
+            subscriber.flags |= MARKED;
         }
         if lags {
             subscriber.flags |= LAGS;

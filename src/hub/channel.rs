@@ -301,19 +301,23 @@ impl Channel {
         true
     }
 
-    /// Notes that the subscription at `index` has got past `messages` more, and takes off the marks that hold no longer.
+    /// Notes that the subscription at `index` has got past `messages` more, and takes off the marks that hold no longer. True if
+    /// it lags now: it has had its history, and is still behind.
     #[cold]
-    pub(super) fn passed(&mut self, index: u32, messages: u64) {
+    pub(super) fn passed(&mut self, index: u32, messages: u64) -> bool {
         let end = self.end();
         let Some(sub) = self.subs.get_mut(index as usize) else {
-            return;
+            return false;
         };
+        let read_history = sub.flags & HISTORY != 0;
         let unread = (sub.flags & HISTORY).saturating_sub(history(messages));
         sub.flags = (sub.flags & !HISTORY) | unread;
         if sub.next >= end {
             sub.flags &= !HISTORY;
             self.unlag(index);
+            return false;
         }
+        read_history && self.lag(index)
     }
 
     /// Whether the subscription at `index` is behind.

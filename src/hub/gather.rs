@@ -8,7 +8,7 @@ use super::channel::{Channel, STRAGGLES, Sub, Whole};
 use super::directory::Directory;
 use super::log::Log;
 use super::segment::Segment;
-use super::subscriber::{APART, CAUGHT_UP, Link, Links};
+use super::subscriber::{APART, CAUGHT_UP, LAGS, Link, Links};
 use super::{Hub, SubscriberId};
 
 /// What goes into one write: at most [`Slices::MOST`] slices and [`Slices::MOST_BYTES`] bytes, but at least one message.
@@ -349,7 +349,7 @@ impl Hub {
             }
             written -= piece.bytes;
             delivered += piece.to - piece.from;
-            self.move_cursor(piece.link, piece.to);
+            self.move_cursor(id.0, piece.link, piece.to);
         }
         let more = self.plan.more;
         self.plan.begin(id.0);
@@ -371,7 +371,7 @@ impl Hub {
     /// The socket was full after `written` bytes of `piece`.
     #[cold]
     pub(super) fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
-        let (rest, delivered) = self.stop_inside(piece, written);
+        let (rest, delivered) = self.stop_inside(id.0, piece, written);
         self.plan.begin(id.0);
         self.set_blocked(id, true);
         Advanced {
@@ -382,24 +382,27 @@ impl Hub {
     }
 
     #[inline]
-    fn move_cursor(&mut self, link: Link, to: u64) {
+    fn move_cursor(&mut self, id: u32, link: Link, to: u64) {
         let Some(channel) = self.directory.get_mut(link.channel) else {
             return;
         };
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
             let from = std::mem::replace(&mut sub.next, to);
             if sub.flags & STRAGGLES != 0 {
-                channel.passed(link.index, to - from);
+                let lags = channel.passed(link.index, to - from);
+                if lags && let Some(subscriber) = self.subscribers.get_mut(id as usize) {
+                    subscriber.flags |= LAGS;
+                }
             }
         }
     }
 
     /// Moves a cursor past the messages of `piece` of which any byte went out: the rest of the last, and their number.
-    fn stop_inside(&mut self, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
+    fn stop_inside(&mut self, id: u32, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
         let Some((rest, next)) = self.rest_of(piece, written) else {
             return (None, 0);
         };
-        self.move_cursor(piece.link, next);
+        self.move_cursor(id, piece.link, next);
         (rest, next - piece.from)
     }
 

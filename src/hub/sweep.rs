@@ -307,6 +307,7 @@ impl Hub {
             return Ok(());
         }
         self.plan.forget(id.0);
+        let mut lags = false;
         for link in lapped {
             let Some(channel) = self.directory.get_mut(link.channel) else {
                 continue;
@@ -321,7 +322,7 @@ impl Hub {
                 OnLag::Latest => (end - 1).max(tail),
             };
             let from = std::mem::replace(&mut sub.next, to);
-            channel.passed(link.index, to - from);
+            lags |= channel.passed(link.index, to - from);
             report(Gap {
                 channel: &channel.name,
                 epoch: channel.epoch.as_str(),
@@ -329,6 +330,9 @@ impl Hub {
                 to: to - 1,
                 reason: Reason::Slow,
             });
+        }
+        if lags && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+            subscriber.flags |= LAGS;
         }
         Ok(())
     }

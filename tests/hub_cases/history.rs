@@ -242,3 +242,33 @@ fn who_has_had_its_history_is_waited_for_though_it_never_comes_to_the_head() {
         "{waited} {published}"
     );
 }
+
+#[test]
+fn who_has_had_its_history_and_was_cut_is_not_lapped_though_its_channel_was_clean() {
+    let mut hub = windowed();
+    join(&mut hub, id(1), "a");
+    let publish = |hub: &mut Hub| {
+        try_publish(hub, "a", 8000)
+            .expect("there is room")
+            .congested
+    };
+    (0..60).for_each(|_| assert!(!publish(&mut hub)));
+    sweep(&mut hub);
+    hub.attach(id(0), Encoding::Plain);
+    hub.subscribe(id(0), "a", Start::Last(60), 0)
+        .expect("nothing forbids it");
+    (0..30).for_each(|_| assert!(!publish(&mut hub)));
+    // A visit takes 32: the second gets past the history, and is cut.
+    let mut visits = 0;
+    while visits < 2 {
+        let named = hub.next_behind().expect("both are behind");
+        visit(&mut hub, named);
+        visits += u32::from(named == id(0));
+    }
+    trim(&mut hub, 0);
+    while !publish(&mut hub) {}
+    trim(&mut hub, 0);
+    assert!(hub.held("a").is_some_and(|held| held.start <= 65));
+    sweep(&mut hub);
+    assert!(!hub.is_behind(id(0)));
+}

@@ -20,6 +20,10 @@ impl Frame for Bytes {
 }
 
 fn hub() -> Hub {
+    hub_with(HubConfig::default())
+}
+
+fn hub_with(config: HubConfig) -> Hub {
     let mut made = 0u32;
     let epochs = Box::new(move || {
         made += 1;
@@ -27,11 +31,7 @@ fn hub() -> Hub {
         bits[..4].copy_from_slice(&made.to_le_bytes());
         Epoch::from_random(bits)
     });
-    Hub::new(
-        HubConfig::default(),
-        Box::new(|_| Policy::default()),
-        epochs,
-    )
+    Hub::new(config, Box::new(|_| Policy::default()), epochs)
 }
 
 fn subscribed(subscribers: u32) -> Hub {
@@ -144,5 +144,64 @@ fn board(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, publish, visits, board);
+/// One connection with many subscriptions gives one up, asks for it again with its history, and is visited.
+fn resubscribe(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hub/resubscribe");
+    for subscriptions in [1, 100, 1_000, 100_000] {
+        let config = HubConfig {
+            max_channels: 0,
+            max_subscriptions: 0,
+            ..HubConfig::default()
+        };
+        let mut hub = hub_with(config);
+        let names: Vec<String> = (0..subscriptions).map(|i| format!("board.{i}")).collect();
+        let message = Bytes(vec![b'x'; 200]);
+        hub.attach(SubscriberId(0), Encoding::Plain);
+        for name in &names {
+            hub.publish(name, &message, None, 1).ok();
+            hub.subscribe(SubscriberId(0), name, Start::Live, 1)
+                .expect("there is room");
+        }
+        hub.trim(1, &mut Vec::new());
+        let mut at = 0;
+        group.bench_function(BenchmarkId::from_parameter(subscriptions), |b| {
+            b.iter(|| {
+                at = (at + 7919) % names.len();
+                let name = &names[at];
+                hub.unsubscribe(SubscriberId(0), name)
+                    .expect("it is subscribed");
+                hub.subscribe(SubscriberId(0), name, Start::Last(1), 1)
+                    .expect("there is room");
+                sweep(&mut hub)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// One publish to a new channel each time, at the limits: another channel and its message have to go for it.
+fn make_room(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hub/make room");
+    for channels in [1_000, 100_000] {
+        let config = HubConfig {
+            max_channels: channels,
+            retain_total: channels * 512,
+            ..HubConfig::default()
+        };
+        let mut hub = hub_with(config);
+        let message = Bytes(vec![b'x'; 200]);
+        let (mut made, mut decongested) = (0u64, Vec::new());
+        group.bench_function(BenchmarkId::from_parameter(channels), |b| {
+            b.iter(|| {
+                made += 1;
+                hub.publish(&format!("made.up.{made}"), &message, None, made)
+                    .ok();
+                hub.trim(made, &mut decongested);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, publish, visits, board, resubscribe, make_room);
 criterion_main!(benches);

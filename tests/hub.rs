@@ -65,6 +65,30 @@ proptest! {
     }
 
     #[test]
+    fn however_strangers_ask_for_history_no_publisher_waits_for_them(
+        turns in proptest::collection::vec(
+            (proptest::collection::vec((0u8..6, 1u8..3, any::<u8>(), 1u8..5), 0..6), 0usize..20),
+            1..15,
+        ),
+    ) {
+        let mut run = Run::new(holding(20));
+        for (requests, visits) in turns {
+            // All are behind, in the channel and among themselves, before anybody publishes.
+            for (client, how, n, published) in requests {
+                run.unsubscribe(client, 0);
+                run.subscribe(client, 0, how, n | 1);
+                // Less than the window in a turn, or it would have to be swept meanwhile.
+                (0..published.min(3)).for_each(|_| run.publish(0, 255));
+            }
+            run.sweep(visits);
+            (0..6).for_each(|client| run.unsubscribe(client, 0));
+            run.trim();
+        }
+        prop_assert_eq!(run.congested, 0);
+        run.finish();
+    }
+
+    #[test]
     fn with_many_subscriptions_too_nobody_is_left_behind_in_one_of_them(
         large in 0u8..16,
         window in prop_oneof![Just(0), Just(1), Just(3)],
@@ -143,23 +167,41 @@ fn a_visit_that_was_cut_is_gone_on_with_and_not_lapped_meanwhile() {
 }
 
 #[test]
-fn who_asks_for_history_gets_all_of_it_though_it_takes_many_visits() {
+fn who_asks_for_history_gets_all_of_it_though_it_takes_many_visits_if_it_is_quicker_than_the_window()
+ {
     let mut run = Run::new(hub_model::Settings([4, 4, 4, 4, 0, 0, 2, 0]));
-    run.subscribe(0, 0, 0, 0);
     for _ in 0..20 {
         run.publish(0, 255);
     }
     run.trim();
     run.subscribe(1, 0, 2, 0);
-    // It has not been visited, and nobody may take from it what it was promised.
+    // Each visit takes nine of the twenty.
+    for _ in 0..20 {
+        run.publish(0, 255);
+        run.sweep(1);
+        run.trim();
+    }
+    run.finish();
+    assert_eq!((run.gaps, run.delivered), (0, 40));
+    assert!(run.cuts >= 2);
+}
+
+#[test]
+fn who_asks_for_history_and_is_slower_than_the_window_is_told_exactly_what_it_missed() {
+    let mut run = Run::new(hub_model::Settings([4, 4, 4, 4, 0, 0, 2, 0]));
+    for _ in 0..20 {
+        run.publish(0, 255);
+    }
+    run.trim();
+    run.subscribe(1, 0, 2, 0);
+    run.sweep(1);
+    // Nobody waits for it while it has the rest to get.
     for _ in 0..20 {
         run.publish(0, 255);
         run.trim();
     }
-    run.sweep(1);
-    run.trim();
     run.finish();
-    assert_eq!((run.gaps, run.delivered), (0, 40 + 40));
+    assert_eq!((run.gaps, run.delivered), (1, 9 + 20));
 }
 
 #[test]

@@ -212,7 +212,7 @@ const CHANNELS: &[Setting] = &[
         key: "retain_total",
         value: "SIZE",
         default: "256MiB",
-        help: "What all channels together hold; 0: no limit",
+        help: "What all channels together hold; what nobody subscribes to goes first; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.retain_total, size_limit(text))),
     },
     Setting {
@@ -245,7 +245,7 @@ const LIMITS: &[Setting] = &[
         key: "max_channels",
         value: "COUNT",
         default: "100000",
-        help: "Channels at once; 0: no limit",
+        help: "Channels at once; one without subscribers makes room for a new one; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.max_channels, count_limit(text))),
     },
     Setting {

@@ -7,10 +7,14 @@
 //! - **The round** says when the channel is clean. An append sets `left` to the number of subscribers; each look takes one
 //!   off; at 0 everybody has been looked at since the newest message.
 //! - **The circle** says what may be trimmed. It goes from the first subscriber to the last. Everybody in it was at the head
-//!   as it stood at the circle's start, or was brought there by a visit, or is blocked, or is *lagging*: behind although its
-//!   socket is not full, because a visit was cut by its limits or because it was placed behind by `subscribe` and has not
-//!   been visited. So once around, `floor` rises to the head at the circle's start or to the last of those who lag.
-//!   Nothing from the floor on is ever trimmed.
+//!   as it stood at the circle's start, or was brought there by a visit, or is blocked, or *reads history*, or is *lagging*:
+//!   behind although its socket is not full, because a visit was cut by its limits. So once around, `floor` rises to the head
+//!   at the circle's start or to the last of those who lag. Nothing from the floor on is ever trimmed.
+//!
+//! Who **reads history** was placed behind by `subscribe`, and has not had all that was there then. It never holds the floor:
+//! if it did, strangers could make publishers wait by asking for history again and again. The walk goes past it, so that it
+//! does not keep the others waiting, either: it is owed a visit, which it gets in the next sweep, before anything is trimmed,
+//! unless the sweep is cut short. What is trimmed before it gets to it is a gap for it.
 //!
 //! Both must stay true while subscribers come and go in the middle of a walk: see [`Channel::remove`].
 //!
@@ -18,7 +22,7 @@
 //! serves what came meanwhile in the same writes.
 
 use super::epoch::Epoch;
-use super::log::{Footprint, Log};
+use super::log::Log;
 use super::policy::Policy;
 use super::subscriber::Bits;
 
@@ -26,9 +30,18 @@ use super::subscriber::Bits;
 pub(super) const DEFLATE: u32 = 1;
 /// It is behind through no fault of its socket, and what it has still to get is not trimmed.
 pub(super) const LAGGING: u32 = 2;
+/// All other flags are the number of messages that were there when it was placed behind by `subscribe` and that it has not
+/// passed: as long as there are any, it reads history. It is never lagging then.
+pub(super) const HISTORY: u32 = !(DEFLATE | LAGGING);
+/// It needs more than its cursor moved when it gets something.
+pub(super) const STRAGGLES: u32 = LAGGING | HISTORY;
 
-/// A channel that waits for no time.
-pub(super) const NEVER: u64 = u64::MAX;
+/// The flags that say that there are `messages` of history to read; of very many, as many as can be said.
+pub(super) fn history(messages: u64) -> u32 {
+    const ONE: u32 = LAGGING << 1;
+    let most = HISTORY / ONE;
+    u32::try_from(messages).map_or(most, |messages| messages.min(most)) * ONE
+}
 
 /// A subscription, as its channel has it.
 #[derive(Clone, Copy, Debug)]
@@ -83,21 +96,22 @@ pub(super) struct Channel {
     pub(super) large: bool,
     /// Whether it is in the list of those to trim.
     pub(super) touched: bool,
+    /// Whether it has been forgotten, and is only there until the queues that have its number have dropped it.
+    pub(super) gone: bool,
     /// Whether its publishers were told to wait.
     pub(super) congested: bool,
-    /// When it is next looked at for expiry: its one entry in the time queue.
-    pub(super) timer: u64,
     /// Since when it has neither message nor subscriber, if it has neither.
     pub(super) idle_since: u64,
 }
 
 impl Channel {
-    pub(super) fn new(name: &str, epoch: Epoch, policy: Policy, now: u64) -> Self {
+    /// An empty channel. Its logs' segments double up to `largest` bytes.
+    pub(super) fn new(name: &str, epoch: Epoch, policy: Policy, largest: u32, now: u64) -> Self {
         Self {
             name: name.into(),
             epoch,
             policy,
-            plain: Log::new(1, policy.retain_bytes),
+            plain: Log::new(1, largest),
             deflate: None,
             deflate_users: 0,
             tail: 1,
@@ -111,8 +125,8 @@ impl Channel {
             dirty: false,
             large: false,
             touched: false,
+            gone: false,
             congested: false,
-            timer: NEVER,
             idle_since: now,
         }
     }
@@ -132,31 +146,18 @@ impl Channel {
         self.plain.written() - self.plain.position(self.tail)
     }
 
-    /// What its logs cost.
-    pub(super) fn footprint(&self) -> Footprint {
-        let plain = self.plain.footprint();
-        let deflate = self
-            .deflate
-            .as_ref()
-            .map_or(Footprint::default(), |log| log.footprint());
-        Footprint {
-            allocated: plain.allocated + deflate.allocated,
-            last: plain.last + deflate.last,
-            sealed: plain.sealed + deflate.sealed,
-        }
+    /// Bytes of memory that its logs take, indexes included.
+    pub(super) fn allocated(&self) -> usize {
+        let deflate = self.deflate.as_ref();
+        self.plain.allocated() + deflate.map_or(0, |log| log.allocated())
     }
 
-    /// Adds a subscription and returns its place.
+    /// Adds a subscription, at the head or reading history, and returns its place.
     pub(super) fn push(&mut self, sub: Sub) -> u32 {
         if self.subs.is_empty() {
-            self.set_floor(sub.next);
+            self.set_floor(self.end());
             // Most channels of a daemon with very many have one subscriber.
             self.subs.reserve_exact(1);
-        } else if sub.next < self.floor {
-            self.set_floor(sub.next);
-        }
-        if sub.flags & LAGGING != 0 {
-            self.lagging += 1;
         }
         self.subs.push(sub);
         if self.dirty {
@@ -222,7 +223,9 @@ impl Channel {
     #[inline]
     pub(super) fn step(&mut self, blocked: &Bits) -> Option<u32> {
         let sub = self.subs.get(self.position as usize)?;
-        let found = sub.next < self.plain.next() && !blocked.get(sub.subscriber);
+        let found = sub.next < self.plain.next()
+            && sub.flags & HISTORY == 0
+            && !blocked.get(sub.subscriber);
         if !found || self.position == 0 || self.left == 0 {
             return None;
         }
@@ -231,7 +234,7 @@ impl Channel {
         Some(sub.subscriber)
     }
 
-    /// Looks for the next subscriber that is behind and not blocked; takes the looks off `budget`.
+    /// Looks for the next subscriber that is behind, not blocked and does not read history; takes the looks off `budget`.
     pub(super) fn walk(&mut self, budget: &mut u32, blocked: &Bits) -> Walked {
         let end = self.end();
         while self.left != 0 {
@@ -249,7 +252,7 @@ impl Channel {
             self.position += 1;
             self.left -= 1;
             *budget -= 1;
-            if sub.next < end && !blocked.get(sub.subscriber) {
+            if sub.next < end && sub.flags & HISTORY == 0 && !blocked.get(sub.subscriber) {
                 return Walked::To(sub.subscriber);
             }
         }
@@ -274,17 +277,17 @@ impl Channel {
                 }
             }
         }
-        // Between two walks it can only have risen; who was placed further behind lowered it when that happened.
+        // Between two walks it can only have risen; who began to lag further behind lowered it when that happened.
         self.set_floor(floor.max(self.floor));
     }
 
-    /// Marks the subscription at `index` as lagging if it is behind and not lapped; true if it is.
+    /// Marks the subscription at `index` as lagging if it is behind, not lapped, and does not read history; true if it is.
     pub(super) fn lag(&mut self, index: u32) -> bool {
         let (end, tail) = (self.end(), self.tail);
         let Some(sub) = self.subs.get_mut(index as usize) else {
             return false;
         };
-        if sub.next >= end || sub.next < tail {
+        if sub.next >= end || sub.next < tail || sub.flags & HISTORY != 0 {
             return false;
         }
         let next = sub.next;
@@ -298,17 +301,29 @@ impl Channel {
         true
     }
 
-    /// Takes the mark of lagging off the subscription at `index` if it is at the head.
+    /// Notes that the subscription at `index` has got past `messages` more, and takes off the marks that hold no longer. True if
+    /// it lags now: it has had its history, and is still behind.
     #[cold]
-    pub(super) fn caught_up(&mut self, index: u32) {
+    pub(super) fn passed(&mut self, index: u32, messages: u64) -> bool {
         let end = self.end();
-        if self
-            .subs
-            .get(index as usize)
-            .is_some_and(|sub| sub.next >= end)
-        {
+        let Some(sub) = self.subs.get_mut(index as usize) else {
+            return false;
+        };
+        let read_history = sub.flags & HISTORY != 0;
+        let unread = (sub.flags & HISTORY).saturating_sub(history(messages));
+        sub.flags = (sub.flags & !HISTORY) | unread;
+        if sub.next >= end {
+            sub.flags &= !HISTORY;
             self.unlag(index);
+            return false;
         }
+        read_history && self.lag(index)
+    }
+
+    /// Whether the subscription at `index` is behind.
+    pub(super) fn is_behind(&self, index: u32) -> bool {
+        let sub = self.subs.get(index as usize);
+        sub.is_some_and(|sub| sub.next < self.end())
     }
 
     /// Takes the mark of lagging off the subscription at `index`.

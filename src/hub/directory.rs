@@ -66,17 +66,25 @@ impl Directory {
         index
     }
 
-    /// Forgets a channel: name, epoch and all.
-    pub(super) fn remove(&mut self, index: u32) -> Option<Box<Channel>> {
-        let slot = self.slots.get_mut(index as usize)?;
-        let channel = slot.channel.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(index);
+    /// Takes a channel's name away, so that there may be another of that name. The channel itself stays until it is removed.
+    pub(super) fn forget_name(&mut self, index: u32) {
+        let Some(channel) = self.get(index) else {
+            return;
+        };
         let hash = self.hasher.hash_one(&*channel.name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == index) {
             entry.remove();
         }
-        Some(channel)
+    }
+
+    /// Removes a channel whose name is forgotten; its index is used again.
+    pub(super) fn remove(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && slot.channel.take().is_some()
+        {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(index);
+        }
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Channel> {
@@ -96,17 +104,18 @@ impl Directory {
         ChannelId { index, generation }
     }
 
-    /// The channel of that id, if it still exists.
+    /// The channel of that id, if it still exists and is not forgotten.
     pub(super) fn by_id(&self, id: ChannelId) -> Option<&Channel> {
         let slot = self.slots.get(id.index as usize)?;
         if slot.generation != id.generation {
             return None;
         }
-        slot.channel.as_deref()
+        slot.channel.as_deref().filter(|channel| !channel.gone)
     }
 
-    /// Every channel.
+    /// Every channel that is not forgotten.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Channel> {
-        self.slots.iter().filter_map(|slot| slot.channel.as_deref())
+        let channels = self.slots.iter().filter_map(|slot| slot.channel.as_deref());
+        channels.filter(|channel| !channel.gone)
     }
 }

@@ -26,14 +26,18 @@ impl Dirty {
     }
 
     /// Whether it is quicker to look for `subscriber` in each dirty channel than to look at each of its subscriptions, and
-    /// comes to the same: it is behind in no other.
+    /// comes to the same: it is behind in no other but those that are noted for it.
     pub(super) fn are_few(&self, subscriber: &Subscriber) -> bool {
-        let dirty = self.queue.len() + self.waiting.len();
-        dirty < subscriber.links.as_slice().len() / LOOKS && !subscriber.is(SCATTERED)
+        self.len() < subscriber.links.len() / LOOKS && !subscriber.is(SCATTERED)
     }
 
-    /// The subscriptions of `subscriber` to dirty channels, each with its place among all of them.
-    pub(super) fn links(&self, subscriber: &Subscriber) -> impl Iterator<Item = (usize, Link)> {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len() + self.waiting.len()
+    }
+
+    /// The subscriptions of `subscriber` to dirty channels.
+    pub(super) fn links(&self, subscriber: &Subscriber) -> impl Iterator<Item = Link> {
         let channels = self.queue.iter().chain(&self.waiting);
         channels.filter_map(|&channel| subscriber.links.find(channel))
     }

@@ -4,11 +4,11 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::channel::{Channel, LAGGING, Sub, Whole};
+use super::channel::{Channel, STRAGGLES, Sub, Whole};
 use super::directory::Directory;
 use super::log::Log;
 use super::segment::Segment;
-use super::subscriber::{CAUGHT_UP, Link, Links};
+use super::subscriber::{APART, CAUGHT_UP, LAGS, Link, Links};
 use super::{Hub, SubscriberId};
 
 /// What goes into one write: at most [`Slices::MOST`] slices and [`Slices::MOST_BYTES`] bytes, but at least one message.
@@ -186,15 +186,15 @@ impl Plan {
         }
     }
 
-    /// Adds what is behind in the subscription at place `at`, as far as it goes in. Once nothing more does, the place that
-    /// the next visit begins with.
+    /// Adds what is behind in one subscription, as far as it goes in. Once nothing more does, the channel that the next visit
+    /// begins with.
     fn take<'a>(
         &mut self,
         directory: &'a Directory,
-        (at, link): (usize, Link),
+        link: Link,
         slices: &mut Slices<'a>,
         gathered: &mut Gathered,
-    ) -> Option<usize> {
+    ) -> Option<u32> {
         let channel = directory.get(link.channel)?;
         let sub = *channel.subs.get(link.index as usize)?;
         if sub.next >= channel.end() {
@@ -207,8 +207,8 @@ impl Plan {
         }
         match self.collect(channel, link, sub, slices) {
             Share::All => None,
-            Share::Part => Some(at + 1),
-            Share::Nothing => Some(at),
+            Share::Part => Some(link.channel.wrapping_add(1)),
+            Share::Nothing => Some(link.channel),
         }
     }
 
@@ -287,16 +287,16 @@ impl Hub {
             return Gathered::default();
         };
         let mut gathered = Gathered::default();
+        let mut take = |link| plan.take(directory, link, slices, &mut gathered);
         let cut = if self.dirty.are_few(subscriber) {
-            let mut links = self.dirty.links(subscriber);
-            links.find_map(|place| plan.take(directory, place, slices, &mut gathered))
+            let mut links = self.apart.and_dirty(&self.dirty, id.0, subscriber);
+            links.find_map(&mut take)
         } else {
-            let mut links = subscriber.links.from(subscriber.first as usize);
-            links.find_map(|place| plan.take(directory, place, slices, &mut gathered))
+            subscriber.links.from(subscriber.first).find_map(&mut take)
         };
         if let Some(next) = cut {
             gathered.more = true;
-            subscriber.first = next as u32;
+            subscriber.first = next;
         }
         plan.more = gathered.more;
         gathered
@@ -318,7 +318,7 @@ impl Hub {
             && let Some(channel) = self.directory.get_mut(piece.link.channel)
             && let Some(sub) = channel.subs.get_mut(piece.link.index as usize)
             && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize)
-            && sub.flags & LAGGING == 0
+            && sub.flags & STRAGGLES == 0
         {
             sub.next = piece.to;
             subscriber.flags &= !CAUGHT_UP;
@@ -349,13 +349,16 @@ impl Hub {
             }
             written -= piece.bytes;
             delivered += piece.to - piece.from;
-            self.move_cursor(piece.link, piece.to);
+            self.move_cursor(id.0, piece.link, piece.to);
         }
         let more = self.plan.more;
         self.plan.begin(id.0);
         if more {
             self.lag(id);
         } else if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+            if subscriber.is(APART) {
+                self.apart.forget(id.0);
+            }
             subscriber.flags &= !CAUGHT_UP;
         }
         Advanced {
@@ -368,7 +371,7 @@ impl Hub {
     /// The socket was full after `written` bytes of `piece`.
     #[cold]
     pub(super) fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
-        let (rest, delivered) = self.stop_inside(piece, written);
+        let (rest, delivered) = self.stop_inside(id.0, piece, written);
         self.plan.begin(id.0);
         self.set_blocked(id, true);
         Advanced {
@@ -379,24 +382,27 @@ impl Hub {
     }
 
     #[inline]
-    fn move_cursor(&mut self, link: Link, to: u64) {
+    fn move_cursor(&mut self, id: u32, link: Link, to: u64) {
         let Some(channel) = self.directory.get_mut(link.channel) else {
             return;
         };
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
-            sub.next = to;
-            if sub.flags & LAGGING != 0 {
-                channel.caught_up(link.index);
+            let from = std::mem::replace(&mut sub.next, to);
+            if sub.flags & STRAGGLES != 0 {
+                let lags = channel.passed(link.index, to - from);
+                if lags && let Some(subscriber) = self.subscribers.get_mut(id as usize) {
+                    subscriber.flags |= LAGS;
+                }
             }
         }
     }
 
     /// Moves a cursor past the messages of `piece` of which any byte went out: the rest of the last, and their number.
-    fn stop_inside(&mut self, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
+    fn stop_inside(&mut self, id: u32, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
         let Some((rest, next)) = self.rest_of(piece, written) else {
             return (None, 0);
         };
-        self.move_cursor(piece.link, next);
+        self.move_cursor(id, piece.link, next);
         (rest, next - piece.from)
     }
 

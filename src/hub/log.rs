@@ -8,25 +8,30 @@ use super::segment::{LARGE, MOST_ENTRIES, Segment, cost, entries_for};
 const SMALLEST: usize = 256;
 /// The capacity up to which segments double.
 const BIGGEST: usize = 64 * 1024;
+/// The length of the smallest frame there is: a header and nothing.
+const SMALLEST_FRAME: usize = 2;
 
-/// What a log costs: kept up to date for the bound over all logs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Footprint {
-    /// Bytes of memory, indexes included.
-    pub(super) allocated: usize,
-    /// Those of the newest segment: as long as a channel keeps its newest message they can't be given back.
-    pub(super) last: usize,
-    /// The segments before the newest.
-    pub(super) sealed: usize,
+/// The segments of a log that may take this share of the memory of all logs are small enough for two of them to fit in it, with
+/// their indexes.
+const SHARE_OF_TOTAL: usize = 8;
+
+/// The capacity up to which segments of small frames double, in bytes: a quarter of the channel's window (0: no limit), and a
+/// small part of what all logs may take together (0: no limit).
+pub(super) fn largest_segment(window: u64, total: usize) -> u32 {
+    let part = |whole: usize, parts: usize| match whole {
+        0 => BIGGEST,
+        whole => whole / parts,
+    };
+    let window = usize::try_from(window).unwrap_or(usize::MAX);
+    let largest = part(window, 4).min(part(total, SHARE_OF_TOTAL));
+    largest.clamp(SMALLEST, BIGGEST) as u32
 }
 
-/// What an append that took memory changed.
+/// The memory of a log before and after a change, in bytes, indexes included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grown {
-    pub(super) before: Footprint,
-    pub(super) after: Footprint,
-    /// The first seq of the segment that is now the last but one.
-    pub(super) sealed: Option<u64>,
+    pub(super) before: usize,
+    pub(super) after: usize,
 }
 
 /// The messages of one channel in one encoding.
@@ -49,14 +54,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// A log whose first message will be `begin`, in a channel that retains `window` bytes (0: any number).
-    pub(super) fn new(begin: u64, window: u64) -> Self {
-        let largest = match window {
-            0 => BIGGEST,
-            window => usize::try_from(window / 4)
-                .unwrap_or(BIGGEST)
-                .clamp(SMALLEST, BIGGEST),
-        };
+    /// A log whose first message will be `begin`, and whose segments double up to `largest` bytes: see [`largest_segment`].
+    pub(super) fn new(begin: u64, largest: u32) -> Self {
         Self {
             newest: Segment::none(begin, 0),
             older: VecDeque::new(),
@@ -65,8 +64,13 @@ impl Log {
             written: 0,
             allocated: 0,
             capacity: 0,
-            largest: largest as u32,
+            largest,
         }
+    }
+
+    /// Up to how many bytes its segments double.
+    pub(super) fn largest(&self) -> u32 {
+        self.largest
     }
 
     /// The seq that the next message gets.
@@ -84,31 +88,30 @@ impl Log {
         len <= LARGE && self.newest.fits(len, now)
     }
 
-    /// How many bytes of memory a frame of `len` bytes takes beyond what the newest segment has. That one can go once
-    /// another is the newest.
-    pub(super) fn need(&self, len: usize, now: u64) -> usize {
+    /// How many bytes of memory the newest segment takes once it holds a frame of `len` bytes as the newest: all older ones
+    /// can go.
+    pub(super) fn newest_with(&self, len: usize, now: u64) -> usize {
         if self.fits(len, now) {
-            return self.newest.index_growth();
+            return self.newest.allocated() + self.newest.index_growth();
         }
-        let cost = if len > LARGE {
-            cost(len, 1)
-        } else {
-            let capacity = self.next_capacity(len);
-            cost(capacity, entries_for(capacity, len))
-        };
-        cost.saturating_sub(self.newest.allocated())
+        if len > LARGE {
+            return cost(len, 1);
+        }
+        let capacity = self.next_capacity(len);
+        cost(capacity, entries_for(capacity, len))
     }
 
-    /// The most that [`need`](Self::need) says for any frame of at most `len` bytes: for one that is still to be recoded.
-    pub(super) fn need_at_most(&self, len: usize, now: u64) -> usize {
+    /// The most that [`newest_with`](Self::newest_with) says for any frame of at most `len` bytes: for one that is still to be
+    /// recoded.
+    pub(super) fn newest_with_at_most(&self, len: usize, now: u64) -> usize {
+        let same = self.newest.allocated() + self.newest.index_growth();
         if self.fits(len, now) {
-            return self.newest.index_growth();
+            return same;
         }
-        let small = cost(self.next_capacity(len.min(LARGE)), MOST_ENTRIES);
+        let capacity = self.next_capacity(len.min(LARGE));
+        let small = cost(capacity, (capacity / SMALLEST_FRAME).min(MOST_ENTRIES));
         let large = if len > LARGE { cost(len, 1) } else { 0 };
-        let cost = small.max(large);
-        cost.saturating_sub(self.newest.allocated())
-            .max(self.newest.index_growth())
+        same.max(small).max(large)
     }
 
     /// Appends the frame of `len` bytes that `write` writes; says what changed if the footprint did.
@@ -132,22 +135,18 @@ impl Log {
     /// The newest segment's index doubled; the segment cost `before`.
     #[cold]
     fn regrown(&mut self, before: usize) -> Grown {
-        let old = self.footprint();
+        let old = self.allocated;
         self.allocated = self.allocated + self.newest.allocated() - before;
         Grown {
-            before: Footprint {
-                last: before,
-                ..old
-            },
-            after: self.footprint(),
-            sealed: None,
+            before: old,
+            after: self.allocated,
         }
     }
 
     #[cold]
     fn append_segment(&mut self, len: usize, now: u64, write: impl FnOnce(&mut Vec<u8>)) -> Grown {
-        let before = self.footprint();
-        let sealed = (self.newest.len() != 0).then_some(self.newest.first);
+        let before = self.allocated;
+        let had_newest = self.newest.len() != 0;
         let segment = if len > LARGE {
             let mut frame = Vec::with_capacity(len);
             write(&mut frame);
@@ -163,13 +162,12 @@ impl Log {
         self.written += segment.as_slice().len() as u64;
         self.allocated += segment.allocated();
         let old = std::mem::replace(&mut self.newest, segment);
-        if sealed.is_some() {
+        if had_newest {
             self.older.push_back(old);
         }
         Grown {
             before,
-            after: self.footprint(),
-            sealed,
+            after: self.allocated,
         }
     }
 
@@ -237,12 +235,22 @@ impl Log {
         }
     }
 
-    /// What it costs at the moment.
-    pub(super) fn footprint(&self) -> Footprint {
-        Footprint {
-            allocated: self.allocated,
-            last: self.newest.allocated(),
-            sealed: self.older.len(),
+    /// The segment that goes first; none if nothing is held.
+    pub(super) fn oldest(&self) -> Option<&Segment> {
+        match self.older.front() {
+            None if self.newest.len() == 0 => None,
+            None => Some(&self.newest),
+            oldest => oldest,
         }
+    }
+
+    /// Whether it has a segment besides the newest.
+    pub(super) fn has_older(&self) -> bool {
+        !self.older.is_empty()
+    }
+
+    /// Bytes of memory that it takes at the moment, indexes included.
+    pub(super) fn allocated(&self) -> usize {
+        self.allocated
     }
 }

@@ -27,11 +27,18 @@
 //! - A cursor rests on a message boundary. What is left of a half-sent frame goes to the caller ([`Remainder`]), so that
 //!   unsubscribing, trimming and removing a channel touch nothing but the hub.
 //! - Whoever is not blocked and was at the head on its last visit is never lapped; neither is one whose visit was cut by its
-//!   limits. If the window would need that, publishing reports `congested`. See `channel.rs` for how that is known.
+//!   limits. If the window or `retain_total` would need that, publishing reports `congested`. See `channel.rs` for how that is
+//!   known.
+//! - Who was placed behind by `subscribe` is lapped like one that is blocked, until it has had what was there then: history
+//!   that somebody asked for never makes a publisher wait.
 //! - A subscriber that is not blocked and is behind will be named by `next_behind`: because its channel is dirty and its round
 //!   has not come to it, or because it is owed a visit (cut, unblocked, or placed behind by `subscribe`).
-//! - The newest message of a channel is held until it expires. All logs together are bounded by `retain_total`.
+//! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then what nobody
+//!   subscribes to goes first, the oldest of it before the rest; after that the oldest of the others, and of those the newest
+//!   messages last. Only a message that is too big by itself is refused.
+//! - Among `max_channels` channels, one without subscribers goes for a new one. Only if there is none is the new one refused.
 
+mod apart;
 mod channel;
 mod directory;
 mod dirty;
@@ -40,6 +47,8 @@ mod gather;
 mod log;
 mod policy;
 mod publish;
+mod queue;
+mod room;
 mod run;
 mod segment;
 mod subscribe;
@@ -47,16 +56,18 @@ mod subscriber;
 mod sweep;
 mod trim;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 
+use self::apart::Apart;
 use self::channel::Channel;
 use self::directory::Directory;
 use self::dirty::Dirty;
 use self::gather::Plan;
-use self::log::Footprint;
+use self::log::largest_segment;
+use self::queue::ChannelQueue;
 use self::subscriber::{Bits, Subscriber};
-use self::trim::Sealed;
 
 pub use self::directory::ChannelId;
 pub use self::epoch::Epoch;
@@ -123,11 +134,12 @@ pub struct Gap<'a> {
 pub struct HubConfig {
     /// Bytes of memory that all logs may take together, indexes included; 0 means no limit.
     pub retain_total: usize,
-    /// How many channels there may be; 0 means no limit.
+    /// How many channels there may be; 0 means no limit. One without subscribers goes for a new one.
     pub max_channels: usize,
     /// How many channels one subscriber may be subscribed to; 0 means no limit.
     pub max_subscriptions: usize,
-    /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever.
+    /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever, or
+    /// until there are `max_channels`.
     pub linger_ms: u64,
     /// Channels of at least so many subscribers are visited once around whenever the caller says so
     /// ([`Hub::begin_rounds`]), and not of their own accord; 0 means none.
@@ -177,6 +189,8 @@ pub struct Hub {
     /// Subscribers that are owed a visit, and how many of them are served before the next dirty channel.
     due: VecDeque<u32>,
     due_budget: u32,
+    /// Where those with many subscriptions are behind, outside the dirty channels.
+    apart: Apart,
     /// What the last `gather` promised to the caller's write.
     plan: Plan,
     /// Recoded frames, on their way to the deflate log.
@@ -184,14 +198,19 @@ pub struct Hub {
 
     /// Channels to trim.
     touched: Vec<u32>,
-    /// Segments that can go when all logs together are too big, oldest first.
-    sealed: VecDeque<Sealed>,
-    /// When each channel is looked at for expiry: at most one entry a channel.
-    times: BTreeSet<(u64, u32)>,
-    /// The sum over all logs.
-    total: Footprint,
-    /// Whether the last trim could not bring the logs under `retain_total`, because of those who can't be lapped.
+    /// When each channel is looked at for expiry.
+    times: ChannelQueue,
+    /// Which channel is the next to lose something when all logs together are too big; empty without `retain_total`.
+    evictions: ChannelQueue,
+    /// Which channel without subscribers is the next to go for another; empty without `max_channels`.
+    vacancies: ChannelQueue,
+    /// Bytes of memory that all logs take.
+    total: usize,
+    /// Whether the last trim could not bring the logs under `retain_total`, because of those who can't be lapped or because
+    /// it would have taken too long.
     over_total: bool,
+    /// Whether it would have taken too long: the next trim goes on.
+    evicts_on: bool,
     /// The latest time anybody told.
     now: u64,
 }
@@ -227,13 +246,16 @@ impl Hub {
             large_published: 0,
             due: VecDeque::new(),
             due_budget: 0,
+            apart: Apart::default(),
             plan: Plan::default(),
             scratch: Vec::new(),
             touched: Vec::new(),
-            sealed: VecDeque::new(),
-            times: BTreeSet::new(),
-            total: Footprint::default(),
+            times: ChannelQueue::default(),
+            evictions: ChannelQueue::default(),
+            vacancies: ChannelQueue::default(),
+            total: 0,
             over_total: false,
+            evicts_on: false,
             now: 0,
         }
     }
@@ -242,7 +264,7 @@ impl Hub {
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
             channels: self.directory.len(),
-            allocated: self.total.allocated,
+            allocated: self.total,
             ..Stats::default()
         };
         for channel in self.directory.iter() {
@@ -257,17 +279,17 @@ impl Hub {
         self.directory.by_id(id).map(|channel| &*channel.name)
     }
 
-    /// The channel of that name, made if there is none and there may be another.
-    fn channel(&mut self, name: &str) -> Option<u32> {
-        if let Some(index) = self.directory.find(name) {
-            return Some(index);
-        }
-        let most = self.config.max_channels;
-        if most != 0 && self.directory.len() >= most {
-            return None;
-        }
-        let channel = Channel::new(name, (self.epochs)(), (self.policies)(name), self.now);
-        Some(self.directory.insert(channel))
+    /// The messages that the channel `name` holds, by seq; `None` if there is no such channel.
+    pub fn held(&self, name: &str) -> Option<Range<u64>> {
+        let channel = self.directory.get(self.directory.find(name)?)?;
+        Some(channel.tail..channel.end())
+    }
+
+    /// A channel of that name, not among the others yet.
+    fn new_channel(&mut self, name: &str) -> Channel {
+        let policy = (self.policies)(name);
+        let largest = largest_segment(policy.retain_bytes, self.config.retain_total);
+        Channel::new(name, (self.epochs)(), policy, largest, self.now)
     }
 
     /// The subscriber `id`, made if it was never seen.
@@ -280,10 +302,7 @@ impl Hub {
     }
 
     /// Corrects the sum over all logs by what a change did to one channel's.
-    fn account(&mut self, before: Footprint, after: Footprint) {
-        let total = &mut self.total;
-        total.allocated = total.allocated + after.allocated - before.allocated;
-        total.last = total.last + after.last - before.last;
-        total.sealed = total.sealed + after.sealed - before.sealed;
+    fn account(&mut self, before: usize, after: usize) {
+        self.total = self.total + after - before;
     }
 }

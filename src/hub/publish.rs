@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::channel::Channel;
-use super::log::{Footprint, Grown};
-use super::trim::Sealed;
-use super::{ChannelId, Hub, HubConfig};
+use super::log::Grown;
+use super::{ChannelId, Hub};
 
 /// A message that knows how to write itself as the frame that all subscribers of its channel get.
 pub trait Frame {
@@ -38,17 +37,17 @@ pub struct Published<'a> {
 /// Why a message was not published. No seq was given out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PublishError {
-    /// The channel does not exist and there are `max_channels`.
+    /// The channel does not exist, there are `max_channels`, and all of them have subscribers.
     TooManyChannels,
-    /// All logs together would be over `retain_total` even after everything has been trimmed that can be.
+    /// The message by itself is too big for `retain_total`.
     RetainTotal,
 }
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooManyChannels => "too many channels",
-            Self::RetainTotal => "no room: the channels' newest messages take all of retain-total",
+            Self::TooManyChannels => "too many channels, and all of them have subscribers",
+            Self::RetainTotal => "the message by itself is too big for retain-total",
         })
     }
 }
@@ -68,7 +67,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// If `max_channels` or `retain_total` is reached. Frames over 4 GiB are taken for too big for `retain_total`.
+    /// If there are `max_channels` and all have subscribers, or if the message alone is over `retain_total`. Frames over 4 GiB are
+    /// taken for too big. A message that is refused makes no channel.
     pub fn publish(
         &mut self,
         name: &str,
@@ -80,7 +80,18 @@ impl Hub {
         let now = self.now;
         let index = match self.directory.find(name) {
             Some(index) => index,
-            None => self.channel(name).ok_or(PublishError::TooManyChannels)?,
+            None => {
+                let channel = self.new_channel(name);
+                if !has_room(
+                    &channel,
+                    message.len(channel.end()),
+                    now,
+                    self.config.retain_total,
+                ) {
+                    return Err(PublishError::RetainTotal);
+                }
+                self.admit(channel).ok_or(PublishError::TooManyChannels)?
+            }
         };
         let channel_id = self.directory.id(index);
         let Some(channel) = self.directory.get_mut(index) else {
@@ -88,9 +99,7 @@ impl Hub {
         };
         let seq = channel.end();
         let len = message.len(seq);
-        if !has_room(channel, len, now, &self.config, self.total) {
-            // If the channel was made for this message, it goes when its time has come.
-            self.schedule(index);
+        if !has_room(channel, len, now, self.config.retain_total) {
             return Err(PublishError::RetainTotal);
         }
         let written = channel.plain.written();
@@ -115,12 +124,14 @@ impl Hub {
             // Its publishers would wait for as long as it does.
             self.begin_rounds();
         }
-        if let Some(grown) = grown {
-            self.grew(index, grown);
+        if let Some(Grown { before, after }) = grown {
+            self.account(before, after);
+            self.note_evictable(index);
         }
         if first {
             // Nothing older has set the clock.
             self.schedule(index);
+            self.note_vacant(index);
         }
         if deflates {
             self.append_recoded(index, recode, now);
@@ -159,30 +170,20 @@ impl Hub {
         if self.scratch.capacity() > SCRATCH {
             self.scratch = Vec::new();
         }
-        if let Some(Grown { before, after, .. }) = grown {
+        if let Some(Grown { before, after }) = grown {
             self.account(before, after);
-        }
-    }
-
-    /// Keeps the sum over all logs, and the list of what can go when it is too much.
-    fn grew(&mut self, index: u32, grown: Grown) {
-        self.account(grown.before, grown.after);
-        if let Some(first) = grown.sealed
-            && self.config.retain_total != 0
-        {
-            let channel = self.directory.id(index);
-            self.remember_sealed(Sealed { channel, first });
         }
     }
 }
 
-/// Whether there would be room for a frame of `len` bytes, in both logs, once everything had gone that can go.
-fn has_room(channel: &Channel, len: usize, now: u64, config: &HubConfig, total: Footprint) -> bool {
+/// Whether a frame of `len` bytes fits into `most` bytes (0: no limit), in both logs, once everything had gone that can go.
+fn has_room(channel: &Channel, len: usize, now: u64, most: usize) -> bool {
+    if most == 0 {
+        return u32::try_from(len).is_ok();
+    }
+    let plain = channel.plain.newest_with(len, now);
     // Recoding makes no frame longer.
     let deflate = channel.deflate.as_ref();
-    let need =
-        channel.plain.need(len, now) + deflate.map_or(0, |deflate| deflate.need_at_most(len, now));
-    let most = config.retain_total;
-    u32::try_from(len).is_ok()
-        && (most == 0 || need == 0 || total.last.saturating_add(need) <= most)
+    let deflate = deflate.map_or(0, |log| log.newest_with_at_most(len, now));
+    u32::try_from(len).is_ok() && plain + deflate <= most
 }

@@ -4,7 +4,7 @@
 //! finds the bytes once, and hands them to one subscriber after the other. Whoever needs more thought than that is left to an
 //! ordinary visit, and so is everybody outside the channel at the front.
 
-use super::channel::{LAGGING, Logs, Whole};
+use super::channel::{Logs, STRAGGLES, Whole};
 use super::gather::{Advanced, Piece};
 use super::subscriber::{CAUGHT_UP, Link, Links};
 use super::sweep::{LOOKS_IN_VAIN, VISIT};
@@ -64,7 +64,7 @@ impl Hub {
                 break;
             };
             let is_ordinary = sub.next >= end
-                || sub.flags & LAGGING != 0
+                || sub.flags & STRAGGLES != 0
                 || !matches!(subscriber.links, Links::One(_))
                 || self.blocked.get(sub.subscriber);
             if is_ordinary {

@@ -145,6 +145,14 @@ impl Segment {
         }
     }
 
+    /// When its newest message was published; the present end of time if it is empty.
+    pub(super) fn newest_time(&self) -> u64 {
+        match self.index.last() {
+            Some(entry) => self.since + u64::from(entry.time),
+            None => u64::MAX,
+        }
+    }
+
     /// The first message, at `from` or later, that ends after `offset`.
     pub(super) fn message_at(&self, from: usize, offset: usize) -> usize {
         let tail = self.index.get(from..).unwrap_or(&[]);

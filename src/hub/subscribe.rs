@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::channel::{Channel, DEFLATE, LAGGING, Sub};
+use super::channel::{Channel, DEFLATE, Sub, history};
 use super::log::Log;
-use super::subscriber::{INFLATES, LAGS, Link, Links, QUEUED, SCATTERED};
+use super::subscriber::{INFLATES, Link, Links, QUEUED};
 use super::{ChannelId, Encoding, Gap, Hub, Reason, SubscriberId};
 
 /// Where a subscription begins.
@@ -45,7 +45,7 @@ pub struct Subscribed<'a> {
 pub enum SubscribeError {
     /// It exists already.
     AlreadySubscribed,
-    /// The channel does not exist and there are `max_channels`.
+    /// The channel does not exist, there are `max_channels`, and all of them have subscribers.
     TooManyChannels,
     /// The subscriber has `max_subscriptions`.
     TooManySubscriptions,
@@ -55,7 +55,7 @@ impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AlreadySubscribed => "already subscribed",
-            Self::TooManyChannels => "too many channels",
+            Self::TooManyChannels => "too many channels, and all of them have subscribers",
             Self::TooManySubscriptions => "too many subscriptions",
         })
     }
@@ -122,8 +122,9 @@ impl Hub {
         };
     }
 
-    /// Forgets `id` and all its subscriptions. Does nothing if it is not known.
+    /// Forgets `id`, all its subscriptions and whether it is blocked.
     pub fn detach(&mut self, id: SubscriberId) {
+        self.blocked.set(id.0, false);
         let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
             return;
         };
@@ -131,10 +132,10 @@ impl Hub {
         subscriber.first = 0;
         // Its place in the queue of those owed a visit stays; whoever gets the id next takes it over.
         subscriber.flags &= QUEUED;
-        for &link in links.as_slice() {
+        for link in links.from(0) {
             self.leave(link);
         }
-        self.blocked.set(id.0, false);
+        self.apart.forget(id.0);
         self.plan.forget(id.0);
     }
 
@@ -157,10 +158,16 @@ impl Hub {
         if existing.is_some_and(|index| links.contains(index)) {
             return Err(SubscribeError::AlreadySubscribed);
         }
-        if most != 0 && links.as_slice().len() >= most {
+        if most != 0 && links.len() >= most {
             return Err(SubscribeError::TooManySubscriptions);
         }
-        let index = self.channel(name).ok_or(SubscribeError::TooManyChannels)?;
+        let index = match existing {
+            Some(index) => index,
+            None => {
+                let channel = self.new_channel(name);
+                self.admit(channel).ok_or(SubscribeError::TooManyChannels)?
+            }
+        };
         let placement = self.join(id, index, start);
         let channel_id = self.directory.id(index);
         // It was found or made just above.
@@ -200,33 +207,32 @@ impl Hub {
         if inflates {
             flags |= DEFLATE;
             channel.deflate_users += 1;
-            let (end, window) = (channel.end(), channel.policy.retain_bytes);
+            let (end, largest) = (channel.end(), channel.plain.largest());
             channel
                 .deflate
-                .get_or_insert_with(|| Box::new(Log::new(end, window)));
+                .get_or_insert_with(|| Box::new(Log::new(end, largest)));
         }
-        // A blocked one has to see how it gets along when its socket has room again.
         let behind = placement.next < channel.end();
-        let lags = behind && !blocked;
-        if lags {
-            flags |= LAGGING;
-        }
+        flags |= history(channel.end() - placement.next);
         let place = channel.push(Sub {
             subscriber: id.0,
             flags,
             next: placement.next,
         });
+        let is_first = channel.subs.len() == 1;
         let subscriber = self.subscriber(id);
         subscriber.links.insert(Link {
             channel: index,
             index: place,
         });
-        if behind {
-            subscriber.flags |= SCATTERED;
+        if behind && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+            self.apart.note(id.0, subscriber, index);
+            if !blocked {
+                self.owe(id.0);
+            }
         }
-        if lags {
-            subscriber.flags |= LAGS;
-            self.owe(id.0);
+        if is_first {
+            self.note_vacant(index);
         }
         placement
     }
@@ -271,21 +277,25 @@ impl Hub {
                 moved.links.relocate(link.channel, index);
             }
         });
-        let mut footprints = None;
+        let before = channel.allocated();
         if removed.is_some_and(|sub| sub.flags & DEFLATE != 0) {
             channel.deflate_users -= 1;
             if channel.deflate_users == 0 {
-                let before = channel.footprint();
                 channel.deflate = None;
-                footprints = Some((before, channel.footprint()));
             }
         }
-        if channel.subs.is_empty() && channel.messages() == 0 {
+        let (after, is_last) = (channel.allocated(), channel.subs.is_empty());
+        let is_idle = is_last && channel.messages() == 0;
+        if is_idle {
             channel.idle_since = self.now;
+        }
+        self.account(before, after);
+        if is_idle {
             self.schedule(link.channel);
         }
-        if let Some((before, after)) = footprints {
-            self.account(before, after);
+        if is_last {
+            self.note_vacant(link.channel);
+            self.note_evictable(link.channel);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A connection, as the hub has it: its subscriptions and what is owed to it.
 
+use std::collections::BTreeMap;
+
 /// A subscription, as its subscriber has it: which channel, and the place in that channel's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
@@ -7,99 +9,144 @@ pub(super) struct Link {
     pub(super) index: u32,
 }
 
-/// A subscriber's subscriptions, sorted by channel. The first costs nothing beyond the subscriber itself.
+/// Up to so many subscriptions are kept in one sorted list. To insert one there moves half of them, which takes less than to
+/// find its place in a tree.
+const LISTED: usize = 1024;
+
+/// A subscriber's subscriptions, by channel. The first costs nothing beyond the subscriber itself.
 #[derive(Debug, Default)]
 pub(super) enum Links {
     #[default]
     None,
     One(Link),
+    /// Sorted by channel.
     Many(Vec<Link>),
+    /// More than [`LISTED`].
+    Tree(Box<Tree>),
 }
 
+/// Subscriptions by channel: the place of each in that channel's list. They take about as much memory as in a sorted list.
+#[derive(Debug)]
+pub(super) struct Tree(BTreeMap<u32, u32>);
+
 impl Links {
-    pub(super) fn as_slice(&self) -> &[Link] {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
         match self {
-            Links::None => &[],
+            Links::Tree(tree) => tree.0.len(),
+            _ => self.listed().len(),
+        }
+    }
+
+    /// All of them, unless they are in a tree.
+    fn listed(&self) -> &[Link] {
+        match self {
+            Links::None | Links::Tree(_) => &[],
             Links::One(link) => std::slice::from_ref(link),
             Links::Many(links) => links,
         }
     }
 
-    fn as_mut_slice(&mut self) -> &mut [Link] {
+    /// All subscriptions by channel, from `first` on and around.
+    pub(super) fn from(&self, first: u32) -> impl Iterator<Item = Link> {
+        let links = self.listed();
+        let at = match first {
+            0 => 0,
+            first => links.partition_point(|link| link.channel < first),
+        };
+        let (before, after) = links.split_at(at);
+        let tree = match self {
+            Links::Tree(tree) => Some(&tree.0),
+            _ => None,
+        };
+        let tree = tree.into_iter();
+        let tree = tree.flat_map(move |tree| tree.range(first..).chain(tree.range(..first)));
+        let tree = tree.map(|(&channel, &index)| Link { channel, index });
+        after.iter().chain(before).copied().chain(tree)
+    }
+
+    /// The subscription to `channel`.
+    pub(super) fn find(&self, channel: u32) -> Option<Link> {
         match self {
-            Links::None => &mut [],
-            Links::One(link) => std::slice::from_mut(link),
-            Links::Many(links) => links,
+            Links::Tree(tree) => {
+                let &index = tree.0.get(&channel)?;
+                Some(Link { channel, index })
+            }
+            _ => Some(self.listed()[self.search(channel).ok()?]),
         }
     }
 
-    /// All subscriptions, each with its place, from the one at `first` on and around.
-    pub(super) fn from(&self, first: usize) -> impl Iterator<Item = (usize, Link)> {
-        let links = self.as_slice();
-        let first = if first < links.len() { first } else { 0 };
-        let (before, after) = links.split_at(first);
-        let around = (first..).zip(after).chain((0..).zip(before));
-        around.map(|(at, &link)| (at, link))
-    }
-
-    /// The subscription to `channel`, with its place among the others.
-    pub(super) fn find(&self, channel: u32) -> Option<(usize, Link)> {
-        let at = self.search(channel).ok()?;
-        Some((at, self.as_slice()[at]))
-    }
-
-    /// The place of the subscription to `channel`, or where it would be.
+    /// The place in the list of the subscription to `channel`, or where it would be.
     fn search(&self, channel: u32) -> Result<usize, usize> {
-        self.as_slice()
-            .binary_search_by_key(&channel, |link| link.channel)
+        let links = self.listed();
+        links.binary_search_by_key(&channel, |link| link.channel)
     }
 
     pub(super) fn contains(&self, channel: u32) -> bool {
-        self.search(channel).is_ok()
+        self.find(channel).is_some()
     }
 
     /// Adds a subscription to a channel that is not in it.
     pub(super) fn insert(&mut self, link: Link) {
-        let Err(at) = self.search(link.channel) else {
-            return;
-        };
         match self {
             Links::None => *self = Links::One(link),
             Links::One(other) => {
-                let mut links = vec![*other];
-                links.insert(at, link);
+                let mut links = vec![*other, link];
+                links.sort_unstable_by_key(|link| link.channel);
                 *self = Links::Many(links);
             }
-            Links::Many(links) => links.insert(at, link),
+            Links::Many(links) if links.len() < LISTED => {
+                let at = links.partition_point(|other| other.channel < link.channel);
+                links.insert(at, link);
+            }
+            Links::Many(links) => {
+                let links = links.iter().chain([&link]);
+                let tree = links.map(|link| (link.channel, link.index)).collect();
+                *self = Links::Tree(Box::new(Tree(tree)));
+            }
+            Links::Tree(tree) => {
+                tree.0.insert(link.channel, link.index);
+            }
         }
     }
 
     /// Removes the subscription to `channel`, and gives memory back that is no longer needed.
     pub(super) fn remove(&mut self, channel: u32) -> Option<Link> {
-        let at = self.search(channel).ok()?;
+        let link = self.find(channel)?;
         match self {
-            Links::None => None,
-            Links::One(link) => {
-                let link = *link;
-                *self = Links::None;
-                Some(link)
-            }
+            Links::None => {}
+            Links::One(_) => *self = Links::None,
             Links::Many(links) => {
-                let link = links.remove(at);
+                links.remove(links.partition_point(|link| link.channel < channel));
                 if let [only] = links[..] {
                     *self = Links::One(only);
                 } else if links.len() * 4 < links.capacity() {
                     links.shrink_to(links.len() * 2);
                 }
-                Some(link)
+            }
+            Links::Tree(tree) => {
+                tree.0.remove(&channel);
+                // Only at half of it, so that one subscription that comes and goes does not build a tree each time.
+                if tree.0.len() <= LISTED / 2 {
+                    *self = Links::Many(self.from(0).collect());
+                }
             }
         }
+        Some(link)
     }
 
     /// Notes that the subscription to `channel` has another place in the channel's list.
     pub(super) fn relocate(&mut self, channel: u32, index: u32) {
-        if let Ok(at) = self.search(channel) {
-            self.as_mut_slice()[at].index = index;
+        let at = self.search(channel);
+        match (self, at) {
+            (Links::One(link), Ok(_)) => link.index = index,
+            (Links::Many(links), Ok(at)) => links[at].index = index,
+            (Links::Tree(tree), _) => {
+                if let Some(place) = tree.0.get_mut(&channel) {
+                    *place = index;
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -113,18 +160,22 @@ pub(super) const DUE: u8 = 4;
 /// It is in the queue of those owed a visit, or was when it was detached.
 pub(super) const QUEUED: u8 = 8;
 
-/// It may be behind in channels that are not dirty, because it was blocked, cut, or placed behind by `subscribe`.
+/// It may be behind in any channel, also in those that are not dirty, because it was blocked, cut, or placed behind by
+/// `subscribe`.
 pub(super) const SCATTERED: u8 = 16;
-/// All its subscriptions that are behind in channels that are not dirty are marked as lagging.
+/// All its subscriptions that are behind in channels that are not dirty are marked as lagging or reading history.
 pub(super) const MARKED: u8 = 32;
+/// The channels that are not dirty and in which it may be behind are noted: see [`Apart`](super::apart::Apart). It is not
+/// scattered.
+pub(super) const APART: u8 = 64;
 /// What no longer holds once it is at the head everywhere.
-pub(super) const CAUGHT_UP: u8 = DUE | LAGS | SCATTERED | MARKED;
+pub(super) const CAUGHT_UP: u8 = DUE | LAGS | SCATTERED | MARKED | APART;
 
 /// A connection, as the hub has it.
 #[derive(Debug, Default)]
 pub(super) struct Subscriber {
     pub(super) links: Links,
-    /// The subscription that the next visit begins with, so that no channel starves when visits are cut.
+    /// The channel that the next visit begins with, so that none starves when visits are cut.
     pub(super) first: u32,
     pub(super) flags: u8,
 }
@@ -175,16 +226,20 @@ mod tests {
         assert!(size_of::<Subscriber>() <= 32);
     }
 
+    fn link(channel: u32) -> Link {
+        Link {
+            channel,
+            index: channel * 10,
+        }
+    }
+
     #[test]
     fn links_stay_sorted_and_the_last_one_gives_its_memory_back() {
         let mut links = Links::default();
         for channel in [5, 1, 9, 3] {
-            links.insert(Link {
-                channel,
-                index: channel * 10,
-            });
+            links.insert(link(channel));
         }
-        assert!(links.as_slice().is_sorted_by_key(|link| link.channel));
+        assert!(links.from(0).is_sorted_by_key(|link| link.channel));
         links.relocate(9, 7);
         assert_eq!(links.remove(9).map(|link| link.index), Some(7));
         assert_eq!(links.remove(9), None);
@@ -197,5 +252,35 @@ mod tests {
                 index: 30
             })
         ));
+    }
+
+    #[test]
+    fn however_many_links_there_are_they_are_found_moved_and_gone_around_alike() {
+        let mut links = Links::default();
+        // In no order, and far beyond what is kept in a list.
+        let channels = || (0..5000u32).map(|i| i * 7919 % 5003);
+        for (count, channel) in channels().enumerate() {
+            assert!(!links.contains(channel));
+            links.insert(link(channel));
+            assert_eq!(links.len(), count + 1);
+            assert_eq!(links.find(channel), Some(link(channel)));
+        }
+        assert!(matches!(links, Links::Tree(_)));
+        links.relocate(2500, 1);
+        assert_eq!(links.find(2500).map(|link| link.index), Some(1));
+        links.relocate(2500, 25_000);
+        let around: Vec<u32> = links.from(2500).map(|link| link.channel).collect();
+        assert_eq!((around.len(), around[0], around[4999]), (5000, 2500, 2499));
+        for channel in channels().take(4990) {
+            assert_eq!(links.remove(channel), Some(link(channel)));
+            assert_eq!(links.remove(channel), None);
+        }
+        assert!(matches!(links, Links::Many(_)));
+        let around: Vec<u32> = links.from(2500).map(|link| link.channel).collect();
+        let mut left: Vec<u32> = channels().skip(4990).collect();
+        left.sort_unstable();
+        let at = left.partition_point(|&channel| channel < 2500);
+        left.rotate_left(at);
+        assert_eq!(around, left);
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::channel::Walked;
-use super::subscriber::{DUE, LAGS, Link, Links, MARKED, QUEUED, SCATTERED};
+use super::subscriber::{APART, DUE, LAGS, Link, MARKED, QUEUED, SCATTERED};
 use super::{Gap, Hub, OnLag, Reason, SubscriberId};
 
 /// What a dirty channel spends before the next one's turn: a look costs 1, a visit 64. So 64 visits, or a walk over 4,096 that
@@ -20,8 +20,9 @@ pub(super) const VISIT: u32 = 63;
 pub(super) const LOOKS_IN_VAIN: u32 = 16 * TURN;
 /// What it costs to begin with another channel, in looks.
 const TURN_BEGINS: u32 = 16;
-/// How many due subscribers are visited between two dirty channels' turns.
-const DUE_TURN: u32 = 64;
+/// How many due subscribers are visited between two dirty channels' turns. Their visits are large, and those who ask for history
+/// should not keep those waiting who have what is new to get.
+const DUE_TURN: u32 = 16;
 /// How many gaps a visit reports at most, so that one with thousands of lapped subscriptions does not fill its outbox.
 const GAPS: usize = 64;
 
@@ -96,7 +97,10 @@ impl Hub {
                         continue;
                     }
                 }
-                Walked::Clean => self.dirty.large -= self.leave_rounds(index),
+                Walked::Clean => {
+                    self.dirty.large -= self.leave_rounds(index);
+                    self.bury(index);
+                }
             }
             self.dirty.queue.pop_front();
             self.budget = TURN;
@@ -216,16 +220,22 @@ impl Hub {
             return;
         };
         if blocked {
-            let lags = subscriber.is(LAGS);
-            subscriber.flags &= !(LAGS | MARKED);
-            subscriber.flags |= SCATTERED;
-            if lags {
-                for link in subscriber.links.as_slice() {
-                    if let Some(channel) = self.directory.get_mut(link.channel) {
-                        channel.unlag(link.index);
-                    }
+            let mut unlag = |link: Link| {
+                if let Some(channel) = self.directory.get_mut(link.channel) {
+                    channel.unlag(link.index);
                 }
+            };
+            if subscriber.is(LAGS) && subscriber.is(APART) {
+                let links = self.apart.links(id.0, subscriber, 0);
+                links.for_each(&mut unlag);
+            } else if subscriber.is(LAGS) {
+                subscriber.links.from(0).for_each(&mut unlag);
             }
+            if subscriber.is(APART) {
+                self.apart.forget(id.0);
+            }
+            subscriber.flags &= !(LAGS | MARKED | APART);
+            subscriber.flags |= SCATTERED;
         } else if self.is_behind(id) {
             self.owe(id.0);
         }
@@ -241,34 +251,41 @@ impl Hub {
         let Some(subscriber) = self.subscribers.get(id.0 as usize) else {
             return false;
         };
-        subscriber.links.as_slice().iter().any(|link| {
-            self.directory.get(link.channel).is_some_and(|channel| {
-                let sub = channel.subs.get(link.index as usize);
-                sub.is_some_and(|sub| sub.next < channel.end())
-            })
+        subscriber.links.from(0).any(|link| {
+            let channel = self.directory.get(link.channel);
+            channel.is_some_and(|channel| channel.is_behind(link.index))
         })
     }
 
-    /// Owes `id` another visit, since the last left something; what it still has to get is not trimmed.
+    /// Owes `id` another visit, since the last left something. What it still has to get is not trimmed, but for history.
     pub(super) fn lag(&mut self, id: SubscriberId) {
         let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
             return;
         };
-        let mut lags = false;
-        let mut lag = |(_, link): (usize, Link)| {
+        let (mut lags, mut behind) = (false, Vec::new());
+        let mut lag = |link: Link| {
             if let Some(channel) = self.directory.get_mut(link.channel) {
                 lags |= channel.lag(link.index);
+                if channel.is_behind(link.index) {
+                    behind.push(link.channel);
+                }
             }
         };
-        if subscriber.flags & (SCATTERED | MARKED) == SCATTERED {
+        let unmarked = subscriber.flags & (SCATTERED | MARKED) == SCATTERED;
+        if unmarked || subscriber.links.len() <= self.dirty.len() {
             subscriber.links.from(0).for_each(&mut lag);
         } else {
             // Where else it is behind, it is marked already.
             self.dirty.links(subscriber).for_each(&mut lag);
         }
-        subscriber.flags |= SCATTERED | MARKED;
+        if unmarked {
+            subscriber.flags |= MARKED;
+        }
         if lags {
             subscriber.flags |= LAGS;
+        }
+        for channel in behind {
+            self.apart.note(id.0, subscriber, channel);
         }
         self.owe(id.0);
     }
@@ -280,21 +297,20 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// If the policy is to close. Its cursors are where they were; it should be detached.
+    /// If the policy of any of these channels is to close. Then nothing was reported, and its cursors are where they were; it
+    /// should be detached.
     pub fn settle(
         &mut self,
         id: SubscriberId,
         mut report: impl FnMut(Gap<'_>),
     ) -> Result<(), TooSlow> {
-        let Some(subscriber) = self.subscribers.get(id.0 as usize) else {
-            return Ok(());
-        };
-        if matches!(subscriber.links, Links::None) {
+        let lapped = self.lapped(id)?;
+        if lapped.is_empty() {
             return Ok(());
         }
         self.plan.forget(id.0);
-        let mut gaps = 0;
-        for link in subscriber.links.as_slice() {
+        let mut lags = false;
+        for link in lapped {
             let Some(channel) = self.directory.get_mut(link.channel) else {
                 continue;
             };
@@ -302,20 +318,13 @@ impl Hub {
             let Some(sub) = channel.subs.get_mut(link.index as usize) else {
                 continue;
             };
-            if sub.next >= tail {
-                continue;
-            }
             let to = match channel.policy.on_lag {
-                OnLag::Skip => tail,
-                // The newest, or the head if even that has expired.
+                OnLag::Skip | OnLag::Close => tail,
+                // The newest, or the head if even that is no longer held.
                 OnLag::Latest => (end - 1).max(tail),
-                OnLag::Close => {
-                    return Err(TooSlow {
-                        channel: channel.name.clone(),
-                    });
-                }
             };
             let from = std::mem::replace(&mut sub.next, to);
+            lags |= channel.passed(link.index, to - from);
             report(Gap {
                 channel: &channel.name,
                 epoch: channel.epoch.as_str(),
@@ -323,11 +332,43 @@ impl Hub {
                 to: to - 1,
                 reason: Reason::Slow,
             });
-            gaps += 1;
-            if gaps == GAPS {
-                break;
-            }
+        }
+        if lags && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
+            subscriber.flags |= LAGS;
         }
         Ok(())
+    }
+
+    /// The subscriptions of `id` that have been lapped, as many as a visit reports.
+    fn lapped(&self, id: SubscriberId) -> Result<Vec<Link>, TooSlow> {
+        let mut lapped = Vec::new();
+        let Some(subscriber) = self.subscribers.get(id.0 as usize) else {
+            return Ok(lapped);
+        };
+        let mut look = |link: Link| {
+            let Some(channel) = self.directory.get(link.channel) else {
+                return Ok(());
+            };
+            let sub = channel.subs.get(link.index as usize);
+            if sub.is_none_or(|sub| sub.next >= channel.tail) {
+                return Ok(());
+            }
+            if channel.policy.on_lag == OnLag::Close {
+                return Err(TooSlow {
+                    channel: channel.name.clone(),
+                });
+            }
+            if lapped.len() < GAPS {
+                lapped.push(link);
+            }
+            Ok(())
+        };
+        if self.dirty.are_few(subscriber) {
+            let mut links = self.apart.and_dirty(&self.dirty, id.0, subscriber);
+            links.try_for_each(&mut look)?;
+        } else {
+            subscriber.links.from(0).try_for_each(&mut look)?;
+        }
+        Ok(lapped)
     }
 }

@@ -1,22 +1,14 @@
-//! What the logs let go of: messages outside a channel's window, the oldest of all when together they are too big, and
-//! channels that nobody needs.
+//! What the logs let go of: messages outside a channel's window, and channels that nobody needs. For what goes when all logs
+//! together are too big, see `room.rs`.
 
-use super::channel::{Channel, NEVER};
-use super::log::Footprint;
+use super::channel::Channel;
 use super::{ChannelId, Hub};
+
+/// A channel that waits for no time.
+const NEVER: u64 = u64::MAX;
 
 /// How many channels [`Hub::handle_timeout`] looks at in one call.
 const EXPIRIES: usize = 256;
-/// How many protected segments are passed over in one call when room is needed.
-const PROTECTED: usize = 4096;
-
-/// A plain log's segment that is not its newest: it can go when all logs together are too big.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sealed {
-    pub(super) channel: ChannelId,
-    /// The segment's first message.
-    pub(super) first: u64,
-}
 
 /// What became of a channel's window.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,8 +93,8 @@ impl Channel {
 }
 
 impl Hub {
-    /// Lets go of what is outside the windows of the channels published to since the last call, and of the oldest of all while
-    /// the logs are over `retain_total`. Call it after each sweep.
+    /// Lets go of what is outside the windows of the channels published to since the last call, and while the logs are over
+    /// `retain_total`, of what nobody subscribes to, and then of what is oldest. Call it after each sweep.
     ///
     /// Who was at the head on its last visit and is not blocked is never lapped by it. Adds to `decongested` the channels
     /// whose publishers may be read from again.
@@ -125,7 +117,7 @@ impl Hub {
             let Some(channel) = self.directory.get_mut(index) else {
                 continue;
             };
-            if channel.congested && self.over_total {
+            if channel.congested && self.over_total && !channel.gone {
                 touched.swap(kept, i);
                 kept += 1;
                 continue;
@@ -134,7 +126,11 @@ impl Hub {
             if std::mem::take(&mut channel.congested) {
                 decongested.push(id);
             }
-            self.schedule(index);
+            if channel.gone {
+                self.bury(index);
+            } else {
+                self.schedule(index);
+            }
         }
         touched.truncate(kept);
         self.touched = touched;
@@ -142,7 +138,11 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] has something to do: milliseconds, as all times. It may be over.
     pub fn next_timeout(&self) -> Option<u64> {
-        self.times.first().map(|&(time, _)| time)
+        if self.evicts_on {
+            // The next `trim` goes on with it.
+            return Some(self.now);
+        }
+        self.times.first().map(|(time, _)| time)
     }
 
     /// Lets go of messages that have expired and of channels that nobody needed for `linger_ms`. A bounded number of them; if
@@ -151,8 +151,8 @@ impl Hub {
         self.now = self.now.max(now);
         for _ in 0..EXPIRIES {
             match self.times.first() {
-                Some(&(time, index)) if time <= self.now => {
-                    self.times.pop_first();
+                Some((time, index)) if time <= self.now => {
+                    self.times.remove(index);
                     self.expire(index);
                 }
                 _ => break,
@@ -161,10 +161,6 @@ impl Hub {
     }
 
     fn expire(&mut self, index: u32) {
-        let Some(channel) = self.directory.get_mut(index) else {
-            return;
-        };
-        channel.timer = NEVER;
         let window = self.trim_channel(index);
         let (now, linger) = (self.now, self.config.linger_ms);
         let Some(channel) = self.directory.get_mut(index) else {
@@ -178,28 +174,17 @@ impl Hub {
             }
         } else if channel.expiry(linger) > now {
             self.schedule(index);
-        } else if channel.dirty || channel.touched {
-            // A queue still has its number; the sweep or `trim` will take it out.
-            channel.timer = now + 1;
-            self.times.insert((now + 1, index));
-        } else if let Some(channel) = self.directory.remove(index) {
-            self.account(channel.footprint(), Footprint::default());
+        } else {
+            self.forget(index);
         }
     }
 
     /// Sees to it that the channel is looked at when its next message expires or it has lingered.
     pub(super) fn schedule(&mut self, index: u32) {
-        let Some(channel) = self.directory.get_mut(index) else {
-            return;
-        };
-        let time = channel.expiry(self.config.linger_ms);
-        // A time that is too early is harmless: then the right one is found out. So busy channels need no upkeep.
-        if time < channel.timer {
-            let old = std::mem::replace(&mut channel.timer, time);
-            if old != NEVER {
-                self.times.remove(&(old, index));
-            }
-            self.times.insert((time, index));
+        if let Some(channel) = self.directory.get(index) {
+            // A time that is too early is harmless: then the right one is found out. So busy channels need no upkeep.
+            let time = channel.expiry(self.config.linger_ms);
+            self.times.lower(index, time);
         }
     }
 
@@ -218,76 +203,21 @@ impl Hub {
     }
 
     /// Gives back the memory before a channel's tail.
-    fn release(&mut self, index: u32) {
+    pub(super) fn release(&mut self, index: u32) {
         let now = self.now;
         let Some(channel) = self.directory.get_mut(index) else {
             return;
         };
-        let before = channel.footprint();
+        let before = channel.allocated();
         channel.release();
-        let after = channel.footprint();
-        if channel.messages() == 0 {
+        let after = channel.allocated();
+        let is_empty = channel.messages() == 0;
+        if is_empty {
             channel.idle_since = now;
         }
-        if before != after {
-            self.account(before, after);
+        self.account(before, after);
+        if is_empty {
+            self.note_vacant(index);
         }
-    }
-
-    /// Notes a segment that can go, and now and then forgets those that have gone.
-    pub(super) fn remember_sealed(&mut self, sealed: Sealed) {
-        self.sealed.push_back(sealed);
-        if self.sealed.len() > 2 * self.total.sealed + 1024 {
-            let directory = &self.directory;
-            self.sealed.retain(|&sealed| {
-                directory
-                    .by_id(sealed.channel)
-                    .is_some_and(|channel| channel.plain.find(sealed.first).is_some())
-            });
-        }
-    }
-
-    /// Lets go of the oldest segments while all logs together are too big.
-    fn evict(&mut self) {
-        let most = self.config.retain_total;
-        self.over_total = false;
-        if most == 0 || self.total.allocated <= most {
-            return;
-        }
-        let mut protected = Vec::new();
-        while self.total.allocated > most && protected.len() < PROTECTED {
-            let Some(sealed) = self.sealed.pop_front() else {
-                break;
-            };
-            if !self.evict_segment(sealed) {
-                protected.push(sealed);
-            }
-        }
-        // If nothing is left that could go later, waiting helps nobody: then publishing says that there is no room.
-        self.over_total = self.total.allocated > most && !protected.is_empty();
-        for sealed in protected.into_iter().rev() {
-            self.sealed.push_front(sealed);
-        }
-    }
-
-    /// Lets go of a segment, if it has not gone yet; false if somebody who reads has still to get it.
-    fn evict_segment(&mut self, sealed: Sealed) -> bool {
-        if self.directory.by_id(sealed.channel).is_none() {
-            return true;
-        }
-        let index = sealed.channel.index;
-        let Some(channel) = self.directory.get_mut(index) else {
-            return true;
-        };
-        let Some(segment) = channel.plain.find(sealed.first) else {
-            return true;
-        };
-        let next = segment.next();
-        if channel.floor() < next {
-            return false;
-        }
-        channel.tail = channel.tail.max(next);
-        self.release(index);
-        true
     }
 }

@@ -9,7 +9,7 @@ use super::journal::{Journal, Who};
 use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::timers::{Millis, NEVER};
-use crate::config::Config;
+use crate::config::{Config, NO_LIMIT};
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{
     self, Command, DecodeError, Decoder, ErrorCode, ErrorReply, Id, MessageFrame, Request,
@@ -73,10 +73,12 @@ pub(super) struct Outcome {
 
 impl Core {
     pub(super) fn new(config: Config) -> Core {
+        // The hub keeps no lists for limits that there are not.
+        let limit = |most| if most == NO_LIMIT { 0 } else { most };
         let limits = HubConfig {
-            retain_total: config.retain_total,
-            max_channels: config.max_channels,
-            max_subscriptions: config.max_subscriptions,
+            retain_total: limit(config.retain_total),
+            max_channels: limit(config.max_channels),
+            max_subscriptions: limit(config.max_subscriptions),
             linger_ms: config.channel_linger_ms,
             large: if config.coalesce_ms == 0 {
                 0
@@ -230,11 +232,13 @@ fn publish_error(error: PublishError, config: &Config) -> String {
     match error {
         PublishError::TooManyChannels => {
             let max = config.max_channels;
-            format!("there are as many channels as --max-channels allows: {max}")
+            format!(
+                "there are as many channels as --max-channels allows, {max}, and all of them have subscribers"
+            )
         }
         PublishError::RetainTotal => {
             let max = config.retain_total;
-            format!("the channels' newest messages take all of --retain-total: {max} bytes")
+            format!("the message by itself is larger than --retain-total allows: {max} bytes")
         }
     }
 }

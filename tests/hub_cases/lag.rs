@@ -126,20 +126,46 @@ fn a_visit_tells_of_64_gaps_at_most_and_the_rest_follows() {
 }
 
 #[test]
-fn who_was_placed_behind_and_not_yet_visited_is_not_lapped() {
-    let newest = Policy {
+fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_where_it_was() {
+    let policies = |name: &str| Policy {
         retain_messages: 1,
+        on_lag: if name == "close" {
+            OnLag::Close
+        } else {
+            OnLag::Skip
+        },
         ..ENDLESS
     };
-    let mut hub = hub(UNLIMITED, newest);
-    publish(&mut hub, "a", 1);
+    let mut made = 0;
+    let epochs = move || {
+        made += 1;
+        Epoch::from_random([made; 12])
+    };
+    let mut hub = Hub::new(UNLIMITED, Box::new(policies), Box::new(epochs));
     hub.attach(id(0), Encoding::Plain);
-    hub.subscribe(id(0), "a", Start::Last(1), 0)
-        .expect("nothing forbids it");
-    let published = try_publish(&mut hub, "a", 8).expect("there is room");
-    assert!(published.congested);
+    // More than a visit reports come before it.
+    let names: Vec<String> = (0..70).map(|i| format!("c{i}-")).collect();
+    for name in names.iter().map(String::as_str).chain(["close"]) {
+        subscribe(&mut hub, id(0), name);
+    }
+    hub.set_blocked(id(0), true);
+    for name in names.iter().map(String::as_str).chain(["close"]) {
+        publish(&mut hub, name, 2);
+    }
+    sweep(&mut hub);
     trim(&mut hub, 0);
-    assert_eq!(sweep(&mut hub), [(0, "a1 a2".to_owned())]);
-    assert_eq!(trim(&mut hub, 0), 1);
-    assert_eq!(held(&mut hub, "a"), "a2");
+    hub.set_blocked(id(0), false);
+    let mut told = 0;
+    for _ in 0..2 {
+        let settled = hub.settle(id(0), |_| told += 1);
+        assert_eq!(settled.map_err(|why| why.channel), Err("close".into()));
+    }
+    assert_eq!(told, 0);
+    hub.unsubscribe(id(0), "close").expect("it is subscribed");
+    hub.settle(id(0), |gap| {
+        assert_eq!((gap.from, gap.to), (1, 1));
+        told += 1;
+    })
+    .expect("the others may skip");
+    assert_eq!(told, 64);
 }

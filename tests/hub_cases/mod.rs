@@ -5,6 +5,7 @@
 
 mod deflate;
 mod gather;
+mod history;
 mod lag;
 mod limits;
 mod many;
@@ -42,10 +43,12 @@ const fn id(number: u32) -> SubscriberId {
 
 /// A hub, with epochs that count.
 fn hub(config: HubConfig, policy: Policy) -> Hub {
-    let mut made = 0;
+    let mut made = 0u32;
     let epochs = move || {
         made += 1;
-        Epoch::from_random([made; 12])
+        let mut bits = [0; 12];
+        bits[..4].copy_from_slice(&made.to_le_bytes());
+        Epoch::from_random(bits)
     };
     Hub::new(config, Box::new(move |_| policy), Box::new(epochs))
 }

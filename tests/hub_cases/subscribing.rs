@@ -128,3 +128,20 @@ fn who_is_detached_leaves_nothing_to_whoever_gets_its_id() {
         .collect();
     assert_eq!(got, "b1");
 }
+
+#[test]
+fn an_id_that_was_blocked_and_never_attached_is_not_blocked_once_it_is_detached_or_attached() {
+    let mut hub = hub(UNLIMITED, ENDLESS);
+    for detach in [true, false] {
+        hub.set_blocked(id(70), true);
+        if detach {
+            hub.detach(id(70));
+        } else {
+            hub.attach(id(70), Encoding::Plain);
+        }
+        assert!(!hub.is_blocked(id(70)));
+    }
+    subscribe(&mut hub, id(70), "a");
+    publish(&mut hub, "a", 1);
+    assert_eq!(sweep(&mut hub), [(70, "a1".to_owned())]);
+}

@@ -122,7 +122,7 @@ fn who_was_blocked_and_then_cut_is_not_lapped_from_there_on() {
 }
 
 #[test]
-fn who_is_placed_behind_those_at_the_head_is_not_lapped_before_its_visit() {
+fn who_is_placed_behind_those_at_the_head_gets_in_the_same_turn_what_it_was_promised() {
     let mut hub = crowd(1, NEWEST);
     publish(&mut hub, "a", 1);
     sweep(&mut hub);
@@ -131,8 +131,8 @@ fn who_is_placed_behind_those_at_the_head_is_not_lapped_before_its_visit() {
     hub.subscribe(id(1), "a", Start::Last(1), 0)
         .expect("nothing forbids it");
     publish(&mut hub, "a", 1);
-    trim(&mut hub, 0);
     let mut seen = sweep(&mut hub);
+    trim(&mut hub, 0);
     seen.sort_unstable();
     assert_eq!(seen, [(0, "a2".to_owned()), (1, "a1 a2".to_owned())]);
 }

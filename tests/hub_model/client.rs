@@ -33,12 +33,20 @@ impl Expected {
 /// A subscription as its client has it.
 pub(super) struct Subscription {
     pub(super) expected: Expected,
-    /// Whether its socket was full since it was last served: only then may it be lapped.
+    /// Whether its socket was full since it was last served, or it reads history: only then may it be lapped.
     pub(super) excused: bool,
+    /// The end of the channel when it was placed behind: until it is there it reads history, and nobody waits for it.
+    pub(super) history_until: u64,
     /// Whether deflated messages have begun; there is no way back.
     pub(super) deflated: bool,
     /// From here on messages have to come deflated.
     pub(super) deflated_from: u64,
+}
+
+impl Subscription {
+    pub(super) fn reads_history(&self) -> bool {
+        self.expected.least < self.history_until
+    }
 }
 
 /// A connection: its socket, what was left of a half-sent message, and what it has subscribed to.

@@ -1,6 +1,6 @@
 //! The naive model: each channel's messages in a `Vec`, and the limits under which it runs.
 
-use fanfare::hub::{HubConfig, OnLag, Policy};
+use fanfare::hub::{ChannelId, HubConfig, OnLag, Policy};
 
 /// What a run is made with.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +49,32 @@ pub(super) struct Naive {
     /// When it last had a subscriber or a message that was not expired: it may vanish only so long after.
     pub(super) needed: u64,
     pub(super) congested: bool,
+    /// Its present id; none before it was first met.
+    pub(super) id: Option<ChannelId>,
+    /// It went for another channel: the next one of its name may have another epoch at once.
+    pub(super) vacated: bool,
+    /// Nobody but who reads history or is blocked has anything from before this seq to get: what is older holds no publisher.
+    pub(super) mark: u64,
 }
 
 impl Naive {
     pub(super) fn end(&self) -> u64 {
         self.messages.len() as u64 + 1
+    }
+
+    /// When message `seq` was published.
+    pub(super) fn time(&self, seq: u64) -> u64 {
+        self.messages[seq as usize - 1].time
+    }
+
+    /// Whether the messages from `mark` on are more than the window.
+    pub(super) fn is_crowded(&self, policy: Policy) -> bool {
+        let crowd = &self.messages[self.mark.max(1) as usize - 1..];
+        let bytes: u64 = crowd.iter().map(|message| message.bytes).sum();
+        let count = crowd.len() as u64;
+        count > 1
+            && ((policy.retain_messages != 0 && count > policy.retain_messages)
+                || (policy.retain_bytes != 0 && bytes > policy.retain_bytes))
     }
 
     /// The oldest seq that the window holds, by counting.

@@ -1,6 +1,8 @@
 //! What clients ask for, and what the hub may answer.
 
-use fanfare::hub::{Encoding, PublishError, Reason, Start, SubscribeError, SubscriberId};
+use fanfare::hub::{
+    ChannelId, Encoding, PublishError, Reason, Start, SubscribeError, SubscriberId,
+};
 
 use super::client::{Client, Expected, Subscription};
 use super::frame::{HEAD, Halve, TestFrame};
@@ -24,31 +26,44 @@ impl Run {
             id: self.published,
             filler,
         };
+        let present = self.present();
         let published = match self
             .hub
             .publish(&name(channel), &frame, Some(&mut Halve), self.now)
         {
             Ok(published) => published,
             Err(PublishError::TooManyChannels) => {
-                assert!(self.settings.config().max_channels != 0);
+                self.check_full();
                 return;
             }
             Err(PublishError::RetainTotal) => {
-                assert!(self.settings.config().retain_total != 0);
+                let total = self.settings.config().retain_total;
+                assert!(
+                    total != 0 && 8 * (HEAD + filler) > total,
+                    "refused for less"
+                );
+                assert_eq!(self.present(), present);
                 return;
             }
         };
         let (id, seq, congested) = (published.channel, published.seq, published.congested);
         let epoch = published.epoch.to_owned();
-        self.ids.insert(id, channel);
-        self.meet(channel, &epoch);
+        self.check_vacancy(&present);
+        self.meet(channel, &epoch, id);
+        let policy = self.settings.policy(channel);
+        let evicts = self.settings.config().retain_total != 0;
         let naive = self.channels.get_mut(&channel).expect("just met");
-        naive.congested |= congested;
         naive.messages.push(Message {
             id: frame.id,
             time: self.now,
             bytes: (HEAD + filler) as u64,
         });
+        assert!(
+            !congested || naive.congested || evicts || naive.is_crowded(policy),
+            "publishers of {channel} wait for nobody"
+        );
+        naive.congested |= congested;
+        self.congested += usize::from(congested);
         assert_eq!(seq, naive.messages.len() as u64);
     }
 
@@ -60,31 +75,36 @@ impl Run {
     }
 
     /// Takes note of a channel's epoch; a new one only if the old channel may have vanished.
-    fn meet(&mut self, channel: u8, epoch: &str) {
+    fn meet(&mut self, channel: u8, epoch: &str, id: ChannelId) {
+        self.ids.insert(id, channel);
         let policy = self.settings.policy(channel);
         let (now, linger) = (self.now, self.settings.config().linger_ms);
         let subscribed = self
             .clients
             .iter()
             .any(|client| client.subscriptions.contains_key(&channel));
+        let evicts = self.settings.config().retain_total != 0;
         let naive = self.channels.entry(channel).or_default();
         if naive.epoch.is_empty() {
             naive.epoch = epoch.to_owned();
         } else if naive.epoch != epoch {
             assert!(!subscribed, "a channel with subscribers has vanished");
+            assert!(naive.vacated || evicts || naive.tail(policy, now) == naive.end());
             assert!(
-                naive.tail(policy, now) == naive.end() || self.settings.config().retain_total != 0
-            );
-            assert!(
-                now >= naive.needed.saturating_add(linger),
+                naive.vacated || evicts || now >= naive.needed.saturating_add(linger),
                 "it vanished too early"
             );
             assert!(!naive.former.contains(&epoch.to_owned()));
             let former = std::mem::replace(&mut naive.epoch, epoch.to_owned());
             naive.former.push(former);
             naive.messages.clear();
-            naive.congested = false;
+            naive.mark = 1;
+            if std::mem::take(&mut naive.congested) {
+                self.vacated.extend(naive.id);
+            }
         }
+        naive.id = Some(id);
+        naive.vacated = false;
         naive.needed = now;
     }
 
@@ -92,7 +112,7 @@ impl Run {
     pub fn subscribe(&mut self, client: u8, channel: u8, how: u8, c: u8) {
         let naive = self.channels.entry(channel).or_default();
         let end = naive.end();
-        let (epoch, seq) = match how % 8 {
+        let (asked, seq) = match how % 8 {
             3 => ("another".to_owned(), u64::from(c)),
             4 => (naive.epoch.clone(), end + u64::from(c)),
             _ => (
@@ -104,9 +124,10 @@ impl Run {
             0 => Start::Live,
             1 => Start::Last(u64::from(c % 32)),
             2 => Start::Last(u64::MAX),
-            _ => Start::Since { epoch: &epoch, seq },
+            _ => Start::Since { epoch: &asked, seq },
         };
         let id = SubscriberId(client.into());
+        let present = self.present();
         let subscribed = match self.hub.subscribe(id, &name(channel), start, self.now) {
             Ok(subscribed) => subscribed,
             Err(SubscribeError::AlreadySubscribed) => {
@@ -114,13 +135,24 @@ impl Run {
                 assert!(subscriptions.contains_key(&channel));
                 return;
             }
-            Err(_) => return,
+            Err(SubscribeError::TooManyChannels) => {
+                self.check_full();
+                return;
+            }
+            Err(SubscribeError::TooManySubscriptions) => {
+                let subscriptions = &self.clients[client as usize].subscriptions;
+                assert_eq!(
+                    subscriptions.len(),
+                    self.settings.config().max_subscriptions
+                );
+                return;
+            }
         };
         let (newest, behind, recovered) = (subscribed.seq, subscribed.behind, subscribed.recovered);
         let gap = subscribed.gap.map(|gap| (gap.from, gap.to, gap.reason));
-        let present = subscribed.epoch.to_owned();
-        self.ids.insert(subscribed.channel, channel);
-        self.meet(channel, &present);
+        let (epoch, met) = (subscribed.epoch.to_owned(), subscribed.channel);
+        self.check_vacancy(&present);
+        self.meet(channel, &epoch, met);
         let end = self.channels[&channel].end();
         assert_eq!(newest + 1, end);
         assert!(start != Start::Live || !behind);
@@ -131,7 +163,8 @@ impl Run {
             channel,
             Subscription {
                 expected,
-                excused: state.blocked,
+                excused: state.blocked || behind,
+                history_until: end,
                 deflated: false,
                 deflated_from: if deflates { end } else { u64::MAX },
             },
@@ -156,9 +189,9 @@ impl Run {
         let naive = &self.channels[&channel];
         let end = naive.end();
         let evicts = self.settings.config().retain_total != 0;
-        // The newest is evicted never, and more than the window demands only for want of room.
+        // More than the window demands goes only for want of room.
         let most_tail = match naive.tail(self.settings.policy(channel), self.now) {
-            tail if evicts => tail.max(end.saturating_sub(1)),
+            _ if evicts => end,
             tail => tail,
         };
         match start {

@@ -22,6 +22,7 @@ impl Run {
         for _ in 0..visits {
             let Some(id) = self.hub.next_behind() else {
                 assert!(!self.hub.has_work());
+                self.mark_heads();
                 break;
             };
             assert!(
@@ -29,6 +30,15 @@ impl Run {
                 "named although blocked"
             );
             self.visit(id.0 as u8);
+        }
+    }
+
+    /// Nobody is behind who can be written to, unless a large channel waits: nobody holds a publisher.
+    fn mark_heads(&mut self) {
+        if !self.hub.has_waiting() {
+            for naive in self.channels.values_mut() {
+                naive.mark = naive.end();
+            }
         }
     }
 
@@ -73,10 +83,16 @@ impl Run {
     /// See [`Run::step`].
     pub fn trim(&mut self) {
         let mut decongested = Vec::new();
+        let present = self.present();
+        let is_swept = !self.hub.has_work() && !self.hub.has_waiting();
         self.hub.trim(self.now, &mut decongested);
+        self.check_evictions(&present, is_swept);
         let once: HashSet<_> = decongested.iter().collect();
         assert_eq!(once.len(), decongested.len());
         for id in decongested {
+            if self.vacated.remove(&id) {
+                continue;
+            }
             let naive = self
                 .channels
                 .get_mut(&self.ids[&id])
@@ -221,11 +237,19 @@ impl Run {
             for (channel, subscription) in &mut state.subscriptions {
                 // A visit that was cut may not have come to one that had been lapped before.
                 let tail = self.channels[channel].tail(self.settings.policy(*channel), self.now);
-                if !more || (subscription.expected.least >= tail && !evicts) {
+                let protected =
+                    !subscription.reads_history() && subscription.expected.least >= tail;
+                if !more || (protected && !evicts) {
                     subscription.excused = false;
                 }
             }
         }
         self.delivered += state.read(&self.channels);
+        for (channel, subscription) in &mut state.subscriptions {
+            let naive = self.channels.get_mut(channel).expect("it has a subscriber");
+            if more && !subscription.reads_history() {
+                naive.mark = naive.mark.min(subscription.expected.least);
+            }
+        }
     }
 }

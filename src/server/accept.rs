@@ -5,12 +5,10 @@ use std::io;
 use log::{debug, info, warn};
 use mio::Token;
 
-use super::connection::{Connection, DRAIN_TIMEOUT_MS, Paused, Phase};
+use super::connection::{Connection, DRAIN_TIMEOUT_MS, Phase};
 use super::http::Response;
-use super::outbox::Outbox;
-use super::requests::HttpConnection;
 use super::stream::Stream;
-use super::timers::{Millis, NEVER};
+use super::timers::Millis;
 use super::{Server, find, queue_visit};
 
 /// Connections accepted in one turn, so that a storm of them does not keep the others waiting.
@@ -136,21 +134,7 @@ impl Server {
             return None;
         }
         let deadline = now + self.core.config.handshake_timeout_ms;
-        entry.insert(Connection {
-            stream,
-            token,
-            phase: Phase::Http(Box::new(HttpConnection::new(deadline))),
-            outbox: Outbox::default(),
-            silent_since: now,
-            has_backlog: false,
-            blocked_since: NEVER,
-            wake_at: NEVER,
-            paused: Paused::default(),
-            hung_up: false,
-            has_unread: false,
-            in_reads: false,
-            in_visits: false,
-        });
+        entry.insert(Connection::new(stream, token, now, deadline));
         self.schedule(token);
         Some(token)
     }

@@ -1,5 +1,6 @@
 //! HTTP requests on a connection: the bytes that wait for a whole one, and what is done about it.
 
+use super::allowance;
 use super::connection::{Connection, Dialect, Open, Phase};
 use super::http::{
     CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status, route,
@@ -19,11 +20,13 @@ pub(super) struct HttpConnection {
     bytes: Vec<u8>,
     /// When the request has to be whole, or the next one to begin.
     pub(super) deadline: Millis,
+    /// Since when bytes of a request have been kept that is not whole.
+    pub(super) since: Millis,
     /// Whether a request has begun that is not whole.
     pub(super) begun: bool,
     /// Whether the head of that request is whole.
     body_begun: bool,
-    /// Whether requests wait that were not looked at because the connection is paused.
+    /// Whether requests wait that were not looked at: the connection is paused, or its visit has cost enough.
     pub(super) waiting: bool,
 }
 
@@ -33,6 +36,7 @@ impl HttpConnection {
             parser: HttpParser::new(),
             bytes: Vec::new(),
             deadline,
+            since: 0,
             begun: false,
             body_begun: false,
             waiting: false,
@@ -65,7 +69,7 @@ impl Server {
         self.core.input_held -= kept.capacity();
         if kept.is_empty() {
             let consumed = self.http_bytes(index, buffer, end);
-            self.keep_request(index, buffer[consumed..end].to_vec());
+            self.keep_request(index, buffer[consumed..end].to_vec(), true);
         } else {
             kept.extend_from_slice(&buffer[..end]);
             let end = kept.len();
@@ -75,7 +79,7 @@ impl Server {
             // Where nothing was consumed this copies nothing: a body may come byte by byte.
             kept.truncate(end);
             kept.drain(..consumed);
-            self.keep_request(index, kept);
+            self.keep_request(index, kept, consumed > 0);
         }
         let Some(connection) = self.connections.get_mut(index) else {
             return;
@@ -121,8 +125,8 @@ impl Server {
         end
     }
 
-    /// Keeps the bytes of a request that is not whole, or was not looked at.
-    fn keep_request(&mut self, index: usize, mut bytes: Vec<u8>) {
+    /// Keeps the bytes of a request that is not whole, or was not looked at; `new` if it began in what came last.
+    fn keep_request(&mut self, index: usize, mut bytes: Vec<u8>, new: bool) {
         let now = self.core.now;
         let config = &self.core.config;
         let connection = &mut self.connections[index];
@@ -132,6 +136,9 @@ impl Server {
         if bytes.is_empty() {
             http.begun = false;
             return;
+        }
+        if new {
+            http.since = now;
         }
         if !http.begun && !http.waiting {
             http.begun = http.parser.has_begun(&bytes);
@@ -145,23 +152,25 @@ impl Server {
             // What remains of many requests.
             bytes.shrink_to_fit();
         }
-        if self.core.input_held + bytes.capacity() > config.input_total {
-            let response = Response::problem(
-                Status::UNAVAILABLE,
-                "limit",
-                "too many half-read requests and messages at the moment",
-            );
-            respond(
-                connection,
-                &mut self.core,
-                &response.with_retry_after(1).closing(),
-                false,
-            );
-            self.finish(index);
-            return;
-        }
         http.bytes = bytes;
         self.core.input_held += http.bytes.capacity();
+    }
+
+    /// Says 503 to a request that is not whole, since all half-read input together is too much.
+    pub(super) fn refuse_request(&mut self, index: usize) {
+        let response = Response::problem(
+            Status::UNAVAILABLE,
+            "limit",
+            "too many half-read requests and messages at the moment",
+        );
+        let response = response.with_retry_after(1).closing();
+        respond(
+            &mut self.connections[index],
+            &mut self.core,
+            &response,
+            false,
+        );
+        self.finish(index);
     }
 
     /// Says 408 to a request that was not whole in time.
@@ -205,14 +214,16 @@ fn answer_requests(
     while answered.consumed < bytes.len() {
         if connection.outbox.private_bytes() > core.outbox_limit() {
             // It asks without reading the answers.
-            connection.paused.outbox = true;
+            connection.pause(core.now, |paused| paused.outbox = true);
             connection.outbox.shrink();
         }
+        let is_paused = connection.paused.any();
         let Phase::Http(http) = &mut connection.phase else {
             return Next::Stay;
         };
-        http.waiting = connection.paused.any();
+        http.waiting = is_paused || core.allowance.is_spent();
         if http.waiting {
+            connection.heavy |= !is_paused;
             return Next::Stay;
         }
         let mut slots = NO_HEADERS;
@@ -233,6 +244,7 @@ fn answer_requests(
                 Progress::Request(request) => request,
             };
         answered.consumed += request.consumed;
+        core.allowance.charge(allowance::REQUEST + request.consumed);
         http.begun = false;
         http.body_begun = false;
         http.deadline = core.now + core.config.http_idle_timeout_ms;
@@ -248,7 +260,9 @@ fn answer_requests(
                 }
             }
         };
-        connection.paused.congestion |= answered.congested.is_some();
+        if answered.congested.is_some() {
+            connection.pause(core.now, |paused| paused.congestion = true);
+        }
         let keep_alive = request.keep_alive && !response.closes();
         respond(connection, core, &response, keep_alive);
         if !keep_alive {

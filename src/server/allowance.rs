@@ -24,11 +24,22 @@ pub(super) const REQUEST: usize = 2_048;
 pub(super) const DEFLATE: usize = 8_192;
 pub(super) const DEFLATE_BYTE: usize = 8;
 
-/// What the visit of a connection may cost that came with little to read, as far as is known.
-const LIGHT: usize = 16 * 1024;
+/// What the light visits of one turn may cost together, if they are not too many for that.
+const LIGHT_TURN: usize = 1_000_000;
+
+/// The least that a light visit may cost: a few dozen small messages.
+const LIGHT_MIN: usize = 16 * 1024;
+
+/// The most.
+const LIGHT_MAX: usize = 256 * 1024;
 
 /// What a longer visit may cost between two looks at the clock.
 const LOOK: usize = 16 * 1024;
+
+/// What a light visit may cost in a turn that makes so many of them.
+pub(super) fn light_share(visits: usize) -> usize {
+    (LIGHT_TURN / visits.max(1)).clamp(LIGHT_MIN, LIGHT_MAX)
+}
 
 /// What is left of one visit's allowance.
 #[derive(Debug, Default)]
@@ -40,10 +51,10 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// For a short visit.
-    pub(super) fn light() -> Self {
+    /// For a light visit, which may cost `share` units.
+    pub(super) fn light(share: usize) -> Self {
         Allowance {
-            left: LIGHT,
+            left: share,
             until: None,
         }
     }
@@ -102,9 +113,17 @@ mod tests {
 
     #[test]
     fn a_light_visit_ends_by_its_cost_alone() {
-        assert_eq!(messages(&mut Allowance::light(), MESSAGE), LIGHT / MESSAGE);
-        assert_eq!(messages(&mut Allowance::light(), 64 * 1024), 1);
-        assert_eq!(messages(&mut Allowance::light(), usize::MAX), 1);
+        let light = || Allowance::light(LIGHT_MIN);
+        assert_eq!(messages(&mut light(), MESSAGE), LIGHT_MIN / MESSAGE);
+        assert_eq!(messages(&mut light(), 64 * 1024), 1);
+        assert_eq!(messages(&mut light(), usize::MAX), 1);
+    }
+
+    #[test]
+    fn the_more_light_visits_a_turn_makes_the_less_each_may_cost() {
+        assert_eq!(light_share(0), LIGHT_MAX);
+        assert_eq!(light_share(10), 100_000);
+        assert_eq!(light_share(400), LIGHT_MIN);
     }
 
     #[test]

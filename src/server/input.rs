@@ -15,9 +15,6 @@ use crate::ws::encode::write_pong;
 use crate::ws::endpoint::{Event, PADDING, Payload};
 use crate::ws::violation::Violation;
 
-/// The most that is read in one light visit, in bytes: see [`Standing::Light`].
-const READ_BYTES_LIGHT: usize = 16 * 1024;
-
 /// The most that is read in one visit, in bytes, where much of it may have to be kept: while a channel
 /// waits for its sweep, since a publisher to it stops in the middle; of a connection that may compress
 /// its messages, which may be a thousand times as long as they look; and while a quarter of
@@ -27,8 +24,9 @@ const READ_BYTES_KEPT: usize = 4 * 1024;
 /// How long the visit of a heavy connection goes on while others wait. A message is not divided.
 const HEAVY_VISIT: Duration = Duration::from_micros(500);
 
-/// What a light visit inflates of one message, in bytes. A longer one waits for a heavy visit.
-const INFLATED_LIGHT: usize = 4 * 1024;
+/// The part of what a light visit may cost that it may inflate of one message, in bytes. A longer message waits for a
+/// heavy visit.
+const INFLATED_LIGHT: usize = 4;
 
 /// What was read of a connection and not dealt with, because it had to be paused or its visit had cost enough.
 #[derive(Debug)]
@@ -66,6 +64,7 @@ impl Server {
         let mut now = began;
         let mut buffer = std::mem::take(&mut self.buffer);
         self.reads.begin_turn();
+        let share = allowance::light_share(self.reads.light_left());
         while let Some((token, standing)) = self.reads.pop(now - began < TURN_BUDGET) {
             if let Some(connection) = find(&mut self.connections, token) {
                 connection.in_reads = false;
@@ -76,7 +75,7 @@ impl Server {
                         Standing::Heavy => Some(now + HEAVY_VISIT),
                         Standing::Light | Standing::Gone => None,
                     };
-                    self.visit_input(index_of(token), &mut buffer, until);
+                    self.visit_input(index_of(token), &mut buffer, share, until);
                 }
             }
             now = Instant::now();
@@ -84,24 +83,38 @@ impl Server {
         self.buffer = buffer;
     }
 
-    /// Reads once from a connection and deals with what came: until a certain time, or as much as a
-    /// light visit may cost.
-    fn visit_input(&mut self, index: usize, buffer: &mut [u8], until: Option<Instant>) {
-        let light = until.is_none();
-        self.core.allowance = until.map_or_else(Allowance::light, Allowance::until);
-        let at_once = light.then_some(INFLATED_LIGHT);
-        self.core.inflater.set_at_once(at_once);
+    /// Reads once from a connection and deals with what came: until a certain time, or in a light
+    /// visit what costs `share` units.
+    fn visit_input(
+        &mut self,
+        index: usize,
+        buffer: &mut [u8],
+        share: usize,
+        until: Option<Instant>,
+    ) {
+        let quantum = match until {
+            Some(until) => {
+                self.core.allowance = Allowance::until(until);
+                self.core.inflater.set_at_once(None);
+                READ_BYTES
+            }
+            None => {
+                self.core.allowance = Allowance::light(share);
+                self.core.inflater.set_at_once(Some(share / INFLATED_LIGHT));
+                share.min(READ_BYTES)
+            }
+        };
         let connection = &mut self.connections[index];
-        if light && connection.completes_much(READ_BYTES_LIGHT) {
+        if until.is_none() && connection.completes_much(quantum) {
             connection.heavy = true;
             queue_read(connection, &mut self.reads);
             return;
         }
-        self.read_from(index, buffer, light);
+        self.read_from(index, buffer, quantum);
         self.judge_hoard(index);
     }
 
-    fn read_from(&mut self, index: usize, buffer: &mut [u8], light: bool) {
+    fn read_from(&mut self, index: usize, buffer: &mut [u8], quantum: usize) {
         let connection = &mut self.connections[index];
         if connection.has_unread {
             self.read_unread(index);
@@ -120,10 +133,8 @@ impl Server {
             || self.core.input_held > self.core.config.input_total / 4
         {
             READ_BYTES_KEPT
-        } else if light {
-            READ_BYTES_LIGHT
         } else {
-            READ_BYTES
+            quantum
         };
         match connection.stream.read(&mut buffer[..quantum]) {
             Ok(0) => self.peer_finished(index),

@@ -95,6 +95,11 @@ impl Reads {
         Some((self.light.pop_front()?, Standing::Light))
     }
 
+    /// How many light visits this turn has still to make.
+    pub(super) fn light_left(&self) -> usize {
+        self.light_left
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.light.is_empty() && self.heavy.is_empty() && self.gone.is_empty()

@@ -78,7 +78,11 @@ impl Server {
                     self.visit_input(index_of(token), &mut buffer, share, until);
                 }
             }
-            now = Instant::now();
+            let visit_began = std::mem::replace(&mut now, Instant::now());
+            if standing == Standing::Heavy {
+                let took = now - visit_began;
+                self.reads.overdraw(took.saturating_sub(HEAVY_VISIT));
+            }
         }
         self.buffer = buffer;
     }

@@ -1,8 +1,11 @@
 //! Whose turn it is to be read from.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use mio::Token;
+
+use super::TURN_BUDGET;
 
 /// One in so many is a connection whose peer has gone, while both kinds wait.
 const ONE_GONE_IN: u32 = 8;
@@ -45,6 +48,8 @@ pub(super) struct Reads {
     in_a_row: u32,
     /// Whether this turn has visited a heavy one.
     took_heavy: bool,
+    /// By how much the visits of heavy ones have taken longer than they should, while light ones waited.
+    overdrawn: Duration,
 }
 
 impl Reads {
@@ -72,6 +77,12 @@ impl Reads {
         if in_time && let Some(next) = self.pop_light_or_gone() {
             return Some(next);
         }
+        if !in_time && !self.took_heavy && !self.overdrawn.is_zero() {
+            // This turn was for the light ones alone.
+            self.took_heavy = true;
+            self.overdrawn = self.overdrawn.saturating_sub(TURN_BUDGET);
+            return None;
+        }
         if (in_time || !self.took_heavy) && self.heavy_left > 0 {
             self.heavy_left -= 1;
             self.took_heavy = true;
@@ -93,6 +104,14 @@ impl Reads {
         self.light_left -= 1;
         self.in_a_row = (self.in_a_row + 1).min(ONE_GONE_IN);
         Some((self.light.pop_front()?, Standing::Light))
+    }
+
+    /// The visit of a heavy connection took longer than it should by so much: its message was that costly. As
+    /// much time is the others' before the next one's.
+    pub(super) fn overdraw(&mut self, time: Duration) {
+        if self.light_left > 0 {
+            self.overdrawn += time;
+        }
     }
 
     /// How many light visits this turn has still to make.
@@ -201,6 +220,25 @@ mod tests {
             assert_eq!(reads.pop(false), Some((Token(nth), Heavy)));
             assert_eq!(reads.pop(false), None);
         }
+    }
+
+    #[test]
+    fn after_a_costly_visit_as_much_time_is_the_others() {
+        let mut reads = Reads::default();
+        for token in 0..10 {
+            reads.push(Token(token), Heavy);
+            reads.push(Token(1_000 + token), Light);
+        }
+        reads.begin_turn();
+        assert_eq!(reads.pop(false), Some((Token(0), Heavy)));
+        reads.overdraw(3 * TURN_BUDGET);
+        for _ in 0..3 {
+            reads.begin_turn();
+            assert!(matches!(reads.pop(true), Some((_, Light))));
+            assert_eq!(reads.pop(false), None);
+        }
+        reads.begin_turn();
+        assert_eq!(reads.pop(false), Some((Token(1), Heavy)));
     }
 
     #[test]

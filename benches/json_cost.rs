@@ -46,6 +46,7 @@ fn steps_per_byte(messages: &[Vec<u8>]) -> f64 {
     steps as f64 / bytes as f64
 }
 
+#[expect(clippy::print_stdout, reason = "a bench prints its figures")]
 fn main() {
     let groups = groups();
     match std::env::args().nth(1).as_deref() {

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::{Client, Daemon, handshake, masked, read_to_end};
+use common::{Client, Daemon, handshake, masked, member, read_to_end};
 
 /// A client's close frame.
 fn close(code: u16, reason: &str) -> Vec<u8> {
@@ -257,6 +257,42 @@ fn pings_do_not_keep_a_half_sent_message_alive() {
     trickle(&mut client.stream, pings, ends_with_1008);
 }
 
+/// Sends what `flood` repeats until the daemon closes, and reads what it answers meanwhile; the close's code.
+fn flood_until_closed(client: &mut Client, flood: Vec<u8>) -> u16 {
+    let mut writer = client.stream.try_clone().expect("it can be cloned");
+    let until = Instant::now() + common::PATIENCE;
+    let sender =
+        std::thread::spawn(
+            move || {
+                while writer.write_all(&flood).is_ok() && Instant::now() < until {}
+            },
+        );
+    let code = client.close().0;
+    let _ = client.stream.shutdown(std::net::Shutdown::Both);
+    sender.join().expect("the sender ends");
+    assert!(Instant::now() < until, "it took all of the time");
+    code
+}
+
+#[test]
+fn who_is_paused_again_and_again_has_no_more_time_for_a_message_than_others() {
+    let daemon = Daemon::start(&["--message-timeout", "300ms", "--outbox", "1KiB"]);
+    let mut client = daemon.connect();
+    client.send(&masked(0x01, b"{"));
+    // Each read brings more pings than the outbox has room for the pongs of.
+    let pings = masked(0x89, &[b'p'; 125]).repeat(500);
+    assert_eq!(flood_until_closed(&mut client, pings), 1008);
+}
+
+#[test]
+fn a_message_of_fragments_without_an_end_is_cut_off_though_there_is_always_more_to_read() {
+    let daemon = Daemon::start(&["--message-timeout", "300ms"]);
+    let mut client = daemon.connect();
+    client.send(&masked(0x01, b"{"));
+    let fragments = masked(0x00, b"").repeat(100_000);
+    assert_eq!(flood_until_closed(&mut client, fragments), 1008);
+}
+
 #[test]
 fn a_handshake_that_trickles_in_is_answered_with_408() {
     let daemon = Daemon::start(&["--handshake-timeout", "100ms"]);
@@ -319,6 +355,57 @@ fn what_was_acknowledged_before_the_daemon_ends_reaches_its_subscribers_before_t
             assert_eq!(client.close().0, 1001);
         }
     }
+}
+
+#[test]
+fn what_a_full_socket_had_not_begun_reaches_its_reader_before_the_close() {
+    let mut daemon = Daemon::start(&["--retain-bytes", "32MiB"]);
+    let mut slow = daemon.connect();
+    slow.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    let mut publisher = daemon.connect();
+    let data = "x".repeat(60_000);
+    let count = 250;
+    // Enough for any kernel's buffers, and so that less than 4 MiB are left to be sent.
+    for id in 1..=count {
+        publisher.ask(&format!(
+            r#"{{"type":"publish","id":{id},"channel":"c","data":"{data}"}}"#
+        ));
+    }
+    let sent = |daemon: &mut Daemon| daemon.sum("bytes");
+    let mut seq = 0;
+    while sent(&mut daemon) < (count - 50) * 60_000 {
+        seq += 1;
+        assert_eq!(member(&slow.text(), "seq"), seq.to_string());
+    }
+    daemon.signal("TERM");
+    daemon.wait_for_log("ending");
+    // Another signal of its end than the log: the publisher has been told.
+    assert_eq!(publisher.close().0, 1001);
+    drop(publisher);
+    while seq < count {
+        seq += 1;
+        assert_eq!(member(&slow.text(), "seq"), seq.to_string());
+    }
+    let (code, _) = slow.close();
+    assert_eq!(code, 1001);
+    slow.send(&close(1001, ""));
+    assert_eq!(daemon.wait(), Some(0));
+}
+
+#[test]
+fn who_takes_nothing_does_not_keep_the_daemon_from_ending() {
+    let mut daemon = Daemon::start(&["--retain-bytes", "32MiB"]);
+    let mut stalled = daemon.connect();
+    stalled.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    let mut publisher = daemon.connect();
+    let data = "x".repeat(60_000);
+    for id in 1..=250 {
+        publisher.ask(&format!(
+            r#"{{"type":"publish","id":{id},"channel":"c","data":"{data}"}}"#
+        ));
+    }
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(), Some(0));
 }
 
 #[test]

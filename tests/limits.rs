@@ -178,7 +178,7 @@ fn answers_that_nobody_reads_are_limited_over_all_connections_together() {
         std::thread::spawn(move || (0..30).all(|_| writer.write_all(&requests).is_ok()))
     });
     let senders: Vec<_> = senders.collect();
-    daemon.wait_for_sum("outbox bytes", |bytes| bytes >= 60 << 10);
+    daemon.wait_for_sum("outbox bytes", |bytes| bytes >= 40 << 10);
     // In each turn it would read more from them, if it did.
     let mut witness = daemon.connect();
     for _ in 0..100 {
@@ -232,15 +232,15 @@ fn the_time_during_which_somebody_is_not_read_from_does_not_count_against_it() {
 
 #[test]
 fn half_read_messages_of_all_connections_together_are_limited() {
-    let daemon = Daemon::start(&["--input-total", "100KiB", "--max-message", "64KiB"]);
+    let mut daemon = Daemon::start(&["--input-total", "100KiB", "--max-message", "64KiB"]);
     let mut half: Vec<_> = (0..4).map(|_| daemon.connect()).collect();
     let whole = masked(0x81, format!("\"{}\"", "a".repeat(50_000)).as_bytes());
     for client in &mut half {
         client.send(&whole[..45_000]);
     }
     // So that the halves are read before the rest of any comes.
-    settle(&mut daemon.connect());
-    // Who goes over it is told to come back later; the others finish what they began.
+    daemon.wait_for_sum("half-read bytes", |bytes| bytes >= 90_000);
+    // Those who have held theirs for longest are told to come back later; the others finish what they began.
     let codes: Vec<_> = half
         .iter_mut()
         .map(|client| {
@@ -256,8 +256,7 @@ fn half_read_messages_of_all_connections_together_are_limited() {
             }
         })
         .collect();
-    assert!(codes.contains(&1013), "{codes:?}");
-    assert!(codes.contains(&0), "{codes:?}");
+    assert_eq!(codes, [1013, 1013, 0, 0]);
 }
 
 #[test]
@@ -427,7 +426,7 @@ fn half_a_chunked_body_counts_as_it_came_and_as_it_was_taken_out_of_its_chunks()
 }
 
 #[test]
-fn who_finds_no_room_for_half_a_message_keeps_no_memory_either() {
+fn who_has_to_make_room_for_others_keeps_no_memory_either() {
     let daemon = Daemon::start(&["--input-total", "1MiB"]);
     let before = daemon.resident_kib();
     let half = &masked(0x81, &[b'a'; 60_000])[..59_000];
@@ -435,11 +434,9 @@ fn who_finds_no_room_for_half_a_message_keeps_no_memory_either() {
     for client in &mut clients {
         client.send(half);
     }
-    // The last is told, so all have been read.
-    assert_eq!(
-        clients.last_mut().map(|client| client.close().0),
-        Some(1013)
-    );
+    for client in &mut clients[..180] {
+        assert_eq!(client.close().0, 1013);
+    }
     let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < 6_000, "{grown} KiB for 200 times 59 KB");
 }

@@ -232,6 +232,53 @@ fn an_answer_to_a_ping_may_take_as_long_behind_messages_as_a_full_socket_may() {
 }
 
 #[test]
+fn who_has_taken_a_long_message_only_in_part_may_answer_a_ping_later() {
+    let mut daemon = Daemon::start(&[
+        "--ping-interval",
+        "500ms",
+        "--ping-timeout",
+        "500ms",
+        "--max-message",
+        "2MiB",
+    ]);
+    let mut slow = daemon.connect();
+    slow.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+    let mut publisher = daemon.connect();
+    let data = "x".repeat(1_500_000);
+    publisher.ask(&format!(
+        r#"{{"type":"publish","id":1,"channel":"c","data":"{data}"}}"#
+    ));
+    // It reads until the last of the message is in the kernel, and then not for a while: a ping waits behind
+    // what is there.
+    let mut taken = 0;
+    let mut piece = vec![0; 64 << 10];
+    daemon.wait_for_sum("half-sent bytes", |bytes| bytes > 0);
+    while daemon.sum("half-sent bytes") > 0 {
+        taken += slow.stream.read(&mut piece).expect("there is more");
+    }
+    // Those who came later and never answer are the clock of this test.
+    for _ in 0..3 {
+        assert_eq!(daemon.connect().close().0, 1011);
+    }
+    let head = 2 + 8;
+    let mut rest = vec![0; head + data.len() - taken];
+    slow.stream
+        .read_exact(&mut rest)
+        .expect("the message goes on");
+    // The envelope's end is still to come, then the ping.
+    let mut last = Vec::new();
+    while !last.ends_with(b"x\"}\x89\x00") {
+        let mut byte = [0];
+        slow.stream.read_exact(&mut byte).expect("there is more");
+        last.push(byte[0]);
+        assert!(last.len() < 1_000, "no ping");
+    }
+    slow.send(&masked(0x8A, b""));
+    slow.send_text(r#"{"type":"ping","id":"alive"}"#);
+    assert_eq!(slow.text(), r#"{"type":"pong","id":"alive"}"#);
+}
+
+#[test]
 fn who_answers_pings_stays() {
     let daemon = Daemon::start(&["--ping-interval", "100ms", "--ping-timeout", "5s"]);
     let mut client = daemon.connect();

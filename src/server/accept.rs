@@ -5,15 +5,12 @@ use std::io;
 use log::{info, warn};
 use mio::Token;
 
-use super::connection::{Connection, Paused, Phase};
+use super::connection::{Connection, Phase};
 use super::ending::Gone;
-use super::journal::Who;
 use super::listener::Accepted;
-use super::outbox::Outbox;
-use super::requests::HttpConnection;
 use super::seats::{Seat, Seats, gives_way};
 use super::stream::Stream;
-use super::timers::{Millis, NEVER};
+use super::timers::Millis;
 use super::{Server, index_of};
 
 /// Connections accepted in one turn, so that a storm of them does not keep the others waiting.
@@ -175,27 +172,9 @@ impl Server {
             return;
         }
         let deadline = self.core.head_deadline(seat);
-        let who = Who {
-            token,
-            stream: &stream,
-        };
-        self.core.note(who, format_args!("connected"));
-        entry.insert(Connection {
-            stream,
-            token,
-            seat,
-            phase: Phase::Http(Box::new(HttpConnection::new(deadline))),
-            outbox: Outbox::default(),
-            silent_since: now,
-            has_backlog: false,
-            blocked_since: NEVER,
-            wake_at: NEVER,
-            paused: Paused::default(),
-            hung_up: false,
-            has_unread: false,
-            in_reads: false,
-            in_visits: false,
-        });
+        let connection = Connection::new(stream, token, seat, now, deadline);
+        self.core.note(connection.who(), format_args!("connected"));
+        entry.insert(connection);
         let turn = self.core.metrics.turns;
         self.accepting.seats.take(seat, token, turn);
         self.schedule(token);

@@ -1,6 +1,7 @@
 //! How connections end: closes, timeouts, lost peers, and the daemon's own shutdown.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use log::info;
@@ -17,12 +18,21 @@ use crate::ws::violation::Violation;
 /// Timers looked at in one turn.
 const TIMERS_A_TURN: usize = 1024;
 
+/// When a deadline is looked at again whose connection has to be read from first.
+const HEARD_MS: u64 = 100;
+
 /// How long the peers have to answer the last close before the process ends.
 const SHUTDOWN_GRACE_MS: u64 = 5_000;
 
-/// Visits, of up to 256 KiB each, for what an open connection is behind when the daemon ends: four times as much as a
+/// How long before the process ends those are closed whose sockets have not taken what was theirs.
+const LAST_CALL_MS: u64 = 1_000;
+
+/// What an open connection still gets of its channels when the daemon ends, in bytes: four times as much as a
 /// channel has by default. Who is behind by more resumes elsewhere.
-const LAST_VISITS: usize = 16;
+const LAST_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Visits that this may take in one turn of the loop.
+const LAST_VISITS: usize = 64;
 
 /// How long a turn of the loop goes on closing connections because the daemon ends.
 const GOODBYES_A_TURN: Duration = Duration::from_millis(10);
@@ -43,9 +53,13 @@ pub(super) enum Gone {
 pub(super) struct Shutdown {
     began: Millis,
     spread_ms: u64,
-    /// The slab's entries that have been closed; all beyond are still to be.
-    closed: usize,
+    /// The slab's entries whose turn has come; all beyond are still to be closed.
+    reached: usize,
     total: usize,
+    /// How many bytes those may still get whose socket was full when their turn came. They are closed after that.
+    owed: HashMap<Token, u64>,
+    /// Those of them whose socket can be written to again.
+    writable: VecDeque<Token>,
     /// When the process ends whoever is still there.
     until: Option<Millis>,
 }
@@ -53,9 +67,14 @@ pub(super) struct Shutdown {
 impl Shutdown {
     /// When to go on.
     pub(super) fn next_step(&self, now: Millis) -> Millis {
-        let more_are_due = self.closed < self.due(now);
-        self.until
-            .unwrap_or(if more_are_due { now } else { now + 10 })
+        if !self.writable.is_empty() || self.reached < self.due(now) {
+            return now;
+        }
+        match self.until {
+            Some(until) if self.owed.is_empty() => until,
+            Some(until) => until - LAST_CALL_MS,
+            None => now + 10,
+        }
     }
 
     /// How many of the slab's entries are to be closed by `now`.
@@ -65,6 +84,13 @@ impl Shutdown {
             return self.total;
         }
         (self.total as u64 * elapsed / self.spread_ms) as usize
+    }
+
+    /// A connection's socket can be written to again.
+    pub(super) fn go_on(&mut self, token: Token) {
+        if self.owed.contains_key(&token) {
+            self.writable.push_back(token);
+        }
     }
 }
 
@@ -95,10 +121,19 @@ impl Server {
             }
             connection.wake_at = NEVER;
             if connection.next_deadline(&self.core.config) <= now {
+                if connection.is_to_be_heard(now, &self.core.config) {
+                    connection.wake_at = now + HEARD_MS;
+                    self.timers.push(connection.wake_at, token);
+                    continue;
+                }
                 self.handle_deadline(token);
             }
             self.schedule(token);
         }
+        let connections = &mut self.connections;
+        self.timers.clear_away(|at, token| {
+            find(connections, token).is_some_and(|connection| connection.wake_at == at)
+        });
         self.step_shutdown();
     }
 
@@ -125,11 +160,7 @@ impl Server {
             Phase::Closing { .. } | Phase::Draining { .. } => self.remove(index, Gone::Done),
             Phase::Open(open) => {
                 if overdue {
-                    self.begin_close(
-                        index,
-                        CloseCode::POLICY,
-                        "a message took too long to arrive",
-                    );
+                    self.message_timeout(index);
                 } else if stalled {
                     self.begin_close(index, CloseCode::TOO_SLOW, "took nothing for too long");
                 } else if open.pinged_at == NEVER {
@@ -141,6 +172,12 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Closes a connection whose message was not whole in time.
+    pub(super) fn message_timeout(&mut self, index: usize) {
+        let reason = "a message took too long to arrive";
+        self.begin_close(index, CloseCode::POLICY, reason);
     }
 
     /// Says close and waits for the peer's. Nothing of any channel follows.
@@ -186,6 +223,7 @@ impl Server {
     /// What was read of a connection's and not dealt with is of no interest any more. The phase
     /// that keeps some of it is for the caller to end.
     fn forget_input(&mut self, index: usize) {
+        self.forget_hoard(index);
         let connection = &mut self.connections[index];
         self.core.input_held -= connection.half_read_bytes();
         if std::mem::take(&mut connection.has_unread)
@@ -257,11 +295,12 @@ impl Server {
         if connection.paused.outbox
             && connection.outbox.private_bytes() <= self.core.outbox_limit() / 2
         {
-            connection.paused.outbox = false;
-            connection.restart_clocks(self.core.now);
+            connection.resume(self.core.now, |paused| paused.outbox = false);
             queue_read(connection, &mut self.reads);
             let token = connection.token;
             self.schedule(token);
+            // What it asked waits for us from now on.
+            self.note_hoard(index);
         }
         let connection = &mut self.connections[index];
         if let Phase::Draining { fin_sent, .. } = &mut connection.phase
@@ -317,63 +356,90 @@ impl Server {
         self.shutdown = Some(Shutdown {
             began: self.core.now,
             spread_ms: self.core.config.drain_ms,
-            closed: 0,
+            reached: 0,
             // New ones do not come, so these are all entries there will be.
             total: self
                 .connections
                 .iter()
                 .next_back()
                 .map_or(0, |(last, _)| last + 1),
+            owed: HashMap::new(),
+            writable: VecDeque::new(),
             until: None,
         });
     }
 
     /// Closes as many connections as are due, at the pace that was asked for.
     fn step_shutdown(&mut self) {
-        let now = self.core.now;
-        let Some(shutdown) = &mut self.shutdown else {
+        let Some(mut shutdown) = self.shutdown.take() else {
             return;
         };
-        if shutdown.until.is_some() {
-            return;
-        }
-        let (from, due, total) = (shutdown.closed, shutdown.due(now), shutdown.total);
+        let now = self.core.now;
+        let due = shutdown.due(now);
         let began = Instant::now();
-        let mut to = from;
         // What each is behind takes its time: a second signal must be seen meanwhile, and the grace begins with the last.
-        while to < due && began.elapsed() < GOODBYES_A_TURN {
-            let index = to;
-            to += 1;
-            match self
-                .connections
-                .get(index)
-                .map(|connection| &connection.phase)
-            {
-                Some(Phase::Open(_)) => self.say_goodbye(index),
-                Some(Phase::Http(_)) => self.finish(index),
-                _ => {}
-            }
-        }
-        if let Some(shutdown) = &mut self.shutdown {
-            shutdown.closed = to;
-            shutdown.until = (to == total).then_some(now + SHUTDOWN_GRACE_MS);
-        }
-    }
-
-    /// Closes an open connection because the daemon ends. What it is behind goes out first: whoever published that was told
-    /// so, and the sweep, or a large channel's round, would only come to it after the close.
-    fn say_goodbye(&mut self, index: usize) {
-        for _ in 0..LAST_VISITS {
-            let Some(connection) = self.connections.get(index) else {
-                return;
-            };
-            if connection.is_blocked() || !self.core.hub.is_behind(subscriber(index)) {
+        while began.elapsed() < GOODBYES_A_TURN {
+            if let Some(token) = shutdown.writable.pop_front() {
+                if let Some(left) = shutdown.owed.remove(&token) {
+                    self.say_goodbye(token, left, &mut shutdown);
+                }
+            } else if shutdown.reached < due {
+                let index = shutdown.reached;
+                shutdown.reached += 1;
+                match self.connections.get(index) {
+                    Some(connection) if matches!(connection.phase, Phase::Open(_)) => {
+                        let token = connection.token;
+                        self.say_goodbye(token, LAST_BYTES, &mut shutdown);
+                    }
+                    Some(connection) if matches!(connection.phase, Phase::Http(_)) => {
+                        self.finish(index);
+                    }
+                    _ => {}
+                }
+            } else {
                 break;
             }
-            self.visit(index);
         }
-        if self.connections.contains(index) {
-            self.begin_close(index, CloseCode::GOING_AWAY, "the server is going away");
+        if shutdown.reached == shutdown.total && shutdown.until.is_none() {
+            shutdown.until = Some(now + SHUTDOWN_GRACE_MS);
+        }
+        let is_last_call = (shutdown.until).is_some_and(|until| now + LAST_CALL_MS >= until);
+        if is_last_call {
+            for (token, _) in shutdown.owed.drain() {
+                self.go_away(token);
+            }
+        }
+        self.shutdown = Some(shutdown);
+    }
+
+    /// Closes an open connection because the daemon ends. What it is behind goes out first, up to `left` bytes: whoever
+    /// published that was told so, and the sweep, or a large channel's round, would only come to it after the close. Where
+    /// its socket is full, the rest waits until it can be written to again.
+    fn say_goodbye(&mut self, token: Token, mut left: u64, shutdown: &mut Shutdown) {
+        let index = index_of(token);
+        for _ in 0..LAST_VISITS {
+            let Some(connection) = find(&mut self.connections, token) else {
+                return;
+            };
+            if left == 0 || !self.core.hub.is_behind(subscriber(index)) {
+                break;
+            }
+            if connection.is_blocked() {
+                shutdown.owed.insert(token, left);
+                return;
+            }
+            let sent = self.core.metrics.bytes_sent;
+            self.visit(index);
+            left = left.saturating_sub(self.core.metrics.bytes_sent - sent);
+        }
+        self.go_away(token);
+    }
+
+    /// Says the close that ends an open connection with the daemon.
+    fn go_away(&mut self, token: Token) {
+        if find(&mut self.connections, token).is_some() {
+            let reason = "the server is going away";
+            self.begin_close(index_of(token), CloseCode::GOING_AWAY, reason);
         }
     }
 

@@ -1,28 +1,35 @@
 //! Bytes read become requests and events.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::connection::{Dialect, Phase};
+use super::allowance::{self, Allowance};
+use super::connection::{Connection, Dialect, Phase};
 use super::ending::Gone;
 use super::journal::Who;
-use super::session::{Outcome, Session};
+use super::reads::Standing;
+use super::session::{Core, Outcome, Session};
 use super::timers::NEVER;
 use super::{READ_BYTES, Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
 use crate::ws::close::CloseCode;
 use crate::ws::encode::write_pong;
-use crate::ws::endpoint::{Event, PADDING};
+use crate::ws::endpoint::{Event, PADDING, Payload};
 use crate::ws::violation::Violation;
 
-/// The most that a connection is read from in one turn while a channel waits for its sweep: a
-/// publisher to it stops in the middle, and what it is not read for has to be kept.
-const READ_BYTES_CONGESTED: usize = 4 * 1024;
+/// The most that is read in one visit, in bytes, where much of it may have to be kept: while a channel
+/// waits for its sweep, since a publisher to it stops in the middle; of a connection that may compress
+/// its messages, which may be a thousand times as long as they look; and while a quarter of
+/// `--input-total` is used.
+const READ_BYTES_KEPT: usize = 4 * 1024;
 
-/// The most that is dealt with in one turn of what a connection sends that may compress its messages:
-/// they may be a thousand times as long as they look.
-const READ_BYTES_DEFLATED: usize = 4 * 1024;
+/// How long the visit of a heavy connection goes on while others wait. A message is not divided.
+const HEAVY_VISIT: Duration = Duration::from_micros(500);
 
-/// What was read of a connection and not dealt with, because it had to be paused or enough was inflated for one turn.
+/// The part of what a light visit may cost that it may inflate of one message, in bytes. A longer message waits for a
+/// heavy visit.
+const INFLATED_LIGHT: usize = 4;
+
+/// What was read of a connection and not dealt with, because it had to be paused or its visit had cost enough.
 #[derive(Debug)]
 pub(super) struct Unread {
     /// Frames, with padding behind them.
@@ -30,12 +37,6 @@ pub(super) struct Unread {
     /// How many of the bytes have been dealt with.
     start: usize,
 }
-
-/// What who would keep too much of its input waiting is told.
-const NO_ROOM: Violation = Violation {
-    code: CloseCode::OVERLOAD,
-    reason: "too much half-read input at the moment",
-};
 
 impl Unread {
     fn new(bytes: &[u8]) -> Unread {
@@ -61,27 +62,64 @@ impl Server {
     /// Reads from those that may have something, each once, as long as the turn's budget lasts.
     pub(super) fn read(&mut self) {
         let began = Instant::now();
+        let mut now = began;
         let mut buffer = std::mem::take(&mut self.buffer);
         self.reads.begin_turn();
-        for _ in 0..self.reads.len() {
-            let Some(token) = self.reads.pop() else {
-                break;
-            };
+        let share = allowance::light_share(self.reads.light_left());
+        while let Some((token, standing)) = self.reads.pop(now - began < TURN_BUDGET) {
             if let Some(connection) = find(&mut self.connections, token) {
                 connection.in_reads = false;
                 if !connection.paused.any() {
-                    self.read_from(index_of(token), &mut buffer);
+                    // Nobody waits for who is alone.
+                    let until = match standing {
+                        _ if self.reads.is_empty() => Some(began + TURN_BUDGET),
+                        Standing::Heavy => Some(now + HEAVY_VISIT),
+                        Standing::Light | Standing::Gone => None,
+                    };
+                    self.visit_input(index_of(token), &mut buffer, share, until);
                 }
             }
-            // One read may cost a thousand times what another does.
-            if began.elapsed() >= TURN_BUDGET {
-                break;
+            let visit_began = std::mem::replace(&mut now, Instant::now());
+            if standing == Standing::Heavy {
+                let took = now - visit_began;
+                self.reads.overdraw(took.saturating_sub(HEAVY_VISIT));
             }
         }
         self.buffer = buffer;
     }
 
-    fn read_from(&mut self, index: usize, buffer: &mut [u8]) {
+    /// Reads once from a connection and deals with what came: until a certain time, or in a light
+    /// visit what costs `share` units.
+    fn visit_input(
+        &mut self,
+        index: usize,
+        buffer: &mut [u8],
+        share: usize,
+        until: Option<Instant>,
+    ) {
+        let quantum = match until {
+            Some(until) => {
+                self.core.allowance = Allowance::until(until);
+                self.core.inflater.set_at_once(None);
+                READ_BYTES
+            }
+            None => {
+                self.core.allowance = Allowance::light(share);
+                self.core.inflater.set_at_once(Some(share / INFLATED_LIGHT));
+                share.min(READ_BYTES)
+            }
+        };
+        let connection = &mut self.connections[index];
+        if until.is_none() && connection.completes_much(quantum) {
+            connection.heavy = true;
+            queue_read(connection, &mut self.reads);
+            return;
+        }
+        self.read_from(index, buffer, quantum);
+        self.judge_hoard(index);
+    }
+
+    fn read_from(&mut self, index: usize, buffer: &mut [u8], quantum: usize) {
         let connection = &mut self.connections[index];
         if connection.has_unread {
             self.read_unread(index);
@@ -90,17 +128,18 @@ impl Server {
         if let Phase::Http(http) = &connection.phase
             && http.waiting
         {
-            // Requests wait that were not looked at while their answers had no room.
-            queue_read(connection, &mut self.reads);
+            // Requests wait that were not looked at: there was no room for their answers, or no time.
             self.http_input(index, buffer, 0);
+            self.read_on(index);
             return;
         }
-        let quantum = if !self.congested.is_empty() {
-            READ_BYTES_CONGESTED
-        } else if connection.inflates() {
-            READ_BYTES_DEFLATED
+        let quantum = if !self.congested.is_empty()
+            || connection.inflates()
+            || self.core.input_held > self.core.config.input_total / 4
+        {
+            READ_BYTES_KEPT
         } else {
-            READ_BYTES
+            quantum
         };
         match connection.stream.read(&mut buffer[..quantum]) {
             Ok(0) => self.peer_finished(index),
@@ -108,9 +147,7 @@ impl Server {
                 connection.heard_of(self.core.now);
                 // Less than was asked for means that there is no more (the kernel says so once
                 // more when there is), unless a FIN stands behind it.
-                if read == quantum || connection.hung_up {
-                    queue_read(connection, &mut self.reads);
-                }
+                connection.heavy = read == quantum;
                 match connection.phase {
                     Phase::Http(_) => self.http_input(index, buffer, read),
                     Phase::Open(_) | Phase::Closing { .. } => {
@@ -118,12 +155,23 @@ impl Server {
                     }
                     Phase::Draining { .. } => {}
                 }
+                let goes_on = |connection: &Connection| connection.heavy || connection.hung_up;
+                if self.connections.get(index).is_some_and(goes_on) {
+                    self.read_on(index);
+                }
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::WouldBlock => connection.heavy = false,
                 io::ErrorKind::Interrupted => queue_read(connection, &mut self.reads),
                 _ => self.remove(index, Gone::Lost),
             },
+        }
+    }
+
+    /// There may be more to read from it.
+    fn read_on(&mut self, index: usize) {
+        if let Some(connection) = self.connections.get_mut(index) {
+            queue_read(connection, &mut self.reads);
         }
     }
 
@@ -138,8 +186,8 @@ impl Server {
         }
     }
 
-    /// Goes on with frames: `buffer[start..end]` came in, with padding readable behind it. What
-    /// the connection had to be paused before, or is too much to inflate in one turn, is kept for later.
+    /// Goes on with frames: `buffer[start..end]` came in, with padding readable behind it. What comes
+    /// after the connection had to be paused, or after the visit has cost enough, is kept for later.
     pub(super) fn first_ws_input(
         &mut self,
         index: usize,
@@ -147,7 +195,7 @@ impl Server {
         start: usize,
         end: usize,
     ) {
-        let read = self.ws_input_of_a_turn(index, buffer, start, end);
+        let read = self.ws_input(index, buffer, start, end);
         if read < end {
             self.keep_unread(index, Unread::new(&buffer[read..end]));
         }
@@ -157,52 +205,29 @@ impl Server {
     fn read_unread(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         connection.has_unread = false;
-        // Its socket was not read to the end.
-        queue_read(connection, &mut self.reads);
-        let Some(mut unread) = self.unread.remove(&connection.token) else {
-            return;
-        };
-        self.core.input_held -= unread.held_bytes();
-        let end = unread.end();
-        unread.start = self.ws_input_of_a_turn(index, &mut unread.bytes, unread.start, end);
-        if unread.start < end {
-            self.keep_unread(index, unread);
+        if let Some(mut unread) = self.unread.remove(&connection.token) {
+            self.core.input_held -= unread.held_bytes();
+            let end = unread.end();
+            unread.start = self.ws_input(index, &mut unread.bytes, unread.start, end);
+            if unread.start < end {
+                self.keep_unread(index, unread);
+            }
         }
+        // Its socket was not read to the end.
+        self.read_on(index);
     }
 
     fn keep_unread(&mut self, index: usize, unread: Unread) {
         let connection = &mut self.connections[index];
         self.core.input_held += unread.held_bytes();
         connection.has_unread = true;
-        queue_read(connection, &mut self.reads);
+        connection.heavy |= self.core.allowance.is_spent();
         self.unread.insert(connection.token, unread);
-        if self.core.input_held > self.core.config.input_total {
-            self.fail(index, NO_ROOM);
-        }
-    }
-
-    /// Deals with frames, as many as may be in one turn, and says how far it came.
-    fn ws_input_of_a_turn(
-        &mut self,
-        index: usize,
-        buffer: &mut [u8],
-        start: usize,
-        end: usize,
-    ) -> usize {
-        // Behind a handshake more may have been read than is read from then on.
-        let stop = match self.connections[index].inflates() {
-            true => end.min(start + READ_BYTES_DEFLATED),
-            false => end,
-        };
-        let read = self.ws_input(index, buffer, start, stop);
-        match self.connections[index].takes_frames() {
-            true => read,
-            false => end,
-        }
+        queue_read(connection, &mut self.reads);
     }
 
     /// Deals with frames, and says how far it came: not to the end if the connection was paused
-    /// before it.
+    /// before it, or if the visit has cost enough.
     fn ws_input(&mut self, index: usize, buffer: &mut [u8], start: usize, end: usize) -> usize {
         let connection = &mut self.connections[index];
         let held_before = connection.half_read_bytes();
@@ -212,33 +237,47 @@ impl Server {
             Phase::Closing { .. } => self.await_close(index, buffer, &mut pos, end),
             _ => return end,
         };
-        let got_message = outcome.as_ref().is_ok_and(|outcome| outcome.got_message);
         let connection = &mut self.connections[index];
         let held = connection.half_read_bytes();
         self.core.input_held = self.core.input_held - held_before + held;
-        if let Phase::Open(open) = &mut connection.phase {
-            // Whatever it said answers a ping, even one of the same millisecond.
-            open.pinged_at = NEVER;
-            open.message_since = match open.endpoint.mid_message() {
-                false => NEVER,
-                // The message that it is in the middle of now began after the one that ended.
-                true if open.message_since == NEVER || got_message => self.core.now,
-                true => open.message_since,
-            };
-        }
         match outcome {
-            Ok(outcome) if outcome.peer_closed.is_none() => {
-                if held > 0 && self.core.input_held > self.core.config.input_total {
-                    self.fail(index, NO_ROOM);
-                } else {
-                    self.conclude(index, outcome);
-                    return pos;
+            Ok(outcome) => {
+                let too_late = self.time_message(index, outcome.got_message);
+                self.conclude(index, outcome);
+                if too_late && outcome.peer_closed.is_none() {
+                    self.message_timeout(index);
                 }
             }
-            Ok(outcome) => self.conclude(index, outcome),
             Err(violation) => self.fail(index, violation),
         }
-        end
+        match self.connections[index].takes_frames() {
+            true => pos,
+            false => end,
+        }
+    }
+
+    /// Notes since when a message has been under way. Says whether it has been for too long although
+    /// all of it that may have waited for us has been read by now.
+    fn time_message(&mut self, index: usize, got_message: bool) -> bool {
+        let (now, config) = (self.core.now, &self.core.config);
+        let Phase::Open(open) = &mut self.connections[index].phase else {
+            return false;
+        };
+        // Whatever it said answers a ping, even one of the same millisecond.
+        open.pinged_at = NEVER;
+        if !open.endpoint.mid_message() {
+            open.message_since = NEVER;
+        } else if open.message_since == NEVER || got_message {
+            // The message that it is in the middle of now began after the one that ended.
+            open.message_since = now;
+        } else if open.message_since + config.message_timeout_ms <= now {
+            open.late_visits += 1;
+            // The message's own bytes twice over: a peer that sends without an end is not waited for without one.
+            let max_message = self.core.max_message(open.dialect);
+            return open.late_visits > 2 * (max_message / READ_BYTES_KEPT + 1);
+        }
+        open.late_visits = 0;
+        false
     }
 
     /// Carries out what the frames from `pos` on say, up to the first that ends the connection or
@@ -268,16 +307,30 @@ impl Server {
         let max_message = session.core.max_message(open.dialect);
         let result = loop {
             if *pos < end && session.has_to_wait() {
+                // The message before may have been put together in memory that nobody needs meanwhile.
+                open.endpoint.give_back();
                 break Ok(());
             }
-            let inflater = &mut session.core.inflater;
-            match open
+            let before = *pos;
+            let Core {
+                inflater,
+                allowance,
+                ..
+            } = &mut *session.core;
+            let event = open
                 .endpoint
-                .receive(buffer, pos, end, max_message, inflater)
-            {
-                Ok(None) => break Ok(()),
+                .receive(buffer, pos, end, max_message, inflater);
+            allowance.charge(allowance::MESSAGE + *pos - before);
+            match event {
+                Ok(None) => {
+                    if *pos < end {
+                        allowance.spend();
+                    }
+                    break Ok(());
+                }
                 Err(violation) => break Err(violation),
                 Ok(Some(Event::Message { text, data })) => {
+                    allowance.charge(cost_of(&data, *pos - before));
                     session.outcome.got_message = true;
                     match open.dialect {
                         Dialect::Json if !text => {
@@ -325,13 +378,33 @@ impl Server {
             return Ok(outcome);
         };
         let max_message = self.core.max_message(*dialect);
-        let inflater = &mut self.core.inflater;
-        while let Some(event) = endpoint.receive(buffer, pos, end, max_message, inflater)? {
-            if let Event::Close(frame) = event {
-                outcome.peer_closed = Some(frame.map_or(CloseCode::NO_STATUS, |f| f.code));
-                break;
+        let Core {
+            inflater,
+            allowance,
+            ..
+        } = &mut self.core;
+        while *pos == end || !allowance.is_spent() {
+            let before = *pos;
+            let event = endpoint.receive(buffer, pos, end, max_message, inflater)?;
+            allowance.charge(allowance::MESSAGE + *pos - before);
+            match event {
+                Some(Event::Close(frame)) => {
+                    outcome.peer_closed = Some(frame.map_or(CloseCode::NO_STATUS, |f| f.code));
+                    return Ok(outcome);
+                }
+                Some(Event::Message { data, .. }) => {
+                    allowance.charge(cost_of(&data, *pos - before));
+                }
+                Some(Event::Ping(_) | Event::Pong(_)) => {}
+                None => {
+                    if *pos < end {
+                        allowance.spend();
+                    }
+                    return Ok(outcome);
+                }
             }
         }
+        endpoint.give_back();
         Ok(outcome)
     }
 
@@ -344,13 +417,13 @@ impl Server {
             return;
         }
         if let Some(channel) = outcome.congested {
-            connection.paused.congestion = true;
+            connection.pause(self.core.now, |paused| paused.congestion = true);
             self.congested.push((channel, token));
         }
-        // Who is closing gets no more answers, and is read from for the sake of its close.
+        // A closing connection gets no more answers, and is read from for the sake of its close.
         let open = matches!(connection.phase, Phase::Open(_));
         if open && connection.outbox.private_bytes() > self.core.outbox_limit() {
-            connection.paused.outbox = true;
+            connection.pause(self.core.now, |paused| paused.outbox = true);
             connection.outbox.shrink();
         }
         if !connection.outbox.is_empty() {
@@ -358,5 +431,14 @@ impl Server {
             queue_visit(connection, &mut self.visits);
         }
         self.schedule(token);
+    }
+}
+
+/// What a message costs that came as `sent` bytes: more than those where it was compressed.
+fn cost_of(data: &Payload<'_>, sent: usize) -> usize {
+    let len = data.as_slice().len();
+    match len > sent {
+        true => allowance::INFLATE + 2 * len,
+        false => len,
     }
 }

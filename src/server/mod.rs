@@ -16,10 +16,13 @@
 //! Deliberately absent: threads, a runtime, and any knowledge of how a log or a frame is built.
 
 mod accept;
+mod allowance;
+mod clock;
 mod connection;
 mod date;
 mod ending;
 mod held;
+mod hoards;
 pub mod http;
 mod input;
 mod journal;
@@ -48,23 +51,26 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use self::accept::Accepting;
+use self::clock::Clock;
 use self::connection::Connection;
 use self::ending::Shutdown;
 use self::held::Held;
+use self::hoards::Hoards;
 use self::input::Unread;
 use self::listener::Listener;
 use self::pace::Pace;
 use self::reads::Reads;
 use self::session::Core;
-use self::timers::{Millis, Timers};
+use self::timers::{NEVER, Timers};
 use crate::config::Config;
 use crate::hub::{ChannelId, SubscriberId};
 use crate::ws::endpoint::PADDING;
 
-/// Size of the loop's one read buffer: the most that one connection is read from in one turn.
+/// Size of the loop's one read buffer, in bytes: the most that one connection is read from in one turn.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How long the reads, and then the sweep, of one turn may take before the others have their turn.
+/// How long the reads of one turn may take, and then the sweep, before the others have their turn. One connection more is
+/// read from where those with little to read have taken all of it.
 const TURN_BUDGET: Duration = Duration::from_millis(1);
 
 /// Events taken from one poll.
@@ -102,8 +108,10 @@ pub struct Server {
     decongested: Vec<ChannelId>,
     /// Log segments that half-sent messages hold by reference.
     held: Held,
+    /// Connections that keep much of their input half read.
+    hoards: Hoards,
     shutdown: Option<Shutdown>,
-    started: Instant,
+    clock: Clock,
 }
 
 /// Runs the daemon until it is told to end.
@@ -155,8 +163,9 @@ impl Server {
             congested: Vec::new(),
             decongested: Vec::new(),
             held: Held::default(),
+            hoards: Hoards::default(),
             shutdown: None,
-            started: Instant::now(),
+            clock: Clock::new(),
         })
     }
 
@@ -175,20 +184,13 @@ impl Server {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             let timeout = self.poll_timeout();
-            if let Err(error) = self.poll.poll(&mut events, timeout)
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                // Nothing that a client does leads here; try again, but not at full speed.
-                warn!("poll: {error}");
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            self.core.now = self.millis();
+            self.poll(&mut events, timeout);
+            let stalled = self.clock.begin_turn(timeout);
+            self.core.now = self.clock.turn();
             self.core.metrics.turns += 1;
             // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
             self.core.hub.handle_timeout(self.core.now);
-            for event in &events {
-                self.note(event);
-            }
+            self.note_all(&mut events, stalled);
             self.accept();
             self.read();
             self.handle_timeouts();
@@ -203,9 +205,45 @@ impl Server {
         self.core.journal.finish();
         info!(
             "ended after {:.1} s: {}",
-            self.started.elapsed().as_secs_f64(),
+            self.clock.since_start().as_secs_f64(),
             self.core.metrics
         );
+    }
+
+    /// Waits for events. A signal or the end of a stop (SIGCONT) interrupts the wait without telling what
+    /// happened, so it is asked for once more.
+    fn poll(&mut self, events: &mut Events, mut timeout: Option<Duration>) {
+        while let Err(error) = self.poll.poll(events, timeout) {
+            timeout = Some(Duration::ZERO);
+            if error.kind() != io::ErrorKind::Interrupted {
+                // Nothing that a client does leads here; try again, but not at full speed.
+                warn!("poll: {error}");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+
+    /// Notes all events of a poll. Where a deadline is due, everything is noted that the kernel has to
+    /// tell: one poll has room for [`EVENTS`], and nobody is late whose bytes are here.
+    fn note_all(&mut self, events: &mut Events, stalled: bool) {
+        // Whatever is ready now is told within so many polls.
+        let mut polls = self.connections.len() / EVENTS + 1;
+        let mut may_be_more = stalled;
+        loop {
+            let mut count = 0;
+            for event in &*events {
+                self.note(event);
+                count += 1;
+            }
+            may_be_more |= count >= EVENTS;
+            let is_due = self.timers.next().is_some_and(|next| next <= self.core.now);
+            if !may_be_more || !is_due || polls == 0 {
+                return;
+            }
+            polls -= 1;
+            may_be_more = false;
+            self.poll(events, Some(Duration::ZERO));
+        }
     }
 
     /// Notes what an event says; nothing is done about it yet.
@@ -233,7 +271,7 @@ impl Server {
 
     /// How long the poll may wait: not at all while anything is left to do.
     fn poll_timeout(&self) -> Option<Duration> {
-        let now = self.millis();
+        let now = self.clock.now();
         let busy = !self.reads.is_empty()
             || !self.visits.is_empty()
             || self.core.hub.has_work()
@@ -291,6 +329,11 @@ impl Server {
             let half_read: usize = self.connections.iter().map(|c| c.1.half_read_bytes()).sum();
             let unread: usize = self.unread.values().map(Unread::held_bytes).sum();
             assert_eq!(self.core.input_held, half_read + unread);
+            let hoarding = self
+                .connections
+                .iter()
+                .filter(|c| c.1.hoards_since != NEVER);
+            assert_eq!(self.hoards.len(), hoarding.count());
             let outboxes = self.connections.iter().filter_map(|c| c.1.outbox.held());
             let mut segments: Vec<_> = outboxes.map(|s| (Rc::as_ptr(s), s.capacity())).collect();
             segments.sort_unstable();
@@ -300,11 +343,6 @@ impl Server {
             let counted = self.connections.iter().map(|c| c.1.outbox.counted_bytes());
             assert_eq!(self.core.outbox_bytes, counted.sum::<usize>());
         }
-    }
-
-    fn millis(&self) -> Millis {
-        // 2^64 milliseconds are more than a process lives.
-        self.started.elapsed().as_millis() as Millis
     }
 }
 
@@ -341,7 +379,7 @@ fn subscriber(index: usize) -> SubscriberId {
 fn queue_read(connection: &mut Connection, reads: &mut Reads) {
     if !connection.in_reads && !connection.paused.any() {
         connection.in_reads = true;
-        reads.push(connection.token, connection.hung_up);
+        reads.push(connection.token, connection.standing());
     }
 }
 

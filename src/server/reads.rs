@@ -1,101 +1,162 @@
 //! Whose turn it is to be read from.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use mio::Token;
 
-/// While both kinds wait, one in so many is a connection whose peer has gone.
+use super::TURN_BUDGET;
+
+/// One in so many is a connection whose peer has gone, while both kinds wait.
 const ONE_GONE_IN: u32 = 8;
 
 /// How many whose peers have gone are taken in one turn. Events come in the order in which they
-/// happened, a batch a turn: who arrives after thousands have gone is only heard of some turns
-/// later, so those turns have to be short.
-const GONE_A_TURN: u32 = 64;
+/// happened, a batch a turn: a client that arrives after thousands have gone is only heard of some
+/// turns later, so those turns have to be short.
+const GONE_A_TURN: usize = 64;
+
+/// In which order connections are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its last visit found an end of what it had sent.
+    Light,
+    /// Its last visit used up what a visit may cost and left something unread.
+    Heavy,
+    /// Its peer has said FIN, or its socket has failed.
+    Gone,
+}
 
 /// The connections that may have something to read, each once.
+///
+/// Those who have little to read come first, whoever and however many the others are: one of them
+/// takes some microseconds, and who it is shows after its visit. Of the heavy ones each turn visits
+/// at least one, so that they wait for each other and not for ever.
 ///
 /// When a network fails, thousands of peers are gone in one moment, and all that is left to do for
 /// them is to clear away. That has time: those who are still there, and those who just arrive, come
 /// first.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
-    present: VecDeque<Token>,
+    light: VecDeque<Token>,
+    heavy: VecDeque<Token>,
     gone: VecDeque<Token>,
-    /// How many who are present were taken since the last who is gone.
+    /// How many of each may still be taken in this turn: those who are queued again wait for the next.
+    light_left: usize,
+    heavy_left: usize,
+    gone_left: usize,
+    /// How many light ones were taken since the last who is gone.
     in_a_row: u32,
-    /// How many who are gone were taken in this turn.
-    gone_taken: u32,
+    /// Whether this turn has visited a heavy one.
+    took_heavy: bool,
+    /// By how much the visits of heavy ones have taken longer than they should, while light ones waited.
+    overdrawn: Duration,
 }
 
 impl Reads {
-    /// Queues a connection behind those of its kind; `gone` if its peer has said FIN or the socket
-    /// has failed. Not to be queued twice is up to the caller.
-    pub(super) fn push(&mut self, token: Token, gone: bool) {
-        let queue = if gone {
-            &mut self.gone
-        } else {
-            &mut self.present
+    /// Queues a connection behind those of its kind. It must not be queued already.
+    pub(super) fn push(&mut self, token: Token, standing: Standing) {
+        let queue = match standing {
+            Standing::Light => &mut self.light,
+            Standing::Heavy => &mut self.heavy,
+            Standing::Gone => &mut self.gone,
         };
         queue.push_back(token);
     }
 
-    /// Begins a turn of the loop.
+    /// Begins a turn of the loop: whoever is queued now may be taken once.
     pub(super) fn begin_turn(&mut self) {
-        self.gone_taken = 0;
+        self.light_left = self.light.len();
+        self.heavy_left = self.heavy.len();
+        self.gone_left = self.gone.len().min(GONE_A_TURN);
+        self.took_heavy = false;
     }
 
-    /// Takes whose turn it is. `None` if nobody waits who may be taken in this turn.
-    pub(super) fn pop(&mut self) -> Option<Token> {
-        let may_take_gone = self.gone_taken < GONE_A_TURN && !self.gone.is_empty();
-        if !may_take_gone || self.in_a_row + 1 < ONE_GONE_IN {
-            if let Some(token) = self.present.pop_front() {
-                self.in_a_row = (self.in_a_row + 1).min(ONE_GONE_IN);
-                return Some(token);
-            }
-            if !may_take_gone {
-                return None;
-            }
+    /// Takes the next, and says where it stood. `None` if nobody is left in this turn, or if its time is up (`in_time`
+    /// is false) and one heavy connection has had its visit.
+    pub(super) fn pop(&mut self, in_time: bool) -> Option<(Token, Standing)> {
+        if in_time && let Some(next) = self.pop_light_or_gone() {
+            return Some(next);
         }
-        self.in_a_row = 0;
-        self.gone_taken += 1;
-        self.gone.pop_front()
+        if !in_time && !self.took_heavy && !self.overdrawn.is_zero() {
+            // This turn was for the light ones alone.
+            self.took_heavy = true;
+            self.overdrawn = self.overdrawn.saturating_sub(TURN_BUDGET);
+            return None;
+        }
+        if (in_time || !self.took_heavy) && self.heavy_left > 0 {
+            self.heavy_left -= 1;
+            self.took_heavy = true;
+            return Some((self.heavy.pop_front()?, Standing::Heavy));
+        }
+        None
     }
 
-    /// How many wait.
-    pub(super) fn len(&self) -> usize {
-        self.present.len() + self.gone.len()
+    fn pop_light_or_gone(&mut self) -> Option<(Token, Standing)> {
+        let turn_of_gone = self.light_left == 0 || self.in_a_row + 1 >= ONE_GONE_IN;
+        if self.gone_left > 0 && turn_of_gone {
+            self.gone_left -= 1;
+            self.in_a_row = 0;
+            return Some((self.gone.pop_front()?, Standing::Gone));
+        }
+        if self.light_left == 0 {
+            return None;
+        }
+        self.light_left -= 1;
+        self.in_a_row = (self.in_a_row + 1).min(ONE_GONE_IN);
+        Some((self.light.pop_front()?, Standing::Light))
+    }
+
+    /// The visit of a heavy connection took longer than it should by so much: its message was that costly. As
+    /// much time is the others' before the next one's.
+    pub(super) fn overdraw(&mut self, time: Duration) {
+        if self.light_left > 0 {
+            self.overdrawn += time;
+        }
+    }
+
+    /// How many light visits this turn has still to make.
+    pub(super) fn light_left(&self) -> usize {
+        self.light_left
     }
 
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.present.is_empty() && self.gone.is_empty()
+        self.light.is_empty() && self.heavy.is_empty() && self.gone.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Standing::{Gone, Heavy, Light};
     use super::*;
+
+    /// All who are taken in one turn whose time is not up.
+    fn turn(reads: &mut Reads) -> Vec<usize> {
+        reads.begin_turn();
+        std::iter::from_fn(|| reads.pop(true))
+            .map(|(token, _)| token.0)
+            .collect()
+    }
 
     #[test]
     fn who_arrives_is_not_kept_waiting_by_thousands_who_are_gone() {
         let mut reads = Reads::default();
         for token in 0..15_000 {
-            reads.push(Token(token), true);
+            reads.push(Token(token), Gone);
         }
-        assert_eq!(reads.pop(), Some(Token(0)));
-        reads.push(Token(20_000), false);
-        assert_eq!(reads.pop(), Some(Token(20_000)));
-        assert_eq!(reads.pop(), Some(Token(1)));
+        assert_eq!(turn(&mut reads).len(), GONE_A_TURN);
+        reads.push(Token(20_000), Light);
+        assert_eq!(turn(&mut reads)[0], 20_000);
     }
 
     #[test]
     fn who_is_gone_is_cleared_away_however_many_are_busy() {
         let mut reads = Reads::default();
-        reads.push(Token(1_000), true);
+        reads.push(Token(1_000), Gone);
         for token in 0..100 {
-            reads.push(Token(token), false);
+            reads.push(Token(token), Light);
         }
-        let taken: Vec<_> = std::iter::from_fn(|| reads.pop()).map(|t| t.0).collect();
+        let taken = turn(&mut reads);
         let place = taken.iter().position(|&token| token == 1_000);
         assert!(place.is_some_and(|place| place < ONE_GONE_IN as usize));
         assert_eq!(taken.len(), 101);
@@ -106,31 +167,91 @@ mod tests {
     fn a_turn_clears_away_so_many_at_most_and_the_next_goes_on() {
         let mut reads = Reads::default();
         for token in 0..15_000 {
-            reads.push(Token(token), true);
+            reads.push(Token(token), Gone);
         }
-        let per_turn = GONE_A_TURN as usize;
-        for turn in 0..3 {
-            reads.begin_turn();
-            let taken: Vec<_> = std::iter::from_fn(|| reads.pop()).map(|t| t.0).collect();
-            assert!(taken.into_iter().eq(turn * per_turn..(turn + 1) * per_turn));
+        for nth in 0..3 {
+            let taken = turn(&mut reads);
+            assert!(
+                taken
+                    .into_iter()
+                    .eq(nth * GONE_A_TURN..(nth + 1) * GONE_A_TURN)
+            );
         }
-        reads.push(Token(20_000), false);
-        assert_eq!(reads.pop(), Some(Token(20_000)));
         assert!(!reads.is_empty());
     }
 
     #[test]
     fn those_of_a_kind_are_taken_in_the_order_they_came() {
         let mut reads = Reads::default();
-        for token in 0..100 {
-            reads.push(Token(token), token % 2 == 0);
+        for token in 0..99 {
+            reads.push(Token(token), [Light, Heavy, Gone][token % 3]);
         }
-        assert_eq!(reads.len(), 100);
-        let taken: Vec<_> = std::iter::from_fn(|| reads.pop()).map(|t| t.0).collect();
-        for parity in 0..2 {
-            let kind: Vec<_> = taken.iter().filter(|&&t| t % 2 == parity).collect();
-            assert!(kind.is_sorted());
-            assert_eq!(kind.len(), 50);
+        let taken = turn(&mut reads);
+        for kind in 0..3 {
+            let of_kind: Vec<_> = taken.iter().filter(|&&t| t % 3 == kind).collect();
+            assert!(of_kind.is_sorted());
+            assert_eq!(of_kind.len(), 33);
         }
+    }
+
+    #[test]
+    fn whoever_has_little_comes_before_all_who_have_much() {
+        let mut reads = Reads::default();
+        for token in 0..400 {
+            reads.push(Token(token), Heavy);
+        }
+        reads.push(Token(1_000), Light);
+        reads.begin_turn();
+        assert_eq!(reads.pop(true), Some((Token(1_000), Light)));
+        assert_eq!(reads.pop(true), Some((Token(0), Heavy)));
+    }
+
+    #[test]
+    fn however_many_have_little_each_turn_reads_from_one_who_has_much() {
+        let mut reads = Reads::default();
+        for token in 0..10 {
+            reads.push(Token(token), Heavy);
+        }
+        for nth in 0..10 {
+            reads.push(Token(1_000 + nth), Light);
+            reads.begin_turn();
+            assert_eq!(reads.pop(true), Some((Token(1_000 + nth), Light)));
+            // Now its time is up.
+            assert_eq!(reads.pop(false), Some((Token(nth), Heavy)));
+            assert_eq!(reads.pop(false), None);
+        }
+    }
+
+    #[test]
+    fn after_a_costly_visit_as_much_time_is_the_others() {
+        let mut reads = Reads::default();
+        for token in 0..10 {
+            reads.push(Token(token), Heavy);
+            reads.push(Token(1_000 + token), Light);
+        }
+        reads.begin_turn();
+        assert_eq!(reads.pop(false), Some((Token(0), Heavy)));
+        reads.overdraw(3 * TURN_BUDGET);
+        for _ in 0..3 {
+            reads.begin_turn();
+            assert!(matches!(reads.pop(true), Some((_, Light))));
+            assert_eq!(reads.pop(false), None);
+        }
+        reads.begin_turn();
+        assert_eq!(reads.pop(false), Some((Token(1), Heavy)));
+    }
+
+    #[test]
+    fn who_is_queued_again_waits_for_the_next_turn() {
+        let mut reads = Reads::default();
+        reads.push(Token(1), Light);
+        reads.push(Token(2), Heavy);
+        reads.begin_turn();
+        assert_eq!(reads.pop(true), Some((Token(1), Light)));
+        reads.push(Token(1), Heavy);
+        assert_eq!(reads.pop(true), Some((Token(2), Heavy)));
+        reads.push(Token(2), Heavy);
+        assert_eq!(reads.pop(true), None);
+        assert_eq!(turn(&mut reads), [1, 2]);
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP requests on a connection: the bytes that wait for a whole one, and what is done about it.
 
+use super::allowance;
 use super::connection::{Connection, Dialect, Open, Phase};
 use super::http::{
     CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status,
@@ -22,11 +23,13 @@ pub(super) struct HttpConnection {
     bytes: Vec<u8>,
     /// When the request has to be whole, or the next one to begin.
     pub(super) deadline: Millis,
+    /// Since when bytes of a request have been kept that is not whole.
+    pub(super) since: Millis,
     /// Whether a request has begun that is not whole.
     pub(super) begun: bool,
     /// Whether the head of that request is whole.
     body_begun: bool,
-    /// Whether requests wait that were not looked at because the connection is paused.
+    /// Whether requests wait that were not looked at: the connection is paused, or its visit has cost enough.
     pub(super) waiting: bool,
 }
 
@@ -36,6 +39,7 @@ impl HttpConnection {
             parser: HttpParser::new(),
             bytes: Vec::new(),
             deadline,
+            since: 0,
             begun: false,
             body_begun: false,
             waiting: false,
@@ -68,7 +72,7 @@ impl Server {
         self.core.input_held -= kept.capacity();
         if kept.is_empty() {
             let consumed = self.http_bytes(index, buffer, end);
-            self.keep_request(index, buffer[consumed..end].to_vec());
+            self.keep_request(index, buffer[consumed..end].to_vec(), true);
         } else {
             kept.extend_from_slice(&buffer[..end]);
             let end = kept.len();
@@ -78,7 +82,7 @@ impl Server {
             // Where nothing was consumed this copies nothing: a body may come byte by byte.
             kept.truncate(end);
             kept.drain(..consumed);
-            self.keep_request(index, kept);
+            self.keep_request(index, kept, consumed > 0);
         }
         let Some(connection) = self.connections.get_mut(index) else {
             return;
@@ -125,8 +129,8 @@ impl Server {
         end
     }
 
-    /// Keeps the bytes of a request that is not whole, or was not looked at.
-    fn keep_request(&mut self, index: usize, mut bytes: Vec<u8>) {
+    /// Keeps the bytes of a request that is not whole, or was not looked at; `new` if it began in what came last.
+    fn keep_request(&mut self, index: usize, mut bytes: Vec<u8>, new: bool) {
         let now = self.core.now;
         let config = &self.core.config;
         let connection = &mut self.connections[index];
@@ -136,6 +140,9 @@ impl Server {
         if bytes.is_empty() {
             http.begun = false;
             return;
+        }
+        if new {
+            http.since = now;
         }
         if !http.begun && !http.waiting {
             http.begun = http.parser.has_begun(&bytes);
@@ -149,32 +156,40 @@ impl Server {
             // What remains of many requests.
             bytes.shrink_to_fit();
         }
-        if self.core.input_held + bytes.capacity() > config.input_total {
-            let response = Response::problem(
-                Status::UNAVAILABLE,
-                "limit",
-                "too many half-read requests and messages at the moment",
-            );
-            let response = response.for_head_request(is_head_request(&bytes));
-            let response = response.with_retry_after(1).closing();
-            respond(connection, &mut self.core, &response, false);
-            self.finish(index);
-            return;
-        }
         http.bytes = bytes;
         self.core.input_held += http.bytes.capacity();
+    }
+
+    /// Says 503 to a request that is not whole, since all half-read input together is too much.
+    pub(super) fn refuse_request(&mut self, index: usize) {
+        let response = Response::problem(
+            Status::UNAVAILABLE,
+            "limit",
+            "too many half-read requests and messages at the moment",
+        );
+        let connection = &mut self.connections[index];
+        let is_head = asks_for_head(connection);
+        let response = response.with_retry_after(1).closing();
+        let response = response.for_head_request(is_head);
+        respond(connection, &mut self.core, &response, false);
+        self.finish(index);
     }
 
     /// Says 408 to a request that was not whole in time.
     pub(super) fn request_timeout(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        let is_head = match &connection.phase {
-            Phase::Http(http) => is_head_request(&http.bytes),
-            _ => false,
-        };
+        let is_head = asks_for_head(connection);
         let response = Response::request_timeout().for_head_request(is_head);
         respond(connection, &mut self.core, &response, false);
         self.finish(index);
+    }
+}
+
+/// Whether the request that is not whole is for a head alone.
+fn asks_for_head(connection: &Connection) -> bool {
+    match &connection.phase {
+        Phase::Http(http) => is_head_request(&http.bytes),
+        _ => false,
     }
 }
 
@@ -206,14 +221,16 @@ fn answer_requests(
     while answered.consumed < bytes.len() {
         if connection.outbox.private_bytes() > core.outbox_limit() {
             // It asks without reading the answers.
-            connection.paused.outbox = true;
+            connection.pause(core.now, |paused| paused.outbox = true);
             connection.outbox.shrink();
         }
+        let is_paused = connection.paused.any();
         let Phase::Http(http) = &mut connection.phase else {
             return Next::Stay;
         };
-        http.waiting = connection.paused.any();
+        http.waiting = is_paused || core.allowance.is_spent();
         if http.waiting {
+            connection.heavy |= !is_paused;
             return Next::Stay;
         }
         let mut slots = NO_HEADERS;
@@ -243,6 +260,7 @@ fn answer_requests(
                 Progress::Request(request) => request,
             };
         answered.consumed += request.consumed;
+        core.allowance.charge(allowance::REQUEST + request.consumed);
         http.begun = false;
         http.body_begun = false;
         http.deadline = core.now + core.config.http_idle_timeout_ms;
@@ -265,7 +283,9 @@ fn answer_requests(
                 }
             }
         };
-        connection.paused.congestion |= answered.congested.is_some();
+        if answered.congested.is_some() {
+            connection.pause(core.now, |paused| paused.congestion = true);
+        }
         let keep_alive = request.keep_alive && !response.closes() && connection.seat.keeps_alive();
         respond(connection, core, &response, keep_alive);
         if !keep_alive {

@@ -2,6 +2,7 @@
 
 use mio::Token;
 
+use super::allowance::{self, Allowance};
 use super::connection::{Dialect, Open};
 use super::date::Date;
 use super::http::{self, Response, SocketPath, Status};
@@ -47,8 +48,10 @@ pub(super) struct Core {
     pub(super) metrics: Metrics,
     pub(super) journal: Journal,
     pub(super) date: Date,
-    /// Bytes of half-read messages and requests of all connections.
+    /// Bytes of memory of all connections' input that is half read or waits to be dealt with.
     pub(super) input_held: usize,
+    /// What the visit under way may still cost.
+    pub(super) allowance: Allowance,
     /// Bytes of memory that the outboxes of all connections take, as of when each was last counted.
     pub(super) outbox_bytes: usize,
     /// Where an answer is written before it is framed.
@@ -102,6 +105,7 @@ impl Core {
             journal: Journal::default(),
             date: Date::default(),
             input_held: 0,
+            allowance: Allowance::default(),
             outbox_bytes: 0,
             text: Vec::new(),
             inflater: Inflater::new(),
@@ -172,6 +176,7 @@ impl Core {
             deflate: window,
             pinged_at: NEVER,
             message_since: NEVER,
+            late_visits: 0,
         })
     }
 
@@ -207,11 +212,12 @@ impl Core {
             }
         };
         let frame = MessageFrame::new(channel, data);
-        let mut compress = Compress(self.deflaters.for_window(WindowBits::MAX));
-        match self
+        let mut compress = Compress::new(&mut self.deflaters);
+        let published = self
             .hub
-            .publish(channel, &frame, Some(&mut compress), self.now)
-        {
+            .publish(channel, &frame, Some(&mut compress), self.now);
+        self.allowance.charge(compress.cost);
+        match published {
             Ok(published) => {
                 self.metrics.published += 1;
                 if published.congested {
@@ -244,13 +250,28 @@ fn publish_error(error: PublishError, config: &Config) -> String {
 }
 
 /// Compresses frames of the plain log for the deflate log, once for all its subscribers.
-struct Compress<'d>(&'d mut Deflater);
+struct Compress<'d> {
+    deflater: &'d mut Deflater,
+    /// What it has cost, in the units of [`Allowance`].
+    cost: usize,
+}
+
+impl<'d> Compress<'d> {
+    fn new(deflaters: &'d mut Deflaters) -> Self {
+        Compress {
+            deflater: deflaters.for_window(WindowBits::MAX),
+            cost: 0,
+        }
+    }
+}
 
 impl Recode for Compress<'_> {
     fn recode(&mut self, plain_frame: &[u8], out: &mut Vec<u8>) {
+        self.cost += allowance::DEFLATE + allowance::DEFLATE_BYTE * plain_frame.len();
         match parse_header(plain_frame) {
             Ok(Some((_, header_len))) => {
-                write_message_deflated(out, true, &plain_frame[header_len..], None, self.0);
+                let text = &plain_frame[header_len..];
+                write_message_deflated(out, true, text, None, self.deflater);
             }
             // The log holds nothing but whole frames; were it otherwise, it goes as it is.
             _ => out.extend_from_slice(plain_frame),
@@ -270,10 +291,12 @@ pub(super) struct Session<'s> {
 }
 
 impl Session<'_> {
-    /// Whether it may ask for nothing more at the moment: it published to a channel that is
-    /// congested, or does not read the answers.
+    /// Whether it may ask for nothing more at the moment: this visit has cost enough, it published to
+    /// a channel that is congested, or it does not read the answers.
     pub(super) fn has_to_wait(&self) -> bool {
-        self.outcome.congested.is_some() || self.outbox.private_bytes() > self.core.outbox_limit()
+        self.core.allowance.is_spent()
+            || self.outcome.congested.is_some()
+            || self.outbox.private_bytes() > self.core.outbox_limit()
     }
 
     /// Carries out one message of `json.fanfare.v1` and queues its answer.
@@ -311,10 +334,13 @@ impl Session<'_> {
             text,
             now,
             deflaters,
+            allowance,
             ..
         } = &mut *self.core;
-        let mut compress = Compress(deflaters.for_window(WindowBits::MAX));
-        match hub.publish(channel, &frame, Some(&mut compress), *now) {
+        let mut compress = Compress::new(deflaters);
+        let published = hub.publish(channel, &frame, Some(&mut compress), *now);
+        allowance.charge(compress.cost);
+        match published {
             Ok(Published {
                 channel: at,
                 epoch,
@@ -339,6 +365,7 @@ impl Session<'_> {
     }
 
     fn subscribe(&mut self, id: Option<Id<'_>>, channel: &str, start: Start<'_>) {
+        self.core.allowance.charge(allowance::SUBSCRIBE);
         let Core {
             hub,
             text,
@@ -379,6 +406,7 @@ impl Session<'_> {
     }
 
     fn unsubscribe(&mut self, id: Option<Id<'_>>, channel: &str) {
+        self.core.allowance.charge(allowance::SUBSCRIBE);
         match self.core.hub.unsubscribe(self.subscriber, channel) {
             Ok(()) => {
                 self.core

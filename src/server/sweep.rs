@@ -17,7 +17,6 @@ use super::connection::Phase;
 use super::ending::Gone;
 use super::pace::Rounds;
 use super::session::{Core, write_gap};
-use super::timers::NEVER;
 use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
 use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices};
 use crate::ws::close::CloseCode;
@@ -119,8 +118,7 @@ impl Server {
         let mut waiting = std::mem::take(&mut self.congested);
         for (_, token) in waiting.extract_if(.., |(channel, _)| channels.contains(channel)) {
             if let Some(connection) = find(&mut self.connections, token) {
-                connection.paused.congestion = false;
-                connection.restart_clocks(self.core.now);
+                connection.resume(self.core.now, |paused| paused.congestion = false);
                 queue_read(connection, &mut self.reads);
                 self.schedule(token);
             }
@@ -140,8 +138,7 @@ impl Server {
             let since = connection.blocked_since;
             self.held.go_on(segment, since, index_of(token));
         }
-        connection.blocked_since = NEVER;
-        connection.restart_clocks(self.core.now);
+        connection.unblock(self.core.now);
         if let Phase::Open(_) = connection.phase {
             self.core
                 .hub
@@ -152,6 +149,9 @@ impl Server {
             queue_visit(connection, &mut self.visits);
         }
         self.schedule(token);
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.go_on(token);
+        }
     }
 
     /// The socket is full: it is left alone until the kernel says otherwise.

@@ -22,7 +22,12 @@ pub(super) const NEVER: Millis = Millis::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     queue: BinaryHeap<Reverse<(Millis, usize)>>,
+    /// How many entries were left by the last [`clear_away`](Self::clear_away).
+    kept: usize,
 }
+
+/// The queue is not searched for superseded entries before it has this many more than the last search kept.
+const SUPERSEDED_MIN: usize = 1024;
 
 impl Timers {
     /// Asks for a look at `at`; one that would never come is not kept. An earlier entry of the same
@@ -43,6 +48,18 @@ impl Timers {
         }
         self.queue.pop();
         Some((at, Token(token)))
+    }
+
+    /// Drops the entries that `is_current` denies, once they may be more than half of all. An entry
+    /// outlives its connection until its time comes: with long timeouts and short connections the
+    /// queue would otherwise grow with everybody who was ever there.
+    pub(super) fn clear_away(&mut self, mut is_current: impl FnMut(Millis, Token) -> bool) {
+        if self.queue.len() < 2 * self.kept + SUPERSEDED_MIN {
+            return;
+        }
+        self.queue
+            .retain(|&Reverse((at, token))| is_current(at, Token(token)));
+        self.kept = self.queue.len();
     }
 
     /// When the earliest entry is due.
@@ -67,6 +84,19 @@ mod tests {
         assert_eq!(timers.pop_due(20), Some((20, Token(2))));
         assert_eq!(timers.pop_due(20), None);
         assert_eq!(timers.next(), Some(30));
+    }
+
+    #[test]
+    fn entries_of_connections_that_are_gone_do_not_add_up() {
+        let mut timers = Timers::default();
+        for connection in 0..100_000 {
+            timers.push(1_000_000, Token(connection));
+            // Ten are there at a time.
+            timers.clear_away(|_, token| token.0 + 10 > connection);
+            assert!(timers.queue.len() <= SUPERSEDED_MIN + 2 * 10);
+        }
+        let left: Vec<_> = std::iter::from_fn(|| timers.pop_due(1_000_000)).collect();
+        assert!((99_990..100_000).all(|there| left.contains(&(1_000_000, Token(there)))));
     }
 
     #[test]

@@ -73,6 +73,8 @@ impl fmt::Display for WindowBits {
 pub struct Inflater {
     stream: Option<Box<Decompress>>,
     takeover: Option<History>,
+    /// How long a message may become that is inflated now; `None`: as long as any may.
+    at_once: Option<usize>,
 }
 
 impl Inflater {
@@ -82,6 +84,7 @@ impl Inflater {
         Self {
             stream: None,
             takeover: None,
+            at_once: None,
         }
     }
 
@@ -96,7 +99,19 @@ impl Inflater {
                 window,
                 bytes: Vec::new(),
             }),
+            at_once: None,
         }
+    }
+
+    /// Bounds, in bytes, what an endpoint inflates of one message before it says that the message is
+    /// longer: see [`Endpoint::receive`](super::endpoint::Endpoint::receive). `None`, as at first: nothing does.
+    pub const fn set_at_once(&mut self, bytes: Option<usize>) {
+        self.at_once = bytes;
+    }
+
+    /// The bound that [`set_at_once`](Self::set_at_once) has set.
+    pub(super) const fn at_once(&self) -> Option<usize> {
+        self.at_once
     }
 
     /// Inflates one message's whole payload and appends it to `out`.

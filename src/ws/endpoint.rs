@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::close::CloseFrame;
+use super::close::{CloseCode, CloseFrame};
 use super::deflate::Inflater;
 use super::frame::{FrameHeader, Opcode, parse_header};
 use super::mask::unmask;
@@ -129,6 +129,8 @@ enum Step {
     HeldControl(Opcode),
     /// A whole message in the partial.
     HeldMessage,
+    /// A whole message in the input that is too long to be inflated now.
+    TooLongNow,
 }
 
 impl Endpoint {
@@ -151,6 +153,9 @@ impl Endpoint {
     ///
     /// A whole message in one frame is unmasked and handed out in place, without a copy. `max_message` bounds a message
     /// in bytes, as sent and as inflated. `inflater` is touched only by a compressed message.
+    ///
+    /// `None` with `pos < end`: the next message came whole in one frame and is longer than [`Inflater::set_at_once`] lets
+    /// it become now. Nothing of it was used: give its bytes once more, with more time to spend.
     ///
     /// # Errors
     /// The peer's [`Violation`], at the first byte that shows it; a message too big at the header that would make it so. After
@@ -181,7 +186,7 @@ impl Endpoint {
         let found = loop {
             match self.step(input, pos, end, max_message, inflater) {
                 Ok(Step::Kept) => {}
-                Ok(Step::Starved) => return Ok(None),
+                Ok(Step::Starved | Step::TooLongNow) => return Ok(None),
                 Ok(step) => break step,
                 Err(violation) => return Err(self.fail(violation, pos, end)),
             }
@@ -235,9 +240,10 @@ impl Endpoint {
             .is_some_and(|partial| !partial.is_spent())
     }
 
-    /// Frees what the event before this call was assembled in, unless a message is still incomplete.
+    /// Frees what the last event was assembled in, unless a message is still incomplete. The next
+    /// [`receive`](Self::receive) does so too; this is for a caller that will not call it for a while.
     #[cold]
-    fn give_back(&mut self) {
+    pub fn give_back(&mut self) {
         let over = self.inbound != Inbound::Open;
         self.partial.take_if(|partial| over || partial.is_spent());
     }
@@ -267,6 +273,8 @@ impl Endpoint {
                 return Ok(Step::Starved);
             }
         }
+        let frame_start = *pos;
+        let header_is_here = !self.partial.as_ref().is_some_and(|p| p.has_header_bytes());
         let Some(header) = self.read_header(&input[..end], pos)? else {
             return Ok(Step::Starved);
         };
@@ -286,15 +294,46 @@ impl Endpoint {
         }
         let text = header.opcode == Opcode::Text;
         if header.rsv1 {
-            let check_utf8 = self.check_utf8;
-            self.partial_mut()
-                .inflate_message(text, payload, max_message, check_utf8, inflater)?;
-            return Ok(Step::HeldMessage);
+            let at_once = inflater.at_once().filter(|_| header_is_here);
+            let step = self.inflate_frame(payload, &header, max_message, at_once, inflater)?;
+            if matches!(step, Step::TooLongNow) {
+                *pos = frame_start;
+            }
+            return Ok(step);
         }
         if text && self.check_utf8 && simdutf8::basic::from_utf8(payload).is_err() {
             return Err(NOT_UTF8);
         }
         Ok(Step::InInput(header.opcode, at))
+    }
+
+    /// Inflates a message that came whole in one frame. One that is longer than `at_once` is left as it came.
+    fn inflate_frame(
+        &mut self,
+        payload: &mut [u8],
+        header: &FrameHeader,
+        max_message: usize,
+        at_once: Option<usize>,
+        inflater: &mut Inflater,
+    ) -> Result<Step, Violation> {
+        let most = at_once.map_or(max_message, |bytes| bytes.min(max_message));
+        let text = header.opcode == Opcode::Text;
+        let check_utf8 = self.check_utf8;
+        let inflated = self
+            .partial_mut()
+            .inflate_message(text, payload, most, check_utf8, inflater);
+        match inflated {
+            Ok(()) => Ok(Step::HeldMessage),
+            Err(violation) if violation.code == CloseCode::TOO_BIG && most < max_message => {
+                if let Some(key) = header.mask {
+                    // What is unmasked twice is as it was.
+                    unmask(payload, key, 0);
+                }
+                self.give_back();
+                Ok(Step::TooLongNow)
+            }
+            Err(violation) => Err(violation),
+        }
     }
 
     /// The next frame's header; begun in an earlier input, perhaps. `None`: what there is of it is kept.
@@ -388,7 +427,7 @@ impl Endpoint {
             }
             Step::HeldControl(opcode) => (opcode, None),
             Step::InInput(opcode, at) => (opcode, Some(&input[at])),
-            Step::Starved | Step::Kept => return Ok(None),
+            Step::Starved | Step::Kept | Step::TooLongNow => return Ok(None),
         };
         if opcode == Opcode::Close {
             // Decided before anything is borrowed for the event: a bad close frame fails the connection.

@@ -30,6 +30,7 @@ CHECKS = {
     "broadcast": 240,
     "memory": 240,
     "disconnects": 180,
+    "hostile": 240,
     "overload": 180,
 }
 

@@ -489,6 +489,38 @@ fn a_compressed_message_is_inflated_however_it_arrives() {
 }
 
 #[test]
+fn a_message_that_is_too_long_to_be_inflated_now_stays_as_it_came() {
+    let short = compressed(true, Opcode::Text, &deflated(b"short"));
+    let long = compressed(true, Opcode::Text, &deflated(&[b'a'; 10_000]));
+    let mut input = [&short[..], &long].concat();
+    let (end, unread) = (input.len(), short.len());
+    input.extend([0xEE; PADDING]);
+    let (mut endpoint, mut inflater) = (server_with_deflate(), Inflater::new());
+    let mut pos = 0;
+    let mut receive = |endpoint: &mut Endpoint, pos: &mut usize, at_once| {
+        inflater.set_at_once(at_once);
+        let event = endpoint.receive(&mut input, pos, end, LIMIT, &mut inflater);
+        event.map(|event| event.map(Seen::from))
+    };
+    let short = Seen::Text(b"short".to_vec());
+    assert_eq!(
+        receive(&mut endpoint, &mut pos, Some(9_999)),
+        Ok(Some(short))
+    );
+    for _ in 0..3 {
+        assert_eq!(receive(&mut endpoint, &mut pos, Some(9_999)), Ok(None));
+        assert_eq!((pos, endpoint.held_bytes()), (unread, 0));
+    }
+    let long = Seen::Text(vec![b'a'; 10_000]);
+    assert_eq!(
+        receive(&mut endpoint, &mut pos, Some(10_000)),
+        Ok(Some(long))
+    );
+    assert_eq!(receive(&mut endpoint, &mut pos, None), Ok(None));
+    assert_eq!(pos, end);
+}
+
+#[test]
 fn an_inflated_message_has_its_padding_too() {
     let mut input = compressed(true, Opcode::Binary, &deflated(&[5; 1000]));
     let end = input.len();

@@ -25,5 +25,7 @@ pub mod hub;
 mod random;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod transport;
 mod words;
 pub mod ws;

@@ -1,0 +1,295 @@
+//! A connection's byte stream: TCP or unix, one type for the loop.
+//!
+//! # The contract
+//!
+//! What is read and written are the bytes that the two ends say to each other. A transport may keep some of what it took: TLS
+//! takes plaintext and holds ciphertext. So two things that are one for a bare socket are told apart here:
+//!
+//! - **More** is what a read left behind and the socket will not announce. The loop is edge-triggered: whoever stops reading
+//!   while there is more remembers it.
+//! - **Full** is a transport that takes nothing more for now. It is not the same as a short write: a transport that took
+//!   everything and holds some of it back is full as well. A short write always means full. The socket announces when it can be
+//!   written to again; then [`Transport::flush`] says whether the transport is free, and until it is, nothing is written.
+//!
+//! Deliberately absent: what the bytes mean, timeouts, and the poll's tokens.
+
+#[cfg(test)]
+mod withholding;
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::Shutdown;
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+#[cfg(test)]
+use self::withholding::Withholding;
+
+/// Slices of no more than so many bytes on the average are copied together before they are written: the kernel takes
+/// longer to walk over a list of them than the copy does.
+const SMALL_SLICE: usize = 512;
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// How many bytes there are in the buffer; 0 is the end of the stream.
+    pub(crate) len: usize,
+    /// There may be more that the socket will not announce.
+    pub(crate) more: bool,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// How many bytes were taken: they need not be offered again.
+    pub(crate) taken: usize,
+    /// Nothing more is taken until [`Transport::flush`] says so.
+    pub(crate) full: bool,
+}
+
+/// A non-blocking byte stream.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// For tests: it keeps bytes in both directions, as TLS does.
+    #[cfg(test)]
+    Withholding(Box<Withholding>),
+}
+
+impl Transport {
+    /// Both directions are registered once, for good: the loop is edge-triggered and remembers
+    /// what it left undone, so interest never has to be changed by a system call.
+    ///
+    /// # Errors
+    /// The system's, for want of memory.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Transport::Tcp(socket) => socket.register(registry, token, interest),
+            Transport::Unix(socket) => socket.register(registry, token, interest),
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.register(registry, token),
+        }
+    }
+
+    /// Reads what is there, as far as `buffer` has room.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there, `Interrupted`, or what ended the connection.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
+        let len = match self {
+            Transport::Tcp(socket) => socket.read(buffer),
+            Transport::Unix(socket) => socket.read(buffer),
+            #[cfg(test)]
+            Transport::Withholding(inner) => return inner.read(buffer),
+        }?;
+        // Less than was asked for means that there is no more: the kernel says so once more when there is.
+        let more = len == buffer.len();
+        Ok(Read { len, more })
+    }
+
+    /// Writes as much of `bytes` as is taken without waiting.
+    ///
+    /// # Errors
+    /// What ended the connection. A full socket is no error.
+    #[inline]
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        let result = uninterrupted(|| match self {
+            Transport::Tcp(socket) => socket.write(bytes),
+            Transport::Unix(socket) => socket.write(bytes),
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.write(bytes),
+        });
+        self.written(result, bytes.len())
+    }
+
+    /// Writes as much of `slices`, `len` bytes in all, as is taken without waiting. Small ones are copied together in
+    /// `joined` first.
+    ///
+    /// # Errors
+    /// What ended the connection. A full socket is no error.
+    pub(crate) fn write_slices(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        len: usize,
+        joined: &mut Vec<u8>,
+    ) -> io::Result<Written> {
+        if slices.len() > 1 && len <= slices.len() * SMALL_SLICE {
+            joined.clear();
+            for slice in slices {
+                joined.extend_from_slice(slice);
+            }
+            return self.write(joined);
+        }
+        let result = uninterrupted(|| match self {
+            Transport::Tcp(socket) => socket.write_vectored(slices),
+            Transport::Unix(socket) => socket.write_vectored(slices),
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.write_vectored(slices),
+        });
+        self.written(result, len)
+    }
+
+    /// The socket can be written to again: sends what the transport holds. True if it is free, false if it is full still.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            // A bare socket holds nothing of its own.
+            Transport::Tcp(_) | Transport::Unix(_) => Ok(true),
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.flush(),
+        }
+    }
+
+    /// Says that no more is written; what the peer still sends can be read. To be called while the transport is not full. A
+    /// peer that is gone already is told by the next read.
+    pub(crate) fn finish_writing(&mut self) {
+        // The error says that the peer was faster.
+        let _ = match self {
+            Transport::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Transport::Unix(socket) => socket.shutdown(Shutdown::Write),
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.finish_writing(),
+        };
+    }
+
+    #[inline]
+    fn written(&self, result: io::Result<usize>, offered: usize) -> io::Result<Written> {
+        match result {
+            Ok(taken) => Ok(Written {
+                taken,
+                // A short write says what `WouldBlock` says, one system call earlier.
+                full: taken < offered || self.holds(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Written {
+                taken: 0,
+                full: true,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether some of what was taken waits for the socket.
+    #[inline]
+    fn holds(&self) -> bool {
+        match self {
+            Transport::Tcp(_) | Transport::Unix(_) => false,
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.holds(),
+        }
+    }
+}
+
+/// Writes again if a signal came between, which it hardly does where nothing blocks: a visit is
+/// made or the socket is full, there is no third.
+#[inline]
+fn uninterrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream as Peer;
+
+    use super::*;
+
+    /// A transport of each kind, with the other end of its socket and what the bytes look like there.
+    fn all() -> Vec<(Transport, Peer, fn(&mut [u8]))> {
+        let pair = || {
+            let (ours, peer) = Peer::pair().expect("a pair of sockets");
+            ours.set_nonblocking(true).expect("non-blocking");
+            (Transport::Unix(UnixStream::from_std(ours)), peer)
+        };
+        let (bare, bare_peer) = pair();
+        let (under, withholding_peer) = pair();
+        let withholding = Transport::Withholding(Box::new(Withholding::new(under)));
+        vec![
+            (bare, bare_peer, |_| {}),
+            (withholding, withholding_peer, withholding::veil),
+        ]
+    }
+
+    #[test]
+    fn a_transport_that_took_everything_may_be_full_and_a_flush_frees_it_once_all_is_out() {
+        for (mut transport, mut peer, veil) in all() {
+            let sent: Vec<u8> = (0..4_000_000_u32).map(|n| (n % 251) as u8).collect();
+            let (mut taken, mut received, mut held) = (0, Vec::new(), false);
+            let mut buffer = vec![0; 300_000];
+            while received.len() < sent.len() {
+                if taken < sent.len() {
+                    let offered = &sent[taken..(taken + 50_000).min(sent.len())];
+                    let written = transport.write(offered).expect("the peer is there");
+                    assert!(
+                        written.full || written.taken == offered.len(),
+                        "short means full"
+                    );
+                    held |= written.full && written.taken == offered.len();
+                    taken += written.taken;
+                    if !written.full {
+                        continue;
+                    }
+                    let idle = transport.write(offered).expect("the peer is there");
+                    assert_eq!((idle.taken, idle.full), (0, true));
+                }
+                let len = peer.read(&mut buffer).expect("there is something");
+                veil(&mut buffer[..len]);
+                received.extend_from_slice(&buffer[..len]);
+                transport.flush().expect("the peer is there");
+            }
+            assert_eq!(received, sent);
+            let withholds = matches!(transport, Transport::Withholding(_));
+            assert_eq!(held, withholds, "only one of them takes more than it sends");
+        }
+    }
+
+    #[test]
+    fn more_is_there_until_a_read_says_that_the_socket_will_announce_the_rest() {
+        for (mut transport, mut peer, veil) in all() {
+            let mut sent: Vec<u8> = (0..5_000_u32).map(|n| (n % 251) as u8).collect();
+            let expected = sent.clone();
+            veil(&mut sent);
+            peer.write_all(&sent).expect("it has room");
+            let (mut received, mut buffer) = (Vec::new(), [0; 700]);
+            loop {
+                let read = transport.read(&mut buffer).expect("there is more");
+                received.extend_from_slice(&buffer[..read.len]);
+                if !read.more {
+                    break;
+                }
+            }
+            assert_eq!(received, expected);
+            let nothing = transport.read(&mut buffer).expect_err("all was read");
+            assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+            drop(peer);
+            let end = transport.read(&mut buffer).expect("the end is no error");
+            assert_eq!(end.len, 0);
+        }
+    }
+
+    #[test]
+    fn many_small_slices_arrive_in_order_as_few_large_ones_do() {
+        for size in [3, 3_000] {
+            for (mut transport, mut peer, veil) in all() {
+                let parts: Vec<Vec<u8>> = (0..20_u8).map(|n| vec![n; size]).collect();
+                let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+                let len = 20 * size;
+                let written = transport.write_slices(&slices, len, &mut Vec::new());
+                let written = written.expect("the peer is there");
+                assert_eq!((written.taken, written.full), (len, false));
+                let mut received = vec![0; len];
+                peer.read_exact(&mut received).expect("all of it");
+                veil(&mut received);
+                assert_eq!(received, parts.concat());
+            }
+        }
+    }
+}

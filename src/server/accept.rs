@@ -9,9 +9,9 @@ use super::connection::{Connection, Phase};
 use super::ending::Gone;
 use super::listener::Accepted;
 use super::seats::{Seat, Seats, gives_way};
-use super::stream::Stream;
 use super::timers::Millis;
 use super::{Server, index_of};
+use crate::transport::Transport;
 
 /// Connections accepted in one turn, so that a storm of them does not keep the others waiting.
 const ACCEPTS_A_TURN: usize = 64;
@@ -125,7 +125,7 @@ impl Server {
         let turn = self.core.metrics.turns;
         for &seat in Seats::choices(accepted.is_local) {
             if self.make_room(seat) {
-                self.insert(accepted.stream, seat);
+                self.insert(accepted.transport, seat);
                 return None;
             }
             if may_wait && self.accepting.seats.has_newcomer(seat, turn) {
@@ -161,18 +161,22 @@ impl Server {
         true
     }
 
-    fn insert(&mut self, mut stream: Stream, seat: Seat) {
+    fn insert(&mut self, mut transport: Transport, seat: Seat) {
         let now = self.core.now;
+        #[cfg(test)]
+        if self.withholds {
+            transport = transport.withholding();
+        }
         let entry = self.connections.vacant_entry();
         // 31 bits of generation keep clear of the listeners' tokens.
         self.accepting.generation = (self.accepting.generation + 1) & 0x7FFF_FFFF;
         let token = Token(self.accepting.generation << 32 | entry.key());
-        if let Err(error) = stream.register(self.poll.registry(), token) {
+        if let Err(error) = transport.register(self.poll.registry(), token) {
             warn!("cannot poll a connection: {error}");
             return;
         }
         let deadline = self.core.head_deadline(seat);
-        let connection = Connection::new(stream, token, seat, now, deadline);
+        let connection = Connection::new(transport, token, seat, now, deadline);
         self.core.note(connection.who(), format_args!("connected"));
         entry.insert(connection);
         let turn = self.core.metrics.turns;

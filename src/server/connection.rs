@@ -12,9 +12,9 @@ use super::outbox::Outbox;
 use super::reads::Standing;
 use super::requests::HttpConnection;
 use super::seats::Seat;
-use super::stream::Stream;
 use super::timers::{Millis, NEVER};
 use crate::config::{Config, NEVER_MS};
+use crate::transport::Transport;
 use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::Endpoint;
 
@@ -82,7 +82,7 @@ impl Paused {
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) stream: Stream,
+    pub(super) transport: Transport,
     pub(super) token: Token,
     pub(super) seat: Seat,
     pub(super) phase: Phase,
@@ -116,14 +116,14 @@ pub(super) struct Connection {
 impl Connection {
     /// One that was just accepted, at `now`, and whose first request has to be whole at `deadline`.
     pub(super) fn new(
-        stream: Stream,
+        transport: Transport,
         token: Token,
         seat: Seat,
         now: Millis,
         deadline: Millis,
     ) -> Self {
         Connection {
-            stream,
+            transport,
             token,
             seat,
             phase: Phase::Http(Box::new(HttpConnection::new(deadline))),
@@ -152,7 +152,7 @@ impl Connection {
     pub(super) fn who(&self) -> Who<'_> {
         Who {
             token: self.token,
-            stream: &self.stream,
+            transport: &self.transport,
         }
     }
 
@@ -336,7 +336,7 @@ mod tests {
         };
         Connection {
             phase: Phase::Open(open),
-            ..Connection::new(Stream::Unix(ours), Token(7), Seat::Regular, 0, 0)
+            ..Connection::new(Transport::Unix(ours), Token(7), Seat::Regular, 0, 0)
         }
     }
 

@@ -303,12 +303,13 @@ impl Server {
             self.note_hoard(index);
         }
         let connection = &mut self.connections[index];
+        let all_is_out = connection.outbox.is_empty() && !connection.is_blocked();
         if let Phase::Draining { fin_sent, .. } = &mut connection.phase
             && !*fin_sent
-            && connection.outbox.is_empty()
+            && all_is_out
         {
             *fin_sent = true;
-            connection.stream.finish_writing();
+            connection.transport.finish_writing();
         }
     }
 

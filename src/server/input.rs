@@ -11,6 +11,7 @@ use super::reads::Standing;
 use super::session::{Core, Outcome, Session};
 use super::timers::NEVER;
 use super::{READ_BYTES, Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
+use crate::transport::Read;
 use crate::ws::close::CloseCode;
 use crate::ws::encode::write_pong;
 use crate::ws::endpoint::{Event, PADDING, Payload};
@@ -141,12 +142,10 @@ impl Server {
         } else {
             quantum
         };
-        match connection.stream.read(&mut buffer[..quantum]) {
-            Ok(0) => self.peer_finished(index),
-            Ok(read) => {
+        match connection.transport.read(&mut buffer[..quantum]) {
+            Ok(Read { len: 0, .. }) => self.peer_finished(index),
+            Ok(Read { len: read, more }) => {
                 connection.heard_of(self.core.now);
-                // Less than was asked for means that there is no more (the kernel says so once
-                // more when there is), unless a FIN stands behind it.
                 connection.heavy = read == quantum;
                 match connection.phase {
                     Phase::Http(_) => self.http_input(index, buffer, read),
@@ -155,7 +154,9 @@ impl Server {
                     }
                     Phase::Draining { .. } => {}
                 }
-                let goes_on = |connection: &Connection| connection.heavy || connection.hung_up;
+                // A FIN stands behind what a peer sent last.
+                let goes_on =
+                    |connection: &Connection| more || connection.heavy || connection.hung_up;
                 if self.connections.get(index).is_some_and(goes_on) {
                     self.read_on(index);
                 }
@@ -181,7 +182,7 @@ impl Server {
         match connection.phase {
             Phase::Http(_) if !connection.outbox.is_empty() => self.finish(index),
             Phase::Open(_) => self.remove(index, Gone::Lost),
-            Phase::Draining { .. } if !connection.outbox.is_empty() => {}
+            Phase::Draining { .. } if !connection.outbox.is_empty() || connection.is_blocked() => {}
             _ => self.remove(index, Gone::Done),
         }
     }
@@ -297,7 +298,7 @@ impl Server {
             core: &mut self.core,
             who: Who {
                 token: connection.token,
-                stream: &connection.stream,
+                transport: &connection.transport,
             },
             subscriber: subscriber(index),
             outbox: &mut connection.outbox,

@@ -11,13 +11,12 @@ use std::hash::{BuildHasher, RandomState};
 
 use log::{Level, debug, log_enabled};
 use mio::Token;
-use rustix::net::sockopt::socket_peercred;
 
 use super::connection::Open;
 use super::http::{Head, Response};
 use super::session::Core;
-use super::stream::Stream;
 use super::timers::Millis;
+use crate::transport::Transport;
 
 /// Lines that may be written at once after a silence.
 const BURST: u32 = 200;
@@ -32,22 +31,12 @@ const SHOWN_CHARS: usize = 160;
 #[derive(Clone, Copy)]
 pub(super) struct Who<'s> {
     pub(super) token: Token,
-    pub(super) stream: &'s Stream,
+    pub(super) transport: &'s Transport,
 }
 
 impl fmt::Display for Who<'_> {
-    /// The peer's address; for a unix socket the process that connected.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.stream {
-            Stream::Tcp(stream) => match stream.peer_addr() {
-                Ok(address) => write!(f, "{address}"),
-                Err(_) => f.write_str("(gone)"),
-            },
-            Stream::Unix(stream) => match socket_peercred(stream) {
-                Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
-                Err(_) => f.write_str("(gone)"),
-            },
-        }
+        self.transport.fmt_peer(f)
     }
 }
 

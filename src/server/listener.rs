@@ -12,8 +12,8 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use self::unix::SocketFile;
-use super::stream::Stream;
 use crate::config::{Config, Listen};
+use crate::transport::Transport;
 
 /// How many connections may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
@@ -40,7 +40,7 @@ enum Acceptor {
 /// A connection that has come in.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) stream: Stream,
+    pub(super) transport: Transport,
     /// Whether its peer is on this machine: it came by a loopback address or by a unix socket.
     pub(super) is_local: bool,
 }
@@ -89,12 +89,12 @@ impl Listener {
     pub(super) fn accept(&self) -> io::Result<Accepted> {
         match &self.socket {
             Acceptor::Tcp(listener) => listener.accept().map(|(stream, peer)| Accepted {
-                stream: Stream::Tcp(stream),
+                transport: Transport::Tcp(stream),
                 // On a dual-stack socket 127.0.0.1 is ::ffff:127.0.0.1.
                 is_local: peer.ip().to_canonical().is_loopback(),
             }),
             Acceptor::Unix(_, listener) => listener.accept().map(|(stream, _)| Accepted {
-                stream: Stream::Unix(stream),
+                transport: Transport::Unix(stream),
                 is_local: true,
             }),
         }

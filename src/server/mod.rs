@@ -34,9 +34,11 @@ mod reads;
 mod requests;
 mod seats;
 mod session;
-mod stream;
 mod sweep;
 mod timers;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -92,6 +94,8 @@ pub struct Server {
     core: Core,
     /// The loop's read buffer, with the padding behind it that the JSON parser reads over.
     buffer: Vec<u8>,
+    /// Connections whose transport became full in the run that is under way.
+    became_full: Vec<usize>,
     /// Where small slices are copied together for one write.
     joined: Vec<u8>,
     /// Connections that may have bytes to read.
@@ -112,6 +116,9 @@ pub struct Server {
     hoards: Hoards,
     shutdown: Option<Shutdown>,
     clock: Clock,
+    /// Whether transports keep bytes as TLS does.
+    #[cfg(test)]
+    withholds: bool,
 }
 
 /// Runs the daemon until it is told to end.
@@ -154,6 +161,7 @@ impl Server {
             connections: Slab::new(),
             timers: Timers::default(),
             buffer: vec![0; READ_BYTES + PADDING],
+            became_full: Vec::new(),
             joined: Vec::new(),
             pace: Pace::new(Duration::from_millis(config.coalesce_ms)),
             core: Core::new(config),
@@ -166,6 +174,8 @@ impl Server {
             hoards: Hoards::default(),
             shutdown: None,
             clock: Clock::new(),
+            #[cfg(test)]
+            withholds: false,
         })
     }
 

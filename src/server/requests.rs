@@ -274,7 +274,7 @@ fn answer_requests(
                     Ok(open) => {
                         let who = Who {
                             token: connection.token,
-                            stream: &connection.stream,
+                            transport: &connection.transport,
                         };
                         core.note_opened(who, &request.head, &open);
                         return Next::Open(open);

@@ -19,6 +19,7 @@ use super::pace::Rounds;
 use super::session::{Core, write_gap};
 use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
 use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices};
+use crate::transport::Written;
 use crate::ws::close::CloseCode;
 
 /// How many visits go by, of either kind, between two looks at the clock.
@@ -72,40 +73,38 @@ impl Server {
     /// Visits some of those whom the hub names. Says whether there were any.
     fn run(&mut self) -> bool {
         let Core { hub, metrics, .. } = &mut self.core;
-        let connections = &mut self.connections;
+        let (connections, became_full) = (&mut self.connections, &mut self.became_full);
         let (mut writes, mut bytes_sent, mut delivered) = (0, 0, 0);
-        let ended = hub.run(VISITS_A_LOOK, &mut delivered, |id, bytes| {
+        let mut ended = hub.run(VISITS_A_LOOK, &mut delivered, |id, bytes| {
             let connection = connections.get_mut(id.0 as usize)?;
             if !connection.outbox.is_empty() || connection.is_blocked() {
                 return None;
             }
-            let written = match connection.stream.write(bytes) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                // The ordinary visit meets the same error and sees to it.
-                Err(_) => return None,
-            };
+            // The ordinary visit meets the same error and sees to it.
+            let Written { taken, full } = connection.transport.write(bytes).ok()?;
             connection.has_backlog = true;
             writes += 1;
-            bytes_sent += written as u64;
-            Some(written)
+            bytes_sent += taken as u64;
+            if full {
+                became_full.push(id.0 as usize);
+            }
+            Some(taken)
         });
         metrics.writes += writes;
         metrics.bytes_sent += bytes_sent;
         metrics.delivered += delivered;
-        match ended {
-            Run::Done => return false,
-            Run::Paused => {}
-            Run::Visit(id) => self.visit(id.0 as usize),
-            Run::Short(id, advanced) => {
-                let index = id.0 as usize;
-                if let Some(rest) = advanced.rest {
-                    self.keep_rest(index, rest);
-                }
-                self.block(index);
-            }
+        if let Run::Short(id, advanced) = &mut ended
+            && let Some(rest) = advanced.rest.take()
+        {
+            self.keep_rest(id.0 as usize, rest);
         }
-        true
+        while let Some(index) = self.became_full.pop() {
+            self.block(index);
+        }
+        if let Run::Visit(id) = ended {
+            self.visit(id.0 as usize);
+        }
+        ended != Run::Done
     }
 
     /// Lets tails move, and reads again from publishers whose channel was caught up with.
@@ -134,6 +133,11 @@ impl Server {
         if !connection.is_blocked() {
             return;
         }
+        match connection.transport.flush() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) => return self.remove(index_of(token), Gone::Lost),
+        }
         if let Some(segment) = connection.outbox.held() {
             let since = connection.blocked_since;
             self.held.go_on(segment, since, index_of(token));
@@ -144,8 +148,8 @@ impl Server {
                 .hub
                 .set_blocked(subscriber(index_of(token)), false);
         }
-        // The hub names it if it is behind; private bytes and whole outboxes are ours to see to.
-        if !connection.outbox.is_empty() {
+        // The hub names it if it is behind; private bytes are ours to see to, and so is the end of what drains.
+        if !connection.outbox.is_empty() || matches!(connection.phase, Phase::Draining { .. }) {
             queue_visit(connection, &mut self.visits);
         }
         self.schedule(token);
@@ -185,7 +189,7 @@ impl Server {
             && let Some(bytes) = self.core.hub.contiguous(subscriber(index))
         {
             let wanted = bytes.len();
-            let result = connection.stream.write(bytes);
+            let result = connection.transport.write(bytes);
             self.after_write(index, result, wanted, 0, false);
             return;
         }
@@ -221,7 +225,8 @@ impl Server {
         if wanted == 0 {
             return gathered.lapped.then_some(gathered);
         }
-        let result = connection.stream.write_slices(&slices, &mut self.joined);
+        let result =
+            (connection.transport).write_slices(slices.as_slice(), wanted, &mut self.joined);
         self.after_write(index, result, wanted, own, gathered.more);
         Some(gathered)
     }
@@ -260,15 +265,18 @@ impl Server {
     fn after_write(
         &mut self,
         index: usize,
-        result: io::Result<usize>,
+        result: io::Result<Written>,
         wanted: usize,
         own: usize,
         more: bool,
     ) {
         let connection = &mut self.connections[index];
-        let written = match result {
-            Ok(written) => written,
-            Err(error) => return self.write_failed(index, &error),
+        let Ok(Written {
+            taken: written,
+            full,
+        }) = result
+        else {
+            return self.remove(index, Gone::Lost);
         };
         self.core.metrics.writes += 1;
         self.core.metrics.bytes_sent += written as u64;
@@ -291,20 +299,11 @@ impl Server {
                 self.keep_rest(index, rest);
             }
         }
-        if written < wanted {
-            // A short write says what `WouldBlock` says, one system call earlier.
+        if full {
             self.block(index);
         }
         if own > 0 {
             self.after_flush(index);
-        }
-    }
-
-    #[cold]
-    fn write_failed(&mut self, index: usize, error: &io::Error) {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => self.block(index),
-            _ => self.remove(index, Gone::Lost),
         }
     }
 

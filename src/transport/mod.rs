@@ -8,20 +8,24 @@
 //! - **More** is what a read left behind and the socket will not announce. The loop is edge-triggered: whoever stops reading
 //!   while there is more remembers it.
 //! - **Full** is a transport that takes nothing more for now. It is not the same as a short write: a transport that took
-//!   everything and holds some of it back is full as well. A short write always means full. The socket announces when it can be
-//!   written to again; then [`Transport::flush`] says whether the transport is free, and until it is, nothing is written.
+//!   everything and holds some of it back is full as well. A short write always means full, and full always means that the
+//!   socket took less than it was given: so it announces when it can be written to again. Then [`Transport::flush`] says
+//!   whether the transport is free, and until it is, nothing is written. A transport with a limit of its own goes on
+//!   behind it until the socket is full.
 //!
 //! Deliberately absent: what the bytes mean, timeouts, and the poll's tokens.
 
 #[cfg(test)]
-mod withholding;
+pub(crate) mod withholding;
 
+use std::fmt;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::Shutdown;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::net::sockopt::socket_peercred;
 
 #[cfg(test)]
 use self::withholding::Withholding;
@@ -59,6 +63,12 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// The same, but it keeps bytes as TLS does.
+    #[cfg(test)]
+    pub(crate) fn withholding(self) -> Self {
+        Transport::Withholding(Box::new(Withholding::new(self)))
+    }
+
     /// Both directions are registered once, for good: the loop is edge-triggered and remembers
     /// what it left undone, so interest never has to be changed by a system call.
     ///
@@ -157,6 +167,22 @@ impl Transport {
         };
     }
 
+    /// Writes who the peer is: its address, or for a unix socket the process that connected. The kernel is asked for it.
+    pub(crate) fn fmt_peer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Transport::Tcp(socket) => match socket.peer_addr() {
+                Ok(address) => write!(f, "{address}"),
+                Err(_) => f.write_str("(gone)"),
+            },
+            Transport::Unix(socket) => match socket_peercred(socket) {
+                Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
+                Err(_) => f.write_str("(gone)"),
+            },
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.fmt_peer(f),
+        }
+    }
+
     #[inline]
     fn written(&self, result: io::Result<usize>, offered: usize) -> io::Result<Written> {
         match result {
@@ -202,8 +228,11 @@ mod tests {
 
     use super::*;
 
-    /// A transport of each kind, with the other end of its socket and what the bytes look like there.
-    fn all() -> Vec<(Transport, Peer, fn(&mut [u8]))> {
+    /// What bytes look like at the other end of a socket.
+    type Veil = fn(&mut [u8]);
+
+    /// A transport of each kind, with the other end of its socket.
+    fn all() -> Vec<(Transport, Peer, Veil)> {
         let pair = || {
             let (ours, peer) = Peer::pair().expect("a pair of sockets");
             ours.set_nonblocking(true).expect("non-blocking");
@@ -211,7 +240,7 @@ mod tests {
         };
         let (bare, bare_peer) = pair();
         let (under, withholding_peer) = pair();
-        let withholding = Transport::Withholding(Box::new(Withholding::new(under)));
+        let withholding = under.withholding();
         vec![
             (bare, bare_peer, |_| {}),
             (withholding, withholding_peer, withholding::veil),

@@ -1,6 +1,7 @@
 //! A transport for tests that keeps bytes as TLS does: it takes more than the socket does, and has more to read than the socket
 //! tells of. What goes over the socket is veiled, so that a byte that went past it is noticed.
 
+use std::fmt;
 use std::io::{self, IoSlice, Read as _};
 
 use mio::{Registry, Token};
@@ -14,8 +15,8 @@ const READ_MOST: usize = 1000;
 /// The most that it takes from the socket at a time: a TLS record.
 const RECORD: usize = 16 * 1024;
 
-/// Veils bytes, or unveils them.
-pub(super) fn veil(bytes: &mut [u8]) {
+/// Veils bytes, or unveils them: both ends do it.
+pub(crate) fn veil(bytes: &mut [u8]) {
     for byte in bytes {
         *byte ^= 0xA5;
     }
@@ -65,15 +66,25 @@ impl Withholding {
         if self.holds() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let taken = bytes.len().min(HELD_MOST);
-        self.held.extend_from_slice(&bytes[..taken]);
-        veil(&mut self.held);
-        self.flush()?;
+        let mut taken = 0;
+        // A short write has to mean that the socket is full: else nobody would say when to go on.
+        while taken < bytes.len() && !self.holds() {
+            let share = bytes[taken..].len().min(HELD_MOST);
+            self.held.extend_from_slice(&bytes[taken..taken + share]);
+            veil(&mut self.held);
+            taken += share;
+            self.flush()?;
+        }
         Ok(taken)
     }
 
     pub(super) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write(&slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<_>>())
+        self.write(
+            &slices
+                .iter()
+                .flat_map(|slice| slice.to_vec())
+                .collect::<Vec<_>>(),
+        )
     }
 
     pub(super) fn flush(&mut self) -> io::Result<bool> {
@@ -85,6 +96,10 @@ impl Withholding {
             }
         }
         Ok(true)
+    }
+
+    pub(super) fn fmt_peer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.under.fmt_peer(f)
     }
 
     pub(super) fn holds(&self) -> bool {

@@ -85,7 +85,7 @@ fn serve(args: ServeArgs) -> ExitCode {
     };
     logging::init(config.log);
     for name in config::unknown_variables() {
-        log::warn!("{name} is set, but is no option of fanfare's");
+        log::warn!("{name} is set, but fanfare has no such option");
     }
     match fanfare::server::run(config) {
         Ok(()) => ExitCode::SUCCESS,

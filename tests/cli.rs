@@ -202,3 +202,96 @@ fn a_bad_variable_is_named() {
     let said = refused(&["serve"], &[("FANFARE_CONFIG", "/nowhere.toml")]);
     assert!(said.starts_with("fanfare: /nowhere.toml: "), "{said}");
 }
+
+/// Beginnings of a clause that stand where a noun belongs: "a client", "a subscriber", "a message".
+const TWISTED: &[&str] = &[
+    "who ",
+    "whoever ",
+    "whom ",
+    "whose ",
+    "what who ",
+    "closes on who ",
+    "of who ",
+    "for who ",
+    "to who ",
+    "with who ",
+    "of whom ",
+    "nobody who ",
+    "somebody who ",
+    "everybody who ",
+];
+
+/// The clauses of `text` that begin with one of [`TWISTED`]: at a paragraph's beginning, an item's or a cell's, or after a full
+/// stop, a colon or a semicolon. Code blocks are left out.
+fn twisted_clauses(text: &str) -> Vec<String> {
+    let mut paragraphs = vec![String::new()];
+    let mut is_code = false;
+    for line in text.lines().map(str::trim) {
+        is_code ^= line.starts_with("```");
+        if line.is_empty() || line.starts_with(['|', '-', '#', '`']) {
+            paragraphs.push(String::new());
+        }
+        if let Some(paragraph) = paragraphs.last_mut().filter(|_| !is_code) {
+            paragraph.push_str(line);
+            paragraph.push(' ');
+        }
+    }
+    let clauses = paragraphs.iter().flat_map(|paragraph| {
+        let ends = [". ", ": ", "; ", "| ", "- ", "# ", ".** "];
+        let mut rest = paragraph.as_str();
+        std::iter::from_fn(move || {
+            let end = ends
+                .iter()
+                .filter_map(|end| Some(rest.find(end)? + end.len()));
+            let (clause, after) = rest.split_at(end.min().unwrap_or(rest.len()));
+            rest = after;
+            (!clause.is_empty()).then_some(clause)
+        })
+    });
+    let clauses = clauses.filter(|clause| {
+        let clause = clause.trim_start_matches([' ', '*']).to_lowercase();
+        TWISTED.iter().any(|start| clause.starts_with(start))
+    });
+    clauses.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_twisted_clause_is_found_wherever_it_begins() {
+    for text in [
+        "Who sends nothing is closed.",
+        "A line. Whoever reads\nwins.",
+        "One thing: what who would keep too much\nof its input waiting is told.",
+        "- **Whoever comes** goes.\n- A client",
+        "| a limit | 5 s; who waits longer is told |",
+        "A line ends here.\nFor who runs the daemon.",
+    ] {
+        assert_eq!(twisted_clauses(text).len(), 1, "{text}");
+    }
+    let plain =
+        "A proxy decides who gets in.\n\n```\n# Who may\n```\n\nA client that waits is told.";
+    assert_eq!(twisted_clauses(plain), [""; 0]);
+}
+
+#[test]
+fn docs_and_help_name_the_subject_of_each_sentence() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md"), root.join("tests/interop/README.md")];
+    for entry in std::fs::read_dir(root.join("docs")).expect("there is a folder of docs") {
+        pages.push(entry.expect("it can be listed").path());
+    }
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    assert!(pages.len() > 5, "the docs are somewhere else: {pages:?}");
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("a page is text");
+        assert_eq!(twisted_clauses(&text), [""; 0], "{}", page.display());
+    }
+    for command in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["sub", "--help"],
+        &["pub", "--help"],
+    ] {
+        let help = stdout(&fanfare(command, &[]));
+        assert_eq!(twisted_clauses(&help), [""; 0], "{command:?}");
+    }
+}

@@ -224,7 +224,11 @@ fn who_offers_only_unknown_sub_protocols_is_refused_with_the_names_of_those_that
         ("/", "soap, mqtt", "Known: json.fanfare.v1."),
         // Names are compared byte by byte.
         ("/", "JSON.fanfare.v1", "Known: json.fanfare.v1."),
-        ("/echo", "json.fanfare.v1", "No sub-protocol is spoken here"),
+        (
+            "/echo",
+            "json.fanfare.v1",
+            "This server speaks no sub-protocol here",
+        ),
     ] {
         let line = format!("Sec-WebSocket-Protocol: {offer}\r\n");
         let answer = daemon.answer(&handshake(path, &line));

@@ -337,7 +337,10 @@ fn where_half_sent_messages_are_too_much_who_has_stalled_for_longest_goes() {
     assert!(newest.text().len() > 1_500_000);
     daemon.signal("USR1");
     let line = daemon.next_log("closes");
-    assert!(line.contains("[1006 too much held half sent: 2]"), "{line}");
+    assert!(
+        line.contains("[1006 half-sent messages took too much memory: 2]"),
+        "{line}"
+    );
 }
 
 #[test]

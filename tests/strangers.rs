@@ -306,7 +306,7 @@ fn who_takes_nothing_is_ended_after_the_stall_timeout() {
     loop {
         daemon.signal("USR1");
         let line = daemon.next_log("closes");
-        if line.contains("[4508 took nothing for too long: 1]") {
+        if line.contains("[4508 the client took nothing for too long: 1]") {
             break;
         }
         assert!(std::time::Instant::now() < until, "{line}");

@@ -138,7 +138,7 @@ impl fmt::Display for ConnectError {
             Self::Resolve(error) => write!(f, "the host's name cannot be looked up: {error}"),
             Self::Tcp { address, source } => write!(f, "{address}: {source}"),
             Self::Unix { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::TimedOut(Step::Resolve) => f.write_str("looking the host up takes too long"),
+            Self::TimedOut(Step::Resolve) => f.write_str("the look-up of the host takes too long"),
             Self::TimedOut(Step::Connect) => f.write_str("the host does not answer in time"),
             Self::TimedOut(Step::Handshake) => {
                 f.write_str("the server does not finish the handshake in time")
@@ -393,7 +393,7 @@ impl fmt::Display for Invalid {
                 f,
                 "the request would have {len} bytes, and the server takes {max}"
             ),
-            Self::AlreadySubscribed => f.write_str("there is a subscription to it already"),
+            Self::AlreadySubscribed => f.write_str("the channel has a subscription already"),
         }
     }
 }
@@ -426,7 +426,7 @@ impl fmt::Display for ClientError {
             Self::Invalid(invalid) => invalid.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Unknown => f.write_str(
-                "the connection was lost before the answer came: it may have been done or not",
+                "the connection was lost before the answer came: the request may be done or not",
             ),
             Self::Backlog => f.write_str("too many events wait to be taken"),
             Self::TimedOut => f.write_str("the server does not answer"),

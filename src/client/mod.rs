@@ -31,22 +31,21 @@
 //! jitter](Reconnect), not before a server's `Retry-After`, and only where coming back can help. A close with 1001, 1006, 1011,
 //! 1012, 1013 or 45xx allows it. So do 408, 425, 429 and 5xx in answer to the handshake, and 2xx, 3xx, 403 and 404, which
 //! proxies answer while their server restarts. Anything else ends the client with an
-//! error. Then each subscription goes on where it was, and the program is told: [`Event::Reconnecting`], [`Event::Reconnected`],
-//! and either nothing is missing or an [`Event::Gap`] says what.
+//! error. On the new connection each subscription goes on where it was. Events tell the program: [`Event::Reconnecting`],
+//! [`Event::Reconnected`], and an [`Event::Gap`] if something is missing.
 //!
 //! A publish whose answer was lost with the connection may have been done or not. It is reported as unknown
 //! ([`Event::Unknown`], [`ClientError::Unknown`]): never dropped in silence, and never sent again, which could do it twice.
 //! What was not sent yet is not lost; it goes out with the next connection.
 //!
-//! A subscription that the server ends by itself does not come back: [`Event::SubscriptionEnded`] tells of it. That a connection has ended for good,
-//! a program learns from the iterator, whose last item is the reason, and from [`Requests::over`] while it has nothing to publish.
+//! A subscription that the server ends by itself does not come back: [`Event::SubscriptionEnded`] tells of it. If a connection has ended for
+//! good, the iterator's last item is the reason. A program that has nothing to publish learns it from [`Requests::over`].
 //!
 //! # What a server can cost
 //!
-//! A server is not trusted. What it says is checked before it is believed, and one that breaks the protocol ends the client with a
-//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is JSON. Whatever is
-//! displayed here has escapes in place of what steers a terminal; the fields themselves, epochs among them, are as they came. What a server can
-//! take is bounded:
+//! The client does not trust the server. It checks all that a server sends. A server that breaks the protocol ends the client with a
+//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is JSON. A `Display`
+//! here has escapes in place of what steers a terminal; the fields themselves, epochs among them, are as they came. These bounds hold for a server:
 //!
 //! | what | at most |
 //! |---|---|

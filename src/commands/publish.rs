@@ -30,20 +30,20 @@ use tally::{Counts, Tally};
 
 /// Publish one message, or each line of stdin, to a channel; each message is one JSON value.
 ///
-/// Lines are sent without waiting for answers, and the command ends when every line is answered. A refused line is named on
-/// stderr by its number, and the next lines still go. Blank lines are skipped. After a lost connection the command connects
-/// again and goes on. A line whose answer was lost may be published or not: it is named, and is not sent again.
+/// The command sends lines without waiting for answers, and ends when every line is answered. It names a refused line on
+/// stderr by its number, and goes on with the next lines. It skips blank lines. After a lost connection it connects again
+/// and goes on. A line whose answer was lost may be published or not: the command names it, and does not send it again.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct PubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Ask for an answer to each line rather than to each write, so that every refused line is named by its number
+    /// Ask for an answer to each line, not to each write, so that a notice names every refused line by its number
     #[arg(long)]
     ack: bool,
 
-    /// Give up when there is no connection, or no answer that is due, for so many seconds
+    /// Give up after this many seconds without a connection, or without an answer that is due
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 
@@ -51,7 +51,7 @@ pub(crate) struct PubArgs {
     #[arg(value_parser = channel)]
     channel: String,
 
-    /// The message; without it, each line of stdin is one
+    /// The message; without it, each line of stdin is a message
     // No option, but a negative number; more of them than clap knows begin with a hyphen, -1e-5 for one.
     #[arg(allow_hyphen_values = true, value_parser = data)]
     data: Option<String>,
@@ -171,7 +171,8 @@ impl Publishing {
             let report = self.counts.report(refused, began.elapsed());
             self.notices.say(&report);
         } else if unanswered > 0 {
-            self.notices.say(&"published or not: nobody knows");
+            self.notices
+                .say(&"the message has no answer: it may be published or not");
         }
         match (self.signal, exit) {
             (Some(signal), _) => Exit::Signal(signal),

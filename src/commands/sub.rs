@@ -21,16 +21,16 @@ use line::Line;
 
 /// Print each message of some channels as a line of JSON: its data, or with several channels the whole event.
 ///
-/// The command ends after --count messages, on a signal, or when nobody reads its output any more. After a lost connection it
-/// connects again and goes on where it was. Notices go to stderr: they say which messages are missing, and at the end how many
-/// were printed.
+/// The command ends after --count messages, on a signal, or when no process reads its output any more. After a lost connection
+/// it connects again and goes on where it was. Notices go to stderr. They say which messages are missing, and at the end how
+/// many messages were printed.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct SubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Begin after message SEQ of EPOCH, where notices show both; this goes with one channel only
+    /// Begin after message SEQ of EPOCH, which notices show; only with one channel
     // An epoch is random, and one in 64 begins with a hyphen.
     #[arg(
         long,
@@ -338,9 +338,7 @@ fn began_anew(epoch: &str, before: Option<&str>, to: u64) -> String {
     let mut text = if before == Some(epoch) {
         format!("the position asked for lies beyond the newest message of {epoch}")
     } else {
-        format!(
-            "the numbering began anew, with epoch {epoch}; messages of the time before may be missing"
-        )
+        format!("the numbering began anew, with epoch {epoch}; earlier messages may be missing")
     };
     match to {
         0 => {}

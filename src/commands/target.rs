@@ -114,7 +114,7 @@ pub(super) fn exit_code(error: &ClientError) -> Exit {
 /// The notice for a connection that is lost for a while.
 pub(super) fn reconnecting(wait: Duration, cause: &Cause) -> String {
     let seconds = wait.as_secs_f64();
-    format!("disconnected: {cause}; again in {seconds:.1} s")
+    format!("disconnected: {cause}; trying again in {seconds:.1} s")
 }
 
 #[cfg(test)]

@@ -40,20 +40,20 @@ SIZE is a number of bytes, alone or with B, kB, MB, GB (thousands), KiB, MiB, Gi
 TIME is a number of seconds, or a number with ms, s, m or h.
 
 Each option can also be set in the environment and in the file: --retain-bytes 1MiB is
-FANFARE_RETAIN_BYTES=1MiB there (several addresses separated by commas) and
-retain_bytes = \"1MiB\" here. A flag wins over the environment, that over the file, and
-the file over the default.
+FANFARE_RETAIN_BYTES=1MiB in the environment (commas separate several addresses) and
+retain_bytes = \"1MiB\" in the file. A flag wins over the environment, the environment over the
+file, and the file over the default.
 
 In the file, blocks set --retain-bytes, --retain-messages, --retain-seconds and --on-lag
-for channels by name; the first that matches holds, whatever is set for the others:
+for channels by name. The first block that matches a channel holds, even over a flag:
 
     [[channel]]
     match = \"prices.*\"     # `*` is any one part, `>` as the last part is one or more
     retain_messages = 1
     on_lag = \"latest\"
 
-SIGTERM and SIGINT end the daemon gracefully, a second one at once; SIGUSR1 logs a summary;
-SIGHUP changes nothing.";
+SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
+summary. SIGHUP changes nothing.";
 
 impl Args for ServeArgs {
     fn augment_args(command: Command) -> Command {

@@ -236,5 +236,5 @@ impl Draft {
     }
 }
 
-const UNBOUNDED: &str = "0 means no limit, and retain_total is 0 too, so that nothing would bound \
-                         what is held in memory: set one of the two";
+const UNBOUNDED: &str = "0 means no limit, and retain_total is 0 too: nothing would bound \
+                         the memory of the messages: set one of the two";

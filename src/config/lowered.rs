@@ -27,7 +27,7 @@ impl Config {
         }
         if self.max_message > self.retain_total {
             all.push(format!(
-                "--max-message is {} B, but --retain-total is {} B: a longer message can't be \
+                "--max-message is {} B, but --retain-total is {} B: a longer message cannot be \
                  published",
                 self.max_message, self.retain_total
             ));

@@ -145,14 +145,14 @@ const LISTENING: &[Setting] = &[
         key: "listen",
         value: "ADDR",
         default: "127.0.0.1:8040",
-        help: "Where to listen: HOST:PORT or unix:PATH; may be repeated",
+        help: "The address to listen on: HOST:PORT or unix:PATH; may be repeated",
         set: Set::Addresses,
     },
     Setting {
         key: "socket_mode",
         value: "MODE",
         default: "by the umask",
-        help: "The permissions of unix sockets, in octal, such as 0660; who may write may connect",
+        help: "The permissions of unix sockets, in octal: with 0660 the owner and the group may connect",
         set: Set::Mode(|c, text| put(&mut c.socket_mode, mode(text).map(Some))),
     },
     Setting {
@@ -183,14 +183,14 @@ const CHANNELS: &[Setting] = &[
         key: "retain_bytes",
         value: "SIZE",
         default: "1MiB",
-        help: "What a channel holds, in framed bytes; 0: no limit, only with a --retain-total",
+        help: "How many framed bytes a channel holds; 0: no limit, which needs a limit in --retain-total",
         set: Set::Policy(|p, text| put(&mut p.retain_bytes, size(text).map(|n| n as u64))),
     },
     Setting {
         key: "retain_messages",
         value: "COUNT",
         default: "0",
-        help: "What a channel holds, in messages; 0: no limit",
+        help: "How many messages a channel holds; 0: no limit",
         set: Set::Policy(|p, text| put(&mut p.retain_messages, count(text).map(|n| n as u64))),
     },
     Setting {
@@ -204,15 +204,16 @@ const CHANNELS: &[Setting] = &[
         key: "on_lag",
         value: "POLICY",
         default: "skip",
-        help: "What becomes of a subscriber that falls behind that: it skips to the oldest message \
-               held, goes on with the latest, or is closed",
+        help: "What becomes of a subscriber whose next message the channel no longer holds: it skips to \
+               the oldest message held, goes on with the latest, or is closed",
         set: Set::Policy(|p, text| put(&mut p.on_lag, word(text, ON_LAG))),
     },
     Setting {
         key: "retain_total",
         value: "SIZE",
         default: "256MiB",
-        help: "What all channels together hold; what nobody subscribes to goes first; 0: no limit",
+        help: "How much memory the messages of all channels take; messages of channels without \
+               subscribers go first; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.retain_total, size_limit(text))),
     },
     Setting {
@@ -230,8 +231,8 @@ const LIMITS: &[Setting] = &[
         key: "max_connections",
         value: "COUNT",
         default: "by the file limit",
-        help: "Connections at once, besides a few for /healthz and for requests from this machine; 0: \
-               as many as the file limit allows, less a reserve of 64",
+        help: "How many connections there may be at once, besides a few for /healthz and for requests from \
+               this machine; 0: as many as the file limit allows, less a reserve of 64",
         set: Set::Daemon(|c, text| put(&mut c.max_connections, connections(text))),
     },
     Setting {
@@ -245,56 +246,59 @@ const LIMITS: &[Setting] = &[
         key: "max_channels",
         value: "COUNT",
         default: "100000",
-        help: "Channels at once; one without subscribers makes room for a new one; 0: no limit",
+        help: "How many channels there may be at once; one without subscribers makes room for a new one; \
+               0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.max_channels, count_limit(text))),
     },
     Setting {
         key: "max_subscriptions",
         value: "COUNT",
         default: "1024",
-        help: "Subscriptions of one connection; 0: no limit",
+        help: "How many subscriptions a connection may have; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.max_subscriptions, count_limit(text))),
     },
     Setting {
         key: "max_header",
         value: "SIZE",
         default: "8KiB",
-        help: "The head of an HTTP request; 512B to 64KiB",
+        help: "The longest head of an HTTP request; 512B to 64KiB",
         set: Set::Daemon(|c, text| put(&mut c.max_header, header_size(text))),
     },
     Setting {
         key: "outbox",
         value: "SIZE",
         default: "64KiB",
-        help: "Replies queued for a connection before it is no longer read from; at least 1KiB",
+        help: "How many bytes of replies may wait for a connection; over it the daemon stops reading from \
+               the connection; at least 1KiB",
         set: Set::Daemon(|c, text| put(&mut c.outbox, outbox_size(text))),
     },
     Setting {
         key: "outbox_total",
         value: "SIZE",
         default: "64MiB",
-        help: "Replies queued for all connections together; 0: no limit",
+        help: "How many bytes of replies may wait for all connections together; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.outbox_total, size_limit(text))),
     },
     Setting {
         key: "input_total",
         value: "SIZE",
         default: "64MiB",
-        help: "Half-read messages of all connections together; 0: no limit",
+        help: "How many bytes of half-read messages all connections together may have; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.input_total, size_limit(text))),
     },
     Setting {
         key: "held_total",
         value: "SIZE",
         default: "64MiB",
-        help: "Half-sent large messages of all connections together; 0: no limit",
+        help: "How many bytes of half-sent messages over 4 KiB all connections together may have; \
+               0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.held_total, size_limit(text))),
     },
     Setting {
         key: "send_buffer",
         value: "SIZE",
         default: "128KiB",
-        help: "What may wait unsent in the kernel for a connection; 0: what the system allows",
+        help: "How many bytes may wait unsent in the kernel for a connection; 0: what the system allows",
         set: Set::Daemon(|c, text| put(&mut c.send_buffer, send_buffer_size(text))),
     },
 ];
@@ -304,58 +308,59 @@ const TIMES: &[Setting] = &[
         key: "ping_interval",
         value: "TIME",
         default: "25s",
-        help: "Ping a client that has sent nothing for so long; 0: never",
+        help: "Ping a client that has sent nothing for this time; 0: never",
         set: Set::Daemon(|c, text| put(&mut c.ping_interval_ms, timeout_ms(text))),
     },
     Setting {
         key: "ping_timeout",
         value: "TIME",
         default: "10s",
-        help: "Close a client that sends nothing for so long after a ping, or for --stall-timeout if \
-               messages went to it before the ping; 0: never",
+        help: "Close a client that sends nothing for this time after a ping, or for --stall-timeout if \
+               that is longer and messages went to it before the ping; 0: never",
         set: Set::Daemon(|c, text| put(&mut c.ping_timeout_ms, timeout_ms(text))),
     },
     Setting {
         key: "stall_timeout",
         value: "TIME",
         default: "60s",
-        help: "Close a client that takes nothing for so long though there is something to get; 0: never",
+        help: "Close a client that takes nothing for this time although there is something to send; \
+               0: never",
         set: Set::Daemon(|c, text| put(&mut c.stall_timeout_ms, timeout_ms(text))),
     },
     Setting {
         key: "message_timeout",
         value: "TIME",
         default: "30s",
-        help: "A message from its first byte to its last; 0: no limit",
+        help: "How long a message may take from its first byte to its last; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.message_timeout_ms, timeout_ms(text))),
     },
     Setting {
         key: "handshake_timeout",
         value: "TIME",
         default: "5s",
-        help: "The head of an HTTP request, from its first byte to its last; 0: no limit",
+        help: "How long the head of an HTTP request may take; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.handshake_timeout_ms, timeout_ms(text))),
     },
     Setting {
         key: "http_idle_timeout",
         value: "TIME",
         default: "60s",
-        help: "Keep an HTTP connection for the next request for so long; 0: no limit",
+        help: "How long an HTTP connection stays open for its next request; 0: no limit",
         set: Set::Daemon(|c, text| put(&mut c.http_idle_timeout_ms, timeout_ms(text))),
     },
     Setting {
         key: "coalesce",
         value: "TIME",
         default: "14ms",
-        help: "How long a message to a channel of 256 or more may wait, under a steady stream, for \
-               others to share its writes; 0: not at all",
+        help: "How long a message to a channel of 256 subscribers or more may wait, under a steady \
+               stream, for later ones to share its writes; 0: no message waits",
         set: Set::Daemon(|c, text| put(&mut c.coalesce_ms, time_ms(text))),
     },
     Setting {
         key: "drain_seconds",
         value: "TIME",
         default: "0",
-        help: "Spread the closes over so long when the daemon ends; 0: all at once. Its addresses are \
+        help: "Spread the closes over this time when the daemon ends; 0: all at once. The addresses are \
                free at once: until a successor listens there, clients are refused",
         set: Set::Daemon(|c, text| put(&mut c.drain_ms, time_ms(text))),
     },
@@ -366,14 +371,14 @@ const COMPRESSION: &[Setting] = &[
         key: "deflate",
         value: "on|off",
         default: "on",
-        help: "Agree to permessage-deflate where a client offers it",
+        help: "Agree to permessage-deflate if a client offers it",
         set: Set::Daemon(|c, text| put(&mut c.deflate, switch(text))),
     },
     Setting {
         key: "deflate_level",
         value: "LEVEL",
         default: "2",
-        help: "How hard to compress, 1 (fast) to 9 (small)",
+        help: "How hard to compress, from 1 (fast) to 9 (small)",
         set: Set::Daemon(|c, text| put(&mut c.deflate_level, deflate_level(text))),
     },
 ];

@@ -136,7 +136,7 @@ fn group_in(text: &str, groups: &[u8]) -> Result<u32, String> {
     });
     number.ok_or_else(|| {
         format!(
-            "{text:?} is no group in /etc/group: give the name of one that is, or the number of any"
+            "{text:?} is not a group in /etc/group: give the name of a group there, or the number of any group"
         )
     })
 }
@@ -387,7 +387,10 @@ mod tests {
         }
         for text in ["", "nobody", "broken", "odd", "www", "alice", "-1"] {
             let why = group_in(text, groups).unwrap_err();
-            assert!(why.starts_with(&format!("{text:?} is no group")), "{why}");
+            assert!(
+                why.starts_with(&format!("{text:?} is not a group")),
+                "{why}"
+            );
             assert!(why.contains("number"), "{why}");
         }
         for text in ["4294967295", "99999999999"] {

@@ -9,12 +9,12 @@
 //! - **The circle** says what may be trimmed. It goes from the first subscriber to the last. Everybody in it was at the head
 //!   as it stood at the circle's start, or was brought there by a visit, or is blocked, or *reads history*, or is *lagging*:
 //!   behind although its socket is not full, because a visit was cut by its limits. So once around, `floor` rises to the head
-//!   at the circle's start or to the last of those who lag. Nothing from the floor on is ever trimmed.
+//!   at the circle's start or to the last of those that lag. Nothing from the floor on is ever trimmed.
 //!
-//! Who **reads history** was placed behind by `subscribe`, and has not had all that was there then. It never holds the floor:
-//! if it did, strangers could make publishers wait by asking for history again and again. The walk goes past it, so that it
-//! does not keep the others waiting, either: it is owed a visit, which it gets in the next sweep, before anything is trimmed,
-//! unless the sweep is cut short. What is trimmed before it gets to it is a gap for it.
+//! A subscriber that **reads history** was placed behind by `subscribe`, and has not had all that was there then. It never
+//! holds the floor: if it did, strangers could make publishers wait by asking for history again and again. The walk goes past
+//! it, so that the others do not wait for it, either. It is owed a visit, which it gets in the next sweep, before anything is
+//! trimmed, unless the sweep is cut short. Messages that are trimmed before it gets to them are a gap for it.
 //!
 //! Both must stay true while subscribers come and go in the middle of a walk: see [`Channel::remove`].
 //!

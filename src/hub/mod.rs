@@ -16,27 +16,27 @@
 //!
 //! Or it calls [`Hub::run`] instead of `next_behind`, which makes the commonest visits in one go.
 //!
-//! A caller that wants to say itself when those of *large* channels ([`HubConfig::large`]) are visited calls
+//! A caller that wants to decide when the subscribers of *large* channels ([`HubConfig::large`]) are visited calls
 //! [`Hub::begin_rounds`] for each time around.
 //!
-//! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. Who was named has to be visited, unless it
-//! was blocked or detached. A visit that the caller makes of its own accord is welcome at any time.
+//! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. The caller has to visit a subscriber that was
+//! named, unless it was blocked or detached. It may visit any subscriber of its own accord at any time.
 //!
 //! # What holds
 //!
 //! - A cursor rests on a message boundary. What is left of a half-sent frame goes to the caller ([`Remainder`]), so that
 //!   unsubscribing, trimming and removing a channel touch nothing but the hub.
-//! - Whoever is not blocked and was at the head on its last visit is never lapped; neither is one whose visit was cut by its
-//!   limits. If the window or `retain_total` would need that, publishing reports `congested`. See `channel.rs` for how that is
+//! - A subscriber that is not blocked and was at the head on its last visit is never lapped; neither is one whose visit was cut
+//!   by its limits. If the window or `retain_total` would need that, publishing reports `congested`. See `channel.rs` for how that is
 //!   known.
-//! - Who was placed behind by `subscribe` is lapped like one that is blocked, until it has had what was there then: history
-//!   that somebody asked for never makes a publisher wait.
+//! - A subscriber that `subscribe` placed behind is lapped like one that is blocked, until it has had what was there then:
+//!   history never makes a publisher wait.
 //! - A subscriber that is not blocked and is behind will be named by `next_behind`: because its channel is dirty and its round
 //!   has not come to it, or because it is owed a visit (cut, unblocked, or placed behind by `subscribe`).
-//! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then what nobody
-//!   subscribes to goes first, the oldest of it before the rest; after that the oldest of the others, and of those the newest
-//!   messages last. Only a message that is too big by itself is refused.
-//! - Among `max_channels` channels, one without subscribers goes for a new one. Only if there is none is the new one refused.
+//! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then messages
+//!   of channels without subscribers go first, the oldest before the rest. After that the oldest of the others go, and their
+//!   newest messages last. Only a message that is too long by itself is refused.
+//! - Among `max_channels` channels, one without subscribers makes room for a new one. If there is none, the new one is refused.
 
 mod apart;
 mod channel;

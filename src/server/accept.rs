@@ -1,4 +1,4 @@
-//! From a listener to a registered connection, and who is turned away.
+//! From a listener to a registered connection; newcomers for whom there is no seat are turned away.
 
 use std::io;
 
@@ -135,7 +135,7 @@ impl Server {
         // It is closed without a word.
         self.core.metrics.refused += 1;
         self.core.note_stranger(format_args!(
-            "dropped one more than {} connections",
+            "dropped a connection beyond {} others",
             self.connections.len()
         ));
         None

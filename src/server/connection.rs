@@ -1,9 +1,9 @@
 //! One connection: its socket, the phase of its life, and what is known of it.
 //!
-//! handshake ([`Phase::Http`]) → open ([`Phase::Open`]) → closing ([`Phase::Closing`], a close
-//! was sent and the peer's is awaited) → draining ([`Phase::Draining`], all was said, FIN sent;
-//! what still comes is read and dropped so that the kernel does not answer it with a reset that
-//! would destroy what we said last).
+//! handshake ([`Phase::Http`]) → open ([`Phase::Open`]) → closing ([`Phase::Closing`]: the daemon has sent
+//! a close and waits for the peer's) → draining ([`Phase::Draining`]: the daemon has sent everything and
+//! FIN. It reads and drops what still comes, so that the kernel does not answer it with a reset that
+//! would destroy the last bytes sent).
 
 use mio::Token;
 

@@ -154,7 +154,10 @@ impl Server {
                 self.request_timeout(index);
             }
             Phase::Http(_) => {
-                (self.core).note(connection.who(), format_args!("ended: no request in time"));
+                (self.core).note(
+                    connection.who(),
+                    format_args!("ended: no request came in time"),
+                );
                 self.remove(index, Gone::Done);
             }
             Phase::Closing { .. } | Phase::Draining { .. } => self.remove(index, Gone::Done),
@@ -162,13 +165,21 @@ impl Server {
                 if overdue {
                     self.message_timeout(index);
                 } else if stalled {
-                    self.begin_close(index, CloseCode::TOO_SLOW, "took nothing for too long");
+                    self.begin_close(
+                        index,
+                        CloseCode::TOO_SLOW,
+                        "the client took nothing for too long",
+                    );
                 } else if open.pinged_at == NEVER {
                     open.pinged_at = now;
                     write_ping(connection.outbox.private(), &[], None);
                     queue_visit(connection, &mut self.visits);
                 } else {
-                    self.begin_close(index, CloseCode::INTERNAL, "no answer to a ping");
+                    self.begin_close(
+                        index,
+                        CloseCode::INTERNAL,
+                        "the client did not answer a ping",
+                    );
                 }
             }
         }
@@ -326,7 +337,7 @@ impl Server {
             Phase::Open(_) => {
                 self.core.hub.detach(subscriber(index));
                 let why = match gone {
-                    Gone::Held => "too much held half sent",
+                    Gone::Held => "half-sent messages took too much memory",
                     Gone::Done | Gone::Lost => "lost",
                 };
                 self.core.metrics.closed(CloseCode::ABNORMAL, why);

@@ -1,5 +1,5 @@
-//! What half-sent large messages hold on to: segments of logs, which live as long as somebody
-//! holds them.
+//! The segments that half-sent messages over 4 KiB hold on to: a segment of a log lives as long as a
+//! connection holds it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;

@@ -1,10 +1,9 @@
-//! Connections that keep more of their input half read than everybody may.
+//! Connections that hoard: they keep more of their input half read than everybody may.
 //!
-//! All half-read input together is bounded by `--input-total`. Whoever sends the byte that goes over
-//! it is most likely not the one to blame, so those go first who have held much for longest: a
-//! message that is sent without a pause is over before anybody's turn comes. What waits for the
-//! daemon itself is nobody's hoard: input that is behind others in the queue, or that waits for a
-//! channel's sweep.
+//! `--input-total` bounds all half-read input together. The connection that sends the byte over the limit
+//! is most likely not the one to blame, so the connections that have hoarded for longest go first: a
+//! message that is sent without a pause is over before its connection's turn comes. Input that waits for
+//! the daemon itself is no hoard: it is behind other input in the queue, or waits for a channel's sweep.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +20,7 @@ const FREE_BYTES: usize = 4 * 1024;
 /// What a client is told whose half-read input has to make room.
 const NO_ROOM: Violation = Violation {
     code: CloseCode::OVERLOAD,
-    reason: "too much half-read input at the moment",
+    reason: "the server has too much half-read input at the moment",
 };
 
 /// The connections that hold more than [`FREE_BYTES`], by the time since when they have.

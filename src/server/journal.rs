@@ -1,9 +1,9 @@
-//! What single connections do, as log lines of the level `debug`: who connected, subscribed, was refused and why.
+//! What single connections do, as log lines of the level `debug`: which connected, what they subscribed to, what was refused and why.
 //!
-//! A line begins with the connection's session, which is the one that `welcome` tells the client, and its address. Neither
-//! is kept with the connection: the session is made from its token, and the kernel is asked for the address.
+//! A line begins with the connection's session, which is the one that `welcome` tells the client, and its address. The connection
+//! keeps neither: the session is made from its token, and the kernel knows the address.
 //!
-//! Strangers decide how many lines there would be, so only so many are written: [`BURST`] at once and [`PER_SECOND`] from then
+//! Strangers decide how many lines there would be, so their number is bounded: [`BURST`] at once and [`PER_SECOND`] from then
 //! on. The next line that is written says how many were left out. At other levels a line costs one comparison.
 
 use std::fmt;

@@ -53,7 +53,9 @@ impl Listener {
     pub(super) fn bind_all(config: &Config) -> Result<Vec<Listener>, String> {
         let has_unix = config.listen.iter().any(|at| matches!(at, Listen::Unix(_)));
         if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
-            warn!("socket_mode and socket_group are for unix sockets, and none is listened on");
+            warn!(
+                "socket_mode and socket_group have no effect: the daemon listens on no unix socket"
+            );
         }
         let mut listeners: Vec<Listener> = Vec::with_capacity(config.listen.len());
         for (index, listen) in config.listen.iter().enumerate() {
@@ -69,7 +71,7 @@ impl Listener {
                     Listener {
                         name: format!("unix:{}", path.display()),
                         socket: Acceptor::Unix(file, listener),
-                        reach: "open to whoever may write to that file",
+                        reach: "open to every user who may write to that file",
                         ready: false,
                     }
                 }
@@ -157,7 +159,7 @@ fn bind_tcp(
     } else if address.ip().is_unspecified() {
         "open to every network that this machine is on"
     } else {
-        "open to whoever can reach that address"
+        "open to every machine that can reach that address"
     };
     Ok(Listener {
         socket: Acceptor::Tcp(listener),

@@ -2,11 +2,11 @@
 //!
 //! A turn of the loop: poll, accept (bounded), read (bounded per connection and in all), timers,
 //! sweep (bounded), trim. Nothing acts the moment an event arrives: events are noted in queues,
-//! and the queues are worked off in this order. The loop is edge-triggered: whatever stops before
-//! the kernel says `WouldBlock`, because of a bound, stays in its queue for the next turn.
+//! and the loop works the queues off in this order. The loop is edge-triggered: a connection whose
+//! visit a bound stops before the kernel says `WouldBlock` stays in its queue for the next turn.
 //!
 //! What the parts hold:
-//! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and who is answered beyond that;
+//! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and which are answered beyond that;
 //! - `input`: bytes read become requests and events; `session` carries them out on the hub;
 //! - `sweep`: one write for each connection that has something to get;
 //! - `ending`: closes, timeouts, the shutdown;

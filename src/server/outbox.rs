@@ -1,4 +1,4 @@
-//! What one connection alone is to get: the rest of a half-sent message, then replies, errors,
+//! The bytes for one connection alone: the rest of a half-sent message, then replies, errors,
 //! gaps, pongs and the close.
 //!
 //! Nearly every connection has nothing here at nearly every moment, so an empty outbox is one

@@ -1,16 +1,16 @@
 //! When the large channels go around.
 //!
-//! To go around a large channel costs a system call for each of its subscribers, and that costs the
+//! To go around a large channel costs a system call for each of its subscribers. A call costs the
 //! same whether it carries one message or fifty. Under a steady stream the loop could go around
 //! without a pause and be on the CPU all the time, for a latency that nobody notices. So after a
-//! round it rests, and the next one carries what came meanwhile in the same writes.
+//! round it rests, and the next round carries the messages that came meanwhile in the same writes.
 //!
 //! - **It rests one and a half times as long as the round took**, so that large channels take two
-//!   fifths of the CPU, and never longer than until [`Pace::new`]'s `most` after the round began: that bounds what
-//!   a rest adds to anybody's latency, and a loop that is busier than that does not rest at all.
-//! - **It rests only while that pays.** A publisher that waits for its message to arrive before it
-//!   sends the next is only slowed down by a rest. So a rest in whose second half nothing was
-//!   published is a miss, and after each miss in a row twice as many rounds go by without one.
+//!   fifths of the CPU. It never rests longer than until [`Pace::new`]'s `most` after the round began.
+//!   That bounds what a rest adds to the latency, and a loop that is busier than that does not rest at all.
+//! - **It rests only while that pays.** A rest only slows down a publisher that waits for its message
+//!   to arrive before it sends the next. So a rest in whose second half nothing was published is a
+//!   miss, and after each miss in a row twice as many rounds go by without one.
 //!
 //! Small channels, replies and pongs never wait for any of this.
 

@@ -1,4 +1,4 @@
-//! Whose turn it is to be read from.
+//! In which order connections are read from.
 
 use std::collections::VecDeque;
 use std::time::Duration;

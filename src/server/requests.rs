@@ -1,4 +1,4 @@
-//! HTTP requests on a connection: the bytes that wait for a whole one, and what is done about it.
+//! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
 
 use super::allowance;
 use super::connection::{Connection, Dialect, Open, Phase};
@@ -165,7 +165,7 @@ impl Server {
         let response = Response::problem(
             Status::UNAVAILABLE,
             "limit",
-            "too many half-read requests and messages at the moment",
+            "the server has too many half-read requests and messages at the moment",
         );
         let connection = &mut self.connections[index];
         let is_head = asks_for_head(connection);

@@ -1,10 +1,10 @@
-//! How many may be connected at once, and who is answered beyond that.
+//! How many connections there may be at once, and which are answered beyond that.
 //!
-//! `--max-connections` counts regular seats. Beside them there are a few more, whose files come from
-//! [`Config::FILES_RESERVED`]: the *reserve* is for this machine, so that its publishers get through
-//! whatever strangers do; the *lobby* is for everybody, so that who asks `/healthz` is answered. In
-//! both a connection may make one HTTP request and then closes, and who sends nothing gives way to
-//! who comes after.
+//! `--max-connections` counts regular seats. There are a few more, whose files come from
+//! [`Config::FILES_RESERVED`]. The *reserve* is for this machine, so that its publishers get through
+//! whatever strangers do. The *lobby* is for everybody, so that a request for `/healthz` gets an answer.
+//! In both a connection may make one HTTP request and then closes, and a connection that sends nothing
+//! gives way to a newcomer.
 
 use std::collections::VecDeque;
 

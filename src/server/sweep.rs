@@ -3,8 +3,8 @@
 //! A visit gathers the connection's outbox and then everything behind in each of its
 //! subscriptions into one system call. Connections come from two sources in turn: those with
 //! private bytes or a socket that can be written to again, and those that the hub names as behind
-//! in a channel that was published to. What the budget does not reach goes on next turn, and gets
-//! what was published meanwhile in the same write.
+//! in a channel that was published to. A connection that the budget does not reach has its visit next
+//! turn, and gets what was published meanwhile in the same write.
 
 use std::collections::HashSet;
 use std::io;
@@ -252,7 +252,7 @@ impl Server {
             self.begin_close(
                 index,
                 CloseCode::TOO_SLOW,
-                "too slow for a channel's window",
+                "the client is too slow for a channel's window",
             );
             return false;
         }

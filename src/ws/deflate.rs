@@ -4,7 +4,7 @@
 //! message to the next (§7.1.1), so that one [`Inflater`] and one [`Deflater`] per window size serve a whole
 //! process, however many connections it has. All of them are made on first use: one that is never used owns no heap.
 //!
-//! Knows nothing of frames: whoever calls strips and sets RSV1.
+//! This module knows nothing of frames: its caller strips and sets RSV1.
 
 use std::fmt;
 

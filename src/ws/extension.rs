@@ -1,8 +1,8 @@
 //! Negotiating permessage-deflate (RFC 7692 §5 and §7.1) in `Sec-WebSocket-Extensions` (RFC 6455 §9.1), both sides.
 //!
-//! The server's side is [`negotiate`]: an offer that it cannot take is passed over, never held against the
-//! connection. The client's side is an [`Offer`], and [`Offer::check_answer`], which is strict: what was not offered
-//! must not be answered. No other extension is known here. Names are compared byte by byte.
+//! The server's side is [`negotiate`]: it passes over an offer that it cannot take and goes on with
+//! the connection. The client's side is an [`Offer`], and [`Offer::check_answer`], which is strict: an answer may name only
+//! what was offered. No other extension is known here. Names are compared byte by byte.
 
 use std::borrow::Cow;
 use std::{error, fmt};

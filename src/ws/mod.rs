@@ -5,10 +5,10 @@
 //!
 //! # What it promises
 //! - A message that came whole in one frame is unmasked and handed out where it stands in the caller's buffer.
-//!   Heap memory is owned only while a frame or a message is incomplete, grows with the bytes received and not with what a header
-//!   announces, and is given back when the message has been seen.
-//! - Strict, and without switches: whatever breaks the RFCs is a [`Violation`](violation::Violation) that carries the close code
-//!   which answers it, at the first byte that shows it. After that, and after a close frame, nothing more is delivered.
+//!   It owns heap memory only while a frame or a message is incomplete. That memory grows with the bytes received and not with
+//!   what a header announces, and goes when the message has been seen.
+//! - It is strict and has no switches. A breach of the RFCs is a [`Violation`](violation::Violation) at the first byte that shows
+//!   it, and carries the close code that answers it. After that, and after a close frame, nothing more is delivered.
 //! - Bytes give the same events however they are cut into pieces.
 //! - Nothing that a peer sends makes it panic.
 //!

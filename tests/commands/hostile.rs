@@ -164,7 +164,7 @@ fn pub_gives_up_on_a_server_that_never_answers() {
         stdin.write_all(b"1\n2\n").expect("it reads");
         publisher.notice("the server has not answered for 1 s");
         publisher.notice(if arguments[2] == "1" {
-            "published or not: nobody knows"
+            "the message has no answer: it may be published or not"
         } else {
             "0 published in "
         });

@@ -60,7 +60,10 @@ fn a_server_that_does_not_answer_the_goodbye_is_not_waited_for() {
     for (name, number) in ending() {
         for (arguments, summary) in [
             (&["sub", "c"][..], "0 messages"),
-            (&["pub", "c", "1"], "published or not: nobody knows"),
+            (
+                &["pub", "c", "1"],
+                "the message has no answer: it may be published or not",
+            ),
             (&["pub", "c"], "0 published in "),
         ] {
             let (sender, asked) = channel();

@@ -130,7 +130,7 @@ fn an_error_that_main_returns_is_a_sentence() {
         (ClientError::Over(Arc::new(lost())).into(), page),
         (
             Invalid::AlreadySubscribed.into(),
-            "there is a subscription to it already",
+            "the channel has a subscription already",
         ),
         (Error::TimedOut.into(), "nothing came in time"),
         (

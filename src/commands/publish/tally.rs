@@ -125,7 +125,7 @@ impl Tally {
                 counts.unknown.fetch_add(unknown, Relaxed);
                 if notices.lines {
                     notices.say(&format_args!(
-                        "lines {} to {} had no answer yet: published or not, nobody knows",
+                        "lines {} to {} have no answer: they may be published or not",
                         tags.start(),
                         tags.end()
                     ));

@@ -91,7 +91,7 @@ fn each_mistake_in_a_file_is_told_with_its_place_and_what_is_allowed() {
         ),
         (
             "socket_group = 'no such group'",
-            "f.toml:1:16: socket_group: \"no such group\" is no group in /etc/group: give",
+            "f.toml:1:16: socket_group: \"no such group\" is not a group in /etc/group: give",
         ),
         (
             "echo = 'yes'",

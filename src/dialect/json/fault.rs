@@ -182,7 +182,7 @@ fn no_value(found: &str, here: &str, last: Option<&u8>) -> String {
             format!("{here} is no JSON value: `{lower}` is written in lower case")
         }
         (_, "none" | "nil" | "undefined") => {
-            format!("{here} is no JSON value: what is nothing is written `null`")
+            format!("{here} is no JSON value: `null` is the JSON value for nothing")
         }
         (',' | ']' | '}', _) if last == Some(&b',') => {
             format!("a value is missing between `,` and {here}")

@@ -168,7 +168,11 @@ impl Chunked {
                     match line {
                         [] => Phase::Done,
                         _ if is_field(line) => Phase::Trailer,
-                        _ => return Err(bad("What follows the last chunk is not a header field.")),
+                        _ => {
+                            return Err(bad(
+                                "The text after the last chunk is not a header field.",
+                            ));
+                        }
                     }
                 }
                 Phase::Done => return Ok(true),

@@ -168,7 +168,7 @@ impl HttpParser {
     ) -> Result<Progress<'a>, Response> {
         let start = empty_lines(bytes);
         if start > MAX_EMPTY_LINES * 2 {
-            return Err(Response::bad_request("There is nothing but empty lines."));
+            return Err(Response::bad_request("The request has only empty lines."));
         }
         let window = &bytes[..bytes.len().min(start.saturating_add(limits.max_head))];
         let Some(head_len) = head_end(window, searched.max(start)) else {
@@ -321,10 +321,10 @@ fn refusal(error: httparse::Error, bytes: &[u8]) -> Response {
         ),
         Error::Version => Response::bad_request("The request line does not end with HTTP/1.1."),
         Error::HeaderName => {
-            Response::bad_request("A header field's name holds what no name may hold.")
+            Response::bad_request("A header field's name has a character that no name may have.")
         }
         Error::HeaderValue => {
-            Response::bad_request("A header field's value holds what no value may hold.")
+            Response::bad_request("A header field's value has a character that no value may have.")
         }
         Error::NewLine => Response::bad_request("A line does not end with CR LF."),
         Error::Token | Error::Status => Response::bad_request("This is not an HTTP request."),

@@ -123,7 +123,7 @@ pub(super) fn percent_decode(encoded: &str) -> Result<Cow<'_, str>, &'static str
     }
     String::from_utf8(decoded)
         .map(Cow::Owned)
-        .map_err(|_| "What is percent-encoded is not UTF-8.")
+        .map_err(|_| "The percent-encoded text is not UTF-8.")
 }
 
 /// The value of one hex digit in either case.

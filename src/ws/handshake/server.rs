@@ -147,9 +147,11 @@ fn choose_protocol<'t>(head: &Head<'_>, known: &'t [&'t str]) -> Result<Option<&
     let chosen = offered.find_map(|offer| known.iter().find(|name| name.as_bytes() == offer));
     match chosen {
         Some(&name) => Ok(Some(name)),
-        None if known.is_empty() => Err(bad_request("No sub-protocol is spoken here: offer none.")),
+        None if known.is_empty() => Err(bad_request(
+            "This server speaks no sub-protocol here: offer none.",
+        )),
         None => Err(bad_request(format!(
-            "None of the offered sub-protocols is spoken here. Known: {}.",
+            "This server speaks none of the offered sub-protocols. Known: {}.",
             known.join(", ")
         ))),
     }

@@ -50,7 +50,7 @@ fn a_fault_is_told_with_what_stands_there_and_what_would_be_right() {
         (
             "{\"a\":None}",
             5,
-            "`None` is no JSON value: what is nothing is written `null`",
+            "`None` is no JSON value: `null` is the JSON value for nothing",
         ),
         ("{\"a\":NaN}", 5, "`NaN` is no number that JSON knows"),
         (

@@ -58,6 +58,24 @@ fn a_small_request_does_not_wait_for_what_others_compressed() {
     assert!(before < 500, "{before} of 3,000 were served before");
 }
 
+/// A compressed text message in two frames.
+fn in_fragments(plain: &[u8]) -> Vec<u8> {
+    let bytes = deflate(plain);
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    [masked(0x41, one), masked(0x80, other)].concat()
+}
+
+#[test]
+fn a_small_request_does_not_wait_for_one_message_each_that_others_compressed_in_fragments() {
+    let daemon = Daemon::start(&[]);
+    let data = "1".repeat(60_000);
+    let publish = format!(r#"{{"type":"publish","channel":"c","data":"{data}"}}"#);
+    let flood = in_fragments(publish.as_bytes());
+    let mut strangers: Vec<_> = (0..100).map(|_| daemon.open("/", OFFER)).collect();
+    let before = served_before_the_witness(&daemon, &mut strangers, &flood);
+    assert!(before < 50, "{before} of 100 were served before");
+}
+
 #[test]
 fn a_small_request_does_not_wait_for_what_others_sent_much_of() {
     let daemon = Daemon::start(&[]);
@@ -79,8 +97,9 @@ fn requests_that_wait_for_their_turn_are_all_answered_in_order() {
         let mut frames = Vec::new();
         for id in 0..200 {
             let request = format!(r#"{{"type":"ping","id":{id},"pad":"{pad}"}}"#);
-            // Long and compressed, short and compressed, and as they are.
-            frames.extend(match id % 3 {
+            // Long and compressed, that in fragments, short and compressed, and as they are.
+            frames.extend(match id % 4 {
+                3 => in_fragments(request.as_bytes()),
                 0 => masked(0xC1, &deflate(request.as_bytes())),
                 1 => masked(0xC1, &deflate(request.replace(&pad, "").as_bytes())),
                 _ => masked(0x81, request.replace(&pad, "").as_bytes()),

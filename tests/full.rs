@@ -181,6 +181,28 @@ fn nobody_keeps_the_lobby_to_itself() {
 }
 
 #[test]
+fn of_a_burst_of_requests_beyond_the_limit_each_is_answered() {
+    let (daemon, _clients) = full(&[]);
+    let _reserve = take_reserve(&daemon);
+    daemon.stop();
+    let asked: Vec<TcpStream> = (0..4 * LOBBY)
+        .map(|n| {
+            let mut stream = daemon.raw();
+            let handshake = handshake("/", "");
+            let request = if n % 4 == 3 { HEALTHZ } else { &handshake };
+            stream.write_all(request.as_bytes()).expect("it goes out");
+            stream
+        })
+        .collect();
+    daemon.signal("CONT");
+    for (n, mut stream) in asked.into_iter().enumerate() {
+        let answer = read_to_end(&mut stream);
+        let expected = if n % 4 == 3 { "200" } else { "503" };
+        assert_eq!(status(&answer), expected, "number {n}: {answer}");
+    }
+}
+
+#[test]
 fn who_says_nothing_in_the_lobby_is_closed_however_long_a_handshake_may_take() {
     let (daemon, _clients) = full(&["--handshake-timeout", "10m"]);
     let _reserve = take_reserve(&daemon);

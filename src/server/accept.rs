@@ -30,9 +30,9 @@ pub(super) struct Accepting {
     /// The listener that comes first in this turn, so that a storm at one does not close the
     /// others.
     first: usize,
-    /// Who found no seat in the turn in which it came, and tries again in the next: by then it is known which of those
-    /// who came before it have sent nothing.
-    held_back: Option<Accepted>,
+    /// Who found no seat in this turn of the loop, and tries again at the end of the next: by then those before it have
+    /// been answered, or have sent nothing. Until then nobody else is accepted.
+    held_back: Option<(Accepted, u64)>,
     /// Whether the log has said that the limit is reached, so that it says so once.
     said_full: bool,
 }
@@ -68,10 +68,8 @@ impl Server {
             self.accepting.paused_until = 0;
             info!("accepting connections again");
         }
-        if let Some(accepted) = self.accepting.held_back.take()
-            && !self.listeners.is_empty()
-        {
-            self.admit(accepted, false);
+        if self.accepting.held_back.is_some() {
+            return;
         }
         let mut budget = ACCEPTS_A_TURN;
         let listeners = self.listeners.len();
@@ -86,8 +84,8 @@ impl Server {
                 match self.listeners[index].accept() {
                     Ok(accepted) => {
                         self.core.metrics.accepted += 1;
-                        self.accepting.held_back = self.admit(accepted, true);
-                        if self.accepting.held_back.is_some() {
+                        if let Some(accepted) = self.admit(accepted, true) {
+                            self.accepting.held_back = Some((accepted, self.core.metrics.turns));
                             return;
                         }
                     }
@@ -109,8 +107,18 @@ impl Server {
         }
     }
 
-    /// Gives a newcomer a seat. It is given back if it `may_wait` and others that came in this turn have the seat that it
-    /// would be entitled to: those of them that have sent nothing give way in the next.
+    /// Gives a seat to who was held back in an earlier turn. Called after the sweep, when the answers to who sat before it are out.
+    pub(super) fn admit_held_back(&mut self) {
+        let turn = self.core.metrics.turns;
+        if let Some((accepted, _)) = self.accepting.held_back.take_if(|(_, since)| *since < turn)
+            && !self.listeners.is_empty()
+        {
+            self.admit(accepted, false);
+        }
+    }
+
+    /// Gives a newcomer a seat. It is given back if it `may_wait` and somebody has the seat that it would be entitled to
+    /// whom nobody has read from yet: that one is answered in the next turn, or gives way if it has sent nothing.
     fn admit(&mut self, accepted: Accepted, may_wait: bool) -> Option<Accepted> {
         if self.accepting.seats.is_at_ease() {
             self.accepting.said_full = false;
@@ -122,13 +130,12 @@ impl Server {
                 self.accepting.seats.regular()
             );
         }
-        let turn = self.core.metrics.turns;
         for &seat in Seats::choices(accepted.is_local) {
             if self.make_room(seat) {
                 self.insert(accepted.transport, seat);
                 return None;
             }
-            if may_wait && self.accepting.seats.has_newcomer(seat, turn) {
+            if may_wait && self.awaits_reads(seat) {
                 return Some(accepted);
             }
         }
@@ -159,6 +166,17 @@ impl Server {
         self.core.metrics.refused += u64::from(unanswered);
         self.remove(index, Gone::Done);
         true
+    }
+
+    /// Whether somebody sits there who came in this turn, or whose request is here and has not been read.
+    fn awaits_reads(&self, seat: Seat) -> bool {
+        let turn = self.core.metrics.turns;
+        let is_unread = |token: Token| {
+            let connection = self.connections.get(index_of(token));
+            connection.is_some_and(|c| c.in_reads && matches!(c.phase, Phase::Http(_)))
+        };
+        let seats = &self.accepting.seats;
+        seats.has_newcomer(seat, turn) || seats.sitting(seat, turn).any(is_unread)
     }
 
     fn insert(&mut self, mut transport: Transport, seat: Seat) {

@@ -205,6 +205,7 @@ impl Server {
             self.read();
             self.handle_timeouts();
             self.sweep();
+            self.admit_held_back();
             self.drop_stalled();
             self.trim();
             self.check_sums();

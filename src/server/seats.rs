@@ -169,13 +169,14 @@ impl Seats {
     }
 }
 
-/// Whether the connection may be dropped for a newcomer: it has been answered and only its own end is awaited, or it
-/// has sent nothing. Nobody waits in the lobby for the rest of a request, since anybody can send half of one.
+/// Whether the connection may be dropped for a newcomer: it has been answered and only its own end is awaited, whatever
+/// it still sends, or it has sent nothing. Nobody waits in the lobby for the rest of a request, since anybody can send
+/// half of one.
 pub(super) fn gives_way(connection: &Connection) -> bool {
-    let nothing_to_do = !connection.in_reads && connection.outbox.is_empty();
-    nothing_to_do
+    connection.outbox.is_empty()
         && match &connection.phase {
             Phase::Draining { .. } => true,
+            Phase::Http(_) if connection.in_reads => false,
             Phase::Http(http) => connection.seat == Seat::Lobby || !http.begun,
             Phase::Open(_) | Phase::Closing { .. } => false,
         }
@@ -215,6 +216,7 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stream::Stream;
     use super::*;
 
     /// Seats a newcomer as the loop does, with nobody who gives way.
@@ -254,6 +256,22 @@ mod tests {
         assert_eq!(in_lobby, LOBBY);
         seats.leave(Seat::Regular, Token(0));
         assert_eq!(come(&mut seats, false, 100), Some(Seat::Regular));
+    }
+
+    #[test]
+    fn who_has_been_answered_gives_way_though_it_goes_on_sending() {
+        let (ours, _theirs) = mio::net::UnixStream::pair().expect("two sockets");
+        let mut connection = Connection::new(Stream::Unix(ours), Token(7), Seat::Lobby, 0, 0);
+        assert!(gives_way(&connection), "it has sent nothing");
+        connection.in_reads = true;
+        assert!(!gives_way(&connection), "its request waits to be read");
+        connection.phase = Phase::Draining {
+            until: 0,
+            fin_sent: true,
+        };
+        assert!(gives_way(&connection), "what it sends now is dropped");
+        connection.outbox.private().push(b'x');
+        assert!(!gives_way(&connection), "its answer is not out");
     }
 
     #[test]

@@ -94,6 +94,9 @@ impl PartialEq for Payload<'_> {
 
 impl Eq for Payload<'_> {}
 
+/// To keep one fragment costs as much as to inflate so many bytes, however short it is.
+const FRAGMENT_BYTES: usize = 32;
+
 /// One side of an open connection.
 ///
 /// It owns heap memory only while a frame or a message is incomplete, so an idle connection costs its own 16 bytes.
@@ -154,8 +157,9 @@ impl Endpoint {
     /// A whole message in one frame is unmasked and handed out in place, without a copy. `max_message` bounds a message
     /// in bytes, as sent and as inflated. `inflater` is touched only by a compressed message.
     ///
-    /// `None` with `pos < end`: the next message came whole in one frame and is longer than [`Inflater::set_at_once`] lets
-    /// it become now. Nothing of it was used: give its bytes once more, with more time to spend.
+    /// `None` with `pos < end`: what comes next costs more than [`Inflater::set_at_once`] lets it cost now. Either a message
+    /// in one frame would become longer, and nothing of it was used; or a compressed message comes in fragments; or there
+    /// are many fragments, each of which costs as much as `FRAGMENT_BYTES` do. Give the rest once more, with more time to spend.
     ///
     /// # Errors
     /// The peer's [`Violation`], at the first byte that shows it; a message too big at the header that would make it so. After
@@ -183,9 +187,18 @@ impl Endpoint {
             *pos = end;
             return Ok(None);
         }
+        let mut kept = 0;
         let found = loop {
             match self.step(input, pos, end, max_message, inflater) {
-                Ok(Step::Kept) => {}
+                Ok(Step::Kept) => {
+                    kept += 1;
+                    if inflater
+                        .at_once()
+                        .is_some_and(|most| self.is_enough(kept, most))
+                    {
+                        return Ok(None);
+                    }
+                }
                 Ok(Step::Starved | Step::TooLongNow) => return Ok(None),
                 Ok(step) => break step,
                 Err(violation) => return Err(self.fail(violation, pos, end)),
@@ -246,6 +259,17 @@ impl Endpoint {
     pub fn give_back(&mut self) {
         let over = self.inbound != Inbound::Open;
         self.partial.take_if(|partial| over || partial.is_spent());
+    }
+
+    /// Whether to stop after `kept` steps without an event, where no more may cost than to inflate `most` bytes.
+    #[cold]
+    fn is_enough(&self, kept: usize, most: usize) -> bool {
+        let inflates = self
+            .partial
+            .as_ref()
+            .is_some_and(|p| p.is_between_compressed_fragments());
+        // A fragment makes two steps: its header, and its end.
+        inflates || kept / 2 * FRAGMENT_BYTES >= most
     }
 
     #[cold]

@@ -174,6 +174,12 @@ impl Partial {
         self.message.as_ref().map(|message| message.bytes.len())
     }
 
+    /// Whether a fragment of a compressed message has ended, and another is to come.
+    pub(super) fn is_between_compressed_fragments(&self) -> bool {
+        let compressed = (self.message.as_ref()).is_some_and(|message| message.compressed);
+        compressed && self.frame.is_none()
+    }
+
     /// Nothing is incomplete: all that is here was handed out.
     pub(super) fn is_spent(&self) -> bool {
         self.header_len == 0

@@ -520,6 +520,50 @@ fn a_message_that_is_too_long_to_be_inflated_now_stays_as_it_came() {
     assert_eq!(pos, end);
 }
 
+/// What a server that may spend only `at_once` now says of `input`, and how far it comes; then the same of the rest with all
+/// the time it needs.
+fn in_two_visits(mut input: Vec<u8>, at_once: usize) -> (Option<Seen>, usize, Option<Seen>, usize) {
+    let end = input.len();
+    input.extend([0; PADDING]);
+    let (mut endpoint, mut inflater, mut pos) = (server_with_deflate(), Inflater::new(), 0);
+    let mut receive = |pos: &mut usize, at_once| {
+        inflater.set_at_once(at_once);
+        let event = endpoint.receive(&mut input, pos, end, LIMIT, &mut inflater);
+        event.expect("no violation").map(Seen::from)
+    };
+    let first = receive(&mut pos, Some(at_once));
+    let reached = pos;
+    let second = receive(&mut pos, None);
+    (first, reached, second, pos)
+}
+
+#[test]
+fn a_compressed_message_in_fragments_is_left_for_who_has_time() {
+    let bytes = deflated(&[b'a'; 10_000]);
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    let first = compressed(false, Opcode::Binary, one);
+    let rest = frame(true, Opcode::Continuation, other);
+    let input = [first.clone(), rest].concat();
+    let end = input.len();
+    let (event, reached, later, pos) = in_two_visits(input, 20_000);
+    assert_eq!((event, reached), (None, first.len()));
+    assert_eq!((later, pos), (Some(Seen::Binary(vec![b'a'; 10_000])), end));
+}
+
+#[test]
+fn of_many_short_fragments_the_rest_is_left_for_who_has_time() {
+    let mut input = frame(false, Opcode::Binary, b"a");
+    let each = frame(false, Opcode::Continuation, b"");
+    let begun = input.len();
+    input.extend(each.repeat(1000));
+    input.extend(frame(true, Opcode::Continuation, b"b"));
+    let end = input.len();
+    let most = 100;
+    let (event, reached, later, pos) = in_two_visits(input, most * FRAGMENT_BYTES);
+    assert_eq!((event, reached), (None, begun + (most - 1) * each.len()));
+    assert_eq!((later, pos), (Some(Seen::Binary(b"ab".to_vec())), end));
+}
+
 #[test]
 fn an_inflated_message_has_its_padding_too() {
     let mut input = compressed(true, Opcode::Binary, &deflated(&[5; 1000]));

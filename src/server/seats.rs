@@ -216,8 +216,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stream::Stream;
     use super::*;
+    use crate::transport::Transport;
 
     /// Seats a newcomer as the loop does, with nobody who gives way.
     fn come(seats: &mut Seats, is_local: bool, token: usize) -> Option<Seat> {
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn who_has_been_answered_gives_way_though_it_goes_on_sending() {
         let (ours, _theirs) = mio::net::UnixStream::pair().expect("two sockets");
-        let mut connection = Connection::new(Stream::Unix(ours), Token(7), Seat::Lobby, 0, 0);
+        let mut connection = Connection::new(Transport::Unix(ours), Token(7), Seat::Lobby, 0, 0);
         assert!(gives_way(&connection), "it has sent nothing");
         connection.in_reads = true;
         assert!(!gives_way(&connection), "its request waits to be read");

@@ -64,7 +64,6 @@ use self::session::Core;
 use self::timers::{NEVER, Timers};
 use crate::config::Config;
 use crate::hub::{ChannelId, SubscriberId};
-use crate::ws::endpoint::PADDING;
 
 /// Size of the loop's one read buffer, in bytes: the most that one connection is read from in one turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -90,7 +89,7 @@ pub struct Server {
     timers: Timers,
     /// What a request may touch beyond its own connection.
     core: Core,
-    /// The loop's read buffer, with the padding behind it that the JSON parser reads over.
+    /// The loop's read buffer.
     buffer: Vec<u8>,
     /// Where small slices are copied together for one write.
     joined: Vec<u8>,
@@ -153,7 +152,7 @@ impl Server {
             accepting: Accepting::new(limit),
             connections: Slab::new(),
             timers: Timers::default(),
-            buffer: vec![0; READ_BYTES + PADDING],
+            buffer: vec![0; READ_BYTES],
             joined: Vec::new(),
             pace: Pace::new(Duration::from_millis(config.coalesce_ms)),
             core: Core::new(config),

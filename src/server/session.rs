@@ -202,7 +202,7 @@ impl Core {
             }
             Err(DecodeError::Refused(error)) => {
                 let why = match error.offset {
-                    Some(offset) => format!("{} at byte {offset}", error.message),
+                    Some(offset) => format!("{}, at byte {offset}", error.message),
                     None => error.message.into_owned(),
                 };
                 return Response::problem(Status::BAD_REQUEST, error.code.as_str(), &why);

@@ -25,5 +25,5 @@ pub mod hub;
 mod random;
 #[cfg(feature = "server")]
 pub mod server;
-mod words;
+pub mod words;
 pub mod ws;

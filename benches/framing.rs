@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use fanfare::server::http::{HttpLimits, HttpParser, NO_HEADERS, Progress, Route, Site, route};
 use fanfare::ws::deflate::Inflater;
 use fanfare::ws::encode::write_message;
-use fanfare::ws::endpoint::{Endpoint, Event, PADDING, Role};
+use fanfare::ws::endpoint::{Endpoint, Event, Role};
 use fanfare::ws::handshake::server::{Terms, check, write_accept};
 use fanfare::ws::mask::unmask;
 use fanfare::ws::utf8::Utf8Stream;
@@ -44,23 +44,22 @@ fn mixed(len: usize) -> Vec<u8> {
     text
 }
 
-/// As many masked frames as fill one input, or one if it is larger, and the padding.
+/// As many masked frames as fill one input, or one if it is larger.
 fn frames(payload: &[u8]) -> (Vec<u8>, usize) {
     let count = (INPUT / (payload.len() + 8)).max(1);
     let mut wire = Vec::new();
     for _ in 0..count {
         write_message(&mut wire, true, payload, Some(NEUTRAL_KEY));
     }
-    wire.extend([0; PADDING]);
     (wire, count)
 }
 
 /// Reads all of `wire` and returns how many messages there were.
 fn receive_all(endpoint: &mut Endpoint, inflater: &mut Inflater, wire: &mut [u8]) -> usize {
-    let (mut pos, end, mut messages) = (0, wire.len() - PADDING, 0);
+    let (mut pos, end, mut messages) = (0, wire.len(), 0);
     while let Ok(Some(event)) = endpoint.receive(wire, &mut pos, end, 1 << 20, inflater) {
         if let Event::Message { data, .. } = event {
-            black_box(data.as_slice());
+            black_box(data);
             messages += 1;
         }
     }

@@ -41,7 +41,7 @@ fn steps_per_byte(messages: &[Vec<u8>]) -> f64 {
     let bytes: usize = messages.iter().map(Vec::len).sum();
     let steps: u64 = messages
         .iter()
-        .map(|message| Decoder::new().steps(&mut message.clone(), message.len()))
+        .map(|message| Decoder::new().steps(&mut message.clone()))
         .sum();
     steps as f64 / bytes as f64
 }
@@ -73,8 +73,7 @@ fn main() {
 
 #[inline(never)]
 fn counted_decode(message: &mut [u8]) {
-    let len = message.len();
-    drop(black_box(Decoder::new().decode(message, len)));
+    drop(black_box(Decoder::new().decode(message)));
 }
 
 #[inline(never)]

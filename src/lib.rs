@@ -27,5 +27,5 @@ mod random;
 pub mod server;
 #[cfg(feature = "server")]
 mod transport;
-mod words;
+pub mod words;
 pub mod ws;

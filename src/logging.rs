@@ -5,9 +5,10 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fanfare::words::Shown;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::streams::{self, Shown};
+use crate::streams;
 
 /// Bytes of a line that are logged. With what stands before them, a line fits into what a pipe takes at once.
 const LINE_BYTES: usize = streams::PIECE - 296;

@@ -134,6 +134,30 @@ fn who_comes_back_to_another_epoch_is_told_so() {
 }
 
 #[test]
+fn a_post_whose_body_is_no_json_is_told_what_is_wrong_and_then_where() {
+    let daemon = Daemon::start(&[]);
+    for (body, message) in [
+        (
+            "hello",
+            r#"`hello` is no JSON value: a text needs double quotes (\"), at byte 0"#,
+        ),
+        (
+            "{'a':1}",
+            r#"a key needs double quotes (\"): `'a'`, at byte 1"#,
+        ),
+        ("", "the message is empty"),
+    ] {
+        let length = body.len();
+        let answer = daemon.answer(&format!(
+            "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        let expected = format!(r#"{{"code":"bad_json","message":"{message}"}}"#);
+        assert_eq!(answer.lines().last(), Some(&*expected));
+    }
+}
+
+#[test]
 fn a_failed_request_gets_an_error_and_the_connection_goes_on() {
     let daemon = Daemon::start(&[]);
     let mut client = daemon.connect();

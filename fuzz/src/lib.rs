@@ -26,10 +26,3 @@ impl Cuts {
         })
     }
 }
-
-/// `bytes` with as much readable space after them as endpoints and decoders want.
-pub fn padded(bytes: &[u8]) -> Vec<u8> {
-    let mut padded = bytes.to_vec();
-    padded.resize(bytes.len() + fanfare::ws::endpoint::PADDING, b'}');
-    padded
-}

@@ -7,10 +7,10 @@ use fanfare::dialect::json::{Command, DecodeError, Decoder, encode};
 use fanfare::server::http::{HttpLimits, HttpParser, NO_HEADERS, Progress};
 use fanfare::ws::deflate::{Deflater, Inflater, WindowBits};
 use fanfare::ws::encode::{write_close, write_message, write_message_deflated, write_pong};
-use fanfare::ws::endpoint::{Endpoint, Event, Payload, Role};
+use fanfare::ws::endpoint::{Endpoint, Event, Role};
 use fanfare::ws::extension::Agreed;
 use fanfare::ws::handshake::server::{self, Terms};
-use fanfare_fuzz::{Cuts, padded};
+use fanfare_fuzz::Cuts;
 use libfuzzer_sys::fuzz_target;
 
 const MAX_MESSAGE: usize = 4096;
@@ -40,9 +40,8 @@ fn open(bytes: &[u8], out: &mut Vec<u8>) -> Option<(usize, Option<Agreed>)> {
 }
 
 /// Appends the reply to a message, if it gets one.
-fn reply(decoder: &mut Decoder, data: Payload<'_>, out: &mut Vec<u8>) {
-    let (message, len) = data.padded();
-    match decoder.decode(message, len) {
+fn reply(decoder: &mut Decoder, message: &mut [u8], out: &mut Vec<u8>) {
+    match decoder.decode(message) {
         Ok(request) => match request.command {
             Command::Subscribe { channel, .. } => {
                 encode::subscribed(out, request.id, channel, "epoch", 1, None);
@@ -76,7 +75,7 @@ fuzz_target!(|data: &[u8]| {
     let mut deflater = Deflater::new(2, WindowBits::MAX);
     let mut answer = Vec::new();
     for piece in Cuts(*cuts).pieces(bytes) {
-        let (mut input, mut pos) = (padded(piece), 0);
+        let (mut input, mut pos) = (piece.to_vec(), 0);
         loop {
             let event = endpoint.receive(
                 &mut input,

@@ -42,7 +42,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let len = message.len();
-    let steps = Decoder::new().steps(&mut message, len);
+    let steps = Decoder::new().steps(&mut message);
     let halves = 2 * steps / len as u64;
     climb!(halves,
         1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36

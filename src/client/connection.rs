@@ -231,10 +231,9 @@ fn receive<R: Default>(
 ) -> Result<Option<R>, Cause> {
     let taken = receiver.receive_with(wait, |incoming| match incoming {
         Incoming::Text(text) => {
-            let (bytes, len) = text.padded();
             // Not by the short way: what is no JSON must not reach the program as if it were.
             decoder
-                .decode_whole(bytes, len)
+                .decode_whole(text)
                 .map_err(Cause::Message)
                 .and_then(&mut take)
         }

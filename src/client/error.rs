@@ -10,7 +10,7 @@ use super::event::Refusal;
 use super::url::UrlError;
 use crate::dialect::json::EventError;
 use crate::dialect::json::channel_name::Why;
-use crate::words::{Shown, in_words};
+use crate::words::{in_words, on_one_line};
 use crate::ws::close::CloseCode;
 use crate::ws::handshake::client::{AnswerError, HandshakeError, RequestError, RetryAfter};
 use crate::ws::violation::Violation;
@@ -229,7 +229,7 @@ impl fmt::Display for Error {
             Self::Closed { code, reason } if reason.is_empty() => write!(f, "closed with {code}"),
             Self::Closed { code, reason } => {
                 // RFC 6455 §5.5: it has at most 123 bytes.
-                write!(f, "closed with {code}: {}", Shown::new(reason, 200))
+                write!(f, "closed with {code}: {}", on_one_line(reason, 200))
             }
             Self::Violation(violation) => {
                 write!(f, "the server broke the protocol: {violation}")

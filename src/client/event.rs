@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::{error, fmt};
 
 use super::error::Cause;
+use crate::words::Shown;
 
 /// Something that happened on a client's connection.
 #[derive(Clone, Debug)]
@@ -180,9 +181,14 @@ impl GapReason {
     }
 }
 
+/// All of what a server said: its length was bounded when it came.
+fn shown(text: &str) -> Shown<&str> {
+    Shown::new(text, usize::MAX)
+}
+
 impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().escape_debug().fmt(f)
+        shown(self.as_str()).fmt(f)
     }
 }
 
@@ -206,8 +212,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (code, message) = (self.code.escape_debug(), self.message.escape_debug());
-        write!(f, "{code}: {message}")
+        write!(f, "{}: {}", shown(&self.code), shown(&self.message))
     }
 }
 
@@ -248,7 +253,7 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epoch.escape_debug(), self.seq)
+        write!(f, "{}:{}", shown(&self.epoch), self.seq)
     }
 }
 
@@ -275,6 +280,12 @@ mod tests {
         ] {
             assert!(!shown.contains(char::is_control), "{shown:?}");
         }
+        let refusal = Refusal {
+            code: "limit".to_owned(),
+            message: r#"it can't be "so" long"#.to_owned(),
+            retry_after: None,
+        };
+        assert_eq!(refusal.to_string(), r#"limit: it can't be "so" long"#);
         let position = Position {
             epoch: "LDXqtbGl60-QU7Bo".into(),
             seq: 2,

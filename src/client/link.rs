@@ -266,8 +266,7 @@ mod tests {
     impl State {
         fn hear(&mut self, text: &str) {
             let mut bytes = text.as_bytes().to_vec();
-            let len = bytes.len();
-            let event = EventDecoder::new().decode(&mut bytes, len);
+            let event = EventDecoder::new().decode(&mut bytes);
             self.take(event.expect("an event")).expect("no end");
         }
     }

@@ -47,8 +47,6 @@ pub struct Requests {
     /// Encoded and not sent.
     texts: Texts,
     values: ValueDecoder,
-    /// The value being checked, with room for the decoder's padding.
-    value: Vec<u8>,
 }
 
 /// Why a request was not taken at once.
@@ -73,7 +71,6 @@ impl Requests {
             shared,
             texts: Texts::default(),
             values: ValueDecoder::new(),
-            value: Vec::new(),
         }
     }
 
@@ -185,7 +182,7 @@ impl Requests {
         if self.texts.bytes.len() >= FLUSH_BYTES {
             self.try_flush()?;
         }
-        let value = check_value(&mut self.values, &mut self.value, data)?;
+        let value = check_value(&mut self.values, data)?;
         let mut state = self.shared.lock();
         state.sender()?;
         if !state.session.has_room(self.shared.connector.window) {
@@ -303,24 +300,15 @@ fn send(sender: &Sender, texts: &mut Texts) {
 }
 
 /// The JSON value in `data`, without white space around it. Checked, since in a request it could be more than a value.
-fn check_value<'v>(
-    values: &mut ValueDecoder,
-    room: &'v mut Vec<u8>,
-    data: &[u8],
-) -> Result<&'v [u8], Invalid> {
-    room.clear();
-    room.shrink_to(2 * FLUSH_BYTES);
-    room.extend_from_slice(data);
-    values
-        .decode(room, data.len())
-        .map_err(|error| match error {
-            DecodeError::NotUtf8 => Invalid::Data {
-                message: "the data is not UTF-8".to_owned(),
-                offset: None,
-            },
-            DecodeError::Refused(reply) => Invalid::Data {
-                message: reply.message.into_owned(),
-                offset: reply.offset,
-            },
-        })
+fn check_value<'v>(values: &mut ValueDecoder, data: &'v [u8]) -> Result<&'v [u8], Invalid> {
+    values.decode(data).map_err(|error| match error {
+        DecodeError::NotUtf8 => Invalid::Data {
+            message: "the data is not UTF-8".to_owned(),
+            offset: None,
+        },
+        DecodeError::Refused(reply) => Invalid::Data {
+            message: reply.message.into_owned(),
+            offset: reply.offset,
+        },
+    })
 }

@@ -12,6 +12,7 @@ use std::thread;
 use clap::Args;
 use fanfare::client::{ClientError, Closer, Event, Events, GapReason, Position, Requests, Start};
 use fanfare::dialect::json::{MAX_WHOLE_NUMBER, channel_name};
+use fanfare::words::Shown;
 use rustix::event::{PollFd, PollFlags};
 
 use super::target::{self, Target};
@@ -320,9 +321,10 @@ impl Following {
             Event::SubscriptionEnded { channel, reason } => {
                 let why = "the server has ended the subscription";
                 return match reason {
-                    Some(reason) => {
-                        self.without(channel, &format_args!("{why}: {}", reason.escape_debug()))
-                    }
+                    Some(reason) => self.without(
+                        channel,
+                        &format_args!("{why}: {}", Shown::new(reason, usize::MAX)),
+                    ),
                     None => self.without(channel, &why),
                 };
             }

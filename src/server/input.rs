@@ -14,7 +14,7 @@ use super::{READ_BYTES, Server, TURN_BUDGET, find, index_of, queue_read, queue_v
 use crate::transport::Read;
 use crate::ws::close::CloseCode;
 use crate::ws::encode::write_pong;
-use crate::ws::endpoint::{Event, PADDING, Payload};
+use crate::ws::endpoint::Event;
 use crate::ws::violation::Violation;
 
 /// The most that is read in one visit, in bytes, where much of it may have to be kept: while a channel
@@ -33,7 +33,7 @@ const INFLATED_LIGHT: usize = 4;
 /// What was read of a connection and not dealt with, because it had to be paused or its visit had cost enough.
 #[derive(Debug)]
 pub(super) struct Unread {
-    /// Frames, with padding behind them.
+    /// Frames.
     bytes: Vec<u8>,
     /// How many of the bytes have been dealt with.
     start: usize,
@@ -41,17 +41,10 @@ pub(super) struct Unread {
 
 impl Unread {
     fn new(bytes: &[u8]) -> Unread {
-        let mut padded = Vec::with_capacity(bytes.len() + PADDING);
-        padded.extend_from_slice(bytes);
-        padded.resize(bytes.len() + PADDING, 0);
         Unread {
-            bytes: padded,
+            bytes: bytes.to_vec(),
             start: 0,
         }
-    }
-
-    fn end(&self) -> usize {
-        self.bytes.len() - PADDING
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -187,8 +180,7 @@ impl Server {
         }
     }
 
-    /// Goes on with frames: `buffer[start..end]` came in, with padding readable behind it. What comes
-    /// after the connection had to be paused, or after the visit has cost enough, is kept for later.
+    /// Goes on with frames: `buffer[start..end]` came in. What comes after the connection had to be paused, or after the visit has cost enough, is kept for later.
     pub(super) fn first_ws_input(
         &mut self,
         index: usize,
@@ -208,7 +200,7 @@ impl Server {
         connection.has_unread = false;
         if let Some(mut unread) = self.unread.remove(&connection.token) {
             self.core.input_held -= unread.held_bytes();
-            let end = unread.end();
+            let end = unread.bytes.len();
             unread.start = self.ws_input(index, &mut unread.bytes, unread.start, end);
             if unread.start < end {
                 self.keep_unread(index, unread);
@@ -331,7 +323,7 @@ impl Server {
                 }
                 Err(violation) => break Err(violation),
                 Ok(Some(Event::Message { text, data })) => {
-                    allowance.charge(cost_of(&data, *pos - before));
+                    allowance.charge(cost_of(data.len(), *pos - before));
                     session.outcome.got_message = true;
                     match open.dialect {
                         Dialect::Json if !text => {
@@ -345,7 +337,7 @@ impl Server {
                                 break Err(violation);
                             }
                         }
-                        Dialect::Echo => session.echo(text, data.as_slice()),
+                        Dialect::Echo => session.echo(text, data),
                     }
                 }
                 Ok(Some(Event::Ping(payload))) => {
@@ -394,7 +386,7 @@ impl Server {
                     return Ok(outcome);
                 }
                 Some(Event::Message { data, .. }) => {
-                    allowance.charge(cost_of(&data, *pos - before));
+                    allowance.charge(cost_of(data.len(), *pos - before));
                 }
                 Some(Event::Ping(_) | Event::Pong(_)) => {}
                 None => {
@@ -435,9 +427,8 @@ impl Server {
     }
 }
 
-/// What a message costs that came as `sent` bytes: more than those where it was compressed.
-fn cost_of(data: &Payload<'_>, sent: usize) -> usize {
-    let len = data.as_slice().len();
+/// What a message of `len` bytes costs that came as `sent` bytes: more than those where it was compressed.
+fn cost_of(len: usize, sent: usize) -> usize {
     match len > sent {
         true => allowance::INFLATE + 2 * len,
         false => len,

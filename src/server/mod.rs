@@ -66,7 +66,6 @@ use self::session::Core;
 use self::timers::{NEVER, Timers};
 use crate::config::Config;
 use crate::hub::{ChannelId, SubscriberId};
-use crate::ws::endpoint::PADDING;
 
 /// Size of the loop's one read buffer, in bytes: the most that one connection is read from in one turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -92,7 +91,7 @@ pub struct Server {
     timers: Timers,
     /// What a request may touch beyond its own connection.
     core: Core,
-    /// The loop's read buffer, with the padding behind it that the JSON parser reads over.
+    /// The loop's read buffer.
     buffer: Vec<u8>,
     /// Connections whose transport became full in the run that is under way.
     became_full: Vec<usize>,
@@ -160,7 +159,7 @@ impl Server {
             accepting: Accepting::new(limit),
             connections: Slab::new(),
             timers: Timers::default(),
-            buffer: vec![0; READ_BYTES + PADDING],
+            buffer: vec![0; READ_BYTES],
             became_full: Vec::new(),
             joined: Vec::new(),
             pace: Pace::new(Duration::from_millis(config.coalesce_ms)),

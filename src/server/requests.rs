@@ -13,7 +13,6 @@ use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
 use crate::hub::{ChannelId, Encoding};
 use crate::ws::deflate::WindowBits;
-use crate::ws::endpoint::PADDING;
 
 /// What a connection keeps while it speaks HTTP.
 #[derive(Debug)]
@@ -76,11 +75,8 @@ impl Server {
         } else {
             kept.extend_from_slice(&buffer[..end]);
             let end = kept.len();
-            // A handshake may have frames behind it, whose parser reads over the end.
-            kept.resize(end + PADDING, 0);
             let consumed = self.http_bytes(index, &mut kept, end);
             // Where nothing was consumed this copies nothing: a body may come byte by byte.
-            kept.truncate(end);
             kept.drain(..consumed);
             self.keep_request(index, kept, consumed > 0);
         }
@@ -152,7 +148,7 @@ impl Server {
             http.body_begun = true;
             http.deadline = now + config.message_timeout_ms;
         }
-        if bytes.capacity() > 4 * bytes.len() + PADDING {
+        if bytes.capacity() > 4 * bytes.len() {
             // What remains of many requests.
             bytes.shrink_to_fit();
         }

@@ -24,7 +24,7 @@ use crate::random::Random;
 use crate::ws::close::CloseCode;
 use crate::ws::deflate::{Deflater, Deflaters, Inflater, WindowBits};
 use crate::ws::encode::{write_message, write_message_deflated};
-use crate::ws::endpoint::{Endpoint, PADDING, Payload, Role};
+use crate::ws::endpoint::{Endpoint, Role};
 use crate::ws::extension::Agreed;
 use crate::ws::frame::parse_header;
 use crate::ws::handshake::server as handshake;
@@ -195,17 +195,14 @@ impl Core {
             let why = "channels whose names begin with $ are the daemon's own";
             return Response::problem(Status::FORBIDDEN, "forbidden", why);
         }
-        let mut text = Vec::with_capacity(body.len() + PADDING);
-        text.extend_from_slice(body);
-        text.resize(body.len() + PADDING, 0);
-        let data = match self.values.decode(&mut text, body.len()) {
+        let data = match self.values.decode(body) {
             Ok(data) => data,
             Err(DecodeError::NotUtf8) => {
                 return Response::problem(Status::BAD_REQUEST, "bad_json", "not UTF-8");
             }
             Err(DecodeError::Refused(error)) => {
                 let why = match error.offset {
-                    Some(offset) => format!("{} at byte {offset}", error.message),
+                    Some(offset) => format!("{}, at byte {offset}", error.message),
                     None => error.message.into_owned(),
                 };
                 return Response::problem(Status::BAD_REQUEST, error.code.as_str(), &why);
@@ -303,9 +300,8 @@ impl Session<'_> {
     ///
     /// # Errors
     /// What a message can do to end the connection: text that is not UTF-8.
-    pub(super) fn request(&mut self, payload: Payload<'_>) -> Result<(), Violation> {
-        let (bytes, len) = payload.padded();
-        match self.core.decoder.decode(bytes, len) {
+    pub(super) fn request(&mut self, message: &mut [u8]) -> Result<(), Violation> {
+        match self.core.decoder.decode(message) {
             Ok(request) => self.carry_out(request),
             Err(DecodeError::NotUtf8) => {
                 return Err(Violation::invalid_data("text that is not UTF-8"));

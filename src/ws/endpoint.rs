@@ -9,9 +9,6 @@ use super::mask::unmask;
 use super::partial::Partial;
 use super::violation::Violation;
 
-/// How many readable bytes stand after every payload that is handed out, so that a parser with wide loads needs no copy.
-pub const PADDING: usize = 64;
-
 /// Which side of the connection this one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -43,8 +40,8 @@ pub enum Event<'e> {
     Message {
         /// Text, which is UTF-8 where the endpoint checks that; else binary.
         text: bool,
-        /// The message itself.
-        data: Payload<'e>,
+        /// The message itself, free to be changed in place.
+        data: &'e mut [u8],
     },
     /// To be answered with a pong that repeats the bytes (RFC 6455 §5.5.3: the newest only, if several wait).
     Ping(&'e [u8]),
@@ -53,46 +50,6 @@ pub enum Event<'e> {
     /// The peer closes; `None` where it gave no code. It is the last event.
     Close(Option<CloseFrame<'e>>),
 }
-
-/// A message's bytes, free to be changed in place, with [`PADDING`] readable bytes of no meaning after them.
-#[derive(Debug)]
-pub struct Payload<'e> {
-    /// The message and then the padding: `len + PADDING` bytes.
-    bytes: &'e mut [u8],
-    /// `bytes.len() - PADDING`.
-    len: usize,
-}
-
-impl<'e> Payload<'e> {
-    fn new(bytes: &'e mut [u8]) -> Self {
-        let len = bytes.len() - PADDING;
-        Self { bytes, len }
-    }
-
-    /// The message.
-    pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    /// The message, to be changed in place.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.len]
-    }
-
-    /// The message with its padding, and the message's length: what a padded parser takes.
-    pub fn padded(self) -> (&'e mut [u8], usize) {
-        (self.bytes, self.len)
-    }
-}
-
-/// Payloads are equal when the messages are; the padding has no meaning.
-impl PartialEq for Payload<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_slice() == other.as_slice()
-    }
-}
-
-impl Eq for Payload<'_> {}
 
 /// To keep one fragment costs as much as to inflate so many bytes, however short it is.
 const FRAGMENT_BYTES: usize = 32;
@@ -166,7 +123,7 @@ impl Endpoint {
     /// it, and after [`Event::Close`], the rest of the input is skipped and the answer is always `None` (RFC 6455 §7.1.7).
     ///
     /// # Panics
-    /// Where `*pos <= end` and `end + PADDING <= input.len()` do not hold: the caller's mistake, whatever the peer sends.
+    /// Where `*pos <= end <= input.len()` does not hold: the caller's mistake, whatever the peer sends.
     #[inline]
     pub fn receive<'e>(
         &'e mut self,
@@ -177,8 +134,8 @@ impl Endpoint {
         inflater: &mut Inflater,
     ) -> Result<Option<Event<'e>>, Violation> {
         assert!(
-            *pos <= end && end <= input.len().saturating_sub(PADDING),
-            "the input lacks its padding"
+            *pos <= end && end <= input.len(),
+            "the range lies outside the input"
         );
         if self.partial.is_some() {
             self.give_back();
@@ -205,8 +162,14 @@ impl Endpoint {
             }
         };
         match found {
-            Step::InInput(Opcode::Text, at) => Ok(Some(message(true, padded(input, at)))),
-            Step::InInput(Opcode::Binary, at) => Ok(Some(message(false, padded(input, at)))),
+            Step::InInput(Opcode::Text, at) => Ok(Some(Event::Message {
+                text: true,
+                data: &mut input[at],
+            })),
+            Step::InInput(Opcode::Binary, at) => Ok(Some(Event::Message {
+                text: false,
+                data: &mut input[at],
+            })),
             Step::InInput(Opcode::Ping, at) => Ok(Some(Event::Ping(&input[at]))),
             Step::InInput(Opcode::Pong, at) => Ok(Some(Event::Pong(&input[at]))),
             found => self.rare_event(found, input, pos, end),
@@ -447,7 +410,7 @@ impl Endpoint {
         let (opcode, payload) = match found {
             Step::HeldMessage => {
                 let whole = self.partial_mut().whole_message();
-                return Ok(whole.map(|(text, bytes)| message(text, bytes)));
+                return Ok(whole.map(|(text, data)| Event::Message { text, data }));
             }
             Step::HeldControl(opcode) => (opcode, None),
             Step::InInput(opcode, at) => (opcode, Some(&input[at])),
@@ -476,16 +439,6 @@ impl Endpoint {
     fn partial_mut(&mut self) -> &mut Partial {
         self.partial.get_or_insert_default()
     }
-}
-
-/// The payload at `at` with its padding; `receive` was promised that many bytes after `end`.
-fn padded(input: &mut [u8], at: Range<usize>) -> &mut [u8] {
-    &mut input[at.start..at.end + PADDING]
-}
-
-fn message(text: bool, padded: &mut [u8]) -> Event<'_> {
-    let data = Payload::new(padded);
-    Event::Message { text, data }
 }
 
 /// RFC 6455 §8.1.

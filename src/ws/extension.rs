@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::{error, fmt};
 
 use super::deflate::{Inflater, WindowBits};
-use crate::words::{Shown, in_words};
+use crate::words::{OneLine, Shown, in_words, on_one_line};
 
 const NAME: &str = "permessage-deflate";
 const SERVER_NO_CONTEXT_TAKEOVER: &str = "server_no_context_takeover";
@@ -249,8 +249,8 @@ impl fmt::Display for BadAnswer {
 }
 
 /// The beginning of a name that the server sent.
-const fn shown(name: &str) -> Shown<'_> {
-    Shown::new(name, 100)
+const fn shown(name: &str) -> Shown<OneLine<'_>> {
+    on_one_line(name, 100)
 }
 
 impl error::Error for BadAnswer {}

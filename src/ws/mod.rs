@@ -20,20 +20,19 @@
 //! ```
 //! use fanfare::ws::deflate::Inflater;
 //! use fanfare::ws::encode::write_message;
-//! use fanfare::ws::endpoint::{Endpoint, Event, PADDING, Role};
+//! use fanfare::ws::endpoint::{Endpoint, Event, Role};
 //!
 //! // A client sends, which takes a mask that nobody can foresee …
 //! let mut wire = Vec::new();
 //! write_message(&mut wire, true, b"hello", Some([0x5d, 0x11, 0xe7, 0x42]));
 //!
-//! // … and a server reads what arrived, in a buffer with some room after it.
+//! // … and a server reads what arrived.
 //! let end = wire.len();
-//! wire.resize(end + PADDING, 0);
 //! let (mut server, mut inflater) = (Endpoint::new(Role::Server, false, true), Inflater::new());
 //! let mut pos = 0;
 //! while let Some(event) = server.receive(&mut wire, &mut pos, end, 65_536, &mut inflater)? {
 //!     match event {
-//!         Event::Message { text, data } => assert_eq!((text, data.as_slice()), (true, &b"hello"[..])),
+//!         Event::Message { text, data } => assert_eq!((text, &*data), (true, &b"hello"[..])),
 //!         other => panic!("{other:?}"),
 //!     }
 //! }

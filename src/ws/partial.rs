@@ -1,7 +1,7 @@
 //! What an endpoint keeps between two inputs: half a header, half a frame, half a message.
 
 use super::deflate::Inflater;
-use super::endpoint::{NOT_UTF8, PADDING};
+use super::endpoint::NOT_UTF8;
 use super::frame::{FrameHeader, MAX_HEADER, Opcode, parse_header};
 use super::mask::unmask;
 use super::utf8::Utf8Stream;
@@ -38,7 +38,7 @@ struct Message {
     bytes: Vec<u8>,
     /// Has seen `bytes`, where text is checked and is not compressed.
     utf8: Utf8Stream,
-    /// All is there, `bytes` is inflated and ends with [`PADDING`] bytes: only the event that shows it is left.
+    /// All is there and `bytes` is inflated: only the event that shows it is left.
     whole: bool,
 }
 
@@ -144,8 +144,7 @@ impl Partial {
         check_utf8: bool,
         inflater: &mut Inflater,
     ) -> Result<(), Violation> {
-        let mut bytes = inflate(compressed, max_message, text && check_utf8, inflater)?;
-        bytes.resize(bytes.len() + PADDING, 0);
+        let bytes = inflate(compressed, max_message, text && check_utf8, inflater)?;
         self.message = Some(Message {
             bytes,
             whole: true,
@@ -154,7 +153,7 @@ impl Partial {
         Ok(())
     }
 
-    /// The finished message: whether it is text, and its bytes with their padding.
+    /// The finished message: whether it is text, and its bytes.
     pub(super) fn whole_message(&mut self) -> Option<(bool, &mut [u8])> {
         let message = self.message.as_mut().filter(|message| message.whole)?;
         Some((message.text, &mut message.bytes))
@@ -214,18 +213,17 @@ impl Message {
         Ok(())
     }
 
-    /// Makes room for `more` bytes and the padding. Doubles, as vectors do, but not beyond what the frame
-    /// will need: so one that arrives whole costs what it is long, and a lie about the length costs nothing.
+    /// Makes room for `more` bytes. Doubles, as vectors do, but not beyond what the frame will need: so one that arrives whole costs what it is long, and a lie about the length costs nothing.
     fn reserve(&mut self, more: usize, missing: u64) {
         let len = self.bytes.len();
-        if self.bytes.capacity() - len < more + PADDING {
+        if self.bytes.capacity() - len < more {
             let doubled = self.bytes.capacity();
             let frame = usize::try_from(missing).map_or(doubled, |missing| missing.min(doubled));
-            self.bytes.reserve_exact(frame.max(more) + PADDING);
+            self.bytes.reserve_exact(frame.max(more));
         }
     }
 
-    /// Makes the message what is handed out: inflated, checked to its end, padded.
+    /// Makes the message what is handed out: inflated and checked to its end.
     fn finish(
         &mut self,
         max_message: usize,
@@ -238,7 +236,6 @@ impl Message {
         } else if self.utf8.finish().is_err() {
             return Err(NOT_UTF8);
         }
-        self.bytes.resize(self.bytes.len() + PADDING, 0);
         self.whole = true;
         Ok(())
     }

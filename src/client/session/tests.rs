@@ -35,11 +35,7 @@ impl Test {
 
     fn try_hear(&mut self, text: &str) -> Result<(), Cause> {
         let mut bytes = text.as_bytes().to_vec();
-        bytes.resize(text.len() + 64, 0);
-        let event = self
-            .decoder
-            .decode(&mut bytes, text.len())
-            .expect("an event");
+        let event = self.decoder.decode(&mut bytes).expect("an event");
         self.session.take(event)
     }
 

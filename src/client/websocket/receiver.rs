@@ -9,7 +9,7 @@ use crate::client::error::Error;
 use crate::client::transport::is_timeout;
 use crate::ws::close::{CloseCode, CloseFrame};
 use crate::ws::deflate::Inflater;
-use crate::ws::endpoint::{Endpoint, Event, PADDING, Payload, Role};
+use crate::ws::endpoint::{Endpoint, Event, Role};
 use crate::ws::extension::Answer;
 use crate::ws::violation::Violation;
 
@@ -37,7 +37,7 @@ pub struct Receiver {
     sender: Sender,
     endpoint: Endpoint,
     inflater: Inflater,
-    /// `buffer[pos..end]` is what has been read and not looked at; [`PADDING`] bytes follow `end` at least.
+    /// `buffer[pos..end]` is what has been read and not looked at.
     buffer: Vec<u8>,
     pos: usize,
     end: usize,
@@ -60,8 +60,8 @@ enum Over {
 /// Something for the program, where it lies.
 #[derive(Debug)]
 pub(in crate::client) enum Incoming<'a> {
-    Text(Payload<'a>),
-    Binary(Payload<'a>),
+    Text(&'a mut [u8]),
+    Binary(&'a mut [u8]),
     Pong(&'a [u8]),
 }
 
@@ -93,7 +93,7 @@ impl Receiver {
     ) -> Self {
         let mut buffer = opened.rest;
         let end = buffer.len();
-        buffer.resize(end.max(READ_BYTES) + PADDING, 0);
+        buffer.resize(end.max(READ_BYTES), 0);
         Self {
             sender,
             // Text is checked as it comes, so that the first bad byte ends the connection.
@@ -122,10 +122,10 @@ impl Receiver {
         loop {
             let message = self.receive_with(Wait::Yes, |incoming| match incoming {
                 // The endpoint has checked it; `std` cannot be told without `unsafe` code, and looks again.
-                Incoming::Text(text) => String::from_utf8(text.as_slice().to_vec())
+                Incoming::Text(text) => String::from_utf8(text.to_vec())
                     .map(Message::Text)
                     .map_err(|_| Error::from(Violation::invalid_data("text that is not UTF-8"))),
-                Incoming::Binary(bytes) => Ok(Message::Binary(bytes.as_slice().to_vec())),
+                Incoming::Binary(bytes) => Ok(Message::Binary(bytes.to_vec())),
                 Incoming::Pong(payload) => Ok(Message::Pong(payload.to_vec())),
             })?;
             if let Some(message) = message {
@@ -229,9 +229,8 @@ impl Receiver {
     /// Reads what is there, behind what is not looked at yet (of which there is none).
     fn read(&mut self) -> Result<(), Error> {
         self.sender.settle();
-        let room = self.buffer.len() - PADDING;
         (self.pos, self.end) = (0, 0);
-        match self.sender.transport().read(&mut self.buffer[..room]) {
+        match self.sender.transport().read(&mut self.buffer) {
             Ok(0) => {
                 self.over = Some(Over::Closed(CloseCode::ABNORMAL, ENDED.to_owned()));
                 Ok(())

@@ -1,8 +1,7 @@
 //! The line that is printed for a message.
 
 use fanfare::dialect::json::MessageFrame;
-
-use crate::streams;
+use fanfare::words::is_obeyed;
 
 /// Memory that is kept from line to line.
 const KEPT_BYTES: usize = 64 << 10;
@@ -53,7 +52,7 @@ impl Line {
 fn escaped(json: &[u8]) -> Vec<u8> {
     let mut out = String::with_capacity(json.len() + 1);
     for char in String::from_utf8_lossy(json).chars() {
-        if char != '\t' && streams::is_obeyed(char) {
+        if char != '\t' && is_obeyed(char) {
             for unit in char.encode_utf16(&mut [0; 2]) {
                 out.push_str(&format!("\\u{unit:04x}"));
             }

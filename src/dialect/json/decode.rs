@@ -77,29 +77,24 @@ impl Decoder {
         Self { auth }
     }
 
-    /// Reads the request in `message[..len]`.
+    /// Reads the request in `message`.
     ///
-    /// The rest of `message` is neither read nor changed. Strings with escapes are unescaped where they stand, so
-    /// the message cannot be decoded a second time.
+    /// Strings with escapes are unescaped where they stand, so the message cannot be decoded a second time.
     ///
     /// # Errors
     /// What is wrong with the message, with the id and the channel as far as they could
     /// be read.
     #[inline]
-    pub fn decode<'a>(
-        &mut self,
-        message: &'a mut [u8],
-        len: usize,
-    ) -> Result<Request<'a>, DecodeError<'a>> {
-        self.decode_metered(message, len, &mut Free)
+    pub fn decode<'a>(&mut self, message: &'a mut [u8]) -> Result<Request<'a>, DecodeError<'a>> {
+        self.decode_metered(message, &mut Free)
     }
 
     /// What [`decode`](Self::decode) costs, in steps: each stands for about one instruction, on any machine. It grows
-    /// with `len` and has a bound for each byte of it; to check that is what this is for.
-    pub fn steps(&mut self, message: &mut [u8], len: usize) -> u64 {
+    /// with the message and has a bound for each byte of it; to check that is what this is for.
+    pub fn steps(&mut self, message: &mut [u8]) -> u64 {
         let mut steps = Steps::default();
         // What it costs to refuse a message counts as well.
-        drop(self.decode_metered(message, len, &mut steps));
+        drop(self.decode_metered(message, &mut steps));
         steps.0
     }
 
@@ -107,12 +102,9 @@ impl Decoder {
     fn decode_metered<'a>(
         &mut self,
         message: &'a mut [u8],
-        len: usize,
         meter: &mut impl Meter,
     ) -> Result<Request<'a>, DecodeError<'a>> {
-        let len = len.min(message.len());
-        let message = &mut message[..len];
-        meter.add(1150 + len as u64 / 4);
+        meter.add(1150 + message.len() as u64 / 4);
         if simdutf8::basic::from_utf8(message).is_err() {
             return Err(DecodeError::NotUtf8);
         }
@@ -135,17 +127,12 @@ impl ValueDecoder {
         Self
     }
 
-    /// Checks that `text[..len]` is one JSON value and gives it back as written, without
+    /// Checks that `text` is one JSON value and gives it back as written, without
     /// the white space around it.
     ///
     /// # Errors
     /// `NotUtf8`, or an [`ErrorReply`] with the code `bad_json`.
-    pub fn decode<'a>(
-        &mut self,
-        text: &'a mut [u8],
-        len: usize,
-    ) -> Result<&'a [u8], DecodeError<'a>> {
-        let text = &text[..len.min(text.len())];
+    pub fn decode<'a>(&mut self, text: &'a [u8]) -> Result<&'a [u8], DecodeError<'a>> {
         if simdutf8::basic::from_utf8(text).is_err() {
             return Err(DecodeError::NotUtf8);
         }

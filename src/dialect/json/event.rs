@@ -241,32 +241,24 @@ impl EventDecoder {
         Self
     }
 
-    /// Reads `text[..len]`; strings with escapes are unescaped where they stand. A `message` takes the short way of
+    /// Reads `text`; strings with escapes are unescaped where they stand. A `message` takes the short way of
     /// [`message`], so its `data` is whatever the server sent.
     ///
     /// # Errors
     /// What is wrong with the text; a client does well to end the connection.
-    pub fn decode<'a>(&mut self, text: &'a mut [u8], len: usize) -> Result<Event<'a>, EventError> {
-        let len = len.min(text.len());
-        let text = &mut text[..len];
+    pub fn decode<'a>(&mut self, text: &'a mut [u8]) -> Result<Event<'a>, EventError> {
         if let Some(places) = MessagePlaces::find(text) {
             let message = places.in_text(text).ok_or(EventError::NotUtf8)?;
             return Ok(Event::Message(message));
         }
-        self.decode_whole(text, len)
+        self.decode_whole(text)
     }
 
     /// The same, without the short way: that `data` is JSON is checked, too.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
-    pub fn decode_whole<'a>(
-        &mut self,
-        text: &'a mut [u8],
-        len: usize,
-    ) -> Result<Event<'a>, EventError> {
-        let len = len.min(text.len());
-        let text = &mut text[..len];
+    pub fn decode_whole<'a>(&mut self, text: &'a mut [u8]) -> Result<Event<'a>, EventError> {
         if simdutf8::basic::from_utf8(text).is_err() {
             return Err(EventError::NotUtf8);
         }

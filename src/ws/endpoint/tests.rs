@@ -24,8 +24,8 @@ enum Seen {
 impl From<Event<'_>> for Seen {
     fn from(event: Event<'_>) -> Self {
         match event {
-            Event::Message { text: true, data } => Self::Text(data.as_slice().to_vec()),
-            Event::Message { text: false, data } => Self::Binary(data.as_slice().to_vec()),
+            Event::Message { text: true, data } => Self::Text(data.to_vec()),
+            Event::Message { text: false, data } => Self::Binary(data.to_vec()),
             Event::Ping(bytes) => Self::Ping(bytes.to_vec()),
             Event::Pong(bytes) => Self::Pong(bytes.to_vec()),
             Event::Close(close) => {
@@ -44,7 +44,6 @@ fn feed<'p>(
     let (mut seen, mut inflater) = (Vec::new(), Inflater::new());
     for piece in pieces {
         let mut input = piece.to_vec();
-        input.extend([0xEE; PADDING]);
         let mut pos = 0;
         loop {
             match endpoint.receive(&mut input, &mut pos, piece.len(), limit, &mut inflater) {
@@ -233,24 +232,24 @@ fn what_a_server_sends_is_not_masked_and_what_a_client_sends_is() {
 }
 
 #[test]
-fn a_whole_frame_is_handed_out_in_place_with_its_padding_and_no_memory_of_its_own() {
+fn a_whole_frame_is_handed_out_in_place_and_takes_no_memory_of_its_own() {
     let mut input = frame(true, Opcode::Binary, b"payload");
     let end = input.len();
-    input.extend([0xEE; PADDING]);
+    // What lies behind belongs to nobody.
+    input.extend([0xEE; 64]);
     let place = input.as_ptr_range();
     let (mut endpoint, mut pos) = (server(), 0);
     let event = endpoint.receive(&mut input, &mut pos, end, LIMIT, &mut Inflater::new());
     let Ok(Some(Event::Message { text: false, data })) = event else {
         panic!("{event:?}");
     };
-    let (bytes, len) = data.padded();
-    assert_eq!((&bytes[..len], bytes.len()), (&b"payload"[..], 7 + PADDING));
-    assert!(place.contains(&bytes.as_ptr()));
+    assert_eq!(data, b"payload");
+    assert!(place.contains(&data.as_ptr()));
     assert_eq!(endpoint.held_bytes(), 0);
 }
 
 #[test]
-fn an_assembled_message_has_its_padding_too_and_its_memory_is_given_back() {
+fn an_assembled_message_is_handed_out_whole_and_its_memory_is_given_back() {
     let wire = frame(true, Opcode::Text, &[b'x'; 5000]);
     let mut endpoint = server();
     let (half, rest) = wire.split_at(3000);
@@ -259,7 +258,6 @@ fn an_assembled_message_has_its_padding_too_and_its_memory_is_given_back() {
     assert!((3000..8000).contains(&endpoint.held_bytes()));
 
     let mut input = rest.to_vec();
-    input.extend([0; PADDING]);
     let mut pos = 0;
     let event = endpoint.receive(
         &mut input,
@@ -271,8 +269,7 @@ fn an_assembled_message_has_its_padding_too_and_its_memory_is_given_back() {
     let Ok(Some(Event::Message { text: true, data })) = event else {
         panic!("{event:?}");
     };
-    assert_eq!(data.as_slice(), [b'x'; 5000]);
-    assert_eq!(data.padded().0.len(), 5000 + PADDING);
+    assert_eq!(data, [b'x'; 5000]);
     assert!(!endpoint.mid_message());
     assert_eq!(feed(&mut endpoint, [&[][..]], LIMIT), (vec![], None));
     assert_eq!(endpoint.held_bytes(), 0);
@@ -494,7 +491,7 @@ fn a_message_that_is_too_long_to_be_inflated_now_stays_as_it_came() {
     let long = compressed(true, Opcode::Text, &deflated(&[b'a'; 10_000]));
     let mut input = [&short[..], &long].concat();
     let (end, unread) = (input.len(), short.len());
-    input.extend([0xEE; PADDING]);
+    input.extend([0xEE; 64]);
     let (mut endpoint, mut inflater) = (server_with_deflate(), Inflater::new());
     let mut pos = 0;
     let mut receive = |endpoint: &mut Endpoint, pos: &mut usize, at_once| {
@@ -524,7 +521,6 @@ fn a_message_that_is_too_long_to_be_inflated_now_stays_as_it_came() {
 /// the time it needs.
 fn in_two_visits(mut input: Vec<u8>, at_once: usize) -> (Option<Seen>, usize, Option<Seen>, usize) {
     let end = input.len();
-    input.extend([0; PADDING]);
     let (mut endpoint, mut inflater, mut pos) = (server_with_deflate(), Inflater::new(), 0);
     let mut receive = |pos: &mut usize, at_once| {
         inflater.set_at_once(at_once);
@@ -565,20 +561,15 @@ fn of_many_short_fragments_the_rest_is_left_for_who_has_time() {
 }
 
 #[test]
-fn an_inflated_message_has_its_padding_too() {
+fn an_inflated_message_is_handed_out_whole() {
     let mut input = compressed(true, Opcode::Binary, &deflated(&[5; 1000]));
     let end = input.len();
-    input.extend([0; PADDING]);
     let (mut endpoint, mut pos) = (server_with_deflate(), 0);
     let event = endpoint.receive(&mut input, &mut pos, end, LIMIT, &mut Inflater::new());
     let Ok(Some(Event::Message { text: false, data })) = event else {
         panic!("{event:?}");
     };
-    let (bytes, len) = data.padded();
-    assert_eq!(
-        (&bytes[..len], bytes.len()),
-        (&[5; 1000][..], 1000 + PADDING)
-    );
+    assert_eq!(data, [5; 1000]);
 }
 
 #[test]

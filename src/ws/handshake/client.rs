@@ -9,14 +9,14 @@ pub use answer::{AnswerError, AnswerReader, Awaited, MAX_HEAD};
 
 use super::fields::{has_token, list, only, values};
 use super::{Header, ResponseHead, accept_key, base64_of};
-use crate::words::{Shown, beginning, in_words};
+use crate::words::{beginning, in_words, on_one_line};
 use crate::ws::extension::{Answer, BadAnswer, Offer};
 
 /// How much of a refusal's body an error carries, in bytes at most.
 pub const MAX_BODY: usize = 1 << 10;
 /// How much of a header's value an error carries, in bytes at most.
 const MAX_VALUE: usize = 512;
-/// How many characters an error shows of a text that the server sent. All that a terminal could obey is escaped.
+/// How many bytes an error shows of a text that the server sent. All that a terminal could obey is escaped.
 const MAX_SHOWN: usize = 200;
 
 /// What a client asks for.
@@ -314,13 +314,13 @@ impl fmt::Display for HandshakeError {
             } => write!(
                 f,
                 "the server redirects to {} (status {status}), and this client does not follow redirects by itself",
-                Shown::new(location, MAX_SHOWN)
+                on_one_line(location, MAX_SHOWN)
             ),
             Self::Status { status, body, .. } => {
                 write!(f, "the server answered with status {status} instead of 101")?;
                 match body.trim() {
                     "" => Ok(()),
-                    body => write!(f, ": {}", Shown::new(body, MAX_SHOWN)),
+                    body => write!(f, ": {}", on_one_line(body, MAX_SHOWN)),
                 }
             }
             Self::Version => f.write_str("the server's answer is not HTTP/1.1"),
@@ -332,7 +332,7 @@ impl fmt::Display for HandshakeError {
             Self::Protocol(name) => write!(
                 f,
                 "the server chose a sub-protocol that was not offered: \"{}\"",
-                Shown::new(name, MAX_SHOWN)
+                on_one_line(name, MAX_SHOWN)
             ),
             Self::Extension(bad) => {
                 write!(

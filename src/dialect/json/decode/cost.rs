@@ -9,7 +9,7 @@ const MOST: f64 = 4.0;
 
 fn steps_per_byte(message: &[u8]) -> f64 {
     let mut bytes = message.to_vec();
-    Decoder::new().steps(&mut bytes, message.len()) as f64 / message.len() as f64
+    Decoder::new().steps(&mut bytes) as f64 / message.len() as f64
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -57,7 +57,7 @@ fn what_a_message_costs_grows_with_its_length_and_no_faster() {
         let quarter = shape.message_of(hostile::BYTES / 4);
         let [whole, quarter] = [whole, quarter].map(|message| {
             let mut bytes = message.clone();
-            Decoder::new().steps(&mut bytes, message.len())
+            Decoder::new().steps(&mut bytes)
         });
         // A unit more or less fits, and each message costs something of its own.
         assert!(

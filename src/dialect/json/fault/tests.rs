@@ -4,7 +4,7 @@ use crate::dialect::json::{DecodeError, Decoder};
 
 fn told(message: &str) -> (String, Option<usize>) {
     let mut bytes = message.as_bytes().to_vec();
-    match Decoder::new().decode(&mut bytes, message.len()) {
+    match Decoder::new().decode(&mut bytes) {
         Err(DecodeError::Refused(reply)) if reply.code.as_str() == "bad_json" => {
             (reply.message.into_owned(), reply.offset)
         }

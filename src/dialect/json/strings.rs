@@ -31,9 +31,10 @@ pub(super) fn string(
     if first == b'"' {
         return Ok((at + 1, false));
     }
-    if first != b'\\'
-        && let Some(word) = word(text, at)
-    {
+    if first == b'\\' {
+        return escaped_string(text, at, meter);
+    }
+    if let Some(word) = word(text, at) {
         meter.add(22);
         let found = special(word);
         at += found.trailing_zeros() as usize / 8;
@@ -42,6 +43,18 @@ pub(super) fn string(
         }
     }
     long_string(text, at, meter)
+}
+
+/// Passes a string that begins with an escape.
+#[inline(never)]
+fn escaped_string(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
+    meter.add(20);
+    let at = escapes(text, at, meter)?;
+    if peek(text, at) == b'"' {
+        return Ok((at + 1, true));
+    }
+    let (end, _) = long_string(text, at, meter)?;
+    Ok((end, true))
 }
 
 /// Passes the rest of a string that has more than eight bytes, or something other than plain text in them.

@@ -119,6 +119,10 @@ fn exponent(
             return Err(Fault::new(What::Digit, at));
         }
     }
+    while peek(text, at) == b'0' && peek(text, at + 1).is_ascii_digit() {
+        meter.add(7);
+        at += 1;
+    }
     // Most exponents have one digit or two, and most numbers are far from any limit then.
     let whole = whole_end - digit;
     if whole < SAFE_DIGITS - 100 {
@@ -193,11 +197,17 @@ fn too_large(text: &[u8], digit: usize) -> Fault {
 /// Whether the first three digits say that a number is below [`LIMIT`], if both have as many digits.
 #[inline(always)]
 fn begins_below_limit(text: &[u8], digit: usize) -> bool {
-    let point = usize::from(peek(text, digit + 1) == b'.');
-    let [second, third] = [1, 2].map(|at| peek(text, digit + point + at));
-    let below = matches!(second, b'0'..b'7' | b'e' | b'E')
-        || second == b'7' && matches!(third, b'0'..b'9' | b'e' | b'E');
-    below && peek(text, digit) < b'2'
+    if peek(text, digit) >= b'2' {
+        return false;
+    }
+    let mut at = digit + 1;
+    let mut next = peek(text, at);
+    if next == b'.' {
+        at += 1;
+        next = peek(text, at);
+    }
+    matches!(next, b'0'..b'7' | b'e' | b'E')
+        || next == b'7' && matches!(peek(text, at + 1), b'0'..b'9' | b'e' | b'E')
 }
 
 /// Whether a number rounds to infinity. `mantissa` has digits, perhaps a `.` between them, after the first `whole`

@@ -126,6 +126,9 @@ pub(super) static GOES_ON: [bool; 256] = {
     table
 };
 
+/// No more bytes of a key with escapes are read than this: so many a known key takes if each is written as `\u00XX`.
+const MAX_KEY_READ: usize = 18 * 6;
+
 /// How many levels of brackets are left: as many as there are zeros above the ones.
 #[derive(Clone, Copy)]
 pub(super) struct Levels(u64);
@@ -221,8 +224,8 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
             let start = self.at + 1;
             let (end, escaped) = string(self.text, start, self.meter)?;
             self.at = end;
-            if escaped {
-                self.meter.add(12 * (end - start) as u64);
+            if escaped && end - start > 7 {
+                self.meter.add(12 * (end - start).min(MAX_KEY_READ) as u64);
             }
             if self.peek() != b':' {
                 return Err(Fault::new(What::Colon, self.at));
@@ -321,7 +324,7 @@ impl Nested<'_> {
     #[inline(always)]
     fn value(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
         let (text, at) = (self.text, self.at);
-        meter.add(8);
+        meter.add(11);
         (self.at, self.next) = match BEGINS[usize::from(self.next)] {
             Begins::Number => number(text, at, meter)?,
             Begins::String => {
@@ -381,7 +384,7 @@ impl Nested<'_> {
     #[inline(always)]
     fn ended(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
         loop {
-            meter.add(10);
+            meter.add(13);
             if self.open & 1 == 0 {
                 if self.next == b',' {
                     self.step();
@@ -422,19 +425,19 @@ impl Nested<'_> {
         if !self.in_array {
             return Ok(true);
         }
-        if self.is_white() {
-            self.white(meter);
-        }
-        match self.next {
-            b',' => {
+        loop {
+            if self.next == b',' {
                 self.step();
-                Ok(false)
+                return Ok(false);
             }
-            b']' => {
+            if self.next == b']' {
                 self.at += 1;
-                Ok(true)
+                return Ok(true);
             }
-            _ => Err(Fault::new(What::InArray, self.at)),
+            if !self.is_white() {
+                return Err(Fault::new(What::InArray, self.at));
+            }
+            self.white(meter);
         }
     }
 

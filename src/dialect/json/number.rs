@@ -206,8 +206,8 @@ fn begins_below_limit(text: &[u8], digit: usize) -> bool {
         at += 1;
         next = peek(text, at);
     }
-    matches!(next, b'0'..b'7' | b'e' | b'E')
-        || next == b'7' && matches!(peek(text, at + 1), b'0'..b'9' | b'e' | b'E')
+    matches!(next, b'0'..=b'6' | b'e' | b'E')
+        || next == b'7' && matches!(peek(text, at + 1), b'0'..=b'8' | b'e' | b'E')
 }
 
 /// Whether a number rounds to infinity. `mantissa` has digits, perhaps a `.` between them, after the first `whole`

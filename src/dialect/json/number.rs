@@ -6,7 +6,7 @@
 
 use super::fault::{Fault, What};
 use super::meter::Meter;
-use super::walk::{peek, word};
+use super::walk::{GOES_ON, peek, word};
 
 /// The least real number that rounds to infinity: 2^1024 - 2^970, halfway between the greatest double and 2^1024. The
 /// tie goes to 2^1024, whose significand is even.
@@ -14,59 +14,153 @@ const LIMIT: &[u8; 309] = b"1797693134862315807937289714053034150799341327100378
 9775872070963302864166928879109465555478519404026306574886715058206819089020007083836762738548458177115317644757302700\
 69855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
-/// How many digits a whole number may have without a look at [`LIMIT`].
-pub(super) const SAFE_DIGITS: usize = LIMIT.len() - 1;
+/// A number whose whole part has at most so many digits is below [`LIMIT`] unless it has an exponent.
+const SAFE_DIGITS: usize = LIMIT.len() - 1;
 
 /// An exponent counts as no greater than this. It is more than a message has digits.
 const MAX_EXPONENT: i64 = 1 << 40;
 
-/// Reads the rest of the number that began at `start`, and returns where it ends. What it has before a `.` or an
-/// exponent is read already, up to `at`.
+/// Passes the number whose first digit is at `digit`, and says what follows it.
 #[inline(always)]
 pub(super) fn number(
     text: &[u8],
-    start: usize,
-    mut at: usize,
+    digit: usize,
     meter: &mut impl Meter,
-) -> Result<usize, Fault> {
-    meter.add(22);
-    let whole_end = at;
+) -> Result<(usize, u8), Fault> {
+    let mut at = digit + 1;
     let mut next = peek(text, at);
+    meter.add(13);
+    if next.is_ascii_digit() && peek(text, digit) != b'0' {
+        // Whole numbers are short. To go digit by digit is the shortest way through them.
+        meter.add(5);
+        while next.is_ascii_digit() {
+            meter.add(7);
+            at += 1;
+            next = peek(text, at);
+        }
+        if at - digit > SAFE_DIGITS {
+            at = long_number(text, digit, at, meter)?;
+            return Ok((at, peek(text, at)));
+        }
+    }
+    if !GOES_ON[usize::from(next)] {
+        return Ok((at, next));
+    }
+    meter.add(4);
+    let whole_end = at;
     if next == b'.' {
         at = some_digits(text, at + 1, meter)?;
         next = peek(text, at);
     }
     if next | 0x20 == b'e' {
-        return exponent(text, start, whole_end, at, meter);
+        return exponent(text, digit, whole_end, at, meter);
     }
-    let number = &text[start..at];
-    // The sign counts as a digit here. That only sends more numbers to the exact look.
-    if whole_end - start > SAFE_DIGITS && is_infinite(number, whole_end - start, 0, meter) {
-        return Err(Fault::new(What::Range, start));
+    Ok((at, next))
+}
+
+/// Passes the negative number whose sign is at `sign`, and says what follows it.
+#[inline(always)]
+pub(super) fn negative(
+    text: &[u8],
+    sign: usize,
+    meter: &mut impl Meter,
+) -> Result<(usize, u8), Fault> {
+    meter.add(5);
+    if !peek(text, sign + 1).is_ascii_digit() {
+        return Err(Fault::new(What::Digit, sign + 1));
+    }
+    number(text, sign + 1, meter)
+}
+
+/// Reads the rest of a number whose whole part has more than [`SAFE_DIGITS`] digits, from `digit` to `whole_end`, and
+/// returns where the number ends.
+#[inline(never)]
+fn long_number(
+    text: &[u8],
+    digit: usize,
+    whole_end: usize,
+    meter: &mut impl Meter,
+) -> Result<usize, Fault> {
+    let mut at = whole_end;
+    meter.add(30);
+    if peek(text, at) == b'.' {
+        at = some_digits(text, at + 1, meter)?;
+    }
+    if peek(text, at) | 0x20 == b'e' {
+        return long_exponent(text, digit, whole_end, at, meter);
+    }
+    if is_infinite(&text[digit..at], whole_end - digit, 0, meter) {
+        return Err(too_large(text, digit));
     }
     Ok(at)
 }
 
-/// Reads the exponent whose `e` is at `mark`, judges the number that began at `start`, and returns where it ends.
+/// Reads the exponent whose `e` is at `mark`, judges the number whose first digit is at `digit`, and says what follows
+/// it. The number's whole part, up to `whole_end`, has no more than [`SAFE_DIGITS`] digits.
 #[inline(always)]
 fn exponent(
     text: &[u8],
-    start: usize,
+    digit: usize,
+    whole_end: usize,
+    mark: usize,
+    meter: &mut impl Meter,
+) -> Result<(usize, u8), Fault> {
+    let mut at = mark + 1;
+    let mut next = peek(text, at);
+    meter.add(12);
+    if !next.is_ascii_digit() {
+        meter.add(3);
+        if next == b'-' {
+            at = some_digits(text, at + 1, meter)?;
+            return Ok((at, peek(text, at)));
+        }
+        at += usize::from(next == b'+');
+        if !peek(text, at).is_ascii_digit() {
+            return Err(Fault::new(What::Digit, at));
+        }
+    }
+    while peek(text, at) == b'0' && peek(text, at + 1).is_ascii_digit() {
+        meter.add(7);
+        at += 1;
+    }
+    // Most exponents have one digit or two, and most numbers are far from any limit then.
+    let whole = whole_end - digit;
+    if whole < SAFE_DIGITS - 100 {
+        for end in [at + 1, at + 2] {
+            meter.add(6);
+            next = peek(text, end);
+            if !next.is_ascii_digit() {
+                return Ok((end, next));
+            }
+        }
+        next = peek(text, at + 3);
+        if !next.is_ascii_digit() {
+            let value = |at| usize::from(peek(text, at).wrapping_sub(b'0'));
+            let exponent = 100 * value(at) + 10 * value(at + 1) + value(at + 2);
+            meter.add(25);
+            if exponent + whole > SAFE_DIGITS
+                && !(exponent + whole == LIMIT.len() && begins_below_limit(text, digit))
+                && is_infinite(&text[digit..mark], whole, exponent as i64, meter)
+            {
+                return Err(too_large(text, digit));
+            }
+            return Ok((at + 3, next));
+        }
+    }
+    let end = long_exponent(text, digit, whole_end, mark, meter)?;
+    Ok((end, peek(text, end)))
+}
+
+/// Reads any exponent, as [`exponent`] does, and returns where it ends.
+#[inline(never)]
+fn long_exponent(
+    text: &[u8],
+    digit: usize,
     whole_end: usize,
     mark: usize,
     meter: &mut impl Meter,
 ) -> Result<usize, Fault> {
     let sign = peek(text, mark + 1);
-    // Most exponents have one digit or two, and most numbers are far from any limit then.
-    meter.add(14);
-    if sign.is_ascii_digit() && mark - start < SAFE_DIGITS - 100 {
-        for end in [mark + 2, mark + 3] {
-            meter.add(6);
-            if !peek(text, end).is_ascii_digit() {
-                return Ok(end);
-            }
-        }
-    }
     let digits = mark + 1 + usize::from(matches!(sign, b'+' | b'-'));
     let mut end = digits;
     let mut exponent = 0;
@@ -75,42 +169,66 @@ fn exponent(
         if digit > 9 {
             break;
         }
-        exponent = exponent * 10 + i64::from(digit);
-        if exponent > MAX_EXPONENT {
-            exponent = MAX_EXPONENT;
-        }
+        exponent = (exponent * 10 + i64::from(digit)).min(MAX_EXPONENT);
         end += 1;
     }
-    meter.add(30 + 14 * (end - digits) as u64);
+    meter.add(35 + 11 * (end - digits) as u64);
     if end == digits {
         return Err(Fault::new(What::Digit, end));
     }
     if sign == b'-' {
         exponent = -exponent;
     }
-    let whole = whole_end - start;
+    let whole = whole_end - digit;
     let safe = exponent.max(0) + whole as i64 <= SAFE_DIGITS as i64;
-    if !safe && is_infinite(&text[start..mark], whole, exponent, meter) {
-        return Err(Fault::new(What::Range, start));
+    if !safe && is_infinite(&text[digit..mark], whole, exponent, meter) {
+        return Err(too_large(text, digit));
     }
     Ok(end)
 }
 
-/// Whether a number rounds to infinity. `mantissa` has digits, perhaps a `-` before and a `.` between them, after the
-/// first `whole` bytes.
+/// The number whose first digit is at `digit` is too large.
+#[cold]
+fn too_large(text: &[u8], digit: usize) -> Fault {
+    let signed = digit > 0 && peek(text, digit - 1) == b'-';
+    Fault::new(What::Range, digit - usize::from(signed))
+}
+
+/// Whether the first three digits say that a number is below [`LIMIT`], if both have as many digits.
+#[inline(always)]
+fn begins_below_limit(text: &[u8], digit: usize) -> bool {
+    if peek(text, digit) >= b'2' {
+        return false;
+    }
+    let mut at = digit + 1;
+    let mut next = peek(text, at);
+    if next == b'.' {
+        at += 1;
+        next = peek(text, at);
+    }
+    matches!(next, b'0'..=b'6' | b'e' | b'E')
+        || next == b'7' && matches!(peek(text, at + 1), b'0'..=b'8' | b'e' | b'E')
+}
+
+/// Whether a number rounds to infinity. `mantissa` has digits, perhaps a `.` between them, after the first `whole`
+/// bytes.
 #[inline(never)]
 fn is_infinite(mantissa: &[u8], whole: usize, exponent: i64, meter: &mut impl Meter) -> bool {
-    let significant = |byte: &u8| matches!(byte, b'1'..=b'9');
-    let Some(first) = mantissa.iter().position(significant) else {
-        meter.add(30 + 6 * mantissa.len() as u64);
-        return false;
-    };
-    // The number is 0.D × 10^scale, where the digits D begin with a significant one.
-    let scale = match whole.checked_sub(first) {
-        Some(digits) => exponent + digits as i64,
-        None => exponent - (first - whole - 1) as i64,
-    };
-    meter.add(40 + 6 * first as u64);
+    // The number is 0.D × 10^scale, where the digits D begin with a significant one. Only a whole part that is 0 begins
+    // with another.
+    let mut first = 0;
+    let mut scale = exponent + whole as i64;
+    meter.add(16);
+    if mantissa.first() == Some(&b'0') {
+        let zeros = mantissa.iter().skip(2).take_while(|digit| **digit == b'0');
+        let zeros = zeros.count();
+        meter.add(10 + 5 * zeros as u64);
+        first = 2 + zeros;
+        scale = exponent - zeros as i64;
+        if first >= mantissa.len() {
+            return false;
+        }
+    }
     if scale != LIMIT.len() as i64 {
         return scale > LIMIT.len() as i64;
     }
@@ -176,9 +294,7 @@ mod tests {
 
     fn read(text: &str) -> Result<usize, Fault> {
         let sign = usize::from(text.starts_with('-'));
-        let digits = text[sign..].find(|c: char| !c.is_ascii_digit());
-        let whole_end = digits.map_or(text.len(), |at| at + sign);
-        number(text.as_bytes(), 0, whole_end, &mut Free)
+        number(text.as_bytes(), sign, &mut Free).map(|(end, _)| end)
     }
 
     fn is_double(text: &str) -> bool {

@@ -19,6 +19,17 @@ const fn is_special(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..0x20)
 }
 
+/// [`is_special`] as a table, which is the shortest way to look at single bytes.
+static SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_special(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 /// Passes a string from behind its opening quote to behind its closing one, and says whether it has escapes.
 #[inline(always)]
 pub(super) fn string(
@@ -31,10 +42,11 @@ pub(super) fn string(
     if first == b'"' {
         return Ok((at + 1, false));
     }
-    if first != b'\\'
-        && let Some(word) = word(text, at)
-    {
-        meter.add(22);
+    if first == b'\\' {
+        return escaped_string(text, at, meter);
+    }
+    if let Some(word) = word(text, at) {
+        meter.add(32);
         let found = special(word);
         at += found.trailing_zeros() as usize / 8;
         if found != 0 && peek(text, at) == b'"' {
@@ -42,6 +54,18 @@ pub(super) fn string(
         }
     }
     long_string(text, at, meter)
+}
+
+/// Passes a string that begins with an escape.
+#[inline(never)]
+fn escaped_string(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
+    meter.add(20);
+    let at = escapes(text, at, meter)?;
+    if peek(text, at) == b'"' {
+        return Ok((at + 1, true));
+    }
+    let (end, _) = long_string(text, at, meter)?;
+    Ok((end, true))
 }
 
 /// Passes the rest of a string that has more than eight bytes, or something other than plain text in them.
@@ -109,7 +133,7 @@ fn escapes(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<usize, 
         meter.add(29);
         at += escape_len(text, at, meter).ok_or(Fault::new(What::Escape, at))?;
         let near = at + 4;
-        while at < near && !is_special(peek(text, at)) {
+        while at < near && !SPECIAL[usize::from(peek(text, at))] {
             meter.add(8);
             at += 1;
         }
@@ -148,6 +172,16 @@ pub(super) fn unit(text: &[u8], at: usize) -> Option<u32> {
     let [a, b, c, d] = digits.map(|digit| HEX[usize::from(digit)]);
     let unit = a << 12 | b << 8 | c << 4 | d;
     (unit <= 0xFFFF).then_some(unit)
+}
+
+/// The character below U+0100 that the `\u00XX` at `at` stands for.
+#[inline(always)]
+pub(super) fn low_unit(text: &[u8], at: usize) -> Option<u8> {
+    let [b'\\', b'u', b'0', b'0', digits @ ..] = text.get(at..)?.first_chunk::<6>()? else {
+        return None;
+    };
+    let [high, low] = digits.map(|digit| HEX[usize::from(digit)]);
+    u8::try_from(high << 4 | low).ok()
 }
 
 /// What a hexadecimal digit counts, and for other bytes what makes any unit too large.

@@ -1,6 +1,6 @@
 //! Escapes in strings that the walk has passed: they are good.
 
-use super::strings::unit;
+use super::strings::{low_unit, unit};
 use super::walk::{Text, peek};
 
 /// The character that the escape at `at` stands for, and the escape's length.
@@ -94,7 +94,7 @@ impl Key {
             let mut byte = peek(text, at);
             at += 1;
             if byte == b'\\' {
-                byte = u8::try_from(unit(text, at - 1)?).ok()?;
+                byte = low_unit(text, at - 1)?;
                 at += 5;
             }
             *self.0.get_mut(len)? = byte;

@@ -7,7 +7,7 @@
 
 use super::fault::{Fault, What};
 use super::meter::Meter;
-use super::number::{SAFE_DIGITS, number};
+use super::number::{negative, number};
 use super::strings::string;
 use super::{Id, MAX_WHOLE_NUMBER};
 
@@ -83,6 +83,7 @@ enum Begins {
     White,
     String,
     Number,
+    Minus,
     Array,
     Object,
     True,
@@ -102,7 +103,7 @@ static BEGINS: [Begins; 256] = {
     table[b'\n' as usize] = Begins::White;
     table[b'\r' as usize] = Begins::White;
     table[b'"' as usize] = Begins::String;
-    table[b'-' as usize] = Begins::Number;
+    table[b'-' as usize] = Begins::Minus;
     table[b'[' as usize] = Begins::Array;
     table[b'{' as usize] = Begins::Object;
     table[b't' as usize] = Begins::True;
@@ -112,7 +113,7 @@ static BEGINS: [Begins; 256] = {
 };
 
 /// Whether a number can go on with a byte.
-static GOES_ON: [bool; 256] = {
+pub(super) static GOES_ON: [bool; 256] = {
     let mut table = [false; 256];
     let mut digit = b'0';
     while digit <= b'9' {
@@ -124,6 +125,9 @@ static GOES_ON: [bool; 256] = {
     table[b'E' as usize] = true;
     table
 };
+
+/// No more bytes of a key with escapes are read than this: so many a known key takes if each is written as `\u00XX`.
+const MAX_KEY_READ: usize = 18 * 6;
 
 /// How many levels of brackets are left: as many as there are zeros above the ones.
 #[derive(Clone, Copy)]
@@ -183,10 +187,11 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
                 (end, escaped) = string(text, start + 1, self.meter)?;
                 end
             }
-            Begins::Number if !GOES_ON[usize::from(peek(text, start + 1))] && first != b'-' => {
+            Begins::Number if !GOES_ON[usize::from(peek(text, start + 1))] => {
                 self.meter.add(9);
                 start + 1
             }
+            Begins::Number | Begins::Minus => some_number(text, start, self.meter)?,
             Begins::Array if peek(text, start + 1) == b']' => start + 2,
             Begins::Object if peek(text, start + 1) == b'}' => start + 2,
             _ => nested(text, start, levels, false, self.meter)?,
@@ -219,8 +224,8 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
             let start = self.at + 1;
             let (end, escaped) = string(self.text, start, self.meter)?;
             self.at = end;
-            if escaped {
-                self.meter.add(12 * (end - start) as u64);
+            if escaped && end - start > 7 {
+                self.meter.add(12 * (end - start).min(MAX_KEY_READ) as u64);
             }
             if self.peek() != b':' {
                 return Err(Fault::new(What::Colon, self.at));
@@ -275,148 +280,198 @@ impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
 
 /// Passes the value at `at`, of at most `levels` levels, and returns where it ends. With `in_array` the values
 /// that follow it in an array are passed as well, up to that array's end.
-///
-/// The open brackets are bits, the innermost lowest: 1 for an object, 0 for an array. Below them are ones, so many that
-/// the topmost bit is set when no level is left.
 #[inline(never)]
 fn nested(
     text: &[u8],
-    mut at: usize,
+    at: usize,
     levels: Levels,
     in_array: bool,
     meter: &mut impl Meter,
 ) -> Result<usize, Fault> {
-    const FULL: u64 = 1 << 63;
-    let bottom = levels.0;
-    let mut open = bottom;
-    let mut next = peek(text, at);
+    let mut walk = Nested {
+        text,
+        at,
+        next: peek(text, at),
+        open: levels.0,
+        bottom: levels.0,
+        in_array,
+    };
     meter.add(50);
     loop {
-        meter.add(13);
-        match BEGINS[usize::from(next)] {
-            Begins::Number => {
-                let digit = at + usize::from(next == b'-');
-                (at, next) = short_number(text, at, digit, meter)?;
-            }
+        if walk.value(meter)? && walk.ended(meter)? {
+            return Ok(walk.at);
+        }
+    }
+}
+
+/// A walk through one value and all that is in it. It is taken apart into registers: all its functions are inlined.
+struct Nested<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// The byte at `at`.
+    next: u8,
+    /// The open brackets are bits, the innermost lowest: 1 for an object, 0 for an array. Below them are ones, so many
+    /// that the topmost bit is set when no level is left.
+    open: u64,
+    /// What `open` is while no bracket is open.
+    bottom: u64,
+    /// The value stands in an array, which is passed to its end.
+    in_array: bool,
+}
+
+impl Nested<'_> {
+    /// Passes a value or the beginning of one. Says whether it has ended.
+    #[inline(always)]
+    fn value(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
+        let (text, at) = (self.text, self.at);
+        meter.add(11);
+        (self.at, self.next) = match BEGINS[usize::from(self.next)] {
+            Begins::Number => number(text, at, meter)?,
             Begins::String => {
-                (at, _) = string(text, at + 1, meter)?;
-                next = peek(text, at);
+                let (end, _) = string(text, at + 1, meter)?;
+                (end, peek(text, end))
             }
             Begins::Array => {
-                if open & FULL != 0 {
-                    return Err(Fault::new(What::Depth, at));
+                if self.enters(b']', meter)? {
+                    self.open <<= 1;
+                    return Ok(false);
                 }
-                meter.add(7);
-                at += 1;
-                next = peek(text, at);
-                if next <= b' ' {
-                    at = white(text, at, meter);
-                    next = peek(text, at);
-                }
-                if next != b']' {
-                    open <<= 1;
-                    continue;
-                }
-                at += 1;
-                next = peek(text, at);
+                return Ok(true);
             }
             Begins::Object => {
-                if open & FULL != 0 {
-                    return Err(Fault::new(What::Depth, at));
+                if self.enters(b'}', meter)? {
+                    self.open = self.open << 1 | 1;
+                    self.key(meter)?;
+                    return Ok(false);
                 }
-                meter.add(7);
-                at += 1;
-                next = peek(text, at);
-                if next <= b' ' {
-                    at = white(text, at, meter);
-                    next = peek(text, at);
-                }
-                if next != b'}' {
-                    open = open << 1 | 1;
-                    at = key(text, at, meter)?;
-                    next = peek(text, at);
-                    continue;
-                }
-                at += 1;
-                next = peek(text, at);
+                return Ok(true);
             }
             Begins::White => {
-                (at, next) = some_white(text, at, meter);
-                continue;
+                self.white(meter);
+                return Ok(false);
             }
-            Begins::True => {
-                at = literal(text, at, b"true", meter)?;
-                next = peek(text, at);
-            }
-            Begins::Null => {
-                at = literal(text, at, b"null", meter)?;
-                next = peek(text, at);
-            }
-            Begins::False => {
-                at = literal(text, at, b"false", meter)?;
-                next = peek(text, at);
-            }
+            Begins::Minus => negative(text, at, meter)?,
+            Begins::True => literal(text, at, b"true", meter)?,
+            Begins::Null => literal(text, at, b"null", meter)?,
+            Begins::False => literal(text, at, b"false", meter)?,
             Begins::Nothing => return Err(Fault::new(What::Value, at)),
+        };
+        Ok(true)
+    }
+
+    /// Passes an opening bracket. If `close` follows, that is passed as well; otherwise something has been entered.
+    #[inline(always)]
+    fn enters(&mut self, close: u8, meter: &mut impl Meter) -> Result<bool, Fault> {
+        const FULL: u64 = 1 << 63;
+        if self.open & FULL != 0 {
+            return Err(Fault::new(What::Depth, self.at));
         }
-        // A value has ended. What is open goes on, or it ends with it.
+        meter.add(7);
+        self.step();
+        if self.next <= b' ' {
+            self.at = white(self.text, self.at, meter);
+            self.next = peek(self.text, self.at);
+        }
+        if self.next != close {
+            return Ok(true);
+        }
+        self.step();
+        Ok(false)
+    }
+
+    /// Goes on behind a value that has ended, to the next value, and closes the brackets that end on the way. Says
+    /// whether the walk has ended.
+    #[inline(always)]
+    fn ended(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
         loop {
             meter.add(13);
-            if open & 1 == 0 {
-                if next == b',' {
-                    at += 1;
-                    next = peek(text, at);
-                    break;
+            if self.open & 1 == 0 {
+                if self.next == b',' {
+                    self.step();
+                    return Ok(false);
                 }
-                if next == b']' {
-                    open >>= 1;
-                    at += 1;
-                    next = peek(text, at);
-                    continue;
+                if self.next == b']' {
+                    self.leave();
+                } else if self.is_white() {
+                    self.white(meter);
+                } else {
+                    return Err(Fault::new(What::InArray, self.at));
                 }
-                if !is_white(next) {
-                    return Err(Fault::new(What::InArray, at));
-                }
-                (at, next) = some_white(text, at, meter);
+            } else if self.open == self.bottom {
+                return self.ended_at_bottom(meter);
             } else {
-                if open == bottom {
-                    if !in_array {
-                        return Ok(at);
+                if self.next == b',' {
+                    self.at += 1;
+                    if peek(self.text, self.at) <= b' ' {
+                        self.at = white(self.text, self.at, meter);
                     }
-                    match next {
-                        b',' => {
-                            at += 1;
-                            next = peek(text, at);
-                            break;
-                        }
-                        b']' => return Ok(at + 1),
-                        _ if is_white(next) => {
-                            (at, next) = some_white(text, at, meter);
-                            continue;
-                        }
-                        _ => return Err(Fault::new(What::InArray, at)),
-                    }
+                    self.key(meter)?;
+                    return Ok(false);
                 }
-                if next == b',' {
-                    at += 1;
-                    if peek(text, at) <= b' ' {
-                        at = white(text, at, meter);
-                    }
-                    at = key(text, at, meter)?;
-                    next = peek(text, at);
-                    break;
+                if self.next == b'}' {
+                    self.leave();
+                } else if self.is_white() {
+                    self.white(meter);
+                } else {
+                    return Err(Fault::new(What::InObject, self.at));
                 }
-                if next == b'}' {
-                    open >>= 1;
-                    at += 1;
-                    next = peek(text, at);
-                    continue;
-                }
-                if !is_white(next) {
-                    return Err(Fault::new(What::InObject, at));
-                }
-                (at, next) = some_white(text, at, meter);
             }
         }
+    }
+
+    /// The same where no bracket is open.
+    #[inline(always)]
+    fn ended_at_bottom(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
+        if !self.in_array {
+            return Ok(true);
+        }
+        loop {
+            if self.next == b',' {
+                self.step();
+                return Ok(false);
+            }
+            if self.next == b']' {
+                self.at += 1;
+                return Ok(true);
+            }
+            if !self.is_white() {
+                return Err(Fault::new(What::InArray, self.at));
+            }
+            self.white(meter);
+        }
+    }
+
+    /// Whether white space follows. By the table, this test stays apart from that for a comma, which comes first.
+    #[inline(always)]
+    fn is_white(&self) -> bool {
+        matches!(BEGINS[usize::from(self.next)], Begins::White)
+    }
+
+    /// Passes a closing bracket.
+    #[inline(always)]
+    fn leave(&mut self) {
+        self.open >>= 1;
+        self.step();
+    }
+
+    #[inline(always)]
+    fn step(&mut self) {
+        self.at += 1;
+        self.next = peek(self.text, self.at);
+    }
+
+    /// Passes white space, of which there is some.
+    #[inline(always)]
+    fn white(&mut self, meter: &mut impl Meter) {
+        (self.at, self.next) = some_white(self.text, self.at, meter);
+    }
+
+    /// Passes a key and its colon.
+    #[inline(always)]
+    fn key(&mut self, meter: &mut impl Meter) -> Result<(), Fault> {
+        self.at = key(self.text, self.at, meter)?;
+        self.next = peek(self.text, self.at);
+        Ok(())
     }
 }
 
@@ -433,36 +488,15 @@ fn some_white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> (usize, u8)
     (at, next)
 }
 
-/// Passes the number at `start`, whose first digit is at `digit`, and says what follows it.
-#[inline(always)]
-fn short_number(
-    text: &[u8],
-    start: usize,
-    digit: usize,
-    meter: &mut impl Meter,
-) -> Result<(usize, u8), Fault> {
-    let mut at = digit + 1;
-    let mut next = peek(text, at);
-    meter.add(14);
-    if start != digit && !peek(text, digit).is_ascii_digit() {
-        return Err(Fault::new(What::Digit, digit));
-    }
-    if GOES_ON[usize::from(next)] {
-        // Whole numbers are short. To go digit by digit is the shortest way through them.
-        if peek(text, digit) != b'0' {
-            while next.is_ascii_digit() {
-                meter.add(8);
-                at += 1;
-                next = peek(text, at);
-            }
-        }
-        meter.add(10);
-        if GOES_ON[usize::from(next)] || at - start > SAFE_DIGITS {
-            at = number(text, start, at, meter)?;
-            next = peek(text, at);
-        }
-    }
-    Ok((at, next))
+/// Passes the number at `at`, and returns where it ends.
+#[inline(never)]
+fn some_number(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
+    meter.add(15);
+    let (end, _) = match peek(text, at) {
+        b'-' => negative(text, at, meter)?,
+        _ => number(text, at, meter)?,
+    };
+    Ok(end)
 }
 
 /// Passes a key and its colon.
@@ -490,10 +524,10 @@ fn literal<const N: usize>(
     at: usize,
     literal: &[u8; N],
     meter: &mut impl Meter,
-) -> Result<usize, Fault> {
+) -> Result<(usize, u8), Fault> {
     meter.add(8);
     match text.get(at..at + N) {
-        Some(bytes) if bytes == literal => Ok(at + N),
+        Some(bytes) if bytes == literal => Ok((at + N, peek(text, at + N))),
         _ => Err(Fault::new(What::Value, at)),
     }
 }
@@ -512,6 +546,13 @@ fn white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
         }
         at += 1;
     }
+    much_white(text, at, meter)
+}
+
+/// Where much white space ends.
+#[inline(never)]
+fn much_white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
+    meter.add(8);
     while let Some(word) = word(text, at) {
         meter.add(24);
         let others = not_white(word);

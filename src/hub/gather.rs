@@ -4,10 +4,10 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::channel::{Channel, STRAGGLES, Sub, Whole};
+use super::channel::{Channel, Reading, STRAGGLES, Sub, Whole};
 use super::directory::Directory;
-use super::log::Log;
 use super::segment::Segment;
+use super::slot::Slot;
 use super::subscriber::{APART, CAUGHT_UP, LAGS, Link, Links};
 use super::{Hub, SubscriberId};
 
@@ -148,7 +148,8 @@ pub(super) struct Piece {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) bytes: usize,
-    pub(super) deflate: bool,
+    /// Whose log it is from.
+    pub(super) slot: Slot,
 }
 
 /// What the last gathering promised, until `advance` is told what became of it. One for the hub, nothing for a connection.
@@ -222,7 +223,9 @@ impl Plan {
     ) -> Share {
         let (begun, end) = (sub.next, channel.end());
         while sub.next < end {
-            let (log, deflate, until) = channel.source(sub);
+            let Reading {
+                log, slot, until, ..
+            } = channel.reading(sub);
             let chosen = log
                 .find(sub.next)
                 .and_then(|segment| Some((segment, slices.choose(segment, sub.next, until)?)));
@@ -240,7 +243,7 @@ impl Plan {
                 from: sub.next,
                 to,
                 bytes,
-                deflate,
+                slot,
             });
             sub.next = to;
         }
@@ -259,11 +262,7 @@ impl Hub {
         };
         let channel = self.directory.get(link.channel)?;
         let sub = *channel.subs.get(link.index as usize)?;
-        let Whole {
-            bytes,
-            until,
-            deflate,
-        } = channel.logs().whole(sub)?;
+        let Whole { bytes, until, slot } = channel.logs().whole(sub)?;
         self.plan.owner = id.0;
         self.plan.is_single = true;
         self.plan.single = Piece {
@@ -271,7 +270,7 @@ impl Hub {
             from: sub.next,
             to: until,
             bytes: bytes.len(),
-            deflate,
+            slot,
         };
         Some(bytes)
     }
@@ -409,11 +408,7 @@ impl Hub {
     /// What is left of the message of `piece` that byte `written` falls into, and the seq after it.
     fn rest_of(&self, piece: Piece, written: usize) -> Option<(Option<Remainder>, u64)> {
         let channel = self.directory.get(piece.link.channel)?;
-        let log: &Log = match &channel.deflate {
-            Some(deflate) if piece.deflate => deflate,
-            _ => &channel.plain,
-        };
-        let segment = log.find(piece.from)?;
+        let segment = channel.log(piece.slot).find(piece.from)?;
         let from = (piece.from - segment.first) as usize;
         let offset = segment.start(from) + written;
         let message = segment.message_at(from, offset);

@@ -23,8 +23,8 @@ impl Channel {
     /// First goes what nobody subscribes to, then what is not a channel's newest segment, then the newest segments; within each
     /// kind, what is oldest. A segment is as old as its newest message.
     fn eviction_rank(&self) -> Option<u64> {
-        let oldest = self.plain.oldest()?;
-        let kind = match (self.subs.is_empty(), self.plain.has_older()) {
+        let oldest = self.base.oldest()?;
+        let kind = match (self.subs.is_empty(), self.base.has_older()) {
             (true, _) => 0,
             (false, true) => KIND,
             (false, false) => 2 * KIND,
@@ -41,7 +41,7 @@ impl Channel {
         }
         Some(match self.messages() {
             0 => self.idle_since.min(KIND - 1),
-            _ => KIND + self.plain.last().newest_time().min(KIND - 1),
+            _ => KIND + self.base.last().newest_time().min(KIND - 1),
         })
     }
 }
@@ -156,7 +156,7 @@ impl Hub {
         let Some(channel) = self.directory.get_mut(index) else {
             return true;
         };
-        let Some(next) = channel.plain.oldest().map(|oldest| oldest.next()) else {
+        let Some(next) = channel.base.oldest().map(|oldest| oldest.next()) else {
             return true;
         };
         if channel.floor() < next {
@@ -176,7 +176,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Encoding, Epoch, Frame, HubConfig, Policy, Start, SubscriberId};
+    use super::super::{Epoch, Frame, HubConfig, Policy, Slot, Start, SubscriberId};
     use super::*;
 
     struct Byte;
@@ -202,12 +202,12 @@ mod tests {
     }
 
     fn publish(hub: &mut Hub, name: &str) {
-        hub.publish(name, &Byte, None, 0).expect("there is room");
+        hub.publish(name, &Byte, &mut (), 0).expect("there is room");
     }
 
     /// A channel that is dirty, was published to since the last trim, and has lost its subscriber.
     fn deserted(hub: &mut Hub) {
-        hub.attach(SubscriberId(0), Encoding::Plain);
+        hub.attach(SubscriberId(0), Slot::BASE);
         hub.subscribe(SubscriberId(0), "a", Start::Live, 0)
             .expect("there is room");
         publish(hub, "a");

@@ -1,9 +1,8 @@
 //! What the hub promises, case by case.
 //!
-//! Messages are words: the second one of channel `a` is framed as `a2`, and deflated as `A2`. So what a visit hands out
+//! Messages are words: the second one of channel `a` is framed as `a2`, and in the slot of capitals as `A2`. So what a visit hands out
 //! reads as a sentence: `a1 a2 A3`.
 
-mod deflate;
 mod gather;
 mod history;
 mod lag;
@@ -12,12 +11,13 @@ mod many;
 mod retention;
 mod rounds;
 mod run;
+mod slots;
 mod subscribing;
 mod sweep;
 
 use fanfare::hub::{
-    Encoding, Epoch, Frame, Hub, HubConfig, Policy, PublishError, Published, Recode, Slices, Start,
-    SubscriberId,
+    Encode, Epoch, Frame, Hub, HubConfig, Message, Policy, PublishError, Published, Slices, Slot,
+    SlotConfig, Start, SubscriberId,
 };
 
 /// A hub without any limit.
@@ -27,6 +27,17 @@ const UNLIMITED: HubConfig = HubConfig {
     max_subscriptions: 0,
     linger_ms: u64::MAX,
     large: 0,
+    slots: SLOTS,
+    payload: |frame| frame,
+};
+
+/// The slot of capitals: its readers may be given small letters.
+const CAPITALS: Slot = Slot(1);
+
+const SLOTS: [SlotConfig; Slot::COUNT] = {
+    let mut slots = [SlotConfig { falls_back: false }; Slot::COUNT];
+    slots[CAPITALS.0 as usize].falls_back = true;
+    slots
 };
 
 /// A channel that holds everything.
@@ -73,14 +84,14 @@ impl Frame for Word<'_> {
     }
 }
 
-/// "Deflates" to capitals, and counts how often.
+/// Encodes as capitals, and counts how often.
 #[derive(Default)]
 struct Capitals(usize);
 
-impl Recode for Capitals {
-    fn recode(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+impl Encode for Capitals {
+    fn encode(&mut self, _: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
         self.0 += 1;
-        out.extend(plain.iter().map(u8::to_ascii_uppercase));
+        out.extend(message.frame.iter().map(u8::to_ascii_uppercase));
     }
 }
 
@@ -90,13 +101,13 @@ fn try_publish<'h>(
     channel: &str,
     len: usize,
 ) -> Result<Published<'h>, PublishError> {
-    hub.publish(channel, &Word { channel, len }, Some(&mut Capitals(0)), 0)
+    hub.publish(channel, &Word { channel, len }, &mut Capitals(0), 0)
 }
 
 /// Publishes a small message at `now`, and returns its seq.
 fn publish_at(hub: &mut Hub, channel: &str, now: u64) -> u64 {
     let word = Word { channel, len: 8 };
-    hub.publish(channel, &word, Some(&mut Capitals(0)), now)
+    hub.publish(channel, &word, &mut Capitals(0), now)
         .expect("there is room")
         .seq
 }
@@ -116,7 +127,7 @@ fn subscribe(hub: &mut Hub, subscriber: SubscriberId, channel: &str) {
 
 /// Attaches `subscriber` and subscribes it to `channel`, from the next message on.
 fn join(hub: &mut Hub, subscriber: SubscriberId, channel: &str) {
-    hub.attach(subscriber, Encoding::Plain);
+    hub.attach(subscriber, Slot::BASE);
     subscribe(hub, subscriber, channel);
 }
 
@@ -171,7 +182,7 @@ fn sweep(hub: &mut Hub) -> Vec<(u32, String)> {
 /// All that `channel` holds, as somebody gets it who asks for it.
 fn held(hub: &mut Hub, channel: &str) -> String {
     let curious = id(999);
-    hub.attach(curious, Encoding::Plain);
+    hub.attach(curious, Slot::BASE);
     hub.subscribe(curious, channel, Start::Last(u64::MAX), 0)
         .expect("nothing forbids it");
     let words = visit(hub, curious);

@@ -244,7 +244,8 @@ impl Run {
                 }
             }
         }
-        self.delivered += state.read(&self.channels);
+        let evicts = self.settings.config().retain_total != 0;
+        self.delivered += state.read(&self.channels, evicts);
         for (channel, subscription) in &mut state.subscriptions {
             let naive = self.channels.get_mut(channel).expect("it has a subscriber");
             if more && !subscription.reads_history() {

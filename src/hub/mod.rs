@@ -19,7 +19,7 @@
 //! A caller that wants to say itself when those of *large* channels ([`HubConfig::large`]) are visited calls
 //! [`Hub::begin_rounds`] for each time around.
 //!
-//! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. Who was named has to be visited, unless it
+//! **A visit** is [`Hub::contiguous`] or [`Hub::gather`] (and [`Hub::render`], where `gather` says so), one write, [`Hub::advance`]. Who was named has to be visited, unless it
 //! was blocked or detached. A visit that the caller makes of its own accord is welcome at any time.
 //!
 //! # What holds
@@ -33,8 +33,9 @@
 //!   that somebody asked for never makes a publisher wait.
 //! - A subscriber that is not blocked and is behind will be named by `next_behind`: because its channel is dirty and its round
 //!   has not come to it, or because it is owed a visit (cut, unblocked, or placed behind by `subscribe`).
-//! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then what nobody
-//!   subscribes to goes first, the oldest of it before the rest; after that the oldest of the others, and of those the newest
+//! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then the
+//!   derived logs go first, whose readers get the same messages in another way, and what nobody subscribes to, the oldest of it
+//!   before the rest; after that the oldest of the others, and of those the newest
 //!   messages last. Only a message that is too big by itself is refused.
 //! - Among `max_channels` channels, one without subscribers goes for a new one. Only if there is none is the new one refused.
 
@@ -48,6 +49,7 @@ mod log;
 mod policy;
 mod publish;
 mod queue;
+mod render;
 mod room;
 mod run;
 mod segment;
@@ -68,6 +70,7 @@ use self::dirty::Dirty;
 use self::gather::Plan;
 use self::log::largest_segment;
 use self::queue::ChannelQueue;
+use self::render::Rendered;
 use self::subscriber::{Bits, Subscriber};
 
 pub use self::directory::ChannelId;
@@ -192,6 +195,8 @@ pub struct Hub {
     apart: Apart,
     /// What the last `gather` promised to the caller's write.
     plan: Plan,
+    /// What was made for one subscriber alone, for its next `gather`.
+    rendered: Rendered,
     /// An encoded message, on its way to a derived log.
     scratch: Vec<u8>,
 
@@ -247,6 +252,7 @@ impl Hub {
             due_budget: 0,
             apart: Apart::default(),
             plan: Plan::default(),
+            rendered: Rendered::default(),
             scratch: Vec::new(),
             touched: Vec::new(),
             times: ChannelQueue::default(),

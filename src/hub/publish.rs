@@ -165,7 +165,10 @@ impl Hub {
         }
         let after = logs.allocated();
         channel.derived = Some(logs);
-        self.account(before, after);
+        if before != after {
+            self.account(before, after);
+            self.note_evictable(index);
+        }
     }
 }
 
@@ -174,9 +177,5 @@ fn has_room(channel: &Channel, len: usize, now: u64, most: usize) -> bool {
     if most == 0 {
         return u32::try_from(len).is_ok();
     }
-    let base = channel.base.newest_with(len, now);
-    // Recoding makes no frame longer.
-    let derived = channel.derived.as_ref();
-    let derived = derived.map_or(0, |logs| logs.newest_with_at_most(len, now));
-    u32::try_from(len).is_ok() && base + derived <= most
+    u32::try_from(len).is_ok() && channel.base.newest_with(len, now) <= most
 }

@@ -104,6 +104,7 @@ impl Hub {
                     to: whole.until,
                     bytes: whole.bytes.len(),
                     slot: whole.slot,
+                    is_rendered: false,
                 };
                 short = Some((SubscriberId(sub.subscriber), piece, written));
                 break;

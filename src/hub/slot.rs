@@ -139,10 +139,29 @@ impl DerivedLogs {
         self.0.iter().map(|derived| derived.log.allocated()).sum()
     }
 
-    /// The most that [`Log::newest_with_at_most`] says of all of them together.
-    pub(super) fn newest_with_at_most(&self, len: usize, now: u64) -> usize {
+    /// The log whose oldest segment is older than those of the others, and the time of that segment; none if all are empty.
+    fn oldest(&mut self) -> Option<(u64, &mut Log)> {
+        let logs = self.0.iter_mut().map(|derived| &mut derived.log);
+        let oldest = logs.filter_map(|log| Some((log.oldest()?.newest_time(), log)));
+        oldest.min_by_key(|(time, _)| *time)
+    }
+
+    /// How old the oldest segment of all of them is: the time of its newest message.
+    pub(super) fn oldest_time(&self) -> Option<u64> {
         let logs = self.0.iter().map(|derived| &derived.log);
-        logs.map(|log| log.newest_with_at_most(len, now)).sum()
+        let oldest = logs.filter_map(|log| log.oldest());
+        oldest.map(|segment| segment.newest_time()).min()
+    }
+
+    /// Lets go of the oldest segment of all of them; false if they are empty. Its log then begins after it.
+    pub(super) fn evict_oldest(&mut self) -> bool {
+        let Some((_, log)) = self.oldest() else {
+            return false;
+        };
+        if let Some(next) = log.oldest().map(|segment| segment.next()) {
+            log.begin_at(next);
+        }
+        true
     }
 
     /// Lets go of the segments that hold nothing from `tail` on.

@@ -135,7 +135,7 @@ impl Hub {
             self.leave(link);
         }
         self.apart.forget(id.0);
-        self.plan.forget(id.0);
+        self.end_plan(id.0);
     }
 
     /// Subscribes `id` to the channel `name` from `start` on; the channel comes into being if there is none.
@@ -243,7 +243,7 @@ impl Hub {
             .ok_or(NotSubscribed)?;
         let link = subscriber.links.remove(index).ok_or(NotSubscribed)?;
         self.leave(link);
-        self.plan.forget(id.0);
+        self.end_plan(id.0);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What the hub promises, case by case.
 //!
-//! Messages are words: the second one of channel `a` is framed as `a2`, and in the slot of capitals as `A2`. So what a visit hands out
+//! Messages are words: the second one of channel `a` is framed as `a2`, in the slot of capitals as `A2`, in that
+//! of quoted words as `<a2>`. So what a visit hands out
 //! reads as a sentence: `a1 a2 A3`.
 
 mod gather;
@@ -33,6 +34,9 @@ const UNLIMITED: HubConfig = HubConfig {
 
 /// The slot of capitals: its readers may be given small letters.
 const CAPITALS: Slot = Slot(1);
+
+/// The slot of quoted words: its readers must not be given anything else.
+const QUOTED: Slot = Slot(2);
 
 const SLOTS: [SlotConfig; Slot::COUNT] = {
     let mut slots = [SlotConfig { falls_back: false }; Slot::COUNT];
@@ -84,14 +88,21 @@ impl Frame for Word<'_> {
     }
 }
 
-/// Encodes as capitals, and counts how often.
+/// Encodes as capitals or as quoted words, and counts how often.
 #[derive(Default)]
 struct Capitals(usize);
 
 impl Encode for Capitals {
-    fn encode(&mut self, _: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
+    fn encode(&mut self, slot: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
         self.0 += 1;
-        out.extend(message.frame.iter().map(u8::to_ascii_uppercase));
+        if slot == QUOTED {
+            let word = format!("<{}{}>", message.channel, message.seq);
+            let end = out.len() + message.payload().len() + 2;
+            out.extend_from_slice(word.as_bytes());
+            out.resize(end, b' ');
+        } else {
+            out.extend(message.frame.iter().map(u8::to_ascii_uppercase));
+        }
     }
 }
 

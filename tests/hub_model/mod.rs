@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use fanfare::hub::{ChannelId, Epoch, Hub, Slot, SubscriberId};
 
 use self::client::{Client, ENDLESS};
-use self::frame::HALVES;
+use self::frame::{HALVES, PARTS};
 use self::naive::Naive;
 
 pub use self::naive::Settings;
@@ -29,7 +29,7 @@ const CHANNELS: u8 = 20;
 const BUSY: u8 = 4;
 const CLIENTS: u8 = 6;
 /// What they are served in, in turn.
-const SLOTS: [Slot; 3] = [Slot::BASE, Slot::BASE, HALVES];
+const SLOTS: [Slot; 3] = [Slot::BASE, PARTS, HALVES];
 
 /// The hub, the model and the server between them.
 pub struct Run {

@@ -227,7 +227,6 @@ impl Plan {
             return None;
         }
         let share = self.collect(channel, rendered, link, sub, slices);
-        gathered.unrendered = self.unrendered.is_some();
         match share {
             Share::All => None,
             Share::Part => Some(link.channel.wrapping_add(1)),
@@ -345,6 +344,7 @@ impl Hub {
         };
         if let Some(next) = cut {
             gathered.more = true;
+            gathered.unrendered = plan.unrendered.is_some();
             subscriber.first = next;
         }
         plan.more = gathered.more;

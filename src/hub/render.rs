@@ -35,8 +35,18 @@ impl Rendered {
         (is_it && !self.ends.is_empty()).then_some(&self.bytes[..])
     }
 
-    /// Drops what was made, and memory beyond the usual.
+    /// Drops what was made.
+    #[inline]
     pub(super) fn clear(&mut self) {
+        // Most visits render nothing.
+        if !self.ends.is_empty() {
+            self.drop_all();
+        }
+    }
+
+    /// Drops what was made, and memory beyond the usual.
+    #[cold]
+    fn drop_all(&mut self) {
         self.ends.clear();
         self.bytes.clear();
         if self.bytes.capacity() > 2 * MOST_BYTES {

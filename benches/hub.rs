@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fanfare::hub::{Encoding, Epoch, Frame, Hub, HubConfig, Policy, Slices, Start, SubscriberId};
+use fanfare::hub::{Epoch, Frame, Hub, HubConfig, Policy, Slices, Slot, Start, SubscriberId};
 
 /// A frame of ready-made bytes: what is measured is the log, not the writing of JSON.
 struct Bytes(Vec<u8>);
@@ -37,7 +37,7 @@ fn hub_with(config: HubConfig) -> Hub {
 fn subscribed(subscribers: u32) -> Hub {
     let mut hub = hub();
     for i in 0..subscribers {
-        hub.attach(SubscriberId(i), Encoding::Plain);
+        hub.attach(SubscriberId(i), Slot::BASE);
         hub.subscribe(SubscriberId(i), "prices.eurusd", Start::Live, 0)
             .expect("there is room");
     }
@@ -79,7 +79,7 @@ fn publish(c: &mut Criterion) {
                     let batch = left.min(1024);
                     let begun = Instant::now();
                     for _ in 0..batch {
-                        black_box(hub.publish("prices.eurusd", &message, None, 1)).ok();
+                        black_box(hub.publish("prices.eurusd", &message, &mut (), 1)).ok();
                     }
                     taken += begun.elapsed();
                     left -= batch;
@@ -106,7 +106,7 @@ fn visits(c: &mut Criterion) {
             group.bench_function(BenchmarkId::from_parameter(subscribers), |b| {
                 b.iter(|| {
                     for _ in 0..batch {
-                        hub.publish("prices.eurusd", &message, None, 1).ok();
+                        hub.publish("prices.eurusd", &message, &mut (), 1).ok();
                     }
                     let visits = sweep(&mut hub);
                     hub.trim(1, &mut decongested);
@@ -122,7 +122,7 @@ fn visits(c: &mut Criterion) {
 fn board(c: &mut Criterion) {
     let mut hub = hub();
     let names: Vec<String> = (0..60).map(|i| format!("board.{i}")).collect();
-    hub.attach(SubscriberId(0), Encoding::Plain);
+    hub.attach(SubscriberId(0), Slot::BASE);
     for name in &names {
         hub.subscribe(SubscriberId(0), name, Start::Live, 0)
             .expect("there is room");
@@ -134,7 +134,7 @@ fn board(c: &mut Criterion) {
     group.bench_function("60 channels", |b| {
         b.iter(|| {
             for name in &names {
-                hub.publish(name, &message, None, 1).ok();
+                hub.publish(name, &message, &mut (), 1).ok();
             }
             let visits = sweep(&mut hub);
             hub.trim(1, &mut decongested);
@@ -156,9 +156,9 @@ fn resubscribe(c: &mut Criterion) {
         let mut hub = hub_with(config);
         let names: Vec<String> = (0..subscriptions).map(|i| format!("board.{i}")).collect();
         let message = Bytes(vec![b'x'; 200]);
-        hub.attach(SubscriberId(0), Encoding::Plain);
+        hub.attach(SubscriberId(0), Slot::BASE);
         for name in &names {
-            hub.publish(name, &message, None, 1).ok();
+            hub.publish(name, &message, &mut (), 1).ok();
             hub.subscribe(SubscriberId(0), name, Start::Live, 1)
                 .expect("there is room");
         }
@@ -194,7 +194,7 @@ fn make_room(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(channels), |b| {
             b.iter(|| {
                 made += 1;
-                hub.publish(&format!("made.up.{made}"), &message, None, made)
+                hub.publish(&format!("made.up.{made}"), &message, &mut (), made)
                     .ok();
                 hub.trim(made, &mut decongested);
             });

@@ -174,7 +174,7 @@ fn who_asks_for_history_gets_all_of_it_though_it_takes_many_visits_if_it_is_quic
         run.publish(0, 255);
     }
     run.trim();
-    run.subscribe(1, 0, 2, 0);
+    run.subscribe(3, 0, 2, 0);
     // Each visit takes nine of the twenty.
     for _ in 0..20 {
         run.publish(0, 255);
@@ -193,7 +193,7 @@ fn who_asks_for_history_and_is_slower_than_the_window_is_told_exactly_what_it_mi
         run.publish(0, 255);
     }
     run.trim();
-    run.subscribe(1, 0, 2, 0);
+    run.subscribe(3, 0, 2, 0);
     run.sweep(1);
     // Nobody waits for it while it has the rest to get.
     for _ in 0..20 {

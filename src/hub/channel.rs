@@ -24,15 +24,16 @@
 use super::epoch::Epoch;
 use super::log::Log;
 use super::policy::Policy;
+use super::slot::{DerivedLogs, Slot, SlotConfig, Source};
 use super::subscriber::Bits;
 
-/// It receives from the deflate log where that has begun.
-pub(super) const DEFLATE: u32 = 1;
+/// The flags that say in which slot it is served.
+const SLOT: u32 = Slot::COUNT as u32 - 1;
 /// It is behind through no fault of its socket, and what it has still to get is not trimmed.
-pub(super) const LAGGING: u32 = 2;
+pub(super) const LAGGING: u32 = Slot::COUNT as u32;
 /// All other flags are the number of messages that were there when it was placed behind by `subscribe` and that it has not
 /// passed: as long as there are any, it reads history. It is never lagging then.
-pub(super) const HISTORY: u32 = !(DEFLATE | LAGGING);
+pub(super) const HISTORY: u32 = !(SLOT | LAGGING);
 /// It needs more than its cursor moved when it gets something.
 pub(super) const STRAGGLES: u32 = LAGGING | HISTORY;
 
@@ -50,6 +51,19 @@ pub(super) struct Sub {
     pub(super) flags: u32,
     /// The cursor: the seq of the next message it gets.
     pub(super) next: u64,
+}
+
+impl Sub {
+    /// The slot that it is served in.
+    #[inline]
+    pub(super) fn slot(self) -> Slot {
+        Slot((self.flags & SLOT) as u8)
+    }
+}
+
+/// The flag that says that a subscription is served in `slot`.
+pub(super) fn slot_flag(slot: Slot) -> u32 {
+    u32::from(slot.0) & SLOT
 }
 
 /// Where a walk ended.
@@ -70,10 +84,10 @@ pub(super) struct Channel {
     pub(super) name: Box<str>,
     pub(super) epoch: Epoch,
     pub(super) policy: Policy,
-    pub(super) plain: Log,
-    /// Kept only while somebody has negotiated it.
-    pub(super) deflate: Option<Box<Log>>,
-    pub(super) deflate_users: u32,
+    /// Its messages as they were published.
+    pub(super) base: Log,
+    /// Its messages in the other slots, where one is in use.
+    pub(super) derived: Option<Box<DerivedLogs>>,
     /// The seq of the oldest message held; the next seq if none is.
     pub(super) tail: u64,
     pub(super) subs: Vec<Sub>,
@@ -86,7 +100,7 @@ pub(super) struct Channel {
     pub(super) lagging: u32,
     /// The next seq as it was when the circle began.
     pub(super) circle: u64,
-    /// Nothing from this seq on is trimmed, and its place in the plain log.
+    /// Nothing from this seq on is trimmed, and its place in the base log.
     floor: u64,
     floor_position: u64,
 
@@ -111,9 +125,8 @@ impl Channel {
             name: name.into(),
             epoch,
             policy,
-            plain: Log::new(1, largest),
-            deflate: None,
-            deflate_users: 0,
+            base: Log::new(1, largest),
+            derived: None,
             tail: 1,
             subs: Vec::new(),
             position: 0,
@@ -133,7 +146,7 @@ impl Channel {
 
     /// The seq that the next message gets: where the cursor of somebody at the head stands.
     pub(super) fn end(&self) -> u64 {
-        self.plain.next()
+        self.base.next()
     }
 
     /// How many messages it holds.
@@ -143,13 +156,43 @@ impl Channel {
 
     /// The framed bytes of the messages it holds.
     pub(super) fn bytes(&self) -> u64 {
-        self.plain.written() - self.plain.position(self.tail)
+        self.base.written() - self.base.position(self.tail)
     }
 
     /// Bytes of memory that its logs take, indexes included.
     pub(super) fn allocated(&self) -> usize {
-        let deflate = self.deflate.as_ref();
-        self.plain.allocated() + deflate.map_or(0, |log| log.allocated())
+        let derived = self.derived.as_ref();
+        self.base.allocated() + derived.map_or(0, |logs| logs.allocated())
+    }
+
+    /// Counts one more user of `slot`, whose log begins at the head if there is none.
+    pub(super) fn enter(&mut self, slot: Slot, config: SlotConfig) {
+        if slot != Slot::BASE {
+            let (end, largest) = (self.end(), self.base.largest());
+            let derived = self.derived.get_or_insert_default();
+            derived.enter(slot, config, end, largest);
+        }
+    }
+
+    /// Counts one user of `slot` less.
+    pub(super) fn leave(&mut self, slot: Slot) {
+        if slot != Slot::BASE
+            && let Some(derived) = &mut self.derived
+        {
+            derived.leave(slot);
+            if derived.is_empty() {
+                self.derived = None;
+            }
+        }
+    }
+
+    /// What its messages have in common.
+    pub(super) fn messages_of(&self, payload: fn(&[u8]) -> &[u8]) -> Source<'_> {
+        Source {
+            channel: &self.name,
+            epoch: &self.epoch,
+            payload,
+        }
     }
 
     /// Adds a subscription, at the head or reading history, and returns its place.
@@ -223,9 +266,8 @@ impl Channel {
     #[inline]
     pub(super) fn step(&mut self, blocked: &Bits) -> Option<u32> {
         let sub = self.subs.get(self.position as usize)?;
-        let found = sub.next < self.plain.next()
-            && sub.flags & HISTORY == 0
-            && !blocked.get(sub.subscriber);
+        let found =
+            sub.next < self.base.next() && sub.flags & HISTORY == 0 && !blocked.get(sub.subscriber);
         if !found || self.position == 0 || self.left == 0 {
             return None;
         }
@@ -354,14 +396,14 @@ impl Channel {
     fn set_floor(&mut self, floor: u64) {
         if floor != self.floor {
             self.floor = floor;
-            self.floor_position = self.plain.position(floor);
+            self.floor_position = self.base.position(floor);
         }
     }
 
     /// Whether those who can't be lapped need more than the window: then its publishers wait for the sweep.
     pub(super) fn is_crowded(&self) -> bool {
         let protected = self.end().saturating_sub(self.floor);
-        let bytes = self.plain.written().saturating_sub(self.floor_position);
+        let bytes = self.base.written().saturating_sub(self.floor_position);
         let Policy {
             retain_messages,
             retain_bytes,
@@ -373,29 +415,46 @@ impl Channel {
                 || (retain_bytes != 0 && bytes > retain_bytes))
     }
 
-    /// The log that a subscription reads its next message from, and the seq up to which it does.
+    /// The log that a subscription reads its next message from.
     #[inline]
-    pub(super) fn source(&self, sub: Sub) -> (&Log, bool, u64) {
-        self.logs().source(sub)
+    pub(super) fn reading(&self, sub: Sub) -> Reading<'_> {
+        self.logs().reading(sub)
     }
 
     /// What there is to read from.
     #[inline]
     pub(super) fn logs(&self) -> Logs<'_> {
         Logs {
-            plain: &self.plain,
-            deflate: self.deflate.as_deref(),
+            base: &self.base,
+            derived: self.derived.as_deref(),
             tail: self.tail,
         }
+    }
+
+    /// The log of `slot`; the base log if that slot is not in use.
+    pub(super) fn log(&self, slot: Slot) -> &Log {
+        let derived = self.derived.as_ref().and_then(|logs| logs.find(slot));
+        derived.map_or(&self.base, |derived| &derived.log)
     }
 }
 
 /// A channel's logs, apart from its subscribers: so that a walk over these can read from those.
 #[derive(Clone, Copy)]
 pub(super) struct Logs<'c> {
-    pub(super) plain: &'c Log,
-    pub(super) deflate: Option<&'c Log>,
+    pub(super) base: &'c Log,
+    pub(super) derived: Option<&'c DerivedLogs>,
     pub(super) tail: u64,
+}
+
+/// The log that a subscription reads its next message from.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'c> {
+    pub(super) log: &'c Log,
+    pub(super) slot: Slot,
+    /// The seq up to which it reads that log.
+    pub(super) until: u64,
+    /// The log is the base log, and its frames have to be encoded for this reader alone.
+    pub(super) is_private: bool,
 }
 
 /// All that a subscription is behind, in one piece.
@@ -404,39 +463,62 @@ pub(super) struct Whole<'c> {
     pub(super) bytes: &'c [u8],
     /// The seq after the last message.
     pub(super) until: u64,
-    /// Whether it is from the deflate log.
-    pub(super) deflate: bool,
+    /// Whose log it is from.
+    pub(super) slot: Slot,
 }
 
 impl<'c> Logs<'c> {
     #[inline]
-    fn source(self, sub: Sub) -> (&'c Log, bool, u64) {
-        match self.deflate {
-            Some(deflate) if sub.flags & DEFLATE != 0 => {
-                if sub.next >= deflate.begin {
-                    (deflate, true, deflate.next())
-                } else {
-                    (self.plain, false, deflate.begin)
-                }
-            }
-            _ => (self.plain, false, self.plain.next()),
+    fn reading(self, sub: Sub) -> Reading<'c> {
+        let slot = sub.slot();
+        if slot != Slot::BASE {
+            return self.reading_derived(slot, sub.next);
+        }
+        Reading {
+            log: self.base,
+            slot,
+            until: self.base.next(),
+            is_private: false,
+        }
+    }
+
+    fn reading_derived(self, slot: Slot, next: u64) -> Reading<'c> {
+        let derived = self.derived.and_then(|logs| logs.find(slot));
+        match derived {
+            Some(derived) if next >= derived.log.begin => Reading {
+                log: &derived.log,
+                slot,
+                until: derived.log.next(),
+                is_private: false,
+            },
+            _ => Reading {
+                log: self.base,
+                slot: Slot::BASE,
+                until: derived.map_or(self.base.next(), |derived| derived.log.begin),
+                is_private: derived.is_none_or(|derived| !derived.falls_back),
+            },
         }
     }
 
     /// Everything that `sub` is behind, if it is in the newest segment of one log.
     #[inline]
     pub(super) fn whole(self, sub: Sub) -> Option<Whole<'c>> {
-        let (log, deflate, until) = self.source(sub);
+        let Reading {
+            log,
+            slot,
+            until,
+            is_private,
+        } = self.reading(sub);
         let segment = log.last();
         let from = sub.next.wrapping_sub(segment.first) as usize;
         let newest = sub.next >= segment.first && until == segment.next();
-        if from >= segment.len() || !newest || sub.next < self.tail {
+        if from >= segment.len() || !newest || is_private || sub.next < self.tail {
             return None;
         }
         Some(Whole {
             bytes: segment.from(from),
             until,
-            deflate,
+            slot,
         })
     }
 }

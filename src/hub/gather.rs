@@ -4,10 +4,11 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::channel::{Channel, STRAGGLES, Sub, Whole};
+use super::channel::{Channel, Reading, STRAGGLES, Sub, Whole};
 use super::directory::Directory;
-use super::log::Log;
+use super::render::Rendered;
 use super::segment::Segment;
+use super::slot::Slot;
 use super::subscriber::{APART, CAUGHT_UP, LAGS, Link, Links};
 use super::{Hub, SubscriberId};
 
@@ -68,6 +69,12 @@ impl<'a> Slices<'a> {
         self.bytes
     }
 
+    /// Whether a slice of `bytes` bytes still goes in.
+    fn fits(&self, bytes: usize) -> bool {
+        let room = Self::MOST_BYTES.saturating_sub(self.bytes);
+        self.len == 0 || (self.len < Self::MOST && bytes <= room)
+    }
+
     /// Which messages of `segment`, from `next` on and before `until`, still go in: the seq after them and their bytes.
     fn choose(&self, segment: &Segment, next: u64, until: u64) -> Option<(u64, Range<usize>)> {
         if self.len == Self::MOST {
@@ -101,6 +108,9 @@ impl Default for Slices<'_> {
 pub struct Gathered {
     /// Some subscriptions have been lapped and were left out: call [`Hub::settle`], send its gaps first, and gather again.
     pub lapped: bool,
+    /// Messages come next that have to be made for this subscriber alone: call [`Hub::render`], and gather again. Never so in a
+    /// slot that falls back.
+    pub unrendered: bool,
     /// Not everything went in. If all that did is written and [`Hub::advance`] hears of it, be it nothing, `next_behind` will
     /// name the subscriber again.
     pub more: bool,
@@ -148,7 +158,10 @@ pub(super) struct Piece {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) bytes: usize,
-    pub(super) deflate: bool,
+    /// Whose log it is from.
+    pub(super) slot: Slot,
+    /// It is from no log: it was made for this subscription alone.
+    pub(super) is_rendered: bool,
 }
 
 /// What the last gathering promised, until `advance` is told what became of it. One for the hub, nothing for a connection.
@@ -162,6 +175,8 @@ pub(super) struct Plan {
     pieces: Vec<Piece>,
     /// Something was left out.
     more: bool,
+    /// The subscription whose next messages have to be rendered.
+    unrendered: Option<Link>,
 }
 
 /// How much of a subscription went in.
@@ -177,10 +192,15 @@ impl Plan {
         self.is_single = false;
         self.pieces.clear();
         self.more = false;
+        self.unrendered = None;
     }
 
-    /// Drops what was promised to `id`: its subscriptions are not where they were.
-    pub(super) fn forget(&mut self, id: u32) {
+    /// The subscription of `id` that the last gathering found unrendered.
+    pub(super) fn unrendered(&self, id: u32) -> Option<Link> {
+        self.unrendered.filter(|_| self.owner == id)
+    }
+
+    fn forget(&mut self, id: u32) {
         if self.owner == id {
             self.begin(id);
         }
@@ -191,6 +211,7 @@ impl Plan {
     fn take<'a>(
         &mut self,
         directory: &'a Directory,
+        rendered: &'a Rendered,
         link: Link,
         slices: &mut Slices<'a>,
         gathered: &mut Gathered,
@@ -205,7 +226,8 @@ impl Plan {
             gathered.more = true;
             return None;
         }
-        match self.collect(channel, link, sub, slices) {
+        let share = self.collect(channel, rendered, link, sub, slices);
+        match share {
             Share::All => None,
             Share::Part => Some(link.channel.wrapping_add(1)),
             Share::Nothing => Some(link.channel),
@@ -216,36 +238,64 @@ impl Plan {
     fn collect<'a>(
         &mut self,
         channel: &'a Channel,
+        rendered: &'a Rendered,
         link: Link,
         mut sub: Sub,
         slices: &mut Slices<'a>,
     ) -> Share {
         let (begun, end) = (sub.next, channel.end());
         while sub.next < end {
-            let (log, deflate, until) = channel.source(sub);
-            let chosen = log
-                .find(sub.next)
-                .and_then(|segment| Some((segment, slices.choose(segment, sub.next, until)?)));
-            let Some((segment, (to, range))) = chosen else {
+            let reading = channel.reading(sub);
+            let chosen = if reading.is_private {
+                self.choose_rendered(rendered, link, sub, slices)
+            } else {
+                choose(reading, sub, slices)
+            };
+            let Some((to, bytes)) = chosen else {
                 return if sub.next > begun {
                     Share::Part
                 } else {
                     Share::Nothing
                 };
             };
-            let bytes = range.len();
-            slices.push(segment.slice(range));
+            slices.push(bytes);
             self.pieces.push(Piece {
                 link,
                 from: sub.next,
                 to,
-                bytes,
-                deflate,
+                bytes: bytes.len(),
+                slot: reading.slot,
+                is_rendered: reading.is_private,
             });
             sub.next = to;
         }
         Share::All
     }
+
+    /// The messages that were rendered for the subscription `link`, if they still go in: the seq after them and their bytes.
+    #[cold]
+    fn choose_rendered<'a>(
+        &mut self,
+        rendered: &'a Rendered,
+        link: Link,
+        sub: Sub,
+        slices: &Slices<'a>,
+    ) -> Option<(u64, &'a [u8])> {
+        let Some(bytes) = rendered.find(self.owner, link, sub.next) else {
+            self.unrendered = Some(link);
+            return None;
+        };
+        slices.fits(bytes.len()).then(|| (rendered.next(), bytes))
+    }
+}
+
+/// The next messages of `sub` in the log that it reads, as many as are in one segment and still go in: the seq after them and
+/// their bytes.
+#[inline]
+fn choose<'a>(reading: Reading<'a>, sub: Sub, slices: &Slices<'a>) -> Option<(u64, &'a [u8])> {
+    let segment = reading.log.find(sub.next)?;
+    let (to, range) = slices.choose(segment, sub.next, reading.until)?;
+    Some((to, segment.slice(range)))
 }
 
 impl Hub {
@@ -259,11 +309,7 @@ impl Hub {
         };
         let channel = self.directory.get(link.channel)?;
         let sub = *channel.subs.get(link.index as usize)?;
-        let Whole {
-            bytes,
-            until,
-            deflate,
-        } = channel.logs().whole(sub)?;
+        let Whole { bytes, until, slot } = channel.logs().whole(sub)?;
         self.plan.owner = id.0;
         self.plan.is_single = true;
         self.plan.single = Piece {
@@ -271,7 +317,8 @@ impl Hub {
             from: sub.next,
             to: until,
             bytes: bytes.len(),
-            deflate,
+            slot,
+            is_rendered: false,
         };
         Some(bytes)
     }
@@ -282,12 +329,13 @@ impl Hub {
     /// begins with another subscription.
     pub fn gather<'a>(&'a mut self, id: SubscriberId, slices: &mut Slices<'a>) -> Gathered {
         let (directory, plan) = (&self.directory, &mut self.plan);
+        let rendered = &self.rendered;
         plan.begin(id.0);
         let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
             return Gathered::default();
         };
         let mut gathered = Gathered::default();
-        let mut take = |link| plan.take(directory, link, slices, &mut gathered);
+        let mut take = |link| plan.take(directory, rendered, link, slices, &mut gathered);
         let cut = if self.dirty.are_few(subscriber) {
             let mut links = self.apart.and_dirty(&self.dirty, id.0, subscriber);
             links.find_map(&mut take)
@@ -296,6 +344,7 @@ impl Hub {
         };
         if let Some(next) = cut {
             gathered.more = true;
+            gathered.unrendered = plan.unrendered.is_some();
             subscriber.first = next;
         }
         plan.more = gathered.more;
@@ -352,7 +401,7 @@ impl Hub {
             self.move_cursor(id.0, piece.link, piece.to);
         }
         let more = self.plan.more;
-        self.plan.begin(id.0);
+        self.end_plan(id.0);
         if more {
             self.lag(id);
         } else if let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
@@ -372,13 +421,19 @@ impl Hub {
     #[cold]
     pub(super) fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
         let (rest, delivered) = self.stop_inside(id.0, piece, written);
-        self.plan.begin(id.0);
+        self.end_plan(id.0);
         self.set_blocked(id, true);
         Advanced {
             rest,
             more: false,
             delivered,
         }
+    }
+
+    /// Drops what was promised to `id`: it was written, or its subscriptions are not where they were.
+    pub(super) fn end_plan(&mut self, id: u32) {
+        self.plan.forget(id);
+        self.rendered.clear();
     }
 
     #[inline]
@@ -408,12 +463,11 @@ impl Hub {
 
     /// What is left of the message of `piece` that byte `written` falls into, and the seq after it.
     fn rest_of(&self, piece: Piece, written: usize) -> Option<(Option<Remainder>, u64)> {
+        if piece.is_rendered {
+            return self.rendered.rest_of(piece, written);
+        }
         let channel = self.directory.get(piece.link.channel)?;
-        let log: &Log = match &channel.deflate {
-            Some(deflate) if piece.deflate => deflate,
-            _ => &channel.plain,
-        };
-        let segment = log.find(piece.from)?;
+        let segment = channel.log(piece.slot).find(piece.from)?;
         let from = (piece.from - segment.first) as usize;
         let offset = segment.start(from) + written;
         let message = segment.message_at(from, offset);

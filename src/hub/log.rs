@@ -2,15 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::segment::{LARGE, MOST_ENTRIES, Segment, cost, entries_for};
+use super::segment::{LARGE, Segment, cost, entries_for};
 
 /// The capacity that a log's first segment has: 100,000 channels of one small message each stay small.
 const SMALLEST: usize = 256;
 /// The capacity up to which segments double.
 const BIGGEST: usize = 64 * 1024;
-/// The length of the smallest frame there is: a header and nothing.
-const SMALLEST_FRAME: usize = 2;
-
 /// The segments of a log that may take this share of the memory of all logs are small enough for two of them to fit in it, with
 /// their indexes.
 const SHARE_OF_TOTAL: usize = 8;
@@ -41,7 +38,7 @@ pub(super) struct Log {
     newest: Segment,
     /// Those before it, oldest first.
     older: VecDeque<Segment>,
-    /// The seq of the first message that this log was ever given.
+    /// The seq of the first message that this log was ever given, or that has stayed when it had to make room.
     pub(super) begin: u64,
     /// The seq that the next message gets.
     next: u64,
@@ -99,19 +96,6 @@ impl Log {
         }
         let capacity = self.next_capacity(len);
         cost(capacity, entries_for(capacity, len))
-    }
-
-    /// The most that [`newest_with`](Self::newest_with) says for any frame of at most `len` bytes: for one that is still to be
-    /// recoded.
-    pub(super) fn newest_with_at_most(&self, len: usize, now: u64) -> usize {
-        let same = self.newest.allocated() + self.newest.index_growth();
-        if self.fits(len, now) {
-            return same;
-        }
-        let capacity = self.next_capacity(len.min(LARGE));
-        let small = cost(capacity, (capacity / SMALLEST_FRAME).min(MOST_ENTRIES));
-        let large = if len > LARGE { cost(len, 1) } else { 0 };
-        same.max(small).max(large)
     }
 
     /// Appends the frame of `len` bytes that `write` writes; says what changed if the footprint did.
@@ -216,6 +200,12 @@ impl Log {
     pub(super) fn time(&self, seq: u64) -> Option<u64> {
         let segment = self.find(seq)?;
         Some(segment.time((seq - segment.first) as usize))
+    }
+
+    /// Lets go of all before message `begin`, as if it had begun there.
+    pub(super) fn begin_at(&mut self, begin: u64) {
+        self.begin = self.begin.max(begin);
+        self.release(begin);
     }
 
     /// Lets go of the segments that hold nothing from `tail` on.

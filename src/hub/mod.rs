@@ -19,8 +19,9 @@
 //! A caller that wants to decide when the subscribers of *large* channels ([`HubConfig::large`]) are visited calls
 //! [`Hub::begin_rounds`] for each time around.
 //!
-//! **A visit** is [`Hub::contiguous`] or [`Hub::gather`], one write, [`Hub::advance`]. The caller has to visit a subscriber that was
-//! named, unless it was blocked or detached. It may visit any subscriber of its own accord at any time.
+//! **A visit** is [`Hub::contiguous`] or [`Hub::gather`] (and [`Hub::render`], where `gather` says so), one write, [`Hub::advance`]. The
+//! caller has to visit a subscriber that was named, unless it was blocked or detached. It may visit any subscriber of its own accord
+//! at any time.
 //!
 //! # What holds
 //!
@@ -48,9 +49,11 @@ mod log;
 mod policy;
 mod publish;
 mod queue;
+mod render;
 mod room;
 mod run;
 mod segment;
+mod slot;
 mod subscribe;
 mod subscriber;
 mod sweep;
@@ -67,30 +70,22 @@ use self::dirty::Dirty;
 use self::gather::Plan;
 use self::log::largest_segment;
 use self::queue::ChannelQueue;
+use self::render::Rendered;
 use self::subscriber::{Bits, Subscriber};
 
 pub use self::directory::ChannelId;
 pub use self::epoch::Epoch;
 pub use self::gather::{Advanced, Gathered, Remainder, Slices};
 pub use self::policy::{OnLag, Policy};
-pub use self::publish::{Frame, PublishError, Published, Recode};
+pub use self::publish::{Frame, PublishError, Published};
 pub use self::run::Run;
+pub use self::slot::{Encode, Message, Slot, SlotConfig};
 pub use self::subscribe::{NotSubscribed, Start, SubscribeError, Subscribed};
 pub use self::sweep::TooSlow;
 
 /// A connection: a small number that the caller chooses and uses again once it is detached, such as its place in a slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriberId(pub u32);
-
-/// Which of a channel's logs a subscriber is served from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// The frames as they were published.
-    #[default]
-    Plain,
-    /// The frames after [`Recode`]; those from before the first subscriber of this encoding came are served plain.
-    Deflate,
-}
 
 /// Why messages are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +124,8 @@ pub struct Gap<'a> {
     pub reason: Reason,
 }
 
-/// The limits over all channels. For those of a channel see [`Policy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The limits over all channels, and their encodings. For the limits of a channel see [`Policy`].
+#[derive(Clone, Copy, Debug)]
 pub struct HubConfig {
     /// Bytes of memory that all logs may take together, indexes included; 0 means no limit.
     pub retain_total: usize,
@@ -144,10 +139,15 @@ pub struct HubConfig {
     /// Channels of at least so many subscribers are visited once around whenever the caller says so
     /// ([`Hub::begin_rounds`]), and not of their own accord; 0 means none.
     pub large: usize,
+    /// The slots, by number. What it says of the base is of no account.
+    pub slots: [SlotConfig; Slot::COUNT],
+    /// Finds what was published in a base frame, for [`Message::payload`].
+    pub payload: fn(&[u8]) -> &[u8],
 }
 
 impl Default for HubConfig {
-    /// 256 MiB, a million channels, 10,000 subscriptions, ten minutes; no channel counts as large.
+    /// 256 MiB, a million channels, 10,000 subscriptions, ten minutes; no channel counts as large, no slot falls
+    /// back, and a base frame is all payload.
     fn default() -> Self {
         Self {
             retain_total: 256 << 20,
@@ -155,6 +155,8 @@ impl Default for HubConfig {
             max_subscriptions: 10_000,
             linger_ms: 600_000,
             large: 0,
+            slots: [SlotConfig::default(); Slot::COUNT],
+            payload: |frame| frame,
         }
     }
 }
@@ -166,7 +168,7 @@ pub struct Stats {
     pub channels: usize,
     /// Messages held in all channels.
     pub messages: u64,
-    /// Their framed bytes in the plain logs.
+    /// Their framed bytes in the base logs.
     pub bytes: u64,
     /// Bytes of memory that all logs take, indexes included: what `retain_total` bounds.
     pub allocated: usize,
@@ -193,7 +195,9 @@ pub struct Hub {
     apart: Apart,
     /// What the last `gather` promised to the caller's write.
     plan: Plan,
-    /// Recoded frames, on their way to the deflate log.
+    /// What was made for one subscriber alone, for its next `gather`.
+    rendered: Rendered,
+    /// An encoded message, on its way to a derived log.
     scratch: Vec<u8>,
 
     /// Channels to trim.
@@ -248,6 +252,7 @@ impl Hub {
             due_budget: 0,
             apart: Apart::default(),
             plan: Plan::default(),
+            rendered: Rendered::default(),
             scratch: Vec::new(),
             touched: Vec::new(),
             times: ChannelQueue::default(),

@@ -19,7 +19,7 @@ pub enum OnLag {
 pub struct Policy {
     /// How many messages are held; 0 means no limit.
     pub retain_messages: u64,
-    /// How many bytes are held, counted as frames of the plain log; 0 means no limit.
+    /// How many bytes are held, counted as frames of the base log; 0 means no limit.
     pub retain_bytes: u64,
     /// How many milliseconds a message is held; 0 means no limit.
     pub retain_ms: u64,

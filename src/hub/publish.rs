@@ -4,20 +4,15 @@ use std::fmt;
 
 use super::channel::Channel;
 use super::log::Grown;
+use super::slot::Encode;
 use super::{ChannelId, Hub};
 
-/// A message that knows how to write itself as the frame that all subscribers of its channel get.
+/// A message that knows how to write itself as the frame that all subscribers of the base slot get.
 pub trait Frame {
     /// The length of the frame in bytes, if the message gets this seq. Must be what [`Frame::write`] appends.
     fn len(&self, seq: u64) -> usize;
     /// Appends the frame to `out`, which has room for it.
     fn write(&self, seq: u64, out: &mut Vec<u8>);
-}
-
-/// Makes a frame of the deflate log from one of the plain log.
-pub trait Recode {
-    /// Appends to `out` the frame that says the same as `plain_frame`; `plain_frame` itself, if nothing is gained.
-    fn recode(&mut self, plain_frame: &[u8], out: &mut Vec<u8>);
 }
 
 /// A message that was published.
@@ -62,8 +57,7 @@ const SCRATCH: usize = 64 * 1024;
 impl Hub {
     /// Publishes `message` in the channel `name`, which comes into being if there is none.
     ///
-    /// `recode` is called only if some subscriber of the channel is served deflated messages; without one they are
-    /// served plain. Nothing is trimmed before the next [`Hub::trim`]: call it once a turn.
+    /// `encode` is called once for each slot that subscribers of the channel are served in, but for the base. Nothing is trimmed before the next [`Hub::trim`]: call it once a turn.
     ///
     /// # Errors
     ///
@@ -73,7 +67,7 @@ impl Hub {
         &mut self,
         name: &str,
         message: &impl Frame,
-        recode: Option<&mut dyn Recode>,
+        encode: &mut dyn Encode,
         now: u64,
     ) -> Result<Published<'_>, PublishError> {
         self.now = self.now.max(now);
@@ -102,10 +96,8 @@ impl Hub {
         if !has_room(channel, len, now, self.config.retain_total) {
             return Err(PublishError::RetainTotal);
         }
-        let written = channel.plain.written();
-        let grown = channel
-            .plain
-            .append(len, now, |out| message.write(seq, out));
+        let written = channel.base.written();
+        let grown = channel.base.append(len, now, |out| message.write(seq, out));
         let soiled = channel.begin_round(seq, written);
         if !channel.touched {
             channel.touched = true;
@@ -116,7 +108,7 @@ impl Hub {
         }
         let congested = channel.congested;
         let first = channel.messages() == 1;
-        let deflates = channel.deflate.is_some();
+        let is_derived = channel.derived.is_some();
         if soiled {
             self.soil(index);
         }
@@ -133,8 +125,8 @@ impl Hub {
             self.schedule(index);
             self.note_vacant(index);
         }
-        if deflates {
-            self.append_recoded(index, recode, now);
+        if is_derived {
+            self.append_derived(index, seq, encode);
         }
         let Some(channel) = self.directory.get(index) else {
             return Err(PublishError::TooManyChannels);
@@ -148,42 +140,42 @@ impl Hub {
         })
     }
 
-    /// Appends the newest message of the plain log to the deflate log.
-    fn append_recoded(&mut self, index: u32, recode: Option<&mut dyn Recode>, now: u64) {
+    /// Appends the newest message of the base log, which is `seq`, to the derived logs.
+    fn append_derived(&mut self, index: u32, seq: u64, encode: &mut dyn Encode) {
+        let now = self.now;
         let Some(channel) = self.directory.get_mut(index) else {
             return;
         };
-        let Some(deflate) = &mut channel.deflate else {
+        let Some(mut logs) = channel.derived.take() else {
             return;
         };
-        let plain = channel.plain.newest();
-        let grown = match recode {
-            Some(recode) => {
-                self.scratch.clear();
-                recode.recode(plain, &mut self.scratch);
-                deflate.append(self.scratch.len(), now, |out| {
-                    out.extend_from_slice(&self.scratch)
-                })
-            }
-            None => deflate.append(plain.len(), now, |out| out.extend_from_slice(plain)),
-        };
+        let message = channel.messages_of(self.config.payload);
+        let message = message.message(seq, channel.base.newest());
+        let before = logs.allocated();
+        for derived in logs.iter_mut() {
+            self.scratch.clear();
+            encode.encode(derived.slot, &message, &mut self.scratch);
+            let len = self.scratch.len();
+            derived
+                .log
+                .append(len, now, |out| out.extend_from_slice(&self.scratch));
+        }
         if self.scratch.capacity() > SCRATCH {
             self.scratch = Vec::new();
         }
-        if let Some(Grown { before, after }) = grown {
+        let after = logs.allocated();
+        channel.derived = Some(logs);
+        if before != after {
             self.account(before, after);
+            self.note_evictable(index);
         }
     }
 }
 
-/// Whether a frame of `len` bytes fits into `most` bytes (0: no limit), in both logs, once everything had gone that can go.
+/// Whether a frame of `len` bytes fits into `most` bytes (0: no limit), once everything had gone that can go.
 fn has_room(channel: &Channel, len: usize, now: u64, most: usize) -> bool {
     if most == 0 {
         return u32::try_from(len).is_ok();
     }
-    let plain = channel.plain.newest_with(len, now);
-    // Recoding makes no frame longer.
-    let deflate = channel.deflate.as_ref();
-    let deflate = deflate.map_or(0, |log| log.newest_with_at_most(len, now));
-    u32::try_from(len).is_ok() && plain + deflate <= most
+    u32::try_from(len).is_ok() && channel.base.newest_with(len, now) <= most
 }

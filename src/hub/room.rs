@@ -14,20 +14,24 @@ const EVICTION_LOOKS: usize = 2048;
 const VACANCY_LOOKS: usize = 64;
 
 /// Times are below this, so that a kind above it makes a rank.
-const KIND: u64 = 1 << 62;
+const KIND: u64 = 1 << 61;
 
 impl Channel {
     /// The rank of what this channel loses first when all logs together are too big: the least of all channels goes. Nothing
     /// if it holds nothing.
     ///
-    /// First goes what nobody subscribes to, then what is not a channel's newest segment, then the newest segments; within each
+    /// First go the derived logs, which can be made again; then what nobody subscribes to, then what is not a channel's newest segment, then the newest segments; within each
     /// kind, what is oldest. A segment is as old as its newest message.
     fn eviction_rank(&self) -> Option<u64> {
-        let oldest = self.plain.oldest()?;
-        let kind = match (self.subs.is_empty(), self.plain.has_older()) {
-            (true, _) => 0,
-            (false, true) => KIND,
-            (false, false) => 2 * KIND,
+        let derived = self.derived.as_ref();
+        if let Some(time) = derived.and_then(|logs| logs.oldest_time()) {
+            return Some(time.min(KIND - 1));
+        }
+        let oldest = self.base.oldest()?;
+        let kind = match (self.subs.is_empty(), self.base.has_older()) {
+            (true, _) => KIND,
+            (false, true) => 2 * KIND,
+            (false, false) => 3 * KIND,
         };
         Some(kind + oldest.newest_time().min(KIND - 1))
     }
@@ -41,7 +45,7 @@ impl Channel {
         }
         Some(match self.messages() {
             0 => self.idle_since.min(KIND - 1),
-            _ => KIND + self.plain.last().newest_time().min(KIND - 1),
+            _ => KIND + self.base.last().newest_time().min(KIND - 1),
         })
     }
 }
@@ -151,12 +155,21 @@ impl Hub {
         }
     }
 
-    /// Lets go of a channel's oldest segment; false if somebody who reads has still to get something of it.
+    /// Lets go of the oldest segment of a channel's derived logs, or of its base log if they are empty; false if somebody who reads
+    /// has still to get something of that.
     fn evict_oldest(&mut self, index: u32) -> bool {
         let Some(channel) = self.directory.get_mut(index) else {
             return true;
         };
-        let Some(next) = channel.plain.oldest().map(|oldest| oldest.next()) else {
+        let before = channel.allocated();
+        let derived = channel.derived.as_mut();
+        if derived.is_some_and(|logs| logs.evict_oldest()) {
+            let after = channel.allocated();
+            self.account(before, after);
+            self.rank_again(index);
+            return true;
+        }
+        let Some(next) = channel.base.oldest().map(|oldest| oldest.next()) else {
             return true;
         };
         if channel.floor() < next {
@@ -164,19 +177,24 @@ impl Hub {
         }
         channel.tail = channel.tail.max(next);
         self.release(index);
+        self.rank_again(index);
+        true
+    }
+
+    /// Puts a channel that lost something where it belongs among those that lose something next.
+    fn rank_again(&mut self, index: u32) {
         if let Some(rank) = self.directory.get(index).and_then(Channel::eviction_rank) {
             self.evictions.set(index, rank);
         } else {
             self.evictions.remove(index);
             self.schedule(index);
         }
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Encoding, Epoch, Frame, HubConfig, Policy, Start, SubscriberId};
+    use super::super::{Epoch, Frame, HubConfig, Policy, Slot, Start, SubscriberId};
     use super::*;
 
     struct Byte;
@@ -202,12 +220,12 @@ mod tests {
     }
 
     fn publish(hub: &mut Hub, name: &str) {
-        hub.publish(name, &Byte, None, 0).expect("there is room");
+        hub.publish(name, &Byte, &mut (), 0).expect("there is room");
     }
 
     /// A channel that is dirty, was published to since the last trim, and has lost its subscriber.
     fn deserted(hub: &mut Hub) {
-        hub.attach(SubscriberId(0), Encoding::Plain);
+        hub.attach(SubscriberId(0), Slot::BASE);
         hub.subscribe(SubscriberId(0), "a", Start::Live, 0)
             .expect("there is room");
         publish(hub, "a");

@@ -6,6 +6,7 @@
 
 use super::channel::{Logs, STRAGGLES, Whole};
 use super::gather::{Advanced, Piece};
+use super::slot::Slot;
 use super::subscriber::{CAUGHT_UP, Link, Links};
 use super::sweep::{LOOKS_IN_VAIN, VISIT};
 use super::{Hub, SubscriberId};
@@ -46,13 +47,15 @@ impl Hub {
         };
         let end = channel.end();
         let logs = Logs {
-            plain: &channel.plain,
-            deflate: channel.deflate.as_deref(),
+            base: &channel.base,
+            derived: channel.derived.as_deref(),
             tail: channel.tail,
         };
         // What the subscriber before got, and where its cursor and flags stood: mostly it is the same again.
         let (mut next, mut flags) = (u64::MAX, 0);
         let mut whole = Whole::default();
+        // The same for each slot, so that it pays where slots take turns.
+        let mut wholes = [(u64::MAX, whole); Slot::COUNT];
         let mut short = None;
         let mut visits = 0;
         while visits < most && self.budget > VISIT && channel.left != 0 {
@@ -71,10 +74,14 @@ impl Hub {
                 break;
             }
             if sub.next != next || sub.flags != flags {
-                let Some(other) = logs.whole(*sub) else {
-                    break;
-                };
-                (next, flags, whole) = (sub.next, sub.flags, other);
+                let known = &mut wholes[usize::from(sub.slot().0)];
+                if known.0 != sub.next {
+                    let Some(other) = logs.whole(*sub) else {
+                        break;
+                    };
+                    *known = (sub.next, other);
+                }
+                (next, flags, whole) = (sub.next, sub.flags, known.1);
             }
             let Some(written) = write(SubscriberId(sub.subscriber), whole.bytes) else {
                 break;
@@ -96,7 +103,8 @@ impl Hub {
                     from: next,
                     to: whole.until,
                     bytes: whole.bytes.len(),
-                    deflate: whole.deflate,
+                    slot: whole.slot,
+                    is_rendered: false,
                 };
                 short = Some((SubscriberId(sub.subscriber), piece, written));
                 break;

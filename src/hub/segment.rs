@@ -6,7 +6,7 @@ use std::rc::Rc;
 /// A frame longer than this has a segment of its own, so that its rest can be held by reference after a short write.
 pub(super) const LARGE: usize = 4096;
 /// The most entries that an index is made with. One tiny frame says little about those that follow, and it doubles by itself.
-pub(super) const MOST_ENTRIES: usize = 512;
+const MOST_ENTRIES: usize = 512;
 
 /// Where a message ends in its segment's bytes, and when it was published.
 #[derive(Clone, Copy, Debug)]

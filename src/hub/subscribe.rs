@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::channel::{Channel, DEFLATE, Sub, history};
-use super::log::Log;
-use super::subscriber::{INFLATES, Link, Links, QUEUED};
-use super::{ChannelId, Encoding, Gap, Hub, Reason, SubscriberId};
+use super::channel::{Channel, Sub, history, slot_flag};
+use super::slot::Slot;
+use super::subscriber::{Link, Links, QUEUED};
+use super::{ChannelId, Gap, Hub, Reason, SubscriberId};
 
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,13 +113,12 @@ impl Placement {
 }
 
 impl Hub {
-    /// Makes `id` known, not blocked and without subscriptions. Whatever had that id before has to be detached.
-    pub fn attach(&mut self, id: SubscriberId, encoding: Encoding) {
+    /// Makes `id` known, not blocked and without subscriptions, to be served in `slot`, which is below [`Slot::COUNT`]. Whatever
+    /// had that id before has to be detached.
+    pub fn attach(&mut self, id: SubscriberId, slot: Slot) {
+        debug_assert!(usize::from(slot.0) < Slot::COUNT);
         self.detach(id);
-        self.subscriber(id).flags |= match encoding {
-            Encoding::Plain => 0,
-            Encoding::Deflate => INFLATES,
-        };
+        self.subscriber(id).slot = slot;
     }
 
     /// Forgets `id`, all its subscriptions and whether it is blocked.
@@ -136,7 +135,7 @@ impl Hub {
             self.leave(link);
         }
         self.apart.forget(id.0);
-        self.plan.forget(id.0);
+        self.end_plan(id.0);
     }
 
     /// Subscribes `id` to the channel `name` from `start` on; the channel comes into being if there is none.
@@ -194,7 +193,9 @@ impl Hub {
     /// Places a cursor in the channel at `index`.
     fn join(&mut self, id: SubscriberId, index: u32, start: Start<'_>) -> Placement {
         let blocked = self.blocked.get(id.0);
-        let inflates = self.subscriber(id).is(INFLATES);
+        let slot = self.subscriber(id).slot;
+        let config = self.config.slots.get(usize::from(slot.0));
+        let config = config.copied().unwrap_or_default();
         let Some(channel) = self.directory.get_mut(index) else {
             return Placement {
                 next: 0,
@@ -203,17 +204,9 @@ impl Hub {
             };
         };
         let placement = Placement::of(start, channel);
-        let mut flags = 0;
-        if inflates {
-            flags |= DEFLATE;
-            channel.deflate_users += 1;
-            let (end, largest) = (channel.end(), channel.plain.largest());
-            channel
-                .deflate
-                .get_or_insert_with(|| Box::new(Log::new(end, largest)));
-        }
+        channel.enter(slot, config);
         let behind = placement.next < channel.end();
-        flags |= history(channel.end() - placement.next);
+        let flags = slot_flag(slot) | history(channel.end() - placement.next);
         let place = channel.push(Sub {
             subscriber: id.0,
             flags,
@@ -250,7 +243,7 @@ impl Hub {
             .ok_or(NotSubscribed)?;
         let link = subscriber.links.remove(index).ok_or(NotSubscribed)?;
         self.leave(link);
-        self.plan.forget(id.0);
+        self.end_plan(id.0);
         Ok(())
     }
 
@@ -278,11 +271,8 @@ impl Hub {
             }
         });
         let before = channel.allocated();
-        if removed.is_some_and(|sub| sub.flags & DEFLATE != 0) {
-            channel.deflate_users -= 1;
-            if channel.deflate_users == 0 {
-                channel.deflate = None;
-            }
+        if let Some(sub) = removed {
+            channel.leave(sub.slot());
         }
         let (after, is_last) = (channel.allocated(), channel.subs.is_empty());
         let is_idle = is_last && channel.messages() == 0;

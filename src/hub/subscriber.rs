@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::slot::Slot;
+
 /// A subscription, as its subscriber has it: which channel, and the place in that channel's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
@@ -151,8 +153,6 @@ impl Links {
     }
 }
 
-/// It receives deflated messages.
-pub(super) const INFLATES: u8 = 1;
 /// Some of its subscriptions may be lagging.
 pub(super) const LAGS: u8 = 2;
 /// It is owed a visit that no channel's round would bring.
@@ -178,6 +178,8 @@ pub(super) struct Subscriber {
     /// The channel that the next visit begins with, so that none starves when visits are cut.
     pub(super) first: u32,
     pub(super) flags: u8,
+    /// The slot that all its subscriptions are served in.
+    pub(super) slot: Slot,
 }
 
 impl Subscriber {

@@ -308,7 +308,7 @@ impl Hub {
         if lapped.is_empty() {
             return Ok(());
         }
-        self.plan.forget(id.0);
+        self.end_plan(id.0);
         let mut lags = false;
         for link in lapped {
             let Some(channel) = self.directory.get_mut(link.channel) else {

@@ -42,10 +42,10 @@ impl Channel {
     /// Where the tail would be if only the window mattered.
     fn wanted_tail(&self, now: u64) -> u64 {
         let (end, policy) = (self.end(), self.policy);
-        let written = self.plain.written();
+        let written = self.base.written();
         let mut tail = self.tail;
         // Drops from the front hold for a first part of the messages only, so they can be searched for.
-        while let Some(segment) = self.plain.find(tail) {
+        while let Some(segment) = self.base.find(tail) {
             let outside = |i: usize| {
                 let seq = segment.first + i as u64;
                 let bytes = written - segment.position - segment.start(i) as u64;
@@ -70,16 +70,16 @@ impl Channel {
 
     /// Gives back the segments before the tail.
     fn release(&mut self) {
-        self.plain.release(self.tail);
-        if let Some(deflate) = &mut self.deflate {
-            deflate.release(self.tail);
+        self.base.release(self.tail);
+        if let Some(derived) = &mut self.derived {
+            derived.release(self.tail);
         }
     }
 
     /// When it has to be looked at for expiry.
     fn expiry(&self, linger_ms: u64) -> u64 {
         if self.messages() != 0 {
-            return match (self.policy.retain_ms, self.plain.time(self.tail)) {
+            return match (self.policy.retain_ms, self.base.time(self.tail)) {
                 (0, _) | (_, None) => NEVER,
                 (retain, Some(time)) => time.saturating_add(retain),
             };

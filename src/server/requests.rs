@@ -8,10 +8,10 @@ use super::http::{
 };
 use super::journal::Who;
 use super::seats::{Seat, full};
-use super::session::Core;
+use super::session::{Core, DEFLATE};
 use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
-use crate::hub::{ChannelId, Encoding};
+use crate::hub::{ChannelId, Slot};
 use crate::ws::deflate::WindowBits;
 
 /// What a connection keeps while it speaks HTTP.
@@ -106,14 +106,14 @@ impl Server {
             Next::Finish => self.finish(index),
             Next::Open(open) => {
                 if open.dialect == Dialect::Json {
-                    // The deflate logs have the largest window; who negotiated a smaller one gets
+                    // The deflate slot has the largest window; who negotiated a smaller one gets
                     // broadcasts uncompressed, which is always legal (RFC 7692 §6).
-                    let encoding = match open.deflate {
-                        Some(WindowBits::MAX) => Encoding::Deflate,
-                        _ => Encoding::Plain,
+                    let slot = match open.deflate {
+                        Some(WindowBits::MAX) => DEFLATE,
+                        _ => Slot::BASE,
                     };
                     let id = subscriber(index);
-                    self.core.hub.attach(id, encoding);
+                    self.core.hub.attach(id, slot);
                     // Answers to earlier requests may have filled the socket.
                     self.core.hub.set_blocked(id, connection.is_blocked());
                 }

@@ -17,8 +17,8 @@ use crate::dialect::json::{
     channel_name, encode,
 };
 use crate::hub::{
-    self, ChannelId, Epoch, Hub, HubConfig, PublishError, Published, Recode, Start, SubscribeError,
-    SubscriberId,
+    self, ChannelId, Encode, Epoch, Hub, HubConfig, Message, PublishError, Published, Slot,
+    SlotConfig, Start, SubscribeError, SubscriberId,
 };
 use crate::random::Random;
 use crate::ws::close::CloseCode;
@@ -35,6 +35,9 @@ const ECHO_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
 /// So many subscribers make a channel large: a round takes most of a millisecond, or more.
 const LARGE_CHANNEL: usize = 256;
+
+/// The slot of compressed frames. Base frames are legal among them (RFC 7692 §6).
+pub(super) const DEFLATE: Slot = Slot(1);
 
 /// Name and version, as the `welcome` says it.
 const SERVER: &str = concat!("fanfare/", env!("CARGO_PKG_VERSION"));
@@ -78,6 +81,8 @@ impl Core {
     pub(super) fn new(config: Config) -> Core {
         // The hub keeps no lists for limits that there are not.
         let limit = |most| if most == NO_LIMIT { 0 } else { most };
+        let mut slots = [SlotConfig::default(); Slot::COUNT];
+        slots[usize::from(DEFLATE.0)].falls_back = true;
         let limits = HubConfig {
             retain_total: limit(config.retain_total),
             max_channels: limit(config.max_channels),
@@ -88,6 +93,8 @@ impl Core {
             } else {
                 LARGE_CHANNEL
             },
+            slots,
+            payload: encode::data_of,
         };
         let deflate_level = config.deflate_level;
         let policies = config.clone();
@@ -210,9 +217,7 @@ impl Core {
         };
         let frame = MessageFrame::new(channel, data);
         let mut compress = Compress::new(&mut self.deflaters);
-        let published = self
-            .hub
-            .publish(channel, &frame, Some(&mut compress), self.now);
+        let published = self.hub.publish(channel, &frame, &mut compress, self.now);
         self.allowance.charge(compress.cost);
         match published {
             Ok(published) => {
@@ -246,7 +251,7 @@ fn publish_error(error: PublishError, config: &Config) -> String {
     }
 }
 
-/// Compresses frames of the plain log for the deflate log, once for all its subscribers.
+/// Compresses base frames for the slot [`DEFLATE`], once for all its subscribers.
 struct Compress<'d> {
     deflater: &'d mut Deflater,
     /// What it has cost, in the units of [`Allowance`].
@@ -262,16 +267,17 @@ impl<'d> Compress<'d> {
     }
 }
 
-impl Recode for Compress<'_> {
-    fn recode(&mut self, plain_frame: &[u8], out: &mut Vec<u8>) {
-        self.cost += allowance::DEFLATE + allowance::DEFLATE_BYTE * plain_frame.len();
-        match parse_header(plain_frame) {
+impl Encode for Compress<'_> {
+    fn encode(&mut self, _: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
+        let frame = message.frame;
+        self.cost += allowance::DEFLATE + allowance::DEFLATE_BYTE * frame.len();
+        match parse_header(frame) {
             Ok(Some((_, header_len))) => {
-                let text = &plain_frame[header_len..];
+                let text = &frame[header_len..];
                 write_message_deflated(out, true, text, None, self.deflater);
             }
             // The log holds nothing but whole frames; were it otherwise, it goes as it is.
-            _ => out.extend_from_slice(plain_frame),
+            _ => out.extend_from_slice(frame),
         }
     }
 }
@@ -334,7 +340,7 @@ impl Session<'_> {
             ..
         } = &mut *self.core;
         let mut compress = Compress::new(deflaters);
-        let published = hub.publish(channel, &frame, Some(&mut compress), *now);
+        let published = hub.publish(channel, &frame, &mut compress, *now);
         allowance.charge(compress.cost);
         match published {
             Ok(Published {

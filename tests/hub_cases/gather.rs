@@ -26,7 +26,7 @@ fn gather(hub: &mut Hub, private: &[u8]) -> (usize, usize, bool) {
 #[test]
 fn a_visit_takes_64_slices_and_the_next_begins_where_it_ended() {
     let mut hub = hub(UNLIMITED, ENDLESS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     let names: Vec<String> = (0..65).map(|i| format!("c{i}-")).collect();
     for name in &names {
         subscribe(&mut hub, id(0), name);
@@ -51,7 +51,7 @@ fn a_visit_takes_64_slices_and_the_next_begins_where_it_ended() {
 #[test]
 fn what_a_connection_sends_of_its_own_takes_a_slice_too() {
     let mut hub = hub(UNLIMITED, ENDLESS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     for i in 0..64 {
         let name = format!("c{i}-");
         subscribe(&mut hub, id(0), &name);
@@ -100,7 +100,7 @@ fn who_gets_its_history_in_many_visits_is_named_until_it_has_it() {
     for _ in 0..200 {
         try_publish(&mut hub, "a", 4000).expect("there is room");
     }
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     hub.subscribe(id(0), "a", Start::Last(200), 0)
         .expect("nothing forbids it");
     // 65 of them make 260,000 bytes.

@@ -37,7 +37,7 @@ fn pump(strangers: u32, turns: u64, visits: u64, len: usize) -> Counts {
     }
     let (mut heard, mut waits) = (0, false);
     for stranger in 1..=strangers {
-        hub.attach(id(stranger), Encoding::Plain);
+        hub.attach(id(stranger), Slot::BASE);
     }
     for _ in 0..turns {
         for stranger in 1..=strangers {
@@ -105,7 +105,7 @@ fn who_asked_for_history_gets_it_in_the_same_turn_though_the_window_has_moved_on
     let mut hub = windowed();
     publish(&mut hub, "a", WINDOW);
     trim(&mut hub, 0);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     hub.subscribe(id(0), "a", Start::Last(u64::MAX), 0)
         .expect("nothing forbids it");
     publish(&mut hub, "a", WINDOW);
@@ -134,7 +134,7 @@ fn history_that_goes_before_its_reader_is_visited_is_a_gap() {
     publish(&mut hub, "a", WINDOW);
     trim(&mut hub, 0);
     let epoch = {
-        hub.attach(id(0), Encoding::Plain);
+        hub.attach(id(0), Slot::BASE);
         let since = hub.subscribe(id(0), "a", Start::Last(3), 0);
         since.expect("nothing forbids it").epoch.to_owned()
     };
@@ -195,7 +195,7 @@ fn a_live_channel_is_not_lapped_though_its_reader_has_history_to_get_in_another(
 fn who_has_very_many_subscriptions_and_asks_for_history_costs_no_look_at_each() {
     const CHANNELS: usize = 30_000;
     let mut hub = hub(UNLIMITED, ENDLESS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     let names: Vec<String> = (0..CHANNELS).map(|i| format!("{i}-")).collect();
     for name in &names {
         publish(&mut hub, name, 1);
@@ -216,7 +216,7 @@ fn who_has_very_many_subscriptions_and_asks_for_history_costs_no_look_at_each() 
 fn who_has_had_its_history_is_waited_for_though_it_never_comes_to_the_head() {
     let mut hub = windowed();
     try_publish(&mut hub, "a", 40).expect("there is room");
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     hub.subscribe(id(0), "a", Start::Last(1), 0)
         .expect("nothing forbids it");
     // More is published in each turn than a visit takes: its first visit gets all its history, and is cut.
@@ -254,7 +254,7 @@ fn who_has_had_its_history_and_was_cut_is_not_lapped_though_its_channel_was_clea
     };
     (0..60).for_each(|_| assert!(!publish(&mut hub)));
     sweep(&mut hub);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     hub.subscribe(id(0), "a", Start::Last(60), 0)
         .expect("nothing forbids it");
     (0..30).for_each(|_| assert!(!publish(&mut hub)));

@@ -100,7 +100,7 @@ fn a_visit_tells_of_64_gaps_at_most_and_the_rest_follows() {
         ..ENDLESS
     };
     let mut hub = hub(UNLIMITED, newest);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     hub.set_blocked(id(0), true);
     for i in 0..65 {
         let name = format!("c{i}-");
@@ -142,7 +142,7 @@ fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_wher
         Epoch::from_random([made; 12])
     };
     let mut hub = Hub::new(UNLIMITED, Box::new(policies), Box::new(epochs));
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     // More than a visit reports come before it.
     let names: Vec<String> = (0..70).map(|i| format!("c{i}-")).collect();
     for name in names.iter().map(String::as_str).chain(["close"]) {

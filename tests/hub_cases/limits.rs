@@ -48,7 +48,7 @@ fn holdings(hub: &mut Hub, channels: &[&str]) -> Vec<String> {
     let mut holdings = Vec::new();
     for (now, channel) in (0..).zip(channels) {
         let word = Word { channel, len: 5000 };
-        hub.publish(channel, &word, None, now)
+        hub.publish(channel, &word, &mut (), now)
             .expect("nobody is refused while something older can go");
         sweep(hub);
         trim(hub, now);
@@ -87,7 +87,7 @@ fn what_nobody_subscribes_to_goes_before_anything_else_though_it_is_newer() {
 #[test]
 fn with_subscribers_everywhere_the_oldest_goes_and_of_the_newest_messages_the_oldest_last() {
     let mut hub = hub(FOUR, ENDLESS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     for channel in ["a", "b", "c", "d", "e"] {
         subscribe(&mut hub, id(0), channel);
     }
@@ -162,7 +162,7 @@ fn however_many_messages_are_newer_than_they_were_an_eviction_goes_on_until_ther
                     channel: name,
                     len: 40,
                 },
-                None,
+                &mut (),
                 now,
             )
             .expect("there is room");
@@ -178,7 +178,7 @@ fn however_many_messages_are_newer_than_they_were_an_eviction_goes_on_until_ther
         len: room,
     };
     assert!(
-        !hub.publish("x", &first, None, 2)
+        !hub.publish("x", &first, &mut (), 2)
             .expect("there is room")
             .congested
     );
@@ -192,7 +192,7 @@ fn however_many_messages_are_newer_than_they_were_an_eviction_goes_on_until_ther
                 channel: "x",
                 len: 40
             },
-            None,
+            &mut (),
             2
         )
         .expect("as before")
@@ -269,7 +269,7 @@ fn for_a_new_channel_goes_first_the_one_without_messages_that_is_idle_for_longes
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     for (now, channel) in [(0, "idle"), (1, "idler"), (2, "subscribed")] {
         hub.subscribe(id(0), channel, Start::Live, now)
             .expect("there is room");
@@ -304,7 +304,7 @@ fn of_the_channels_with_messages_the_one_goes_whose_newest_is_oldest() {
     }
     assert_eq!((hub.held("a"), hub.held("b")), (Some(1..3), None));
     // Also if it was subscribed to meanwhile.
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     hub.subscribe(id(0), "a", Start::Live, 4)
         .expect("it is there");
     publish_at(&mut hub, "b", 5);
@@ -365,7 +365,7 @@ fn a_new_channel_looks_at_a_bounded_number_of_others_and_takes_none_that_has_sub
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     for i in 0..2000 {
         publish_at(&mut hub, &format!("c{i}-"), 0);
     }
@@ -406,7 +406,7 @@ fn a_subscription_beyond_max_subscriptions_is_refused_and_makes_no_channel() {
         Err(SubscribeError::AlreadySubscribed)
     );
     // The limit is each subscriber's own, and what is given up counts no more.
-    hub.attach(id(1), Encoding::Plain);
+    hub.attach(id(1), Slot::BASE);
     subscribe(&mut hub, id(1), "c");
     hub.unsubscribe(id(0), "a").expect("it is subscribed");
     assert_eq!(hub.unsubscribe(id(0), "a"), Err(NotSubscribed));

@@ -6,7 +6,7 @@ use super::*;
 /// A hub with `id(0)` in `c0` to `c39`.
 fn forty(policy: Policy) -> Hub {
     let mut hub = hub(UNLIMITED, policy);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     for i in 0..40 {
         subscribe(&mut hub, id(0), &channel(i));
     }
@@ -140,7 +140,7 @@ fn what_waits_for_the_next_time_around_comes_with_what_does_not() {
     };
     let mut hub = hub(config, ENDLESS);
     join(&mut hub, id(1), &channel(0));
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     for i in 0..40 {
         subscribe(&mut hub, id(0), &channel(i));
     }

@@ -1,9 +1,9 @@
 //! What the hub promises, case by case.
 //!
-//! Messages are words: the second one of channel `a` is framed as `a2`, and deflated as `A2`. So what a visit hands out
+//! Messages are words: the second one of channel `a` is framed as `a2`, in the slot of capitals as `A2`, in that
+//! of quoted words as `<a2>`. So what a visit hands out
 //! reads as a sentence: `a1 a2 A3`.
 
-mod deflate;
 mod gather;
 mod history;
 mod lag;
@@ -12,12 +12,13 @@ mod many;
 mod retention;
 mod rounds;
 mod run;
+mod slots;
 mod subscribing;
 mod sweep;
 
 use fanfare::hub::{
-    Encoding, Epoch, Frame, Hub, HubConfig, Policy, PublishError, Published, Recode, Slices, Start,
-    SubscriberId,
+    Encode, Epoch, Frame, Hub, HubConfig, Message, Policy, PublishError, Published, Slices, Slot,
+    SlotConfig, Start, SubscriberId,
 };
 
 /// A hub without any limit.
@@ -27,6 +28,20 @@ const UNLIMITED: HubConfig = HubConfig {
     max_subscriptions: 0,
     linger_ms: u64::MAX,
     large: 0,
+    slots: SLOTS,
+    payload: |frame| frame,
+};
+
+/// The slot of capitals: its readers may be given small letters.
+const CAPITALS: Slot = Slot(1);
+
+/// The slot of quoted words: its readers must not be given anything else.
+const QUOTED: Slot = Slot(2);
+
+const SLOTS: [SlotConfig; Slot::COUNT] = {
+    let mut slots = [SlotConfig { falls_back: false }; Slot::COUNT];
+    slots[CAPITALS.0 as usize].falls_back = true;
+    slots
 };
 
 /// A channel that holds everything.
@@ -73,14 +88,21 @@ impl Frame for Word<'_> {
     }
 }
 
-/// "Deflates" to capitals, and counts how often.
+/// Encodes as capitals or as quoted words, and counts how often.
 #[derive(Default)]
 struct Capitals(usize);
 
-impl Recode for Capitals {
-    fn recode(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+impl Encode for Capitals {
+    fn encode(&mut self, slot: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
         self.0 += 1;
-        out.extend(plain.iter().map(u8::to_ascii_uppercase));
+        if slot == QUOTED {
+            let word = format!("<{}{}>", message.channel, message.seq);
+            let end = out.len() + message.payload().len() + 2;
+            out.extend_from_slice(word.as_bytes());
+            out.resize(end, b' ');
+        } else {
+            out.extend(message.frame.iter().map(u8::to_ascii_uppercase));
+        }
     }
 }
 
@@ -90,13 +112,13 @@ fn try_publish<'h>(
     channel: &str,
     len: usize,
 ) -> Result<Published<'h>, PublishError> {
-    hub.publish(channel, &Word { channel, len }, Some(&mut Capitals(0)), 0)
+    hub.publish(channel, &Word { channel, len }, &mut Capitals(0), 0)
 }
 
 /// Publishes a small message at `now`, and returns its seq.
 fn publish_at(hub: &mut Hub, channel: &str, now: u64) -> u64 {
     let word = Word { channel, len: 8 };
-    hub.publish(channel, &word, Some(&mut Capitals(0)), now)
+    hub.publish(channel, &word, &mut Capitals(0), now)
         .expect("there is room")
         .seq
 }
@@ -116,7 +138,7 @@ fn subscribe(hub: &mut Hub, subscriber: SubscriberId, channel: &str) {
 
 /// Attaches `subscriber` and subscribes it to `channel`, from the next message on.
 fn join(hub: &mut Hub, subscriber: SubscriberId, channel: &str) {
-    hub.attach(subscriber, Encoding::Plain);
+    hub.attach(subscriber, Slot::BASE);
     subscribe(hub, subscriber, channel);
 }
 
@@ -171,7 +193,7 @@ fn sweep(hub: &mut Hub) -> Vec<(u32, String)> {
 /// All that `channel` holds, as somebody gets it who asks for it.
 fn held(hub: &mut Hub, channel: &str) -> String {
     let curious = id(999);
-    hub.attach(curious, Encoding::Plain);
+    hub.attach(curious, Slot::BASE);
     hub.subscribe(curious, channel, Start::Last(u64::MAX), 0)
         .expect("nothing forbids it");
     let words = visit(hub, curious);

@@ -90,7 +90,7 @@ const LINGERS: HubConfig = HubConfig {
 /// A channel whose one message expired at 100, and whose one subscriber left at `left`.
 fn deserted(left: u64) -> (Hub, String) {
     let mut hub = hub(LINGERS, HUNDRED_MS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     let subscribed = hub.subscribe(id(0), "a", Start::Live, 0);
     let epoch = subscribed.expect("nothing forbids it").epoch.to_owned();
     publish_at(&mut hub, "a", 0);
@@ -159,7 +159,7 @@ fn after_linger_a_channel_comes_back_with_a_new_epoch_and_counts_from_1() {
 #[test]
 fn an_id_of_a_channel_that_is_gone_names_no_other() {
     let mut hub = hub(LINGERS, ENDLESS);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     let gone = hub
         .subscribe(id(0), "a", Start::Live, 0)
         .expect("nothing forbids it")

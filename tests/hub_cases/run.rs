@@ -86,7 +86,7 @@ fn a_run_hands_the_same_bytes_to_everybody() {
 #[test]
 fn a_run_gives_each_what_it_is_behind_and_in_its_encoding() {
     let mut hub = crowd(2);
-    hub.attach(id(2), Encoding::Deflate);
+    hub.attach(id(2), CAPITALS);
     subscribe(&mut hub, id(2), "a");
     publish(&mut hub, "a", 1);
     assert_eq!(visit(&mut hub, id(1)), "a2");
@@ -255,7 +255,7 @@ fn who_has_been_lapped_is_left_to_an_ordinary_visit() {
 #[test]
 fn who_was_placed_behind_is_left_to_an_ordinary_visit() {
     let mut hub = crowd(1);
-    hub.attach(id(1), Encoding::Plain);
+    hub.attach(id(1), Slot::BASE);
     hub.subscribe(id(1), "a", Start::Last(1), 0)
         .expect("nothing forbids it");
     publish(&mut hub, "a", 1);

@@ -13,7 +13,7 @@ fn from_3_to_5() -> (Hub, String) {
     let mut hub = hub(UNLIMITED, three);
     publish(&mut hub, "a", 5);
     trim(&mut hub, 0);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     let subscribed = hub.subscribe(id(0), "a", Start::Live, 0);
     let epoch = subscribed.expect("nothing forbids it").epoch.to_owned();
     hub.unsubscribe(id(0), "a").expect("it is subscribed");
@@ -137,7 +137,7 @@ fn an_id_that_was_blocked_and_never_attached_is_not_blocked_once_it_is_detached_
         if detach {
             hub.detach(id(70));
         } else {
-            hub.attach(id(70), Encoding::Plain);
+            hub.attach(id(70), Slot::BASE);
         }
         assert!(!hub.is_blocked(id(70)));
     }

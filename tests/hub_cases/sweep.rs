@@ -127,7 +127,7 @@ fn who_is_placed_behind_those_at_the_head_gets_in_the_same_turn_what_it_was_prom
     publish(&mut hub, "a", 1);
     sweep(&mut hub);
     trim(&mut hub, 0);
-    hub.attach(id(1), Encoding::Plain);
+    hub.attach(id(1), Slot::BASE);
     hub.subscribe(id(1), "a", Start::Last(1), 0)
         .expect("nothing forbids it");
     publish(&mut hub, "a", 1);
@@ -141,7 +141,7 @@ fn who_is_placed_behind_those_at_the_head_gets_in_the_same_turn_what_it_was_prom
 fn who_is_owed_a_visit_and_blocked_meanwhile_is_not_named_before_there_is_room() {
     let mut hub = hub(UNLIMITED, ENDLESS);
     publish(&mut hub, "a", 1);
-    hub.attach(id(0), Encoding::Plain);
+    hub.attach(id(0), Slot::BASE);
     hub.subscribe(id(0), "a", Start::Last(1), 0)
         .expect("nothing forbids it");
     hub.set_blocked(id(0), true);

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use fanfare::hub::Encoding;
+use fanfare::hub::Slot;
 
-use super::frame::HEAD;
+use super::frame::{HALVES, HEAD, PARTS};
 use super::naive::Naive;
 
 /// A socket that takes whatever it is given.
@@ -37,10 +37,10 @@ pub(super) struct Subscription {
     pub(super) excused: bool,
     /// The end of the channel when it was placed behind: until it is there it reads history, and nobody waits for it.
     pub(super) history_until: u64,
-    /// Whether deflated messages have begun; there is no way back.
-    pub(super) deflated: bool,
-    /// From here on messages have to come deflated.
-    pub(super) deflated_from: u64,
+    /// Whether messages from its slot's log have begun; only for want of room there is a way back.
+    pub(super) has_begun: bool,
+    /// From here on messages have to come from its slot's log.
+    pub(super) begins_at: u64,
 }
 
 impl Subscription {
@@ -51,7 +51,7 @@ impl Subscription {
 
 /// A connection: its socket, what was left of a half-sent message, and what it has subscribed to.
 pub(super) struct Client {
-    pub(super) encoding: Encoding,
+    pub(super) slot: Slot,
     pub(super) room: usize,
     pub(super) rest: usize,
     pub(super) blocked: bool,
@@ -61,9 +61,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(encoding: Encoding) -> Self {
+    pub(super) fn new(slot: Slot) -> Self {
         Self {
-            encoding,
+            slot,
             room: ENDLESS,
             rest: 0,
             blocked: false,
@@ -82,7 +82,7 @@ impl Client {
     }
 
     /// Parses what it has received: whole frames, in order, each hole announced. Returns how many there were.
-    pub(super) fn read(&mut self, channels: &HashMap<u8, Naive>) -> u64 {
+    pub(super) fn read(&mut self, channels: &HashMap<u8, Naive>, evicts: bool) -> u64 {
         let stream = std::mem::take(&mut self.stream);
         let mut rest = &stream[..];
         let mut frames = 0;
@@ -94,15 +94,15 @@ impl Client {
             assert!(rest.len() >= len, "half a frame");
             assert!(rest[HEAD..len] == vec![id as u8; len - HEAD]);
             assert_eq!(channels[&channel].messages[seq as usize - 1].id, id);
-            self.receive(tag == b'D', channel, seq);
+            self.receive(tag, channel, seq, evicts);
             frames += 1;
             rest = &rest[len..];
         }
         frames
     }
 
-    /// Holds a message against what had to come next.
-    fn receive(&mut self, deflated: bool, channel: u8, seq: u64) {
+    /// Holds a message against what had to come next. `evicts`: a derived log may go for want of room.
+    fn receive(&mut self, tag: u8, channel: u8, seq: u64, evicts: bool) {
         let subscription = self
             .subscriptions
             .get_mut(&channel)
@@ -113,15 +113,21 @@ impl Client {
             "got {seq} of channel {channel} instead of {expected:?}"
         );
         subscription.expected = Expected::exactly(seq + 1);
-        if deflated {
-            assert_eq!(self.encoding, Encoding::Deflate);
-            subscription.deflated = true;
-        } else {
-            assert!(!subscription.deflated, "back to plain in the middle");
-            assert!(
-                seq < subscription.deflated_from,
-                "plain although there is a deflate log"
-            );
+        match self.slot {
+            Slot::BASE => assert_eq!(tag, b'B'),
+            PARTS => assert_eq!(tag, b'P', "a byte of another encoding"),
+            _ if tag == b'H' => {
+                assert_eq!(self.slot, HALVES);
+                subscription.has_begun = true;
+            }
+            _ => {
+                assert_eq!(tag, b'B');
+                let may_fall_back = !subscription.has_begun && seq < subscription.begins_at;
+                assert!(
+                    evicts || may_fall_back,
+                    "a base frame although there is a log"
+                );
+            }
         }
     }
 }

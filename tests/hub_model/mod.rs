@@ -16,9 +16,10 @@ mod visits;
 
 use std::collections::{HashMap, HashSet};
 
-use fanfare::hub::{ChannelId, Encoding, Epoch, Hub, SubscriberId};
+use fanfare::hub::{ChannelId, Epoch, Hub, Slot, SubscriberId};
 
 use self::client::{Client, ENDLESS};
+use self::frame::{HALVES, PARTS};
 use self::naive::Naive;
 
 pub use self::naive::Settings;
@@ -27,6 +28,8 @@ pub use self::naive::Settings;
 const CHANNELS: u8 = 20;
 const BUSY: u8 = 4;
 const CLIENTS: u8 = 6;
+/// What they are served in, in turn.
+const SLOTS: [Slot; 3] = [Slot::BASE, PARTS, HALVES];
 
 /// The hub, the model and the server between them.
 pub struct Run {
@@ -70,13 +73,9 @@ impl Run {
         let mut hub = Hub::new(settings.config(), policies, epochs);
         let clients = (0..CLIENTS)
             .map(|i| {
-                let encoding = if i % 3 == 2 {
-                    Encoding::Deflate
-                } else {
-                    Encoding::Plain
-                };
-                hub.attach(SubscriberId(i.into()), encoding);
-                Client::new(encoding)
+                let slot = SLOTS[usize::from(i % 3)];
+                hub.attach(SubscriberId(i.into()), slot);
+                Client::new(slot)
             })
             .collect();
         Self {

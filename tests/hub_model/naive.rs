@@ -1,6 +1,8 @@
 //! The naive model: each channel's messages in a `Vec`, and the limits under which it runs.
 
-use fanfare::hub::{ChannelId, HubConfig, OnLag, Policy};
+use fanfare::hub::{ChannelId, HubConfig, OnLag, Policy, Slot, SlotConfig};
+
+use super::frame::{HALVES, payload};
 
 /// What a run is made with.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +20,16 @@ impl Settings {
     }
 
     pub(super) fn config(self) -> HubConfig {
+        let mut slots = [SlotConfig::default(); Slot::COUNT];
+        slots[usize::from(HALVES.0)].falls_back = true;
         HubConfig {
             retain_total: [0, 0, 4_000, 100_000][self.0[4] as usize % 4],
             max_channels: [0, 3][self.0[5] as usize % 2],
             max_subscriptions: [0, 3][self.0[5] as usize / 2 % 2],
             linger_ms: [0, 30, u64::MAX][self.0[6] as usize % 3],
             large: [0, 0, 1, 3][self.0[7] as usize / 4 % 4],
+            slots,
+            payload,
         }
     }
 

@@ -1,13 +1,11 @@
 //! What clients ask for, and what the hub may answer.
 
-use fanfare::hub::{
-    ChannelId, Encoding, PublishError, Reason, Start, SubscribeError, SubscriberId,
-};
+use fanfare::hub::{ChannelId, PublishError, Reason, Start, SubscribeError, SubscriberId};
 
 use super::client::{Client, Expected, Subscription};
-use super::frame::{HEAD, Halve, TestFrame};
+use super::frame::{Encoder, HEAD, TestFrame};
 use super::naive::Message;
-use super::{CHANNELS, Run, name};
+use super::{CHANNELS, Run, SLOTS, name};
 
 impl Run {
     /// See [`Run::step`].
@@ -29,7 +27,7 @@ impl Run {
         let present = self.present();
         let published = match self
             .hub
-            .publish(&name(channel), &frame, Some(&mut Halve), self.now)
+            .publish(&name(channel), &frame, &mut Encoder, self.now)
         {
             Ok(published) => published,
             Err(PublishError::TooManyChannels) => {
@@ -158,15 +156,14 @@ impl Run {
         assert!(start != Start::Live || !behind);
         let expected = self.placed(channel, start, recovered, gap);
         let state = &mut self.clients[client as usize];
-        let deflates = state.encoding == Encoding::Deflate;
         state.subscriptions.insert(
             channel,
             Subscription {
                 expected,
                 excused: state.blocked || behind,
                 history_until: end,
-                deflated: false,
-                deflated_from: if deflates { end } else { u64::MAX },
+                has_begun: false,
+                begins_at: end,
             },
         );
     }
@@ -259,12 +256,8 @@ impl Run {
                 .expect("it has a subscriber")
                 .needed = self.now;
         }
-        let encoding = if c.is_multiple_of(2) {
-            Encoding::Plain
-        } else {
-            Encoding::Deflate
-        };
-        self.hub.attach(SubscriberId(client.into()), encoding);
-        self.clients[client as usize] = Client::new(encoding);
+        let slot = SLOTS[usize::from(c % 3)];
+        self.hub.attach(SubscriberId(client.into()), slot);
+        self.clients[client as usize] = Client::new(slot);
     }
 }

@@ -6,6 +6,7 @@ use fanfare::hub::{Advanced, Gap, Reason, Slices, SubscriberId};
 
 use super::Run;
 use super::client::Expected;
+use super::frame::Encoder;
 
 impl Run {
     /// A turn as the server has it: sweep, trim. `begins`: it is time for large channels to go around.
@@ -156,6 +157,13 @@ impl Run {
             slices = Slices::new();
             gathered = self.hub.gather(id, &mut slices);
         }
+        if gathered.unrendered {
+            assert!(gathered.more);
+            self.hub.render(id, &mut Encoder);
+            slices = Slices::new();
+            gathered = self.hub.gather(id, &mut slices);
+            assert!(!slices.is_empty());
+        }
         assert!(slices.len() <= Slices::MOST);
         assert!(slices.bytes() <= Slices::MOST_BYTES || slices.len() == 1);
         let state = &mut self.clients[client as usize];
@@ -244,7 +252,8 @@ impl Run {
                 }
             }
         }
-        self.delivered += state.read(&self.channels);
+        let evicts = self.settings.config().retain_total != 0;
+        self.delivered += state.read(&self.channels, evicts);
         for (channel, subscription) in &mut state.subscriptions {
             let naive = self.channels.get_mut(channel).expect("it has a subscriber");
             if more && !subscription.reads_history() {

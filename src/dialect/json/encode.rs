@@ -4,7 +4,7 @@
 //! Nothing here allocates but the buffer itself when it has to grow.
 
 use crate::hub::Frame;
-use crate::ws::frame::{Opcode, header_len, write_header};
+use crate::ws::frame::{Opcode, header_len, parse_header, write_header};
 
 use super::{ErrorReply, Id, SUB_PROTOCOL};
 
@@ -185,6 +185,29 @@ impl Frame for MessageFrame<'_> {
         write_header(out, true, false, Opcode::Text, payload, None);
         self.write_text(seq, out);
     }
+}
+
+/// The `data` in a frame that [`MessageFrame`] wrote, as it was published; nothing if it is another's.
+pub fn data_of(frame: &[u8]) -> &[u8] {
+    find_data(frame).unwrap_or(&[])
+}
+
+fn find_data(frame: &[u8]) -> Option<&[u8]> {
+    let (_, header_len) = parse_header(frame).ok()??;
+    let text = frame.get(header_len..)?.strip_prefix(MESSAGE)?;
+    let name = text.strip_prefix(b"\"")?;
+    let mut end = 0;
+    loop {
+        match name.get(end)? {
+            b'"' => break,
+            b'\\' => end += 2,
+            _ => end += 1,
+        }
+    }
+    let rest = name.get(end + 1..)?.strip_prefix(SEQ)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+    let rest = rest.get(digits.count()..)?;
+    rest.strip_prefix(DATA)?.strip_suffix(END)
 }
 
 /// Begins an object with its `type`, which needs no escapes.

@@ -179,7 +179,18 @@ fn a_frame_has_the_length_it_says_and_the_shortest_header() {
                 let expected =
                     format!(r#"{{"type":"message","channel":{quoted},"seq":{seq},"data":{data}}}"#);
                 assert!(payload == expected.as_bytes(), "{expected}");
+                assert!(data_of(&out) == data.as_bytes());
             }
         }
     }
+}
+
+#[test]
+fn the_data_of_a_frame_that_is_not_a_message_is_nothing() {
+    let mut whole = Vec::new();
+    MessageFrame::new("a", b"1").write(7, &mut whole);
+    for end in 0..whole.len() {
+        assert_eq!(data_of(&whole[..end]), b"");
+    }
+    assert_eq!(data_of(b"\x81\x02{}"), b"");
 }

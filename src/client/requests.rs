@@ -277,7 +277,7 @@ impl Requests {
     }
 }
 
-/// Who waits on the other half for its end need not wait for ever.
+/// A thread that waits on the other half for its end need not wait for ever.
 impl Drop for Requests {
     fn drop(&mut self) {
         // Nobody could be told if it cannot be sent; it is not waited for either.

@@ -31,7 +31,7 @@ pub(super) trait Transport: Debug + Send + Sync {
     /// Says that nothing more will be written.
     fn end_writing(&self) -> io::Result<()>;
 
-    /// Ends both directions. Whoever waits in `read` or `write_all` is woken.
+    /// Ends both directions. A thread that waits in `read` or `write_all` is woken.
     fn abort(&self);
 }
 

@@ -199,7 +199,7 @@ impl Following {
         let exit = match (end, flushed) {
             (End::Exit(exit), Ok(())) => exit,
             (End::Output(error), _) | (_, Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
-                // Who read the output has what it wanted.
+                // The reader of the output has what it wanted.
                 Exit::Done
             }
             (End::Output(error), _) | (_, Err(error)) => failed(error),

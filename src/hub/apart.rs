@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use super::dirty::Dirty;
 use super::subscriber::{APART, Link, MARKED, SCATTERED, Subscriber};
 
-/// Who has no more subscriptions than this has them all looked at.
+/// A visit looks at all subscriptions of a subscriber that has no more than this.
 const MANY: usize = 64;
 /// More channels than this are not noted for one subscriber: then all its subscriptions are looked at, which costs little
 /// for each of so many.
@@ -42,7 +42,7 @@ impl Apart {
         } else {
             self.forget(id);
             subscriber.flags &= !APART;
-            // Whoever is behind elsewhere is lagging already or reads history.
+            // A subscription that is behind elsewhere is lagging already or reads history.
             subscriber.flags |= SCATTERED | MARKED;
         }
     }

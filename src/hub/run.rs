@@ -1,7 +1,7 @@
 //! The commonest visits, one after the other in a tight loop.
 //!
 //! A broadcast leaves everybody in its channel behind by the same messages, and most of them have no other channel. So a run
-//! finds the bytes once, and hands them to one subscriber after the other. Whoever needs more thought than that is left to an
+//! finds the bytes once, and hands them to one subscriber after the other. A subscriber that needs more thought than that is left to an
 //! ordinary visit, and so is everybody outside the channel at the front.
 
 use super::channel::{Logs, STRAGGLES, Whole};

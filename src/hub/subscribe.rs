@@ -1,4 +1,4 @@
-//! Who is subscribed to what, and where a new cursor is placed.
+//! The subscriptions, and where a new cursor is placed.
 
 use std::fmt;
 

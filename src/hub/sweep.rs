@@ -1,4 +1,4 @@
-//! Who is to be visited next.
+//! The order of visits.
 //!
 //! Two queues take turns. The dirty channels, each with its round (see `channel.rs`), bring everybody an append left behind.
 //! The due subscribers are those behind that no round would bring: their visit was cut by its limits, they were blocked and
@@ -188,7 +188,7 @@ impl Hub {
             };
             let due = subscriber.is(DUE);
             subscriber.flags &= !(QUEUED | DUE);
-            // Who is blocked gets in again when it no longer is.
+            // A blocked subscriber gets in again when it no longer is blocked.
             if due && !self.blocked.get(id) {
                 return Some(SubscriberId(id));
             }
@@ -209,7 +209,7 @@ impl Hub {
 
     /// Says whether `id` can't be written to, because its socket is full or something else has to go out first.
     ///
-    /// Whoever is blocked is not named by `next_behind` and may be lapped. Once it no longer is and there is something for it,
+    /// A blocked subscriber is not named by `next_behind` and may be lapped. Once it no longer is blocked and there is something for it,
     /// it will be named.
     pub fn set_blocked(&mut self, id: SubscriberId, blocked: bool) {
         if self.blocked.get(id.0) == blocked {

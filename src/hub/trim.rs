@@ -96,7 +96,7 @@ impl Hub {
     /// Lets go of what is outside the windows of the channels published to since the last call, and while the logs are over
     /// `retain_total`, of what nobody subscribes to, and then of what is oldest. Call it after each sweep.
     ///
-    /// Who was at the head on its last visit and is not blocked is never lapped by it. Adds to `decongested` the channels
+    /// A subscriber that was at the head on its last visit and is not blocked is never lapped by it. Adds to `decongested` the channels
     /// whose publishers may be read from again.
     pub fn trim(&mut self, now: u64, decongested: &mut Vec<ChannelId>) {
         self.now = self.now.max(now);

@@ -30,7 +30,7 @@ pub(super) struct Accepting {
     /// The listener that comes first in this turn, so that a storm at one does not close the
     /// others.
     first: usize,
-    /// Who found no seat in this turn of the loop, and tries again at the end of the next: by then those before it have
+    /// A newcomer that found no seat in this turn of the loop. It tries again at the end of the next: by then those before it have
     /// been answered, or have sent nothing. Until then nobody else is accepted.
     held_back: Option<(Accepted, u64)>,
     /// Whether the log has said that the limit is reached, so that it says so once.
@@ -161,7 +161,7 @@ impl Server {
         let Some(index) = first else {
             return false;
         };
-        // Who is draining has been counted when it was answered.
+        // A connection that is draining was counted when it was answered.
         let unanswered = matches!(self.connections[index].phase, Phase::Http(_));
         self.core.metrics.refused += u64::from(unanswered);
         self.remove(index, Gone::Done);

@@ -28,7 +28,7 @@ const SHUTDOWN_GRACE_MS: u64 = 5_000;
 const LAST_CALL_MS: u64 = 1_000;
 
 /// What an open connection still gets of its channels when the daemon ends, in bytes: four times as much as a
-/// channel has by default. Who is behind by more resumes elsewhere.
+/// channel has by default. A subscriber that is behind by more resumes elsewhere.
 const LAST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Visits that this may take in one turn of the loop.

@@ -20,7 +20,7 @@ struct Holders {
 /// connections are stalled.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// Who holds the segment at an address, where no other can be as long as anybody does.
+    /// The holders of the segment at an address. No other segment can be there as long as it is held.
     holders: HashMap<*const Vec<u8>, Holders>,
     bytes: usize,
     /// All stalled holders.

@@ -40,7 +40,7 @@ impl Hoards {
         }
     }
 
-    /// Who has hoarded for longest.
+    /// The connection that has hoarded for longest.
     fn first_to_go(&self) -> Option<usize> {
         self.by_age.first().map(|&(_, index)| index)
     }

@@ -169,7 +169,7 @@ impl Server {
         }
     }
 
-    /// The peer said FIN. Who speaks HTTP may still wait for the answers to what it asked.
+    /// The peer said FIN. A peer that speaks HTTP may still wait for the answers to its requests.
     fn peer_finished(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         match connection.phase {

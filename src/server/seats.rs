@@ -59,7 +59,7 @@ impl Seat {
     }
 }
 
-/// All seats. Who has no regular one is known by token.
+/// All seats. Connections without a regular one are known by token.
 #[derive(Debug)]
 pub(super) struct Seats {
     /// Regular seats.
@@ -69,7 +69,7 @@ pub(super) struct Seats {
     lobby: VecDeque<Sitting>,
 }
 
-/// Who has another seat than a regular one.
+/// The connections with another seat than a regular one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sitting {
     token: Token,

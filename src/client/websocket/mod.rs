@@ -32,7 +32,7 @@ pub enum Message {
 /// An open WebSocket connection.
 ///
 /// It answers pings and closes by itself, while [`receive`](Self::receive) is called. It is one thread's; for two,
-/// [`split`](Self::split) it. Who sends much while the peer sends much needs two: neither side reads while it waits to write.
+/// [`split`](Self::split) it. A program that sends much while the peer sends much needs two: neither side reads while it waits to write.
 ///
 /// ```no_run
 /// use fanfare::client::{Error, Message, WebSocket};

@@ -154,8 +154,8 @@ impl Receiver {
         self.endpoint.deflates()
     }
 
-    /// Gives the next message to `take`, where it lies. `None`: no whole one is at hand, with [`Wait::Yes`] after one read. Who waits
-    /// looks at the clock between two reads, or a peer that pings, or sends a byte now and then, keeps it for ever.
+    /// Gives the next message to `take`, where it lies. `None`: no whole one is at hand, with [`Wait::Yes`] after one read. A caller
+    /// that waits looks at the clock between two reads. Else a peer that pings, or sends a byte now and then, keeps it for ever.
     pub(in crate::client) fn receive_with<R>(
         &mut self,
         wait: Wait,

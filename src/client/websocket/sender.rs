@@ -163,7 +163,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Ends the connection at once, without a word. Whoever waits for it is woken.
+    /// Ends the connection at once, without a word. A thread that waits for it is woken.
     pub(in crate::client) fn abort(&self) {
         self.shared.transport.abort();
     }
@@ -203,7 +203,7 @@ impl Sender {
         self.writer().out.len() + self.owed().pong.as_ref().map_or(0, Vec::len)
     }
 
-    /// Sends what is owed, as far as there is room for it and nobody is sending. Who is comes here next.
+    /// Sends what is owed, as far as there is room for it and no other thread is sending. A thread that is sending comes here next.
     pub(super) fn settle(&self) {
         loop {
             let mut writer = match self.shared.writer.try_lock() {

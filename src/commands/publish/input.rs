@@ -133,7 +133,7 @@ impl<R: Read> Lines<R> {
                     return Ok(true);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Who has the same stream open made it so. Nothing is lost by that, and nothing ended.
+                // Another program that has the same stream open made it so. Nothing is lost by that, and nothing ended.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 Err(error) => return Err(error),
             }

@@ -16,16 +16,18 @@ fn publish(client: &mut Client, channel: &str, data: &str) -> String {
     ask(client, &request, "published")
 }
 
+fn subscriber_to_prices(daemon: &Daemon) -> Client {
+    let mut client = daemon.connect();
+    let request = r#"{"type":"subscribe","id":1,"channel":"prices"}"#;
+    ask(&mut client, request, "subscribed");
+    client
+}
+
 #[test]
 fn a_stranger_that_fills_retain_total_with_newest_messages_keeps_nobody_from_publishing() {
     let daemon = Daemon::start(&["--retain-total", "1MiB"]);
     let (mut stranger, mut publisher) = (daemon.connect(), daemon.connect());
-    let mut subscriber = daemon.connect();
-    ask(
-        &mut subscriber,
-        r#"{"type":"subscribe","id":1,"channel":"prices"}"#,
-        "subscribed",
-    );
+    let mut subscriber = subscriber_to_prices(&daemon);
     publish(&mut publisher, "prices", "1");
     assert_eq!(member(&subscriber.text(), "seq"), "1");
     let large = format!(r#""{}""#, "x".repeat(60_000));
@@ -56,12 +58,7 @@ fn a_stranger_that_fills_retain_total_with_newest_messages_keeps_nobody_from_pub
 fn a_stranger_that_subscribes_to_names_and_leaves_them_takes_none_from_others() {
     let daemon = Daemon::start(&["--max-channels", "50"]);
     let (mut stranger, mut publisher) = (daemon.connect(), daemon.connect());
-    let mut subscriber = daemon.connect();
-    ask(
-        &mut subscriber,
-        r#"{"type":"subscribe","id":1,"channel":"prices"}"#,
-        "subscribed",
-    );
+    let mut subscriber = subscriber_to_prices(&daemon);
     let epoch = |reply: &str| member(reply, "epoch").to_owned();
     let history = epoch(&publish(&mut publisher, "history", "1"));
     for n in 0..200 {

@@ -340,10 +340,6 @@ mod tests {
         }
     }
 
-    fn deadline(connection: &Connection, config: &Config) -> Millis {
-        connection.next_deadline(config)
-    }
-
     fn begin_message(connection: &mut Connection, now: Millis) {
         if let Phase::Open(open) = &mut connection.phase {
             open.message_since = now;
@@ -359,7 +355,7 @@ mod tests {
                 ping_interval_ms: NEVER_MS,
                 ..Config::default()
             };
-            assert_eq!(deadline(&connection, &config), NEVER);
+            assert_eq!(connection.next_deadline(&config), NEVER);
         }
     }
 
@@ -377,12 +373,12 @@ mod tests {
             let paused = round * 10_100 + 100;
             connection.pause(paused, |paused| paused.outbox = true);
             connection.pause(paused + 5_000, |paused| paused.congestion = true);
-            assert_eq!(deadline(&connection, &config), NEVER);
+            assert_eq!(connection.next_deadline(&config), NEVER);
             connection.resume(paused + 9_000, |paused| paused.outbox = false);
-            assert_eq!(deadline(&connection, &config), NEVER);
+            assert_eq!(connection.next_deadline(&config), NEVER);
             connection.resume(paused + 10_000, |paused| paused.congestion = false);
             let left = 1_000 - 100 * (round + 1);
-            assert_eq!(deadline(&connection, &config), paused + 10_000 + left);
+            assert_eq!(connection.next_deadline(&config), paused + 10_000 + left);
         }
     }
 
@@ -412,6 +408,6 @@ mod tests {
             connection.blocked_since = now;
             connection.unblock(now + 50);
         }
-        assert_eq!(deadline(&connection, &config), 1_000);
+        assert_eq!(connection.next_deadline(&config), 1_000);
     }
 }

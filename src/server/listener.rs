@@ -24,7 +24,7 @@ pub(super) struct Listener {
     socket: Acceptor,
     /// What to call it in a log line: `ws://127.0.0.1:8040` or `unix:/run/fanfare.sock`.
     pub(super) name: String,
-    /// Who can reach it, for the log line at the start.
+    /// The networks that can reach it, for the log line at the start.
     pub(super) reach: &'static str,
     /// Set while connections may still wait: the event that said so does not come again.
     pub(super) ready: bool,

@@ -119,8 +119,8 @@ impl Seats {
         }
     }
 
-    /// Who sits there, the first to come first, without those who came in this turn: whether they have sent anything is
-    /// not known yet.
+    /// The connections that sit there, the first to come first, without those that came in this turn: whether these have
+    /// sent anything is not known yet.
     pub(super) fn sitting(&self, seat: Seat, turn: u64) -> impl Iterator<Item = Token> {
         let sitting = self.room(seat).filter(move |who| who.turn < turn);
         sitting.map(|who| who.token)

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fanfare::server::http::{HttpLimits, HttpParser, NO_HEADERS, Progress, Route, Site, route};
+use fanfare::http::{HttpLimits, HttpParser, NO_HEADERS, Progress, Route, Site, route};
 use fanfare::ws::deflate::Inflater;
 use fanfare::ws::encode::write_message;
 use fanfare::ws::endpoint::{Endpoint, Event, Role};

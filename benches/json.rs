@@ -7,8 +7,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fanfare::channel::name;
 use fanfare::dialect::json::sample::{Kind, Samples};
-use fanfare::dialect::json::{Decoder, EventDecoder, MessageFrame, channel_name, event, request};
+use fanfare::dialect::json::{Decoder, EventDecoder, MessageFrame, event, request};
 use fanfare::hub::Frame;
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
@@ -125,11 +126,11 @@ fn encode(c: &mut Criterion) {
 }
 
 fn names(c: &mut Criterion) {
-    let mut group = c.benchmark_group("json/channel_name");
+    let mut group = c.benchmark_group("channel/name");
     for (kind, name) in [("ascii", CHANNEL), ("unicode", "цены.дня.日本")] {
         group.throughput(Throughput::Bytes(name.len() as u64));
         group.bench_function(kind, |b| {
-            b.iter(|| assert!(channel_name::check(black_box(name)).is_ok()));
+            b.iter(|| assert!(name::check(black_box(name)).is_ok()));
         });
     }
     group.finish();

@@ -9,17 +9,20 @@
 //! fanfare = { version = "0.1", default-features = false, features = ["client"] }
 //! ```
 //!
-//! | feature | what it adds to `ws`, `hub` and `dialect` |
+//! | feature | what it adds to `channel`, `ws`, `hub` and `dialect` |
 //! |---|---|
 //! | `client` | `client` |
-//! | `server` | `server`, and the `Config` of `config` |
+//! | `server` | `server`, `http`, and the `Config` of `config` |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 
+pub mod channel;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 pub mod dialect;
+#[cfg(feature = "server")]
+pub mod http;
 pub mod hub;
 #[cfg(any(feature = "client", feature = "server"))]
 mod random;

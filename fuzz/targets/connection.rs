@@ -4,7 +4,7 @@
 #![no_main]
 
 use fanfare::dialect::json::{Command, DecodeError, Decoder, encode};
-use fanfare::server::http::{HttpLimits, HttpParser, NO_HEADERS, Progress};
+use fanfare::http::{HttpLimits, HttpParser, NO_HEADERS, Progress};
 use fanfare::ws::deflate::{Deflater, Inflater, WindowBits};
 use fanfare::ws::encode::{write_close, write_message, write_message_deflated, write_pong};
 use fanfare::ws::endpoint::{Endpoint, Event, Role};

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use fanfare::server::http::{HttpLimits, HttpParser, NO_HEADERS, Progress, Site, route};
+use fanfare::http::{HttpLimits, HttpParser, NO_HEADERS, Progress, Site, route};
 use fanfare::ws::extension::{self, Offer};
 use fanfare::ws::handshake::{Head, Header, client, server};
 use fanfare_fuzz::Cuts;

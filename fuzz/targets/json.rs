@@ -4,9 +4,10 @@
 
 use std::fmt;
 
+use fanfare::channel::name;
 use fanfare::dialect::json::{
     Command, DecodeError, Decoder, ErrorCode, EventDecoder, MAX_DEPTH, MAX_ID_BYTES,
-    MAX_WHOLE_NUMBER, ValueDecoder, channel_name,
+    MAX_WHOLE_NUMBER, ValueDecoder,
 };
 use libfuzzer_sys::fuzz_target;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -146,7 +147,7 @@ fn publication(text: &str) -> Option<(Option<&str>, String, &str)> {
         return None;
     }
     let channel = string(members.only("channel")?)?;
-    if channel_name::check(&channel).is_err() || channel_name::is_daemons_own(&channel) {
+    if name::check(&channel).is_err() || name::is_daemons_own(&channel) {
         return None;
     }
     Some((id, channel, members.only("data")?))

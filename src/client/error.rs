@@ -8,8 +8,8 @@ use std::{error, fmt, io};
 
 use super::event::Refusal;
 use super::url::UrlError;
+use crate::channel::name::Why;
 use crate::dialect::json::EventError;
-use crate::dialect::json::channel_name::Why;
 use crate::words::{in_words, on_one_line};
 use crate::ws::close::CloseCode;
 use crate::ws::handshake::client::{AnswerError, HandshakeError, RequestError, RetryAfter};

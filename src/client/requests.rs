@@ -178,7 +178,7 @@ impl Requests {
         data: &[u8],
         publish: impl FnOnce(&mut State, &[u8], &mut Texts) -> Result<u64, Invalid>,
     ) -> Result<(), Later> {
-        crate::dialect::json::channel_name::check(channel).map_err(Invalid::Channel)?;
+        crate::channel::name::check(channel).map_err(Invalid::Channel)?;
         if self.texts.bytes.len() >= FLUSH_BYTES {
             self.try_flush()?;
         }

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use clap::Args;
+use fanfare::channel::name;
 use fanfare::client::{ClientError, Closer, Event, Events, GapReason, Position, Requests, Start};
-use fanfare::dialect::json::{MAX_WHOLE_NUMBER, channel_name};
+use fanfare::dialect::json::MAX_WHOLE_NUMBER;
 use fanfare::words::Shown;
 use rustix::event::{PollFd, PollFlags};
 
@@ -400,8 +401,8 @@ fn since(text: &str) -> Result<(String, u64), String> {
 }
 
 /// A channel's name.
-pub(super) fn channel(text: &str) -> Result<String, channel_name::Why> {
-    channel_name::check(text).map(|()| text.to_owned())
+pub(super) fn channel(text: &str) -> Result<String, name::Why> {
+    name::check(text).map(|()| text.to_owned())
 }
 
 #[cfg(test)]

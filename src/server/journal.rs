@@ -13,9 +13,9 @@ use log::{Level, debug, log_enabled};
 use mio::Token;
 
 use super::connection::Open;
-use super::http::{Head, Response};
 use super::session::Core;
 use super::timers::Millis;
+use crate::http::{Head, Response};
 use crate::transport::Transport;
 
 /// Lines that may be written at once after a silence.

@@ -1,4 +1,4 @@
-//! The only place with I/O: the loop, connections, outbox, sweep, listener, timers, HTTP.
+//! The only place with I/O: the loop, connections, outbox, sweep, listener, timers.
 //!
 //! A turn of the loop: poll, accept (bounded), read (bounded per connection and in all), timers,
 //! sweep (bounded), trim. Nothing acts the moment an event arrives: events are noted in queues,
@@ -10,8 +10,7 @@
 //! - `input`: bytes read become requests and events; `session` carries them out on the hub;
 //! - `sweep`: one write for each connection that has something to get;
 //! - `ending`: closes, timeouts, the shutdown;
-//! - `journal`: log lines about single connections;
-//! - `http`: HTTP/1.1 without sockets.
+//! - `journal`: log lines about single connections.
 //!
 //! Deliberately absent: threads, a runtime, and any knowledge of how a log or a frame is built.
 
@@ -23,7 +22,6 @@ mod date;
 mod ending;
 mod held;
 mod hoards;
-pub mod http;
 mod input;
 mod journal;
 mod listener;

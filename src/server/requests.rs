@@ -2,15 +2,15 @@
 
 use super::allowance;
 use super::connection::{Connection, Dialect, Open, Phase};
-use super::http::{
-    CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status,
-    is_head_request,
-};
 use super::journal::Who;
 use super::seats::{Seat, full};
 use super::session::{Core, DEFLATE};
 use super::timers::Millis;
 use super::{Server, queue_visit, subscriber};
+use crate::http::{
+    CONTINUE, HttpLimits, HttpParser, NO_HEADERS, Progress, Response, Route, Site, Status,
+    is_head_request,
+};
 use crate::hub::{ChannelId, Slot};
 use crate::ws::deflate::WindowBits;
 

@@ -11,10 +11,10 @@ use std::collections::VecDeque;
 use mio::Token;
 
 use super::connection::{Connection, Phase};
-use super::http::{Request, Response, Route, Site, is_health_check, route};
 use super::session::Core;
 use super::timers::Millis;
 use crate::config::Config;
+use crate::http::{Request, Response, Route, Site, is_health_check, route};
 
 /// Connections from this machine that are served beyond the limit at one time.
 const RESERVE: usize = 16;

@@ -5,17 +5,17 @@ use mio::Token;
 use super::allowance::{self, Allowance};
 use super::connection::{Dialect, Open};
 use super::date::Date;
-use super::http::{self, Response, SocketPath, Status};
 use super::journal::{Journal, Who};
 use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::timers::{Millis, NEVER};
+use crate::channel::name;
 use crate::config::{Config, NO_LIMIT};
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{
-    self, Command, DecodeError, Decoder, ErrorCode, ErrorReply, Id, MessageFrame, Request,
-    channel_name, encode,
+    self, Command, DecodeError, Decoder, ErrorCode, ErrorReply, Id, MessageFrame, Request, encode,
 };
+use crate::http::{self, Response, SocketPath, Status};
 use crate::hub::{
     self, ChannelId, Encode, Epoch, Hub, HubConfig, Message, PublishError, Published, Slot,
     SlotConfig, Start, SubscribeError, SubscriberId,
@@ -195,10 +195,10 @@ impl Core {
         body: &[u8],
         congested: &mut Option<ChannelId>,
     ) -> Response {
-        if let Err(why) = channel_name::check(channel) {
+        if let Err(why) = name::check(channel) {
             return Response::problem(Status::BAD_REQUEST, "bad_channel", &why.to_string());
         }
-        if channel_name::is_daemons_own(channel) {
+        if name::is_daemons_own(channel) {
             let why = "channels whose names begin with $ are the daemon's own";
             return Response::problem(Status::FORBIDDEN, "forbidden", why);
         }

@@ -157,7 +157,7 @@ fn every_other_error_of_the_library_is_the_same_sentence_however_it_is_shown() {
         message: "not you".to_owned(),
         retry_after: None,
     };
-    let why = crate::dialect::json::channel_name::check("").unwrap_err();
+    let why = crate::channel::name::check("").unwrap_err();
     let errors: [Box<dyn error::Error>; 8] = [
         refusal.into(),
         why.into(),

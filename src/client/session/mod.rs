@@ -19,7 +19,8 @@ use unanswered::{Target, Unanswered, Waiting};
 use super::error::Invalid;
 use super::event::{Event, Position, Published, Refusal};
 use super::websocket::Texts;
-use crate::dialect::json::{Start, channel_name, request};
+use crate::channel::name;
+use crate::dialect::json::{Start, request};
 
 /// Something for the program.
 #[derive(Debug)]
@@ -132,7 +133,7 @@ impl Session {
 
     /// Notes a subscription, for which [`ask`](Self::ask) asks the server.
     pub(super) fn subscribe(&mut self, channel: &str, start: Start<'_>) -> Result<(), Invalid> {
-        channel_name::check(channel).map_err(Invalid::Channel)?;
+        name::check(channel).map_err(Invalid::Channel)?;
         if self.subscriptions.contains_key(channel) {
             return Err(Invalid::AlreadySubscribed);
         }
@@ -172,7 +173,7 @@ impl Session {
     /// Notes that a subscription is to end, and appends the request for that, which must be sent. There is none where the server was
     /// not asked for the subscription, and none where it was asked to end it already.
     pub(super) fn unsubscribe(&mut self, channel: &str, texts: &mut Texts) -> Result<(), Invalid> {
-        channel_name::check(channel).map_err(Invalid::Channel)?;
+        name::check(channel).map_err(Invalid::Channel)?;
         if let Some(at) = self.unasked.iter().position(|name| **name == *channel) {
             self.unasked.remove(at);
             self.unsubscribed(channel.into());

@@ -4,9 +4,9 @@ use super::fault::{Fault, NotJson};
 use super::meter::{Free, Meter, Steps};
 use super::unescape::{self, Key, in_place};
 use super::walk::{Levels, Text, Value, Walker};
+use super::{ErrorCode, ErrorReply, Id, MAX_DEPTH, MAX_ID_BYTES, VALUE_LEVELS};
+use crate::channel::name;
 use crate::hub::Start;
-
-use super::{ErrorCode, ErrorReply, Id, MAX_DEPTH, MAX_ID_BYTES, VALUE_LEVELS, channel_name};
 
 /// A request, borrowed from the message it came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -299,7 +299,7 @@ impl Fields {
         let token = auth.then_some(&mut self.token);
         let fields = [
             (Some(&mut self.kind), MAX_TYPE_BYTES),
-            (Some(&mut self.channel), channel_name::MAX_BYTES),
+            (Some(&mut self.channel), name::MAX_BYTES),
             (epoch, MAX_EPOCH_BYTES),
             (token, usize::MAX / 6),
         ];
@@ -354,7 +354,7 @@ impl Fields {
                 id?;
                 let channel = channel?;
                 let data = self.data.required(&DATA)?;
-                if channel_name::is_daemons_own(channel) {
+                if name::is_daemons_own(channel) {
                     return Err((ErrorCode::Forbidden, "only the daemon publishes here"));
                 }
                 let data = data.raw(message);
@@ -412,11 +412,11 @@ impl Fields {
     fn channel<'a>(&self, message: &'a [u8]) -> Result<&'a str, Reason> {
         let text = self.channel.required(&CHANNEL)?;
         let text = text.ok_or(bad_request(CHANNEL.wrong))?;
-        if text.end - text.start > channel_name::MAX_BYTES {
-            return Err((ErrorCode::BadChannel, channel_name::Why::TooLong.explain()));
+        if text.end - text.start > name::MAX_BYTES {
+            return Err((ErrorCode::BadChannel, name::Why::TooLong.explain()));
         }
         let name = text.as_str(message);
-        channel_name::check(name).map_err(|why| (ErrorCode::BadChannel, why.explain()))?;
+        name::check(name).map_err(|why| (ErrorCode::BadChannel, why.explain()))?;
         Ok(name)
     }
 
@@ -477,7 +477,7 @@ impl Since {
 }
 
 fn not_daemons_own(channel: &str) -> Result<&str, Reason> {
-    if channel_name::is_daemons_own(channel) {
+    if name::is_daemons_own(channel) {
         // The daemon has none yet, so each is unknown.
         return Err((ErrorCode::BadChannel, "the daemon has no such channel"));
     }

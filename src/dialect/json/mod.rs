@@ -4,12 +4,10 @@
 //! - [`encode`] writes replies and events, for the server;
 //! - [`request`] writes requests, for clients;
 //! - [`event`] reads replies and events, for clients;
-//! - [`channel_name`] says what a channel may be called;
 //! - [`sample`] makes realistic messages and [`hostile`] others, for benches.
 //!
 //! Both decoders check a message with one walk over its bytes, which needs no memory.
 
-pub mod channel_name;
 pub mod decode;
 pub mod encode;
 pub mod event;

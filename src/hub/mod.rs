@@ -284,6 +284,13 @@ impl Hub {
         self.directory.by_id(id).map(|channel| &*channel.name)
     }
 
+    /// The epoch of a channel, if it still exists.
+    pub fn epoch(&self, id: ChannelId) -> Option<&str> {
+        self.directory
+            .by_id(id)
+            .map(|channel| channel.epoch.as_str())
+    }
+
     /// The messages that the channel `name` holds, by seq; `None` if there is no such channel.
     pub fn held(&self, name: &str) -> Option<Range<u64>> {
         let channel = self.directory.get(self.directory.find(name)?)?;

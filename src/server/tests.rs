@@ -25,8 +25,8 @@ fn daemon() -> SocketAddr {
     let (tell, told) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let mut server = Server::new(config).expect("a daemon starts");
-        server.withholds = true;
-        let name = server.listeners[0].name.clone();
+        server.accepting.withholds = true;
+        let name = server.accepting.listeners[0].name.clone();
         tell.send(name).expect("the test waits for it");
         server.turn_until_ended();
     });

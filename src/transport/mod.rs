@@ -168,22 +168,6 @@ impl Transport {
         };
     }
 
-    /// Writes who the peer is: its address, or for a unix socket the process that connected. The kernel is asked for it.
-    pub(crate) fn fmt_peer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Transport::Tcp(socket) => match socket.peer_addr() {
-                Ok(address) => write!(f, "{address}"),
-                Err(_) => f.write_str("(gone)"),
-            },
-            Transport::Unix(socket) => match socket_peercred(socket) {
-                Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
-                Err(_) => f.write_str("(gone)"),
-            },
-            #[cfg(test)]
-            Transport::Withholding(inner) => inner.fmt_peer(f),
-        }
-    }
-
     #[inline]
     fn written(&self, result: io::Result<usize>, offered: usize) -> io::Result<Written> {
         match result {
@@ -207,6 +191,24 @@ impl Transport {
             Transport::Tcp(_) | Transport::Unix(_) => false,
             #[cfg(test)]
             Transport::Withholding(inner) => inner.holds(),
+        }
+    }
+}
+
+/// The peer: its address, or for a unix socket the process that connected. The kernel is asked for it.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Transport::Tcp(socket) => match socket.peer_addr() {
+                Ok(address) => write!(f, "{address}"),
+                Err(_) => f.write_str("(gone)"),
+            },
+            Transport::Unix(socket) => match socket_peercred(socket) {
+                Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
+                Err(_) => f.write_str("(gone)"),
+            },
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.fmt(f),
         }
     }
 }

@@ -100,10 +100,6 @@ impl Withholding {
         Ok(true)
     }
 
-    pub(super) fn fmt_peer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.under.fmt_peer(f)
-    }
-
     pub(super) fn holds(&self) -> bool {
         !self.held.is_empty()
     }
@@ -112,5 +108,11 @@ impl Withholding {
         assert!(!self.holds(), "the end was said before all that was taken");
         self.under.finish_writing();
         Ok(())
+    }
+}
+
+impl fmt::Display for Withholding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.under.fmt(f)
     }
 }

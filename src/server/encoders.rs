@@ -9,6 +9,10 @@ use crate::ws::frame::parse_header;
 /// The slot of compressed frames. Base frames are legal among them (RFC 7692 §6).
 pub(super) const DEFLATE: Slot = Slot(1);
 
+/// For tests: the slot of a dialect that has no use for base frames.
+#[cfg(test)]
+pub(super) const LINES: Slot = Slot(2);
+
 /// What the hub has to know of the slots.
 pub(super) fn slots() -> [SlotConfig; Slot::COUNT] {
     let mut slots = [SlotConfig::default(); Slot::COUNT];
@@ -60,10 +64,22 @@ impl Encode for Encoders {
     fn encode(&mut self, slot: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
         match slot {
             #[cfg(test)]
-            super::connection::speaker::lines::SLOT => {
-                super::connection::speaker::lines::write_message(message, out);
-            }
+            LINES => write_line(message, out),
             _ => self.compress(message.frame, out),
         }
     }
+}
+
+/// Appends a message as the slot [`LINES`] has it.
+#[cfg(test)]
+fn write_line(message: &Message<'_>, out: &mut Vec<u8>) {
+    let data = String::from_utf8_lossy(message.payload());
+    let Message {
+        channel,
+        epoch,
+        seq,
+        ..
+    } = message;
+    let text = format!("{channel} {epoch} {seq} {data}");
+    crate::ws::encode::write_message(out, true, text.as_bytes(), None);
 }

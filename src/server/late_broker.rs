@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::service::Ticket;
+use super::tickets::Ticket;
 
 /// A publication that the broker has taken and not numbered.
 #[derive(Debug)]

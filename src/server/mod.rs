@@ -44,6 +44,7 @@ mod reads;
 mod seats;
 mod service;
 mod sweep;
+mod tickets;
 mod timers;
 mod tokens;
 mod work;

@@ -21,6 +21,7 @@ use super::encoders::{Encoders, slots};
 use super::journal::{Journal, Who};
 use super::ledger::Ledger;
 use super::metrics::Metrics;
+use super::tickets::Ticket;
 use super::timers::Millis;
 use crate::config::{Config, NO_LIMIT};
 use crate::dialect::json::decode::ValueDecoder;
@@ -37,17 +38,6 @@ const LARGE_CHANNEL: usize = 256;
 
 /// How many requests of one connection may be pending before its next ones wait.
 pub(super) const TICKETS_MAX: usize = 1_024;
-
-/// Which of a connection's requests an answer is for, in the words of its dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestKey(pub(super) u32);
-
-/// The place to which a late answer goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) connection: Token,
-    pub(super) request: RequestKey,
-}
 
 /// What the door says to a request.
 #[derive(Debug)]

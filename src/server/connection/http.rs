@@ -14,7 +14,8 @@ use crate::http::{
 };
 use crate::server::allowance;
 use crate::server::journal::{Origins, Shown};
-use crate::server::service::{Answer, RequestKey, Service, Ticket, Why};
+use crate::server::service::{Answer, Service, Why};
+use crate::server::tickets::{RequestKey, Ticket};
 use crate::server::timers::Millis;
 use crate::ws::endpoint::{Endpoint, Role};
 use crate::ws::extension::Agreed;

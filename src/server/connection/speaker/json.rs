@@ -7,9 +7,8 @@ use crate::dialect::json::{
 };
 use crate::hub::{Gap, Start};
 use crate::server::connection::session::Session;
-use crate::server::service::{
-    Answer, Finished, Refusal, RequestKey, Service, Subscribed, Why, gap_of,
-};
+use crate::server::service::{Answer, Finished, Refusal, Service, Subscribed, Why, gap_of};
+use crate::server::tickets::RequestKey;
 use crate::ws::close::CloseCode;
 use crate::ws::encode::write_message;
 use crate::ws::violation::Violation;

@@ -1,34 +1,22 @@
 //! A dialect for tests, with a slot of its own: text messages of a few words.
 //!
 //! `sub CHANNEL`, `sub CHANNEL last N`, `pub CHANNEL DATA` are its requests, `ok`, `no` and `gap CHANNEL FROM TO` its
-//! answers. A channel's message is `CHANNEL EPOCH SEQ DATA`.
+//! answers. A channel's message is `CHANNEL EPOCH SEQ DATA`, in the slot `LINES` of `encoders`.
 
-use crate::hub::{Gap, Message, Slot, Start};
+use crate::hub::{Gap, Start};
 use crate::server::connection::session::Session;
-use crate::server::service::{Answer, Finished, RequestKey};
-use crate::ws::encode::write_message as write_frame;
+use crate::server::service::{Answer, Finished};
+use crate::server::tickets::RequestKey;
+use crate::ws::encode::write_message;
 use crate::ws::violation::Violation;
 
 /// Its name in a handshake.
 pub(in crate::server) const SUB_PROTOCOL: &str = "lines.test";
 
-/// The slot of its messages. No base frame may stand among them.
-pub(in crate::server) const SLOT: Slot = Slot(2);
-
-/// Appends a channel's message.
-pub(in crate::server) fn write_message(message: &Message<'_>, out: &mut Vec<u8>) {
-    let data = String::from_utf8_lossy(message.payload());
-    let text = format!(
-        "{} {} {} {data}",
-        message.channel, message.epoch, message.seq
-    );
-    write_frame(out, true, text.as_bytes(), None);
-}
-
 /// Appends a gap.
 pub(super) fn write_gap(out: &mut Vec<u8>, gap: &Gap<'_>) {
     let text = format!("gap {} {} {}", gap.channel, gap.from, gap.to);
-    write_frame(out, true, text.as_bytes(), None);
+    write_message(out, true, text.as_bytes(), None);
 }
 
 /// One connection's side of the dialect.

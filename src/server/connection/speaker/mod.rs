@@ -19,6 +19,8 @@ use crate::dialect::json::SUB_PROTOCOL;
 use crate::http::SocketPath;
 use crate::hub::{Gap, Slot};
 use crate::server::encoders::DEFLATE;
+#[cfg(test)]
+use crate::server::encoders::LINES;
 use crate::server::service::{Finished, Service};
 use crate::ws::deflate::WindowBits;
 use crate::ws::violation::Violation;
@@ -78,7 +80,7 @@ impl Speaker {
             Speaker::Json(_) if deflate == Some(WindowBits::MAX) => DEFLATE,
             Speaker::Json(_) | Speaker::Echo => Slot::BASE,
             #[cfg(test)]
-            Speaker::Lines(_) => lines::SLOT,
+            Speaker::Lines(_) => LINES,
         }
     }
 

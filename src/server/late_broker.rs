@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::tickets::Ticket;
+use crate::hub::Epoch;
 
 /// A publication that the broker has taken and not numbered.
 #[derive(Debug)]
@@ -13,12 +14,23 @@ pub(super) struct Taken {
 }
 
 /// The broker's end of the link.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LateBroker {
+    pub(super) epoch: Epoch,
     pub(super) taken: VecDeque<Taken>,
+    /// It is out of reach.
+    pub(super) is_lost: bool,
 }
 
 impl LateBroker {
+    pub(super) fn new() -> Self {
+        LateBroker {
+            epoch: Epoch::from_random([7; 12]),
+            taken: VecDeque::new(),
+            is_lost: false,
+        }
+    }
+
     /// Takes a publication.
     pub(super) fn take(&mut self, ticket: Ticket, channel: &str, data: &[u8]) {
         self.taken.push_back(Taken {

@@ -19,6 +19,8 @@ use super::broker::Broker;
 use super::date::Date;
 use super::encoders::{Encoders, slots};
 use super::journal::{Journal, Who};
+#[cfg(test)]
+use super::late_broker::Taken;
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::tickets::Ticket;
@@ -104,12 +106,20 @@ impl Refusal {
     }
 }
 
+/// The broker cannot take a publication, or its answer will not come.
+#[cfg(test)]
+fn unavailable() -> Refusal {
+    Refusal::new(Why::Unavailable, "the broker is out of reach")
+}
+
 /// The outcome of a publication that was pending.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) ticket: Ticket,
     /// The epoch and the number that it got.
     pub(super) outcome: Result<(Epoch, u64), Refusal>,
+    /// The channel may take no more until its subscribers were swept: the publisher is not read from meanwhile.
+    pub(super) congested: bool,
 }
 
 /// The hub behind its door, and what all connections share.
@@ -194,10 +204,53 @@ impl Service {
         match &mut self.broker {
             Broker::None => Answer::Done(self.append(ticket.connection, name, data)),
             #[cfg(test)]
+            Broker::Late(late) if late.is_lost => Answer::Done(Err(unavailable())),
+            #[cfg(test)]
             Broker::Late(late) => {
                 late.take(ticket, name, data);
                 Answer::Pending
             }
+        }
+    }
+
+    /// The tests' broker numbers the first `count` publications that it has taken, and they come back.
+    #[cfg(test)]
+    pub(super) fn deliver(&mut self, count: usize) {
+        let Broker::Late(late) = &mut self.broker else {
+            return;
+        };
+        let count = count.min(late.taken.len());
+        let taken: Vec<_> = late.taken.drain(..count).collect();
+        let epoch = late.epoch.clone();
+        for Taken {
+            ticket,
+            channel,
+            data,
+        } in taken
+        {
+            let appended = self.append(ticket.connection, &channel, &data);
+            let congested = appended.as_ref().is_ok_and(|made| made.congested);
+            self.finished.push_back(Finished {
+                ticket,
+                outcome: appended.map(|made| (epoch.clone(), made.seq)),
+                congested,
+            });
+        }
+    }
+
+    /// The tests' broker is lost, with all that it has taken.
+    #[cfg(test)]
+    pub(super) fn lose_broker(&mut self) {
+        let Broker::Late(late) = &mut self.broker else {
+            return;
+        };
+        late.is_lost = true;
+        for Taken { ticket, .. } in late.taken.drain(..) {
+            self.finished.push_back(Finished {
+                ticket,
+                outcome: Err(unavailable()),
+                congested: false,
+            });
         }
     }
 

@@ -226,6 +226,12 @@ impl Simulation {
         self.engine.connections.service.ledger.held.bytes()
     }
 
+    /// The number of the newest message of a channel, 0 if there is none.
+    pub fn published(&self, channel: &str) -> u64 {
+        let held = self.engine.connections.service.hub.held(channel);
+        held.map_or(0, |held| held.end - 1)
+    }
+
     /// Bytes of memory that all logs take: what `retain_total` bounds.
     pub fn log_bytes(&self) -> usize {
         self.engine.connections.service.hub.stats().allocated

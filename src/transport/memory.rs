@@ -4,7 +4,6 @@
 //! there is something to read, and that there is room again in a pipe that was full.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
@@ -12,9 +11,9 @@ use std::rc::Rc;
 #[derive(Debug)]
 struct Pipe {
     /// On its way to the server.
-    input: VecDeque<u8>,
+    input: Vec<u8>,
     /// On its way to the peer.
-    output: VecDeque<u8>,
+    output: Vec<u8>,
     /// How many bytes may be on their way to the peer.
     room: usize,
     /// A write took less than it was given since the peer last made room.
@@ -40,8 +39,8 @@ pub(crate) struct Far(Rc<RefCell<Pipe>>);
 /// A pipe in which so many bytes may be on their way to the peer.
 pub(crate) fn pipe(room: usize) -> (Memory, Far) {
     let pipe = Rc::new(RefCell::new(Pipe {
-        input: VecDeque::new(),
-        output: VecDeque::new(),
+        input: Vec::new(),
+        output: Vec::new(),
         room,
         is_full: false,
         peer_finished: false,
@@ -66,7 +65,7 @@ impl Memory {
             };
         }
         let len = pipe.input.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&pipe.input.make_contiguous()[..len]);
+        buffer[..len].copy_from_slice(&pipe.input[..len]);
         pipe.input.drain(..len);
         Ok(len)
     }
@@ -78,7 +77,7 @@ impl Memory {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let len = bytes.len().min(pipe.room - pipe.output.len());
-        pipe.output.extend(&bytes[..len]);
+        pipe.output.extend_from_slice(&bytes[..len]);
         pipe.is_full |= len < bytes.len();
         match len {
             0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
@@ -117,7 +116,7 @@ impl Far {
     pub(crate) fn send(&self, bytes: &[u8]) {
         let pipe = &mut *self.0.borrow_mut();
         if !(pipe.peer_finished || pipe.server_gone || pipe.is_reset) {
-            pipe.input.extend(bytes);
+            pipe.input.extend_from_slice(bytes);
         }
     }
 
@@ -138,7 +137,8 @@ impl Far {
     pub(crate) fn receive(&self, most: usize) -> (Vec<u8>, bool) {
         let pipe = &mut *self.0.borrow_mut();
         let len = pipe.output.len().min(most);
-        let bytes: Vec<u8> = pipe.output.drain(..len).collect();
+        let rest = pipe.output.split_off(len);
+        let bytes = std::mem::replace(&mut pipe.output, rest);
         let has_room_again = len > 0 && std::mem::take(&mut pipe.is_full);
         (bytes, has_room_again)
     }

@@ -143,7 +143,7 @@ pub(super) fn pong_frame() -> Vec<u8> {
 }
 
 /// A handshake as a client sends it.
-pub(super) fn handshake(tongue: Tongue) -> String {
+fn handshake(tongue: Tongue) -> String {
     let protocol = match tongue {
         Tongue::Lines => "Sec-WebSocket-Protocol: lines.test\r\n",
         Tongue::Json | Tongue::Deflate => "Sec-WebSocket-Protocol: json.fanfare.v1\r\n",

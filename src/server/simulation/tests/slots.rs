@@ -180,3 +180,18 @@ fn a_late_reader_is_told_in_its_own_tongue_what_is_missing() {
     assert!(told > 1 && follower.messages > 20);
     assert_eq!(follower.next("c"), Some(201));
 }
+
+#[test]
+fn what_is_made_for_one_reader_is_not_made_again_for_each_part_that_it_takes() {
+    const MESSAGES: usize = 10;
+    let mut scene = Scene::begin(60_000);
+    scene.publish(MESSAGES);
+    let peer = scene.simulation.connect_with(1_000);
+    let mut reader = Client::open_on(&mut scene.simulation, peer, Tongue::Lines);
+    reader.say(&mut scene.simulation, "sub c last 10");
+    let said = hear_slowly(&mut reader, &mut scene.simulation, 1_000);
+    assert_eq!(said.len(), 1 + MESSAGES);
+    // One more is made to see that it is too many.
+    let made = scene.simulation.service().encoders.lines;
+    assert!(made <= 2 * MESSAGES + 2, "{made}");
+}

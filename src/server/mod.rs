@@ -195,7 +195,6 @@ impl Server {
         self.accepting.admit_held_back(connections, registry);
         connections.drop_stalled();
         self.sweep.trim(connections);
-        #[cfg(debug_assertions)]
         connections.check_sums();
     }
 

@@ -198,13 +198,11 @@ impl Connection {
     }
 
     /// Bytes of input that are kept in all.
-    #[cfg(debug_assertions)]
     pub(super) fn input_bytes(&self) -> usize {
         self.half_read_bytes() + self.aside.unread_bytes()
     }
 
     /// Whether it counts as one that hoards.
-    #[cfg(debug_assertions)]
     pub(super) fn hoards(&self) -> bool {
         self.aside.hoards_since() != NEVER
     }

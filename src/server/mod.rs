@@ -6,7 +6,7 @@
 //! visit a bound stops before the kernel says `WouldBlock` stays in its queue for the next turn.
 //!
 //! What the parts promise, from the bottom up:
-//! - `service`: the one door to the hub, and what all connections share: sums (`ledger`), encodings (`encoders`), who
+//! - `service`: the one door to the hub, and what all connections share: sums (`ledger`), encodings (`encoders`), and what
 //!   numbers publications (`broker`);
 //! - `connection`: a connection as a state machine without a socket;
 //! - `connections`: all of them; after each change the sums, the hub and the queues (`work`) agree with it;

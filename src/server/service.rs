@@ -297,7 +297,7 @@ impl Service {
         }
     }
 
-    /// Notes what happened to somebody who has no connection.
+    /// Notes what happened to a peer that has no connection.
     pub(super) fn note_stranger(&mut self, what: fmt::Arguments<'_>) {
         if log_enabled!(Level::Debug) {
             self.journal.write(self.now, None, what);

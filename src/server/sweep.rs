@@ -62,7 +62,7 @@ impl Sweep {
         !self.unrendered.is_empty()
     }
 
-    /// Visits connections until nobody who can be written to is behind or the budget is spent.
+    /// Visits connections until none that can be written to is behind, or the budget is spent.
     pub(super) fn sweep(&mut self, connections: &mut Connections) {
         let began = Instant::now();
         self.render_left = RENDER_BUDGET;
@@ -115,7 +115,7 @@ impl Sweep {
         true
     }
 
-    /// Visits some of those whom the hub names. Says whether there were any.
+    /// Visits some of those that the hub names. Says whether there were any.
     fn run(&mut self, connections: &mut Connections) -> bool {
         let Connections { slab, service, .. } = connections;
         let Service { hub, metrics, .. } = service;
@@ -201,8 +201,8 @@ impl Sweep {
     /// A visit that has more to gather than one run of bytes.
     fn visit_all(&mut self, connections: &mut Connections, index: usize) {
         let mut gathered = self.write_gathered(connections, index);
-        // Gaps go out before the messages after them, so those who were lapped are visited twice.
-        // Each round settles as much as fits, and the hub names who has more.
+        // Gaps go out before the messages after them, so a connection that was lapped is visited twice.
+        // Each time as much is settled as fits, and the hub names a connection that has more.
         if gathered.is_some_and(|gathered| gathered.lapped) && settle_gaps(connections, index) {
             gathered = self.write_gathered(connections, index);
         }
@@ -320,7 +320,7 @@ fn own_slices(connection: &Connection) -> Slices<'_> {
 }
 
 /// Places cursors that were lapped and queues a gap for each. Says whether there is now
-/// something to write: not to who is blocked, gone, or closed for it.
+/// something to write. There is not where the connection is blocked, gone, or closed for it.
 fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
     let Some(Entry { connection, .. }) = connections.slab.get_mut(index) else {
         return false;

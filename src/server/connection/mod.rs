@@ -179,7 +179,7 @@ impl Connection {
         subscriber(self.token)
     }
 
-    /// Whom a log line about it is about.
+    /// Its name in log lines.
     pub(super) fn who<'p>(&self, peer: Peer<'p>) -> Who<'p> {
         Who {
             token: self.token,

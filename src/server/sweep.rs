@@ -219,14 +219,16 @@ impl Sweep {
         } = &mut connections.slab[index];
         let service = &mut connections.service;
         let id = connection.subscriber();
-        let mut slices = own_slices(connection);
+        let mut slices = Slices::new();
+        push_own(&mut slices, connection);
         let own = slices.bytes();
         let mut gathered = Gathered::default();
         if let Phase::Open(_) = connection.phase {
             gathered = service.hub.gather(id, &mut slices);
             if gathered.unrendered && self.may_render(index) {
                 self.render(service, id);
-                slices = own_slices(connection);
+                slices = Slices::new();
+                push_own(&mut slices, connection);
                 gathered = service.hub.gather(id, &mut slices);
             }
         }
@@ -310,13 +312,12 @@ impl Sweep {
     }
 }
 
-/// The outbox of a connection, with room for what comes behind it.
-fn own_slices(connection: &Connection) -> Slices<'_> {
-    let mut slices = Slices::new();
+/// What waits in the connection's outbox comes before what is its channels'.
+#[inline]
+fn push_own<'c>(slices: &mut Slices<'c>, connection: &'c Connection) {
     for slice in connection.outbox.slices() {
         slices.push(slice);
     }
-    slices
 }
 
 /// Places cursors that were lapped and queues a gap for each. Says whether there is now

@@ -16,20 +16,21 @@ pub enum Event {
     Message {
         /// The channel.
         channel: Arc<str>,
-        /// The message's number in the channel's epoch.
+        /// The message's number in the channel's epoch: greater than that of the message before it, but not always by one.
         seq: u64,
         /// The JSON value as the publisher wrote it.
         data: String,
     },
-    /// These messages will not come; the next one of the channel comes after `to`.
+    /// The messages from `from` to `to`, both included, will not come. Not every number in between need be that of a message.
+    /// The next message of the channel has a number greater than `to`.
     Gap {
         /// The channel.
         channel: Arc<str>,
         /// What `from` and `to` count in.
         epoch: Arc<str>,
-        /// The first that is missing; 0 where the numbering began anew.
+        /// What is missing does not begin before this number; 0 where the numbering began anew.
         from: u64,
-        /// The last that is missing, not before `from`; 0 where the numbering began anew and nothing of it is missing.
+        /// What is missing ends with this number, which is not less than `from`; 0 where the numbering began anew and nothing of it is missing.
         to: u64,
         /// Why.
         reason: GapReason,
@@ -152,7 +153,7 @@ pub enum GapReason {
     Expired,
     /// The numbering began anew.
     Epoch,
-    /// The server skipped numbers without saying so, which none should.
+    /// The server said that something is missing and not what, which none should.
     Unannounced,
     /// A reason that this client does not know: its first 64 bytes.
     Other(String),

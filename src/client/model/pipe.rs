@@ -14,23 +14,6 @@ use crate::dialect::json::SUB_PROTOCOL;
 use crate::ws::frame::{Opcode, parse_header, write_frame};
 use crate::ws::mask::unmask;
 
-/// Where a connection is cut, and what happens then.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cut {
-    /// After so many bytes from the server.
-    pub(super) after_read: Option<usize>,
-    /// After so many bytes from the client.
-    pub(super) after_written: Option<usize>,
-    /// The client's writes go on to succeed: the system takes what nobody will read.
-    pub(super) writes_vanish: bool,
-    /// The end shows as a reset.
-    pub(super) reset: bool,
-    /// How many tries to connect are refused afterwards.
-    pub(super) refusals: u8,
-    /// The server begins anew.
-    pub(super) restart: bool,
-}
-
 /// The way to the server.
 #[derive(Clone)]
 pub(super) struct Wire(Arc<(Mutex<World>, Condvar)>);

@@ -101,6 +101,7 @@ mod link;
 #[cfg(test)]
 mod model;
 mod opening;
+mod refusal;
 mod requests;
 mod session;
 mod socket;
@@ -121,8 +122,9 @@ pub use crate::dialect::json::Start;
 pub use backoff::Reconnect;
 pub use connector::{Connector, Timeouts};
 pub use error::{Cause, ClientError, ConnectError, Error, Invalid, Step};
-pub use event::{Event, GapReason, Position, Published, Refusal, Subscribed};
+pub use event::{Event, GapReason, Position, Published, Subscribed};
 pub use events::Events;
+pub use refusal::Refusal;
 pub use requests::Requests;
 pub use url::{Url, UrlError};
 pub use websocket::{Message, Receiver, Sender, WebSocket};

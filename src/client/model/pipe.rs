@@ -5,9 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::world::{Idle, Line, World};
-use crate::client::connector::Opened;
 use crate::client::error::ConnectError;
 use crate::client::link::Dial;
+use crate::client::opening::Opened;
 use crate::client::transport::Transport;
 use crate::client::websocket::WebSocket;
 use crate::dialect::json::SUB_PROTOCOL;

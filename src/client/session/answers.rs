@@ -7,7 +7,8 @@ use super::subscription::Place;
 use super::unanswered::{Batch, Target, Waiting};
 use super::{Answer, Session, Tag, entry};
 use crate::client::error::Cause;
-use crate::client::event::{Event, GapReason, Published, Refusal, Subscribed};
+use crate::client::event::{Event, GapReason, Published, Subscribed};
+use crate::client::refusal::Refusal;
 use crate::dialect::json::{self, SUB_PROTOCOL};
 
 /// The longest epoch, in bytes, as the protocol has it.

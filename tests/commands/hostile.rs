@@ -150,6 +150,28 @@ fn sub_ends_when_the_server_has_ended_its_last_subscription() {
 }
 
 #[test]
+fn sub_with_a_timeout_gives_up_on_a_server_that_does_not_answer_or_is_gone() {
+    let unanswered: fn(&mut Fake) = |fake| {
+        fake.welcome();
+        fake.swallow();
+    };
+    // The next connection is refused: nobody listens there any more.
+    let gone: fn(&mut Fake) = |fake| {
+        fake.welcome();
+        fake.close(1001, "going away");
+    };
+    for (script, notice, code) in [
+        (unanswered, "the server has not answered for 1 s", 1),
+        (gone, "refused", 3),
+    ] {
+        let output = run(&serve(script), &["sub", "c", "--timeout", "1"]);
+        let said = stderr(&output);
+        assert!(said.contains(notice), "{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
+    }
+}
+
+#[test]
 fn pub_gives_up_on_a_server_that_never_answers() {
     for arguments in [
         &["pub", "c", "1", "--timeout", "1"][..],

@@ -115,12 +115,10 @@ fn the_close_code_says_whether_a_client_comes_back() {
         |fake| {
             fake.welcome();
             fake.close(4508, "");
-            fake.outlast();
         },
         |fake| {
             fake.welcome();
             fake.close(4403, "");
-            fake.outlast();
         },
     ]);
     let mut client = impatient(&url).client().unwrap();

@@ -1,7 +1,7 @@
 //! A server that says whatever a test wants it to.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
 use fanfare::ws::handshake::accept_key;
@@ -123,9 +123,13 @@ impl Fake {
         self.send(&text_frame(text));
     }
 
+    /// Closes, waits for the client's answer, and ends the connection, as a server does (RFC 6455 §7.1.1).
     pub fn close(&mut self, code: u16, reason: &str) {
         let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
         self.send(&frame(0x88, &payload));
+        // Whatever the client sent before its answer is passed over; it may also be gone.
+        while self.next_frame().is_ok_and(|(first, _)| first != 0x88) {}
+        let _ = self.0.shutdown(Shutdown::Write);
     }
 
     /// Says nothing until the client has gone.
@@ -136,21 +140,26 @@ impl Fake {
 
     /// The payload of the client's next frame.
     pub fn hear(&mut self) -> String {
+        let (_, payload) = self.next_frame().expect("the client speaks");
+        String::from_utf8(payload).expect("text")
+    }
+
+    /// The first byte and the payload of the client's next frame, which has less than 64 KiB.
+    fn next_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let mut read = |len: usize| {
             let mut bytes = vec![0; len];
-            self.0.read_exact(&mut bytes).expect("the client speaks");
-            bytes
+            self.0.read_exact(&mut bytes).map(|()| bytes)
         };
-        let len = match read(2)[1] & 0x7f {
+        let head = read(2)?;
+        let len = match head[1] & 0x7f {
             126 => {
-                let len = read(2);
+                let len = read(2)?;
                 usize::from(u16::from_be_bytes([len[0], len[1]]))
             }
             len => usize::from(len),
         };
-        let key = read(4);
-        let masked = read(len).into_iter().zip(key.iter().cycle());
-        let bytes = masked.map(|(byte, key)| byte ^ key).collect();
-        String::from_utf8(bytes).expect("text")
+        let key = read(4)?;
+        let masked = read(len)?.into_iter().zip(key.iter().cycle());
+        Ok((head[0], masked.map(|(byte, key)| byte ^ key).collect()))
     }
 }

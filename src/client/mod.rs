@@ -97,6 +97,8 @@ mod deadline;
 mod error;
 mod event;
 mod events;
+#[cfg(test)]
+mod in_memory;
 mod link;
 #[cfg(test)]
 mod model;

@@ -125,7 +125,7 @@ impl World {
     pub(super) fn before_newest(&self, epoch: &str, seq: u64, count: u64) -> u64 {
         let until = self.between(epoch, 0, seq + 1);
         let count = HELD.min(usize::try_from(count).unwrap_or(HELD));
-        let first = until.iter().rev().take(count).last();
+        let first = until.iter().rev().take(count).next_back();
         first.map_or(seq, |first| first - 1)
     }
 
@@ -246,7 +246,7 @@ impl World {
             }
             (None, Some(last)) => {
                 let count = usize::try_from(number(last)).unwrap_or(HELD);
-                let first = channel.held.iter().rev().take(count).last();
+                let first = channel.held.iter().rev().take(count).next_back();
                 (None, None, first.map_or(newest, |(seq, _)| seq - 1))
             }
             (None, None) => (None, None, newest),

@@ -29,9 +29,9 @@ pub enum Event {
         channel: Arc<str>,
         /// What `from` and `to` count in.
         epoch: Arc<str>,
-        /// What is missing does not begin before this number; 0 where the numbering began anew.
+        /// No missing message has a smaller number; 0 where the numbering began anew.
         from: u64,
-        /// What is missing ends with this number, which is not less than `from`; 0 where the numbering began anew and nothing of it is missing.
+        /// No missing message has a greater number. It is not less than `from`, and 0 where the numbering began anew and nothing of it is missing.
         to: u64,
         /// Why.
         reason: GapReason,

@@ -2,7 +2,7 @@
 //!
 //! # The round and the circle
 //!
-//! The sweep walks over `subs` again and again, from `position` on. Two things are counted:
+//! The sweep walks over `subs` again and again, from `walked` on. Two things are counted:
 //!
 //! - **The round** says when the channel is clean. An append sets `left` to the number of subscribers; each look takes one
 //!   off; at 0 everybody has been looked at since the newest message.
@@ -93,7 +93,7 @@ pub(super) struct Channel {
     pub(super) subs: Vec<Sub>,
 
     /// Where the sweep looks next.
-    pub(super) position: u32,
+    pub(super) walked: u32,
     /// How many are to be looked at until all have been since the newest message.
     pub(super) left: u32,
     /// How many are lagging.
@@ -102,7 +102,7 @@ pub(super) struct Channel {
     pub(super) circle: u64,
     /// Nothing from this seq on is trimmed, and its place in the base log.
     floor: u64,
-    floor_position: u64,
+    floor_offset: u64,
 
     /// Whether it is in the queue of dirty channels, or waits to go back into it.
     pub(super) dirty: bool,
@@ -129,12 +129,12 @@ impl Channel {
             derived: None,
             tail: 1,
             subs: Vec::new(),
-            position: 0,
+            walked: 0,
             left: 0,
             lagging: 0,
             circle: 1,
             floor: 1,
-            floor_position: 0,
+            floor_offset: 0,
             dirty: false,
             large: false,
             touched: false,
@@ -156,7 +156,7 @@ impl Channel {
 
     /// The framed bytes of the messages it holds.
     pub(super) fn bytes(&self) -> u64 {
-        self.base.written() - self.base.position(self.tail)
+        self.base.written() - self.base.offset(self.tail)
     }
 
     /// Bytes of memory that its logs take, indexes included.
@@ -212,8 +212,8 @@ impl Channel {
 
     /// Removes the subscription at `index` and tells `moved` of each that changed its place, with the new one.
     ///
-    /// Those the walk has passed in this circle stay before `position` and the others stay behind it, so that nobody is
-    /// missed: a hole among the former is filled from just before `position`, and only the hole at the border from the end.
+    /// Those the walk has passed in this circle stay before `walked` and the others stay behind it, so that nobody is
+    /// missed: a hole among the former is filled from just before `walked`, and only the hole at the border from the end.
     /// The round may get one look longer than need be, never shorter.
     pub(super) fn remove(&mut self, index: u32, mut moved: impl FnMut(Sub, u32)) -> Option<Sub> {
         let mut hole = index as usize;
@@ -222,9 +222,9 @@ impl Channel {
             self.lagging -= 1;
         }
         let last = self.subs.len() - 1;
-        if index < self.position {
-            self.position -= 1;
-            let border = self.position as usize;
+        if index < self.walked {
+            self.walked -= 1;
+            let border = self.walked as usize;
             if border != hole {
                 self.subs[hole] = self.subs[border];
                 moved(self.subs[hole], hole as u32);
@@ -254,9 +254,9 @@ impl Channel {
         if self.lagging == 0 {
             // It was clean: whoever can be written to was at the head.
             self.floor = end_before;
-            self.floor_position = written_before;
+            self.floor_offset = written_before;
         }
-        self.position = 0;
+        self.walked = 0;
         self.dirty = true;
         true
     }
@@ -265,13 +265,13 @@ impl Channel {
     /// that nothing changes.
     #[inline]
     pub(super) fn step(&mut self, blocked: &Bits) -> Option<u32> {
-        let sub = self.subs.get(self.position as usize)?;
+        let sub = self.subs.get(self.walked as usize)?;
         let found =
             sub.next < self.base.next() && sub.flags & HISTORY == 0 && !blocked.get(sub.subscriber);
-        if !found || self.position == 0 || self.left == 0 {
+        if !found || self.walked == 0 || self.left == 0 {
             return None;
         }
-        self.position += 1;
+        self.walked += 1;
         self.left -= 1;
         Some(sub.subscriber)
     }
@@ -283,15 +283,15 @@ impl Channel {
             if *budget == 0 {
                 return Walked::Spent;
             }
-            let Some(&sub) = self.subs.get(self.position as usize) else {
-                self.position = 0;
+            let Some(&sub) = self.subs.get(self.walked as usize) else {
+                self.walked = 0;
                 self.raise_floor(self.circle);
                 return Walked::Around;
             };
-            if self.position == 0 {
+            if self.walked == 0 {
                 self.circle = end;
             }
-            self.position += 1;
+            self.walked += 1;
             self.left -= 1;
             *budget -= 1;
             if sub.next < end && sub.flags & HISTORY == 0 && !blocked.get(sub.subscriber) {
@@ -304,7 +304,7 @@ impl Channel {
     /// Leaves the dirty queue. The last look's visit is over, so the floor rises to the head or to those who lag.
     pub(super) fn end_round(&mut self) {
         self.dirty = false;
-        self.position = 0;
+        self.walked = 0;
         self.raise_floor(self.end());
     }
 
@@ -396,14 +396,14 @@ impl Channel {
     fn set_floor(&mut self, floor: u64) {
         if floor != self.floor {
             self.floor = floor;
-            self.floor_position = self.base.position(floor);
+            self.floor_offset = self.base.offset(floor);
         }
     }
 
     /// Whether those who can't be lapped need more than the window: then its publishers wait for the sweep.
     pub(super) fn is_crowded(&self) -> bool {
         let protected = self.end().saturating_sub(self.floor);
-        let bytes = self.base.written().saturating_sub(self.floor_position);
+        let bytes = self.base.written().saturating_sub(self.floor_offset);
         let Policy {
             retain_messages,
             retain_bytes,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::segment::{LARGE, Segment, cost, entries_for};
+use super::segment::{LONG, Segment, cost, entries_for};
 
 /// The capacity that a log's first segment has: 100,000 channels of one small message each stay small.
 const SMALLEST: usize = 256;
@@ -12,7 +12,7 @@ const BIGGEST: usize = 64 * 1024;
 /// their indexes.
 const SHARE_OF_TOTAL: usize = 8;
 
-/// The capacity up to which segments of small frames double, in bytes: a quarter of the channel's window (0: no limit), and a
+/// The capacity up to which segments of short frames double, in bytes: a quarter of the channel's window (0: no limit), and a
 /// small part of what all logs may take together (0: no limit).
 pub(super) fn largest_segment(window: u64, total: usize) -> u32 {
     let part = |whole: usize, parts: usize| match whole {
@@ -45,7 +45,7 @@ pub(super) struct Log {
     /// How many bytes were ever appended.
     written: u64,
     allocated: usize,
-    /// Capacity of the newest segment of small frames, and the limit to its doubling.
+    /// Capacity of the newest segment of short frames, and the limit to its doubling.
     capacity: u32,
     largest: u32,
 }
@@ -82,7 +82,7 @@ impl Log {
 
     /// Whether a frame of `len` bytes goes into the newest segment.
     pub(super) fn fits(&self, len: usize, now: u64) -> bool {
-        len <= LARGE && self.newest.fits(len, now)
+        len <= LONG && self.newest.fits(len, now)
     }
 
     /// How many bytes of memory the newest segment takes once it holds a frame of `len` bytes as the newest: all older ones
@@ -91,7 +91,7 @@ impl Log {
         if self.fits(len, now) {
             return self.newest.allocated() + self.newest.index_growth();
         }
-        if len > LARGE {
+        if len > LONG {
             return cost(len, 1);
         }
         let capacity = self.next_capacity(len);
@@ -131,14 +131,14 @@ impl Log {
     fn append_segment(&mut self, len: usize, now: u64, write: impl FnOnce(&mut Vec<u8>)) -> Grown {
         let before = self.allocated;
         let had_newest = self.newest.len() != 0;
-        let segment = if len > LARGE {
+        let segment = if len > LONG {
             let mut frame = Vec::with_capacity(len);
             write(&mut frame);
-            Segment::large(self.next, self.written, now, frame)
+            Segment::long(self.next, self.written, now, frame)
         } else {
             let capacity = self.next_capacity(len);
             self.capacity = capacity as u32;
-            let mut segment = Segment::small(self.next, self.written, now, capacity, len);
+            let mut segment = Segment::short(self.next, self.written, now, capacity, len);
             segment.append(now, write);
             segment
         };
@@ -159,7 +159,7 @@ impl Log {
     /// should not occupy two segments of 64 KiB.
     fn next_capacity(&self, len: usize) -> usize {
         let oldest = self.older.front().unwrap_or(&self.newest);
-        let held = (self.written - oldest.position) as usize;
+        let held = (self.written - oldest.offset) as usize;
         (self.capacity as usize * 2)
             .min((held / 2).next_power_of_two())
             .clamp(SMALLEST, self.largest as usize)
@@ -187,11 +187,9 @@ impl Log {
     }
 
     /// How many bytes of the log come before message `seq`.
-    pub(super) fn position(&self, seq: u64) -> u64 {
+    pub(super) fn offset(&self, seq: u64) -> u64 {
         match self.find(seq) {
-            Some(segment) => {
-                segment.position + segment.start((seq - segment.first) as usize) as u64
-            }
+            Some(segment) => segment.offset + segment.start((seq - segment.first) as usize) as u64,
             None => self.written,
         }
     }

@@ -17,7 +17,7 @@
 //! Or it calls [`Hub::run`] instead of `next_behind`, which makes the commonest visits in one go.
 //!
 //! A caller that wants to decide when the subscribers of *large* channels ([`HubConfig::large`]) are visited calls
-//! [`Hub::begin_rounds`] for each time around.
+//! [`Hub::begin_circles`] for each circle.
 //!
 //! **A visit** is [`Hub::contiguous`] or [`Hub::gather`] (and [`Hub::render`], where `gather` says so), one write, [`Hub::advance`]. The
 //! caller has to visit a subscriber that was named, unless it was blocked or detached. It may visit any subscriber of its own accord
@@ -136,8 +136,8 @@ pub struct HubConfig {
     /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever, or
     /// until there are `max_channels`.
     pub linger_ms: u64,
-    /// Channels of at least so many subscribers are visited once around whenever the caller says so
-    /// ([`Hub::begin_rounds`]), and not of their own accord; 0 means none.
+    /// Channels of at least so many subscribers begin a circle when the caller says so ([`Hub::begin_circles`]), and not of
+    /// their own accord; 0 means none.
     pub large: usize,
     /// The slots, by number. What it says of the base is of no account.
     pub slots: [SlotConfig; Slot::COUNT],

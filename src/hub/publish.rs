@@ -114,7 +114,7 @@ impl Hub {
         }
         if congested && self.has_waiting() {
             // Its publishers would wait for as long as it does.
-            self.begin_rounds();
+            self.begin_circles();
         }
         if let Some(Grown { before, after }) = grown {
             self.account(before, after);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::gather::{Piece, Remainder};
-use super::segment::LARGE;
+use super::segment::LONG;
 use super::slot::Encode;
 use super::subscriber::Link;
 use super::{Hub, SubscriberId};
@@ -65,7 +65,7 @@ impl Rendered {
             return Some((None, next));
         }
         let rest = self.bytes.get(written..end)?.to_vec();
-        let rest = if end - start > LARGE {
+        let rest = if end - start > LONG {
             let range = 0..rest.len();
             let segment = Rc::new(rest);
             Remainder::Held { segment, range }

@@ -59,7 +59,7 @@ impl Hub {
         let mut short = None;
         let mut visits = 0;
         while visits < most && self.budget > VISIT && channel.left != 0 {
-            let at = channel.position;
+            let at = channel.walked;
             let Some(sub) = channel.subs.get_mut(at as usize) else {
                 break;
             };
@@ -89,7 +89,7 @@ impl Hub {
             if at == 0 {
                 channel.circle = end;
             }
-            channel.position = at + 1;
+            channel.walked = at + 1;
             channel.left -= 1;
             self.budget -= VISIT + 1;
             visits += 1;

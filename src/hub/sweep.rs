@@ -92,13 +92,13 @@ impl Hub {
                 }
                 Walked::Spent => self.dirty.queue.push_back(index),
                 Walked::Around => {
-                    self.dirty.large -= self.leave_rounds(index);
+                    self.dirty.large -= self.leave_circle(index);
                     if !self.waits(index) {
                         continue;
                     }
                 }
                 Walked::Clean => {
-                    self.dirty.large -= self.leave_rounds(index);
+                    self.dirty.large -= self.leave_circle(index);
                     self.bury(index);
                 }
             }
@@ -122,13 +122,13 @@ impl Hub {
         walked
     }
 
-    /// A channel is at the end of its round or circle: says how many large ones, 0 or 1, are no longer in one.
-    fn leave_rounds(&mut self, index: u32) -> usize {
+    /// A channel is at the end of its round or circle: says how many large ones, 0 or 1, are in a circle no longer.
+    fn leave_circle(&mut self, index: u32) -> usize {
         let channel = self.directory.get_mut(index);
         channel.map_or(0, |channel| usize::from(std::mem::take(&mut channel.large)))
     }
 
-    /// Has a channel at the beginning of a circle wait for [`Hub::begin_rounds`], if it is large: says whether it does.
+    /// Has a channel at the beginning of a circle wait for [`Hub::begin_circles`], if it is large: says whether it does.
     fn waits(&mut self, index: u32) -> bool {
         let large = self.config.large;
         let Some(channel) = self.directory.get_mut(index) else {
@@ -154,19 +154,19 @@ impl Hub {
         }
     }
 
-    /// Lets the large channels that have been published to go once around: those of their subscribers that are behind will be
+    /// Begins a circle in each large channel that was published to: those of its subscribers that are behind will be
     /// named, and get what is published until their turn has come. Does nothing without [`super::HubConfig::large`].
-    pub fn begin_rounds(&mut self) {
-        self.dirty.begin_rounds();
+    pub fn begin_circles(&mut self) {
+        self.dirty.begin_circles();
     }
 
-    /// Whether there are large channels that wait for [`Hub::begin_rounds`].
+    /// Whether there are large channels that wait for [`Hub::begin_circles`].
     pub fn has_waiting(&self) -> bool {
         !self.dirty.waiting.is_empty()
     }
 
-    /// Whether a time around that [`Hub::begin_rounds`] began is not over.
-    pub fn is_in_round(&self) -> bool {
+    /// Whether a circle that [`Hub::begin_circles`] began is not over.
+    pub fn is_in_circle(&self) -> bool {
         self.dirty.large != 0
     }
 
@@ -176,7 +176,7 @@ impl Hub {
     }
 
     /// Whether `next_behind` may have somebody to name: then the caller should not wait for events before it sweeps again.
-    /// Nobody is named for the sake of a channel that waits for `begin_rounds`.
+    /// Nobody is named for the sake of a channel that waits for `begin_circles`.
     pub fn has_work(&self) -> bool {
         !self.dirty.queue.is_empty() || !self.due.is_empty()
     }

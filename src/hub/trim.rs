@@ -48,7 +48,7 @@ impl Channel {
         while let Some(segment) = self.base.find(tail) {
             let outside = |i: usize| {
                 let seq = segment.first + i as u64;
-                let bytes = written - segment.position - segment.start(i) as u64;
+                let bytes = written - segment.offset - segment.start(i) as u64;
                 let over = (policy.retain_messages != 0 && end - seq > policy.retain_messages)
                     || (policy.retain_bytes != 0 && bytes > policy.retain_bytes);
                 let old = policy.retain_ms != 0

@@ -425,7 +425,7 @@ impl Server {
     }
 
     /// Closes an open connection because the daemon ends. What it is behind goes out first, up to `left` bytes: whoever
-    /// published that was told so, and the sweep, or a large channel's round, would only come to it after the close. Where
+    /// published that was told so, and the sweep, or a large channel's circle, would only come to it after the close. Where
     /// its socket is full, the rest waits until it can be written to again.
     fn say_goodbye(&mut self, token: Token, mut left: u64, shutdown: &mut Shutdown) {
         let index = index_of(token);

@@ -101,7 +101,7 @@ pub struct Server {
     visits: VecDeque<Token>,
     /// What was read of paused connections and waits until they no longer are.
     unread: HashMap<Token, Unread>,
-    /// When large channels go around.
+    /// When large channels begin their circles.
     pace: Pace,
     /// Publishers that wait for a channel's sweep to catch up.
     congested: Vec<(ChannelId, Token)>,
@@ -295,9 +295,9 @@ impl Server {
         ];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
-        let rounds = self.core.hub.has_waiting();
-        let rounds = rounds.then(|| self.pace.remaining(Instant::now()));
-        next.into_iter().chain(rounds).min()
+        let circles = self.core.hub.has_waiting();
+        let circles = circles.then(|| self.pace.remaining(Instant::now()));
+        next.into_iter().chain(circles).min()
     }
 
     fn handle_signals(&mut self) {

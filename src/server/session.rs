@@ -33,7 +33,7 @@ use crate::ws::violation::Violation;
 /// The largest message that `/echo` sends back.
 const ECHO_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
-/// So many subscribers make a channel large: a round takes most of a millisecond, or more.
+/// So many subscribers make a channel large: a circle takes most of a millisecond, or more.
 const LARGE_CHANNEL: usize = 256;
 
 /// The slot of compressed frames. Base frames are legal among them (RFC 7692 §6).

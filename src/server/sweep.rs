@@ -15,7 +15,7 @@ use mio::Token;
 
 use super::connection::Phase;
 use super::ending::Gone;
-use super::pace::Rounds;
+use super::pace::Circles;
 use super::session::{Core, write_gap};
 use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
 use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices};
@@ -33,7 +33,7 @@ impl Server {
             let visited = self.visit_private();
             let ran = self.run();
             let now = Instant::now();
-            let begun = self.begin_rounds(now);
+            let begun = self.begin_circles(now);
             let found_work = visited || ran || begun;
             if !found_work || now - began >= TURN_BUDGET {
                 return;
@@ -41,17 +41,17 @@ impl Server {
         }
     }
 
-    /// Lets the large channels that wait go around, if it is time. Says whether there were any.
-    fn begin_rounds(&mut self, now: Instant) -> bool {
+    /// Begins the circles of the large channels that wait, if it is time. Says whether it did.
+    fn begin_circles(&mut self, now: Instant) -> bool {
         let hub = &mut self.core.hub;
-        let rounds = Rounds {
-            under_way: hub.is_in_round(),
+        let circles = Circles {
+            under_way: hub.is_in_circle(),
             waiting: hub.has_waiting(),
             published: hub.large_published(),
         };
-        let begins = self.pace.begins(now, rounds);
+        let begins = self.pace.begins(now, circles);
         if begins {
-            hub.begin_rounds();
+            hub.begin_circles();
         }
         begins
     }
@@ -200,7 +200,7 @@ impl Server {
     fn visit_all(&mut self, index: usize) {
         let mut gathered = self.write_gathered(index);
         // Gaps go out before the messages after them, so those who were lapped are visited twice.
-        // Each round settles as much as fits, and the hub names who has more.
+        // Each visit settles as much as fits, and the hub names who has more.
         if gathered.is_some_and(|gathered| gathered.lapped) && self.settle_gaps(index) {
             gathered = self.write_gathered(index);
         }

@@ -4,13 +4,13 @@
 //! of quoted words as `<a2>`. So what a visit hands out
 //! reads as a sentence: `a1 a2 A3`.
 
+mod circles;
 mod gather;
 mod history;
 mod lag;
 mod limits;
 mod many;
 mod retention;
-mod rounds;
 mod run;
 mod slots;
 mod subscribing;

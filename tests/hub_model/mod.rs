@@ -124,7 +124,7 @@ impl Run {
         let mut visits = 0;
         while self.hub.has_work() || self.hub.has_waiting() {
             if visits % 5 == 0 {
-                self.hub.begin_rounds();
+                self.hub.begin_circles();
             }
             if visits % 2 == 0 {
                 self.run_sweep(3, false);
@@ -134,7 +134,7 @@ impl Run {
             visits += 1;
             assert!(visits < 100_000, "the sweep does not come to an end");
         }
-        assert!(!self.hub.has_work() && !self.hub.is_in_round());
+        assert!(!self.hub.has_work() && !self.hub.is_in_circle());
         for (i, client) in self.clients.iter().enumerate() {
             for (channel, subscription) in &client.subscriptions {
                 let end = self.channels[channel].end();

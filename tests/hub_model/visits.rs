@@ -12,7 +12,7 @@ impl Run {
     /// A turn as the server has it: sweep, trim. `begins`: it is time for large channels to go around.
     pub fn turn(&mut self, visits: usize, begins: bool) {
         if begins {
-            self.hub.begin_rounds();
+            self.hub.begin_circles();
         }
         self.sweep(visits);
         self.trim();

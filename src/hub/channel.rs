@@ -21,50 +21,13 @@
 //! A **large** channel waits at the end of each circle, and before the first, until it is told to go on: then the next circle
 //! serves what came meanwhile in the same writes.
 
+use super::cursor::{HISTORY, LAGGING, Sub, history};
 use super::epoch::Epoch;
 use super::log::Log;
 use super::policy::Policy;
+use super::reading::{Logs, Reading};
 use super::slot::{DerivedLogs, Slot, SlotConfig, Source};
 use super::subscriber::Bits;
-
-/// The flags that say in which slot it is served.
-const SLOT: u32 = Slot::COUNT as u32 - 1;
-/// It is behind through no fault of its socket, and what it has still to get is not trimmed.
-pub(super) const LAGGING: u32 = Slot::COUNT as u32;
-/// All other flags are the number of messages that were there when it was placed behind by `subscribe` and that it has not
-/// passed: as long as there are any, it reads history. It is never lagging then.
-pub(super) const HISTORY: u32 = !(SLOT | LAGGING);
-/// It needs more than its cursor moved when it gets something.
-pub(super) const STRAGGLES: u32 = LAGGING | HISTORY;
-
-/// The flags that say that there are `messages` of history to read; of very many, as many as can be said.
-pub(super) fn history(messages: u64) -> u32 {
-    const ONE: u32 = LAGGING << 1;
-    let most = HISTORY / ONE;
-    u32::try_from(messages).map_or(most, |messages| messages.min(most)) * ONE
-}
-
-/// A subscription, as its channel has it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sub {
-    pub(super) subscriber: u32,
-    pub(super) flags: u32,
-    /// The cursor: the seq of the next message it gets.
-    pub(super) next: u64,
-}
-
-impl Sub {
-    /// The slot that it is served in.
-    #[inline]
-    pub(super) fn slot(self) -> Slot {
-        Slot((self.flags & SLOT) as u8)
-    }
-}
-
-/// The flag that says that a subscription is served in `slot`.
-pub(super) fn slot_flag(slot: Slot) -> u32 {
-    u32::from(slot.0) & SLOT
-}
 
 /// Where a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -435,90 +398,5 @@ impl Channel {
     pub(super) fn log(&self, slot: Slot) -> &Log {
         let derived = self.derived.as_ref().and_then(|logs| logs.find(slot));
         derived.map_or(&self.base, |derived| &derived.log)
-    }
-}
-
-/// A channel's logs, apart from its subscribers: so that a walk over these can read from those.
-#[derive(Clone, Copy)]
-pub(super) struct Logs<'c> {
-    pub(super) base: &'c Log,
-    pub(super) derived: Option<&'c DerivedLogs>,
-    pub(super) tail: u64,
-}
-
-/// The log that a subscription reads its next message from.
-#[derive(Clone, Copy)]
-pub(super) struct Reading<'c> {
-    pub(super) log: &'c Log,
-    pub(super) slot: Slot,
-    /// The seq up to which it reads that log.
-    pub(super) until: u64,
-    /// The log is the base log, and its frames have to be encoded for this reader alone.
-    pub(super) is_private: bool,
-}
-
-/// All that a subscription is behind, in one piece.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Whole<'c> {
-    pub(super) bytes: &'c [u8],
-    /// The seq after the last message.
-    pub(super) until: u64,
-    /// Whose log it is from.
-    pub(super) slot: Slot,
-}
-
-impl<'c> Logs<'c> {
-    #[inline]
-    fn reading(self, sub: Sub) -> Reading<'c> {
-        let slot = sub.slot();
-        if slot != Slot::BASE {
-            return self.reading_derived(slot, sub.next);
-        }
-        Reading {
-            log: self.base,
-            slot,
-            until: self.base.next(),
-            is_private: false,
-        }
-    }
-
-    fn reading_derived(self, slot: Slot, next: u64) -> Reading<'c> {
-        let derived = self.derived.and_then(|logs| logs.find(slot));
-        match derived {
-            Some(derived) if next >= derived.log.begin => Reading {
-                log: &derived.log,
-                slot,
-                until: derived.log.next(),
-                is_private: false,
-            },
-            _ => Reading {
-                log: self.base,
-                slot: Slot::BASE,
-                until: derived.map_or(self.base.next(), |derived| derived.log.begin),
-                is_private: derived.is_none_or(|derived| !derived.falls_back),
-            },
-        }
-    }
-
-    /// Everything that `sub` is behind, if it is in the newest segment of one log.
-    #[inline]
-    pub(super) fn whole(self, sub: Sub) -> Option<Whole<'c>> {
-        let Reading {
-            log,
-            slot,
-            until,
-            is_private,
-        } = self.reading(sub);
-        let segment = log.last();
-        let from = sub.next.wrapping_sub(segment.first) as usize;
-        let newest = sub.next >= segment.first && until == segment.next();
-        if from >= segment.len() || !newest || is_private || sub.next < self.tail {
-            return None;
-        }
-        Some(Whole {
-            bytes: segment.from(from),
-            until,
-            slot,
-        })
     }
 }

@@ -1,107 +1,14 @@
 //! A visit: what is behind, as slices for one write, and what the write made of it.
 
-use std::io::IoSlice;
-use std::ops::Range;
-use std::rc::Rc;
-
-use super::channel::{Channel, Reading, STRAGGLES, Sub, Whole};
+use super::channel::Channel;
+use super::cursor::{STRAGGLES, Sub};
 use super::directory::Directory;
+use super::piece::{Piece, Remainder};
+use super::reading::{Reading, Whole};
 use super::render::Rendered;
-use super::segment::Segment;
-use super::slot::Slot;
+use super::slices::Slices;
 use super::subscriber::{APART, CAUGHT_UP, LAGS, Link, Links};
 use super::{Hub, SubscriberId};
-
-/// What goes into one write: at most [`Slices::MOST`] slices and [`Slices::MOST_BYTES`] bytes, but at least one message.
-#[derive(Debug)]
-pub struct Slices<'a> {
-    slices: [IoSlice<'a>; Slices::MOST],
-    len: usize,
-    bytes: usize,
-}
-
-impl<'a> Slices<'a> {
-    /// How many slices a write takes at most.
-    pub const MOST: usize = 64;
-    /// How many bytes a write takes, unless a single message is longer.
-    pub const MOST_BYTES: usize = 256 * 1024;
-
-    /// None yet. What a connection has to send of its own goes in first.
-    pub fn new() -> Self {
-        Self {
-            slices: [IoSlice::new(&[]); Self::MOST],
-            len: 0,
-            bytes: 0,
-        }
-    }
-
-    /// Adds `bytes`; false if there is no place left. An empty slice takes none.
-    pub fn push(&mut self, bytes: &'a [u8]) -> bool {
-        if bytes.is_empty() {
-            return true;
-        }
-        let Some(place) = self.slices.get_mut(self.len) else {
-            return false;
-        };
-        *place = IoSlice::new(bytes);
-        self.len += 1;
-        self.bytes += bytes.len();
-        true
-    }
-
-    /// The slices, in order.
-    pub fn as_slice(&self) -> &[IoSlice<'a>] {
-        &self.slices[..self.len]
-    }
-
-    /// How many slices there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// How many bytes they have together.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Whether a slice of `bytes` bytes still goes in.
-    fn fits(&self, bytes: usize) -> bool {
-        let room = Self::MOST_BYTES.saturating_sub(self.bytes);
-        self.len == 0 || (self.len < Self::MOST && bytes <= room)
-    }
-
-    /// Which messages of `segment`, from `next` on and before `until`, still go in: the seq after them and their bytes.
-    fn choose(&self, segment: &Segment, next: u64, until: u64) -> Option<(u64, Range<usize>)> {
-        if self.len == Self::MOST {
-            return None;
-        }
-        let from = next.checked_sub(segment.first)? as usize;
-        let mut to = (until.min(segment.next()) - segment.first) as usize;
-        let start = segment.start(from);
-        let room = Self::MOST_BYTES.saturating_sub(self.bytes);
-        if segment.start(to) - start > room {
-            to = segment.message_at(from, start + room);
-            if to == from {
-                if self.len != 0 {
-                    return None;
-                }
-                to += 1;
-            }
-        }
-        (to > from).then(|| (segment.first + to as u64, start..segment.start(to)))
-    }
-}
-
-impl Default for Slices<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// What `gather` found besides the slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,43 +32,6 @@ pub struct Advanced {
     pub more: bool,
     /// How many messages are no longer behind; a half-sent one counts.
     pub delivered: u64,
-}
-
-/// The part of a frame that a short write left over. The hub keeps nothing of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remainder {
-    /// That of a frame of at most 4 KiB.
-    Copied(Vec<u8>),
-    /// That of a longer one, which lives as long as somebody holds it.
-    Held {
-        /// The whole frame.
-        segment: Rc<Vec<u8>>,
-        /// What is still to be sent.
-        range: Range<usize>,
-    },
-}
-
-impl Remainder {
-    /// The bytes still to be sent.
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Copied(bytes) => bytes,
-            Self::Held { segment, range } => segment.get(range.clone()).unwrap_or(&[]),
-        }
-    }
-}
-
-/// Consecutive messages of one subscription in one slice.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Piece {
-    pub(super) link: Link,
-    pub(super) from: u64,
-    pub(super) to: u64,
-    pub(super) bytes: usize,
-    /// Whose log it is from.
-    pub(super) slot: Slot,
-    /// It is from no log: it was made for this subscription alone.
-    pub(super) is_rendered: bool,
 }
 
 /// What the last gathering promised, until `advance` is told what became of it. One for the hub, nothing for a connection.

@@ -41,18 +41,22 @@
 
 mod apart;
 mod channel;
+mod cursor;
 mod directory;
 mod dirty;
 mod epoch;
 mod gather;
 mod log;
+mod piece;
 mod policy;
 mod publish;
 mod queue;
+mod reading;
 mod render;
 mod room;
 mod run;
 mod segment;
+mod slices;
 mod slot;
 mod subscribe;
 mod subscriber;
@@ -75,10 +79,12 @@ use self::subscriber::{Bits, Subscriber};
 
 pub use self::directory::ChannelId;
 pub use self::epoch::Epoch;
-pub use self::gather::{Advanced, Gathered, Remainder, Slices};
+pub use self::gather::{Advanced, Gathered};
+pub use self::piece::Remainder;
 pub use self::policy::{OnLag, Policy};
 pub use self::publish::{Frame, PublishError, Published};
 pub use self::run::Run;
+pub use self::slices::Slices;
 pub use self::slot::{Encode, Message, Slot, SlotConfig};
 pub use self::subscribe::{NotSubscribed, Start, SubscribeError, Subscribed};
 pub use self::sweep::TooSlow;

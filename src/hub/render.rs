@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::gather::{Piece, Remainder};
+use super::piece::{Piece, Remainder};
 use super::segment::LONG;
 use super::slot::Encode;
 use super::subscriber::Link;

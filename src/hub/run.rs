@@ -4,8 +4,10 @@
 //! finds the bytes once, and hands them to one subscriber after the other. A subscriber that needs more thought than that is left to an
 //! ordinary visit, and so is everybody outside the channel at the front.
 
-use super::channel::{Logs, STRAGGLES, Whole};
-use super::gather::{Advanced, Piece};
+use super::cursor::STRAGGLES;
+use super::gather::Advanced;
+use super::piece::Piece;
+use super::reading::{Logs, Whole};
 use super::slot::Slot;
 use super::subscriber::{CAUGHT_UP, Link, Links};
 use super::sweep::{LOOKS_IN_VAIN, VISIT};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::channel::{Channel, Sub, history, slot_flag};
+use super::channel::Channel;
+use super::cursor::{Sub, history, slot_flag};
 use super::slot::Slot;
 use super::subscriber::{Link, Links, QUEUED};
 use super::{ChannelId, Gap, Hub, Reason, SubscriberId};

@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fanfare::hub::{Epoch, Frame, Hub, HubConfig, Policy, Slices, Slot, Start, SubscriberId};
+use fanfare::hub::{
+    Epoch, Frame, Hub, HubConfig, Numbering, Policy, Slices, Slot, Start, SubscriberId,
+};
 
 /// A frame of ready-made bytes: what is measured is the log, not the writing of JSON.
 struct Bytes(Vec<u8>);
@@ -25,13 +27,13 @@ fn hub() -> Hub {
 
 fn hub_with(config: HubConfig) -> Hub {
     let mut made = 0u32;
-    let epochs = Box::new(move || {
+    let numberings = Box::new(move |_: &str| {
         made += 1;
         let mut bits = [0; 12];
         bits[..4].copy_from_slice(&made.to_le_bytes());
-        Epoch::from_random(bits)
+        Numbering::Hub(Epoch::from_random(bits))
     });
-    Hub::new(config, Box::new(|_| Policy::default()), epochs)
+    Hub::new(config, Box::new(|_| Policy::default()), numberings)
 }
 
 fn subscribed(subscribers: u32) -> Hub {

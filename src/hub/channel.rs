@@ -21,9 +21,11 @@
 //! A **large** channel waits at the end of each circle, and before the first, until it is told to go on: then the next circle
 //! serves what came meanwhile in the same writes.
 
+use super::Reason;
 use super::cursor::{HISTORY, LAGGING, Sub, history};
-use super::epoch::Epoch;
+use super::epoch::{Epoch, Numbering};
 use super::log::Log;
+use super::numbers::{Numbers, most_allocated};
 use super::policy::Policy;
 use super::reading::{Logs, Reading};
 use super::slot::{DerivedLogs, Slot, SlotConfig, Source};
@@ -51,7 +53,9 @@ pub(super) struct Channel {
     pub(super) base: Log,
     /// Its messages in the other slots, where one is in use.
     pub(super) derived: Option<Box<DerivedLogs>>,
-    /// The seq of the oldest message held; the next seq if none is.
+    /// What clients see in place of positions, where a broker numbers it.
+    pub(super) numbers: Option<Box<Numbers>>,
+    /// The position of the oldest message held; that of the next if none is.
     pub(super) tail: u64,
     pub(super) subs: Vec<Sub>,
 
@@ -61,9 +65,9 @@ pub(super) struct Channel {
     pub(super) left: u32,
     /// How many are lagging.
     pub(super) lagging: u32,
-    /// The next seq as it was when the circle began.
+    /// The end as it was when the circle began.
     pub(super) circle: u64,
-    /// Nothing from this seq on is trimmed, and its place in the base log.
+    /// Nothing from this position on is trimmed, and how many bytes of the base log come before it.
     floor: u64,
     floor_offset: u64,
 
@@ -83,13 +87,24 @@ pub(super) struct Channel {
 
 impl Channel {
     /// An empty channel. Its logs' segments double up to `largest` bytes.
-    pub(super) fn new(name: &str, epoch: Epoch, policy: Policy, largest: u32, now: u64) -> Self {
+    pub(super) fn new(
+        name: &str,
+        numbering: Numbering,
+        policy: Policy,
+        largest: u32,
+        now: u64,
+    ) -> Self {
+        let (epoch, numbers) = match numbering {
+            Numbering::Hub(epoch) => (epoch, None),
+            Numbering::Broker { epoch, after } => (epoch, Some(Box::new(Numbers::new(1, after)))),
+        };
         Self {
             name: name.into(),
             epoch,
             policy,
             base: Log::new(1, largest),
             derived: None,
+            numbers,
             tail: 1,
             subs: Vec::new(),
             walked: 0,
@@ -107,7 +122,7 @@ impl Channel {
         }
     }
 
-    /// The seq that the next message gets: where the cursor of somebody at the head stands.
+    /// The position that the next message gets: where the cursor of somebody at the head stands.
     pub(super) fn end(&self) -> u64 {
         self.base.next()
     }
@@ -125,7 +140,107 @@ impl Channel {
     /// Bytes of memory that its logs take, indexes included.
     pub(super) fn allocated(&self) -> usize {
         let derived = self.derived.as_ref();
-        self.base.allocated() + derived.map_or(0, |logs| logs.allocated())
+        let numbers = self.numbers.as_ref();
+        self.base.allocated()
+            + derived.map_or(0, |logs| logs.allocated())
+            + numbers.map_or(0, |numbers| numbers.allocated())
+    }
+
+    /// The seq of the message at `position`, which is held.
+    pub(super) fn seq(&self, position: u64) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(position, |numbers| numbers.at(position))
+    }
+
+    /// The seq of the newest message, held or not; before the first, the seq after which the epoch's begin.
+    pub(super) fn newest_seq(&self) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(self.end() - 1, |numbers| numbers.newest())
+    }
+
+    /// The seq of the oldest message held; if none is, the one after the newest.
+    pub(super) fn oldest_seq(&self) -> u64 {
+        let Some(numbers) = &self.numbers else {
+            return self.tail;
+        };
+        numbers
+            .oldest()
+            .unwrap_or(numbers.newest().saturating_add(1))
+    }
+
+    /// The seq after which all of the epoch's messages are held.
+    pub(super) fn lost_seq(&self) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(self.tail - 1, |numbers| numbers.lost())
+    }
+
+    /// The position of the first message after `seq`, which is neither before [`Channel::lost_seq`] nor after
+    /// [`Channel::newest_seq`].
+    pub(super) fn position_after(&self, seq: u64) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(seq + 1, |numbers| numbers.after(seq))
+    }
+
+    /// Whether a cursor at `next` comes from another epoch.
+    pub(super) fn is_foreign(&self, next: u64) -> bool {
+        let numbers = self.numbers.as_ref();
+        numbers.is_some_and(|numbers| numbers.is_foreign(next))
+    }
+
+    /// The cursor of `subscriber` was lapped at `from` and goes on at `to`: the seqs that it misses, from the first to the
+    /// last, and why.
+    pub(super) fn missed(&mut self, subscriber: u32, from: u64, to: u64) -> (u64, u64, Reason) {
+        match &mut self.numbers {
+            None => (from, to - 1, Reason::Slow),
+            Some(numbers) => numbers.settle(subscriber, from, to),
+        }
+    }
+
+    /// Gives the newest message its number, where a broker does; says how many bytes that took.
+    pub(super) fn number(&mut self, seq: u64) -> usize {
+        let Some(numbers) = &mut self.numbers else {
+            return 0;
+        };
+        let before = numbers.allocated();
+        numbers.push(seq);
+        numbers.allocated() - before
+    }
+
+    /// How many bytes of memory it takes at most once it holds a frame of `len` bytes as the newest, and nothing that can
+    /// go.
+    pub(super) fn least_with(&self, len: usize, now: u64) -> usize {
+        let numbers = match &self.numbers {
+            None => 0,
+            Some(_) if self.base.fits(len, now) => most_allocated(self.base.last().len() + 1),
+            Some(_) => most_allocated(1),
+        };
+        self.base.newest_with(len, now) + numbers
+    }
+
+    /// Begins an epoch in which a broker numbers it from after `after` on. What it holds goes, and every cursor is lapped.
+    pub(super) fn begin_epoch(&mut self, epoch: Epoch, after: u64) {
+        // No message has the position that is left out, so cursors at the head are before the tail, too.
+        self.base.skip();
+        if let Some(derived) = &mut self.derived {
+            derived.skip();
+        }
+        self.tail = self.end();
+        self.set_floor(self.tail);
+        self.epoch = epoch;
+        self.numbers = Some(Box::new(Numbers::new(self.tail, after)));
+    }
+
+    /// Gives back the segments and the numbers before the tail.
+    pub(super) fn release(&mut self) {
+        let tail = self.tail;
+        self.base.release(tail);
+        if let Some(derived) = &mut self.derived {
+            derived.release(tail);
+        }
+        if let Some(numbers) = &mut self.numbers {
+            let cursors = self.subs.iter().map(|sub| (sub.subscriber, sub.next));
+            numbers.release(tail, cursors);
+        }
     }
 
     /// Counts one more user of `slot`, whose log begins at the head if there is none.
@@ -165,6 +280,9 @@ impl Channel {
             // Most channels of a daemon with very many have one subscriber.
             self.subs.reserve_exact(1);
         }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.place(sub.next);
+        }
         self.subs.push(sub);
         if self.dirty {
             // The walk may have to go past the newcomer to those it has not seen.
@@ -183,6 +301,9 @@ impl Channel {
         let removed = *self.subs.get(hole)?;
         if removed.flags & LAGGING != 0 {
             self.lagging -= 1;
+        }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.forget(removed.subscriber);
         }
         let last = self.subs.len() - 1;
         if index < self.walked {
@@ -341,12 +462,12 @@ impl Channel {
         }
     }
 
-    /// A seq from which on nothing is trimmed, as of the last circle. The true floor may be higher.
+    /// A position from which on nothing is trimmed, as of the last circle. The true floor may be higher.
     pub(super) fn known_floor(&self) -> u64 {
         self.floor
     }
 
-    /// The seq from which on nothing is trimmed.
+    /// The position from which on nothing is trimmed.
     pub(super) fn floor(&mut self) -> u64 {
         if self.subs.is_empty() {
             self.set_floor(self.end());

@@ -24,7 +24,7 @@ pub(super) fn history(messages: u64) -> u32 {
 pub(super) struct Sub {
     pub(super) subscriber: u32,
     pub(super) flags: u32,
-    /// The cursor: the seq of the next message it gets.
+    /// The cursor: the position of the next message it gets.
     pub(super) next: u64,
 }
 

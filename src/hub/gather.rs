@@ -142,7 +142,7 @@ impl Plan {
         Share::All
     }
 
-    /// The messages that were rendered for the subscription `link`, if they still go in: the seq after them and their bytes.
+    /// The messages that were rendered for the subscription `link`, if they still go in: the position after them and their bytes.
     #[cold]
     fn choose_rendered<'a>(
         &mut self,
@@ -159,7 +159,7 @@ impl Plan {
     }
 }
 
-/// The next messages of `sub` in the log that it reads, as many as are in one segment and still go in: the seq after them and
+/// The next messages of `sub` in the log that it reads, as many as are in one segment and still go in: the position after them and
 /// their bytes.
 #[inline]
 fn choose<'a>(reading: Reading<'a>, sub: Sub, slices: &Slices<'a>) -> Option<(u64, &'a [u8])> {
@@ -331,7 +331,7 @@ impl Hub {
         (rest, next - piece.from)
     }
 
-    /// What is left of the message of `piece` that byte `written` falls into, and the seq after it.
+    /// What is left of the message of `piece` that byte `written` falls into, and the position after it.
     fn rest_of(&self, piece: Piece, written: usize) -> Option<(Option<Remainder>, u64)> {
         if piece.is_rendered {
             return self.rendered.rest_of(piece, written);

@@ -38,9 +38,9 @@ pub(super) struct Log {
     newest: Segment,
     /// Those before it, oldest first.
     older: VecDeque<Segment>,
-    /// The seq of the first message that this log was ever given, or that has stayed when it had to make room.
+    /// The position of the first message that this log was ever given, or that has stayed when it had to make room.
     pub(super) begin: u64,
-    /// The seq that the next message gets.
+    /// The position that the next message gets.
     next: u64,
     /// How many bytes were ever appended.
     written: u64,
@@ -70,7 +70,7 @@ impl Log {
         self.largest
     }
 
-    /// The seq that the next message gets.
+    /// The position that the next message gets.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
@@ -166,12 +166,14 @@ impl Log {
             .max(len)
     }
 
-    /// The segment that holds message `seq`.
-    pub(super) fn find(&self, seq: u64) -> Option<&Segment> {
-        if seq >= self.newest.first {
-            return (seq < self.next).then_some(&self.newest);
+    /// The segment that holds the message at `position`.
+    pub(super) fn find(&self, position: u64) -> Option<&Segment> {
+        if position >= self.newest.first {
+            return (position < self.next).then_some(&self.newest);
         }
-        let after = self.older.partition_point(|segment| segment.first <= seq);
+        let after = self
+            .older
+            .partition_point(|segment| segment.first <= position);
         self.older.get(after.checked_sub(1)?)
     }
 
@@ -186,18 +188,20 @@ impl Log {
         last.slice(last.start(last.len().saturating_sub(1))..last.as_slice().len())
     }
 
-    /// How many bytes of the log come before message `seq`.
-    pub(super) fn offset(&self, seq: u64) -> u64 {
-        match self.find(seq) {
-            Some(segment) => segment.offset + segment.start((seq - segment.first) as usize) as u64,
+    /// How many bytes of the log come before the message at `position`.
+    pub(super) fn offset(&self, position: u64) -> u64 {
+        match self.find(position) {
+            Some(segment) => {
+                segment.offset + segment.start((position - segment.first) as usize) as u64
+            }
             None => self.written,
         }
     }
 
-    /// When message `seq` was published, if it is still here.
-    pub(super) fn time(&self, seq: u64) -> Option<u64> {
-        let segment = self.find(seq)?;
-        Some(segment.time((seq - segment.first) as usize))
+    /// When the message at `position` was published, if it is still here.
+    pub(super) fn time(&self, position: u64) -> Option<u64> {
+        let segment = self.find(position)?;
+        Some(segment.time((position - segment.first) as usize))
     }
 
     /// Lets go of all before message `begin`, as if it had begun there.
@@ -221,6 +225,14 @@ impl Log {
         if self.older.len() * 4 < self.older.capacity() {
             self.older.shrink_to(self.older.len() * 2);
         }
+    }
+
+    /// Lets go of all, and leaves the next position out.
+    pub(super) fn skip(&mut self) {
+        self.release(self.next);
+        self.next += 1;
+        self.begin = self.next;
+        self.newest = Segment::none(self.next, self.written);
     }
 
     /// The segment that goes first; none if nothing is held.

@@ -1,7 +1,7 @@
 //! Channels: a channel is a log, a subscriber is a cursor. No sockets, no frames' meaning; time is an argument.
 //!
 //! Publishing appends a message once to its channel's log, whatever the number of subscribers. A subscriber is a number for
-//! each of its channels: the seq of the next message it gets. What it gets is read from the log when it is visited.
+//! each of its channels: the position of the next message it gets. What it gets is read from the log when it is visited.
 //! So a slow subscriber costs nothing, and history, resuming and "the current value" are cursors placed further back.
 //!
 //! # A turn
@@ -37,6 +37,8 @@
 //! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then messages
 //!   of channels without subscribers go first, the oldest before the rest. After that the oldest of the others go, and their
 //!   newest messages last. Only a message that is too long by itself is refused.
+//! - Everything counts by *positions*: the messages of a channel are 1, 2, 3, … in its logs. What clients see is the seq. It is
+//!   the position where the hub numbers the channel, and stands beside the message where a broker does (`numbers.rs`).
 //! - Among `max_channels` channels, one without subscribers makes room for a new one. If there is none, the new one is refused.
 
 mod apart;
@@ -47,6 +49,7 @@ mod dirty;
 mod epoch;
 mod gather;
 mod log;
+mod numbers;
 mod piece;
 mod policy;
 mod publish;
@@ -78,7 +81,7 @@ use self::render::Rendered;
 use self::subscriber::{Bits, Subscriber};
 
 pub use self::directory::ChannelId;
-pub use self::epoch::Epoch;
+pub use self::epoch::{Epoch, Numbering};
 pub use self::gather::{Advanced, Gathered};
 pub use self::piece::Remainder;
 pub use self::policy::{OnLag, Policy};
@@ -122,9 +125,9 @@ pub struct Gap<'a> {
     pub channel: &'a str,
     /// The epoch that the numbers belong to: the channel's present one.
     pub epoch: &'a str,
-    /// The first seq missing; 0 if the reason is [`Reason::Epoch`].
+    /// The first seq that may be missing; 0 if the reason is [`Reason::Epoch`].
     pub from: u64,
-    /// The last seq missing; 0 if the reason is [`Reason::Epoch`] and all of the epoch's messages are held.
+    /// The last seq that may be missing; 0 if the reason is [`Reason::Epoch`] and all of the epoch's messages are held.
     pub to: u64,
     /// Why they are missing.
     pub reason: Reason,
@@ -184,7 +187,7 @@ pub struct Stats {
 pub struct Hub {
     config: HubConfig,
     policies: Box<dyn Fn(&str) -> Policy>,
-    epochs: Box<dyn FnMut() -> Epoch>,
+    numberings: Box<dyn FnMut(&str) -> Numbering>,
     directory: Directory,
     subscribers: Vec<Subscriber>,
     blocked: Bits,
@@ -237,17 +240,17 @@ impl fmt::Debug for Hub {
 impl Hub {
     /// A hub without channels.
     ///
-    /// `policies` is asked once for each channel that comes into being, `epochs` likewise. Times given to the hub are
+    /// `policies` and `numberings` are asked once for each channel that comes into being, with its name. Times given to the hub are
     /// milliseconds since any moment, the same for all calls, and never go back.
     pub fn new(
         config: HubConfig,
         policies: Box<dyn Fn(&str) -> Policy>,
-        epochs: Box<dyn FnMut() -> Epoch>,
+        numberings: Box<dyn FnMut(&str) -> Numbering>,
     ) -> Self {
         Self {
             config,
             policies,
-            epochs,
+            numberings,
             directory: Directory::default(),
             subscribers: Vec::new(),
             blocked: Bits::default(),
@@ -290,17 +293,19 @@ impl Hub {
         self.directory.by_id(id).map(|channel| &*channel.name)
     }
 
-    /// The messages that the channel `name` holds, by seq; `None` if there is no such channel.
+    /// The seqs from that of the oldest message that the channel `name` holds to just after that of the newest; `None` if there
+    /// is no such channel. Where a broker numbers it, not each of them is a message's.
     pub fn held(&self, name: &str) -> Option<Range<u64>> {
         let channel = self.directory.get(self.directory.find(name)?)?;
-        Some(channel.tail..channel.end())
+        let oldest = channel.oldest_seq();
+        Some(oldest..channel.newest_seq().saturating_add(1))
     }
 
     /// A channel of that name, not among the others yet.
     fn new_channel(&mut self, name: &str) -> Channel {
         let policy = (self.policies)(name);
         let largest = largest_segment(policy.retain_bytes, self.config.retain_total);
-        Channel::new(name, (self.epochs)(), policy, largest, self.now)
+        Channel::new(name, (self.numberings)(name), policy, largest, self.now)
     }
 
     /// The subscriber `id`, made if it was never seen.

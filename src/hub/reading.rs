@@ -17,7 +17,7 @@ pub(super) struct Logs<'c> {
 pub(super) struct Reading<'c> {
     pub(super) log: &'c Log,
     pub(super) slot: Slot,
-    /// The seq up to which it reads that log.
+    /// The position up to which it reads that log.
     pub(super) until: u64,
     /// The log is the base log, and its frames have to be encoded for this reader alone.
     pub(super) is_private: bool,
@@ -27,7 +27,7 @@ pub(super) struct Reading<'c> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Whole<'c> {
     pub(super) bytes: &'c [u8],
-    /// The seq after the last message.
+    /// The position after the last message.
     pub(super) until: u64,
     /// Whose log it is from.
     pub(super) slot: Slot,

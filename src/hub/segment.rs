@@ -27,7 +27,7 @@ enum Bytes {
 /// Consecutive messages, their frames one after the other.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// The seq of the first message.
+    /// The position of the first message.
     pub(super) first: u64,
     /// How many bytes of its log came before this segment.
     pub(super) offset: u64,
@@ -121,7 +121,7 @@ impl Segment {
         self.index.len()
     }
 
-    /// The seq after its last message.
+    /// The position after its last message.
     pub(super) fn next(&self) -> u64 {
         self.first + self.index.len() as u64
     }

@@ -68,7 +68,7 @@ impl<'a> Slices<'a> {
         self.len == 0 || (self.len < Self::MOST && bytes <= room)
     }
 
-    /// Which messages of `segment`, from `next` on and before `until`, still go in: the seq after them and their bytes.
+    /// Which messages of `segment`, from `next` on and before `until`, still go in: the position after them and their bytes.
     pub(super) fn choose(
         &self,
         segment: &Segment,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::channel::Walked;
 use super::subscriber::{APART, DUE, LAGS, Link, MARKED, QUEUED, SCATTERED};
-use super::{Gap, Hub, OnLag, Reason, SubscriberId};
+use super::{Gap, Hub, OnLag, SubscriberId};
 
 /// What a dirty channel spends before the next one's turn: a look costs 1, a visit 64. So 64 visits, or a walk over 4,096 that
 /// need none.
@@ -35,7 +35,11 @@ pub struct TooSlow {
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fell behind what channel {} holds", self.channel)
+        write!(
+            f,
+            "the subscriber fell behind what channel {} holds",
+            self.channel
+        )
     }
 }
 
@@ -325,12 +329,13 @@ impl Hub {
             };
             let from = std::mem::replace(&mut sub.next, to);
             lags |= channel.passed(link.index, to - from);
+            let (from, to, reason) = channel.missed(id.0, from, to);
             report(Gap {
                 channel: &channel.name,
                 epoch: channel.epoch.as_str(),
                 from,
-                to: to - 1,
-                reason: Reason::Slow,
+                to,
+                reason,
             });
         }
         if lags && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
@@ -349,11 +354,13 @@ impl Hub {
             let Some(channel) = self.directory.get(link.channel) else {
                 return Ok(());
             };
-            let sub = channel.subs.get(link.index as usize);
-            if sub.is_none_or(|sub| sub.next >= channel.tail) {
+            let Some(sub) = channel.subs.get(link.index as usize) else {
+                return Ok(());
+            };
+            if sub.next >= channel.tail {
                 return Ok(());
             }
-            if channel.policy.on_lag == OnLag::Close {
+            if channel.policy.on_lag == OnLag::Close && !channel.is_foreign(sub.next) {
                 return Err(TooSlow {
                     channel: channel.name.clone(),
                 });

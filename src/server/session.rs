@@ -17,8 +17,8 @@ use crate::dialect::json::{
 };
 use crate::http::{self, Response, SocketPath, Status};
 use crate::hub::{
-    self, ChannelId, Encode, Epoch, Hub, HubConfig, Message, PublishError, Published, Slot,
-    SlotConfig, Start, SubscribeError, SubscriberId,
+    self, ChannelId, Encode, Epoch, Hub, HubConfig, Message, Numbering, PublishError, Published,
+    Slot, SlotConfig, Start, SubscribeError, SubscriberId,
 };
 use crate::random::Random;
 use crate::ws::close::CloseCode;
@@ -102,7 +102,7 @@ impl Core {
         let hub = Hub::new(
             limits,
             Box::new(move |channel| policies.policy_for(channel)),
-            Box::new(move || Epoch::from_random(random.bytes())),
+            Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes()))),
         );
         Core {
             config,
@@ -248,6 +248,7 @@ fn publish_error(error: PublishError, config: &Config) -> String {
             let max = config.retain_total;
             format!("the message by itself is larger than --retain-total allows: {max} bytes")
         }
+        PublishError::NotNewer | PublishError::BrokerNumbers => error.to_string(),
     }
 }
 

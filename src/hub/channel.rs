@@ -407,16 +407,21 @@ impl Channel {
         self.set_floor(floor.max(self.floor));
     }
 
-    /// Marks the subscription at `index` as lagging if it is behind, not lapped, and does not read history; true if it is.
+    /// Marks the subscription at `index` as lagging if it is behind and does not read history; true if it is. One that was lapped
+    /// has nothing to lose, unless it was by another epoch: then what is held of that is still to be got.
     pub(super) fn lag(&mut self, index: u32) -> bool {
         let (end, tail) = (self.end(), self.tail);
         let Some(sub) = self.subs.get_mut(index as usize) else {
             return false;
         };
-        if sub.next >= end || sub.next < tail || sub.flags & HISTORY != 0 {
+        if sub.next >= end || sub.flags & HISTORY != 0 {
             return false;
         }
-        let next = sub.next;
+        let numbers = self.numbers.as_ref();
+        if sub.next < tail && !numbers.is_some_and(|numbers| numbers.is_foreign(sub.next)) {
+            return false;
+        }
+        let next = sub.next.max(tail);
         if sub.flags & LAGGING == 0 {
             sub.flags |= LAGGING;
             self.lagging += 1;
@@ -428,7 +433,7 @@ impl Channel {
     }
 
     /// Notes that the subscription at `index` has got past `messages` more, and takes off the marks that hold no longer. True if
-    /// it lags now: it has had its history, and is still behind.
+    /// it read history until now and is still behind: then it may have to lag.
     #[cold]
     pub(super) fn passed(&mut self, index: u32, messages: u64) -> bool {
         let end = self.end();
@@ -443,7 +448,7 @@ impl Channel {
             self.unlag(index);
             return false;
         }
-        read_history && self.lag(index)
+        read_history
     }
 
     /// Whether the subscription at `index` is behind.

@@ -47,6 +47,8 @@ pub(super) struct Plan {
     more: bool,
     /// The subscription whose next messages have to be rendered.
     unrendered: Option<Link>,
+    /// The subscribers and subscriptions that have had their history in this visit and were still behind then.
+    past_history: Vec<(u32, Link)>,
 }
 
 /// How much of a subscription went in.
@@ -68,6 +70,12 @@ impl Plan {
     /// The subscription of `id` that the last gathering found unrendered.
     pub(super) fn unrendered(&self, id: u32) -> Option<Link> {
         self.unrendered.filter(|_| self.owner == id)
+    }
+
+    /// Notes that the subscription `link` of `id` has had its history and is still behind. The end of the visit says whether it
+    /// lags.
+    pub(super) fn note_past_history(&mut self, id: u32, link: Link) {
+        self.past_history.push((id, link));
     }
 
     fn forget(&mut self, id: u32) {
@@ -268,9 +276,10 @@ impl Hub {
             }
             written -= piece.bytes;
             delivered += piece.to - piece.from;
-            self.move_cursor(id.0, piece.link, piece.to);
+            self.move_cursor(piece.link, piece.to);
         }
         let more = self.plan.more;
+        self.end_history(id.0, more);
         self.end_plan(id.0);
         if more {
             self.lag(id);
@@ -290,7 +299,8 @@ impl Hub {
     /// The socket was full after `written` bytes of `piece`.
     #[cold]
     pub(super) fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
-        let (rest, delivered) = self.stop_inside(id.0, piece, written);
+        let (rest, delivered) = self.stop_inside(piece, written);
+        self.end_history(id.0, false);
         self.end_plan(id.0);
         self.set_blocked(id, true);
         Advanced {
@@ -306,28 +316,46 @@ impl Hub {
         self.rendered.clear();
     }
 
+    /// Marks as lagging the subscriptions of `id` that had their history in this visit and are still behind, where it was cut.
+    ///
+    /// Not before that, since nobody waits for a subscriber that comes to the head, or is blocked, in the same visit.
+    fn end_history(&mut self, id: u32, is_cut: bool) {
+        let mut lags = false;
+        for (owner, link) in self.plan.past_history.drain(..) {
+            if is_cut
+                && owner == id
+                && let Some(channel) = self.directory.get_mut(link.channel)
+                && let Some(sub) = channel.subs.get(link.index as usize)
+                && sub.subscriber == id
+            {
+                lags |= channel.lag(link.index);
+            }
+        }
+        if lags && let Some(subscriber) = self.subscribers.get_mut(id as usize) {
+            subscriber.flags |= LAGS;
+        }
+    }
+
     #[inline]
-    fn move_cursor(&mut self, id: u32, link: Link, to: u64) {
+    fn move_cursor(&mut self, link: Link, to: u64) {
         let Some(channel) = self.directory.get_mut(link.channel) else {
             return;
         };
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
             let from = std::mem::replace(&mut sub.next, to);
-            if sub.flags & STRAGGLES != 0 {
-                let lags = channel.passed(link.index, to - from);
-                if lags && let Some(subscriber) = self.subscribers.get_mut(id as usize) {
-                    subscriber.flags |= LAGS;
-                }
+            let subscriber = sub.subscriber;
+            if sub.flags & STRAGGLES != 0 && channel.passed(link.index, to - from) {
+                self.plan.note_past_history(subscriber, link);
             }
         }
     }
 
     /// Moves a cursor past the messages of `piece` of which any byte went out: the rest of the last, and their number.
-    fn stop_inside(&mut self, id: u32, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
+    fn stop_inside(&mut self, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
         let Some((rest, next)) = self.rest_of(piece, written) else {
             return (None, 0);
         };
-        self.move_cursor(id, piece.link, next);
+        self.move_cursor(piece.link, next);
         (rest, next - piece.from)
     }
 

@@ -313,7 +313,6 @@ impl Hub {
             return Ok(());
         }
         self.end_plan(id.0);
-        let mut lags = false;
         for link in lapped {
             let Some(channel) = self.directory.get_mut(link.channel) else {
                 continue;
@@ -328,7 +327,9 @@ impl Hub {
                 OnLag::Latest => (end - 1).max(tail),
             };
             let from = std::mem::replace(&mut sub.next, to);
-            lags |= channel.passed(link.index, to - from);
+            if channel.passed(link.index, to - from) {
+                self.plan.note_past_history(id.0, link);
+            }
             let (from, to, reason) = channel.missed(id.0, from, to);
             report(Gap {
                 channel: &channel.name,
@@ -337,9 +338,6 @@ impl Hub {
                 to,
                 reason,
             });
-        }
-        if lags && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
-            subscriber.flags |= LAGS;
         }
         Ok(())
     }

@@ -417,3 +417,35 @@ fn a_channel_that_was_forgotten_begins_after_what_the_broker_has_come_to() {
         (100, Some(false), Some((91, 100, Reason::Expired)))
     );
 }
+
+#[test]
+fn who_is_cut_before_it_is_told_of_another_epoch_is_not_lapped_in_that() {
+    let mut hub = linked(UNLIMITED, holding(1));
+    publish(&mut hub, "$b", 1);
+    hub.attach(id(0), QUOTED);
+    subscribe(&mut hub, id(0), "a");
+    append(&mut hub, &[101]);
+    assert_eq!(sweep(&mut hub), [(0, "<a101>".into())]);
+    trim(&mut hub, 0);
+    assert_eq!(try_append(&mut hub, b'f', 5, "a", 8), Ok(5));
+    hub.attach(id(1), Slot::BASE);
+    for i in [1, 0] {
+        hub.subscribe(id(i), "$b", Start::Last(1), 0)
+            .expect("nothing forbids it");
+    }
+    // The walk over channel `a` names it, before those who are owed a visit.
+    assert_eq!(hub.next_behind(), Some(id(0)));
+    // What it reads of the one channel has to be rendered, and the visit ends before it comes to the other.
+    let mut slices = Slices::new();
+    assert!(hub.gather(id(0), &mut slices).unrendered);
+    assert!(hub.advance(id(0), 0).more);
+    // That channel's circle ends.
+    assert_eq!(hub.next_behind(), Some(id(1)));
+    for seq in [6, 7] {
+        try_append(&mut hub, b'f', seq, "a", 8).expect("there is room");
+        trim(&mut hub, 0);
+    }
+    assert_eq!(gaps(&mut hub, 0), [(0, 4, Reason::Epoch)]);
+    hub.unsubscribe(id(0), "$b").expect("it is subscribed");
+    assert_eq!(visit(&mut hub, id(0)), "<a5> <a6> <a7>");
+}

@@ -96,6 +96,53 @@ fn publish(c: &mut Criterion) {
     group.finish();
 }
 
+/// A broker's message of 200 bytes, with the sweep and the trim that follow it, in a channel of 1,000 that holds one message and
+/// one that holds many: what its number costs a visit.
+fn append_at(c: &mut Criterion) {
+    let epoch = Epoch::from_random([1; 12]);
+    let mut group = c.benchmark_group("hub/append_at, 1,000 subscribers");
+    group.throughput(Throughput::Elements(1_000));
+    for retain_messages in [1, 1_000] {
+        for numbered in [false, true] {
+            let policy = Policy {
+                retain_messages,
+                ..Policy::default()
+            };
+            let numberings = Box::new(|_: &str| Numbering::Hub(Epoch::from_random([0; 12])));
+            let mut hub = Hub::new(HubConfig::default(), Box::new(move |_| policy), numberings);
+            for i in 0..1_000 {
+                hub.attach(SubscriberId(i), Slot::BASE);
+                hub.subscribe(SubscriberId(i), "prices.eurusd", Start::Live, 0)
+                    .expect("there is room");
+            }
+            let message = Bytes(vec![b'x'; 200]);
+            let (mut seq, mut decongested) = (0, Vec::new());
+            let by = if numbered { "broker" } else { "hub" };
+            let name = format!("numbered by the {by}, {retain_messages} held");
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    seq += 3;
+                    let at = numbered.then_some((&epoch, seq));
+                    hub.append_at(at, "prices.eurusd", &message, &mut (), 1)
+                        .ok();
+                    // The first of them laps everybody, since the epoch is another.
+                    while let Some(id) = hub.next_behind() {
+                        let mut written = hub.contiguous(id).map(<[u8]>::len);
+                        if written.is_none() {
+                            hub.settle(id, |_| {}).ok();
+                            written = hub.contiguous(id).map(<[u8]>::len);
+                        }
+                        black_box(hub.advance(id, written.unwrap_or(0)));
+                    }
+                    hub.trim(1, &mut decongested);
+                    decongested.clear();
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 /// A publish with the sweep and the trim that follow it: per visit, so the same figure whatever the number is linear.
 fn visits(c: &mut Criterion) {
     for (name, batch) in [("1 message", 1), ("64 messages", 64)] {
@@ -205,5 +252,13 @@ fn make_room(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, publish, visits, board, resubscribe, make_room);
+criterion_group!(
+    benches,
+    publish,
+    append_at,
+    visits,
+    board,
+    resubscribe,
+    make_room
+);
 criterion_main!(benches);

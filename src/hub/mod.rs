@@ -293,6 +293,13 @@ impl Hub {
         self.directory.by_id(id).map(|channel| &*channel.name)
     }
 
+    /// The epoch of a channel, if it still exists.
+    pub fn epoch(&self, id: ChannelId) -> Option<&str> {
+        self.directory
+            .by_id(id)
+            .map(|channel| channel.epoch.as_str())
+    }
+
     /// The seqs from that of the oldest message that the channel `name` holds to just after that of the newest; `None` if there
     /// is no such channel. Where a broker numbers it, not each of them is a message's.
     pub fn held(&self, name: &str) -> Option<Range<u64>> {

@@ -9,14 +9,11 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-use log::{Level, debug, log_enabled};
+use log::debug;
 use mio::Token;
 
-use super::connection::Open;
-use super::session::Core;
 use super::timers::Millis;
-use crate::http::{Head, Response};
-use crate::transport::Transport;
+use crate::http::Head;
 
 /// Lines that may be written at once after a silence.
 const BURST: u32 = 200;
@@ -27,21 +24,22 @@ const PER_SECOND: u32 = 20;
 /// The most of what a client sent that is shown in a line, in characters.
 const SHOWN_CHARS: usize = 160;
 
-/// Whom a line is about.
+/// The connection that a line is about.
 #[derive(Clone, Copy)]
 pub(super) struct Who<'s> {
     pub(super) token: Token,
-    pub(super) transport: &'s Transport,
+    /// Its address.
+    pub(super) peer: &'s dyn fmt::Display,
 }
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.transport.fmt_peer(f)
+        self.peer.fmt(f)
     }
 }
 
 /// What a client sent, escaped and cut.
-struct Shown<'t>(&'t [u8]);
+pub(super) struct Shown<'t>(pub(super) &'t [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,8 +85,9 @@ impl Journal {
         say_left_out(std::mem::take(&mut self.allowance.left_out));
     }
 
+    /// Writes a line about `who`, or about a peer that has no connection.
     #[cold]
-    fn write(&mut self, now: Millis, who: Option<Who<'_>>, what: fmt::Arguments<'_>) {
+    pub(super) fn write(&mut self, now: Millis, who: Option<Who<'_>>, what: fmt::Arguments<'_>) {
         let Some(left_out) = self.allowance.take(now) else {
             return;
         };
@@ -106,73 +105,14 @@ fn say_left_out(lines: u64) {
     }
 }
 
-impl Core {
-    /// Notes what happened on a connection.
-    #[inline]
-    pub(super) fn note(&mut self, who: Who<'_>, what: fmt::Arguments<'_>) {
-        if log_enabled!(Level::Debug) {
-            self.journal.write(self.now, Some(who), what);
-        }
-    }
+/// What a handshake that became a WebSocket says of where it comes from. A proxy adds `X-Forwarded-For`; without one it is
+/// whatever the client likes to say.
+pub(super) struct Origins<'h>(pub(super) &'h Head<'h>);
 
-    /// Notes what happened to somebody who has no connection.
-    pub(super) fn note_stranger(&mut self, what: fmt::Arguments<'_>) {
-        if log_enabled!(Level::Debug) {
-            self.journal.write(self.now, None, what);
-        }
-    }
-
-    /// Notes a handshake that became a WebSocket, with what it says of where it comes from. A proxy adds
-    /// `X-Forwarded-For`; without one it is whatever the client likes to say.
-    pub(super) fn note_opened(&mut self, who: Who<'_>, head: &Head<'_>, open: &Open) {
-        if log_enabled!(Level::Debug) {
-            let deflate = if open.deflate.is_some() {
-                ", deflate"
-            } else {
-                ""
-            };
-            let (origin, forwarded) = (Field(head, "Origin"), Field(head, "X-Forwarded-For"));
-            let dialect = open.dialect;
-            let what = format_args!("opened a WebSocket ({dialect:?}{deflate}){origin}{forwarded}");
-            self.journal.write(self.now, Some(who), what);
-        }
-    }
-
-    /// Notes an answer over HTTP if it refuses something.
-    pub(super) fn note_answer(&mut self, who: Who<'_>, response: &Response) {
-        let status = response.status().0;
-        if status >= 400 {
-            self.note(
-                who,
-                format_args!("answered {status}, {}", Shown(response.body())),
-            );
-        }
-    }
-
-    /// Notes what was `done` with a channel.
-    #[inline]
-    pub(super) fn note_channel(&mut self, who: Who<'_>, done: &str, channel: &str) {
-        self.note(who, format_args!("{done} {}", Shown(channel.as_bytes())));
-    }
-
-    /// Notes a request of the sub-protocol that was refused.
-    pub(super) fn note_refusal(
-        &mut self,
-        who: Who<'_>,
-        channel: Option<&str>,
-        code: &str,
-        why: &str,
-    ) {
-        match channel {
-            Some(channel) => self.note(
-                who,
-                format_args!(
-                    "refused with {code}: {why}, channel {}",
-                    Shown(channel.as_bytes())
-                ),
-            ),
-            None => self.note(who, format_args!("refused with {code}: {why}")),
-        }
+impl fmt::Display for Origins<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (origin, forwarded) = (Field(self.0, "Origin"), Field(self.0, "X-Forwarded-For"));
+        write!(f, "{origin}{forwarded}")
     }
 }
 

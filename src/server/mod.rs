@@ -5,42 +5,54 @@
 //! and the loop works the queues off in this order. The loop is edge-triggered: a connection whose
 //! visit a bound stops before the kernel says `WouldBlock` stays in its queue for the next turn.
 //!
-//! What the parts hold:
+//! What the parts promise, from the bottom up:
+//! - `service`: the one door to the hub, and what all connections share: sums (`ledger`), encodings (`encoders`), and what
+//!   numbers publications (`broker`);
+//! - `connection`: a connection as a state machine without a socket;
+//! - `connections`: all of them; after each change the sums, the hub and the queues (`work`) agree with it;
 //! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and which are answered beyond that;
-//! - `input`: bytes read become requests and events; `session` carries them out on the hub;
-//! - `sweep`: one write for each connection that has something to get;
-//! - `ending`: closes, timeouts, the shutdown;
+//! - `read`: bytes are read and given to their connections, in the order of `reads`;
+//! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
+//! - `ending`: the daemon's own end;
 //! - `journal`: log lines about single connections.
+//!
+//! [`Server`] ties them together and has no methods but those of the turn.
 //!
 //! Deliberately absent: threads, a runtime, and any knowledge of how a log or a frame is built.
 
 mod accept;
 mod allowance;
+mod broker;
 mod clock;
 mod connection;
+mod connections;
 mod date;
+mod encoders;
 mod ending;
 mod held;
 mod hoards;
-mod input;
 mod journal;
+#[cfg(test)]
+mod late_broker;
+mod ledger;
 mod listener;
 mod metrics;
 mod outbox;
 mod pace;
+mod read;
 mod reads;
-mod requests;
 mod seats;
-mod session;
+mod service;
 mod sweep;
+mod tickets;
 mod timers;
+mod tokens;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -48,25 +60,18 @@ use mio::{Events, Poll, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
-use slab::Slab;
 
 use self::accept::Accepting;
 use self::clock::Clock;
-use self::connection::Connection;
+use self::connection::flow::Flow;
+use self::connections::Connections;
 use self::ending::Shutdown;
-use self::held::Held;
-use self::hoards::Hoards;
-use self::input::Unread;
 use self::listener::Listener;
 use self::pace::Pace;
-use self::reads::Reads;
-use self::session::Core;
-use self::timers::{NEVER, Timers};
+use self::read::Reader;
+use self::sweep::Sweep;
+use self::tokens::index_of;
 use crate::config::Config;
-use crate::hub::{ChannelId, SubscriberId};
-
-/// Size of the loop's one read buffer, in bytes: the most that one connection is read from in one turn.
-const READ_BYTES: usize = 64 * 1024;
 
 /// How long the reads of one turn may take, and then the sweep, before the others have their turn. One connection more is
 /// read from where those with little to read have taken all of it.
@@ -83,39 +88,12 @@ const SIGNALS: Token = Token(usize::MAX);
 pub struct Server {
     poll: Poll,
     signals: Signals,
-    listeners: Vec<Listener>,
-    accepting: Accepting,
-    connections: Slab<Connection>,
-    timers: Timers,
-    /// What a request may touch beyond its own connection.
-    core: Core,
-    /// The loop's read buffer.
-    buffer: Vec<u8>,
-    /// Connections whose transport became full in the run that is under way.
-    became_full: Vec<usize>,
-    /// Where small slices are copied together for one write.
-    joined: Vec<u8>,
-    /// Connections that may have bytes to read.
-    reads: Reads,
-    /// Connections with private bytes, or that can be written to again.
-    visits: VecDeque<Token>,
-    /// What was read of paused connections and waits until they no longer are.
-    unread: HashMap<Token, Unread>,
-    /// When large channels begin their circles.
-    pace: Pace,
-    /// Publishers that wait for a channel's sweep to catch up.
-    congested: Vec<(ChannelId, Token)>,
-    /// Where the hub reports channels that were caught up with.
-    decongested: Vec<ChannelId>,
-    /// Log segments that half-sent messages hold by reference.
-    held: Held,
-    /// Connections that keep much of their input half read.
-    hoards: Hoards,
-    shutdown: Option<Shutdown>,
     clock: Clock,
-    /// Whether transports keep bytes as TLS does.
-    #[cfg(test)]
-    withholds: bool,
+    accepting: Accepting,
+    connections: Connections,
+    reader: Reader,
+    sweep: Sweep,
+    shutdown: Option<Shutdown>,
 }
 
 /// Runs the daemon until it is told to end.
@@ -150,34 +128,21 @@ impl Server {
         for sentence in config.lowered_limits(file_limit) {
             warn!("{sentence}");
         }
+        let pace = Pace::new(Duration::from_millis(config.coalesce_ms));
         Ok(Server {
             poll,
             signals,
-            listeners,
-            accepting: Accepting::new(limit),
-            connections: Slab::new(),
-            timers: Timers::default(),
-            buffer: vec![0; READ_BYTES],
-            became_full: Vec::new(),
-            joined: Vec::new(),
-            pace: Pace::new(Duration::from_millis(config.coalesce_ms)),
-            core: Core::new(config),
-            reads: Reads::default(),
-            visits: VecDeque::new(),
-            unread: HashMap::new(),
-            congested: Vec::new(),
-            decongested: Vec::new(),
-            held: Held::default(),
-            hoards: Hoards::default(),
-            shutdown: None,
             clock: Clock::new(),
-            #[cfg(test)]
-            withholds: false,
+            accepting: Accepting::new(listeners),
+            connections: Connections::new(config, limit),
+            reader: Reader::new(),
+            sweep: Sweep::new(pace),
+            shutdown: None,
         })
     }
 
     fn announce(&self) {
-        for listener in &self.listeners {
+        for listener in &self.accepting.listeners {
             info!(
                 "fanfare/{} listening on {} ({})",
                 env!("CARGO_PKG_VERSION"),
@@ -189,33 +154,48 @@ impl Server {
 
     fn turn_until_ended(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        loop {
+        while !self.has_ended() {
             let timeout = self.poll_timeout();
             self.poll(&mut events, timeout);
             let stalled = self.clock.begin_turn(timeout);
-            self.core.now = self.clock.turn();
-            self.core.metrics.turns += 1;
-            // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
-            self.core.hub.handle_timeout(self.core.now);
-            self.note_all(&mut events, stalled);
-            self.accept();
-            self.read();
-            self.handle_timeouts();
-            self.sweep();
-            self.admit_held_back();
-            self.drop_stalled();
-            self.trim();
-            self.check_sums();
-            if self.has_ended() {
-                break;
-            }
+            self.turn(&mut events, stalled);
         }
-        self.core.journal.finish();
+        let service = &mut self.connections.service;
+        service.journal.finish();
         info!(
             "ended after {:.1} s: {}",
             self.clock.since_start().as_secs_f64(),
-            self.core.metrics
+            service.metrics
         );
+    }
+
+    /// One time around the loop, with the events of a poll.
+    fn turn(&mut self, events: &mut Events, stalled: bool) {
+        let service = &mut self.connections.service;
+        service.now = self.clock.turn();
+        service.metrics.turns += 1;
+        // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
+        service.hub.handle_timeout(service.now);
+        self.note_all(events, stalled);
+        self.work();
+    }
+
+    /// The turn's work, once its events are noted.
+    fn work(&mut self) {
+        let connections = &mut self.connections;
+        let registry = self.poll.registry();
+        self.accepting.accept(connections, registry);
+        self.reader.read(connections);
+        connections.answer_tickets();
+        connections.handle_timeouts();
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.step(connections, &mut self.sweep);
+        }
+        self.sweep.sweep(connections);
+        self.accepting.admit_held_back(connections, registry);
+        connections.drop_stalled();
+        self.sweep.trim(connections);
+        connections.check_sums();
     }
 
     /// Waits for events. A signal or the end of a stop (SIGCONT) interrupts the wait without telling what
@@ -244,7 +224,9 @@ impl Server {
                 count += 1;
             }
             may_be_more |= count >= EVENTS;
-            let is_due = self.timers.next().is_some_and(|next| next <= self.core.now);
+            let now = self.connections.service.now;
+            let next = self.connections.work.timers.next();
+            let is_due = next.is_some_and(|next| next <= now);
             if !may_be_more || !is_due || polls == 0 {
                 return;
             }
@@ -261,96 +243,98 @@ impl Server {
             self.handle_signals();
             return;
         }
-        if let Some(listener) = listener_index(token, self.listeners.len()) {
-            self.listeners[listener].ready = true;
+        if let Some(listener) = listener_index(token, self.accepting.listeners.len()) {
+            self.accepting.listeners[listener].ready = true;
             return;
         }
-        let Some(connection) = find(&mut self.connections, token) else {
+        let Some(connection) = self.connections.find(token) else {
             return;
         };
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            connection.hung_up |= event.is_read_closed() || event.is_error();
-            queue_read(connection, &mut self.reads);
+        let has_ended = event.is_read_closed() || event.is_error();
+        if event.is_readable() || has_ended {
+            connection.flow.insert(Flow::READABLE);
+            connection.flow.set(
+                Flow::HUNG_UP,
+                connection.flow.contains(Flow::HUNG_UP) || has_ended,
+            );
+            self.connections.touch(index_of(token));
         }
-        if event.is_writable() {
-            self.unblock(token);
+        if event.is_writable()
+            && self.connections.unblock(token)
+            && let Some(shutdown) = &mut self.shutdown
+        {
+            shutdown.go_on(token);
         }
     }
 
     /// How long the poll may wait: not at all while anything is left to do.
     fn poll_timeout(&self) -> Option<Duration> {
         let now = self.clock.now();
-        let busy = !self.reads.is_empty()
-            || !self.visits.is_empty()
-            || self.core.hub.has_work()
-            || (self.accepting.is_open(now) && self.listeners.iter().any(|l| l.ready));
-        if busy {
+        let Connections { work, service, .. } = &self.connections;
+        let is_busy = !work.reads.is_empty()
+            || !work.visits.is_empty()
+            || !service.finished.is_empty()
+            || service.hub.has_work()
+            || self.sweep.has_work()
+            || self.accepting.has_work(now);
+        if is_busy {
             return Some(Duration::ZERO);
         }
         let next = [
-            self.timers.next(),
-            self.core.hub.next_timeout(),
+            work.timers.next(),
+            service.hub.next_timeout(),
             self.accepting.next_timeout(),
             self.shutdown.as_ref().map(|s| s.next_step(now)),
         ];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
-        let circles = self.core.hub.has_waiting();
-        let circles = circles.then(|| self.pace.remaining(Instant::now()));
+        let circles = service.hub.has_waiting();
+        let circles = circles.then(|| self.sweep.pace.remaining(Instant::now()));
         next.into_iter().chain(circles).min()
     }
 
     fn handle_signals(&mut self) {
         let signals: Vec<_> = self.signals.pending().collect();
+        let metrics = &self.connections.service.metrics;
         for signal in signals {
             match signal {
-                SIGUSR1 => info!("{}; {}", self.core.metrics, self.state()),
+                SIGUSR1 => info!("{metrics}; {}", self.state()),
                 SIGHUP => info!("SIGHUP: options are read at the start only; nothing changes"),
                 _ if self.shutdown.is_some() => {
-                    info!("second signal: ending at once: {}", self.core.metrics);
+                    info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
                 }
-                _ => self.begin_shutdown(),
+                _ => {
+                    info!("ending: closing {} connections", self.connections.len());
+                    self.accepting.listeners.clear();
+                    self.shutdown = Some(Shutdown::begin(&self.connections));
+                }
             }
         }
     }
 
     /// What there is now, for the log line that SIGUSR1 asks for.
     fn state(&self) -> String {
-        let hub = self.core.hub.stats();
+        let Connections { service, .. } = &self.connections;
+        let (hub, ledger) = (service.hub.stats(), &service.ledger);
         format!(
             "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}, outbox bytes {}, half-sent bytes {}",
             self.connections.len(),
             hub.channels,
             hub.messages,
             hub.bytes,
-            self.core.input_held,
-            self.core.outbox_bytes,
-            self.held.bytes(),
+            ledger.input,
+            ledger.outbox,
+            ledger.held.bytes(),
         )
     }
 
-    /// Whether what is counted as it comes and goes is what is there.
-    fn check_sums(&self) {
-        // Looks at every connection: for tests, which have few.
-        if cfg!(debug_assertions) && self.connections.len() < 64 {
-            let half_read: usize = self.connections.iter().map(|c| c.1.half_read_bytes()).sum();
-            let unread: usize = self.unread.values().map(Unread::held_bytes).sum();
-            assert_eq!(self.core.input_held, half_read + unread);
-            let hoarding = self
-                .connections
-                .iter()
-                .filter(|c| c.1.hoards_since != NEVER);
-            assert_eq!(self.hoards.len(), hoarding.count());
-            let outboxes = self.connections.iter().filter_map(|c| c.1.outbox.held());
-            let mut segments: Vec<_> = outboxes.map(|s| (Rc::as_ptr(s), s.capacity())).collect();
-            segments.sort_unstable();
-            segments.dedup();
-            let held = segments.iter().map(|segment| segment.1);
-            assert_eq!(self.held.bytes(), held.sum::<usize>());
-            let counted = self.connections.iter().map(|c| c.1.outbox.counted_bytes());
-            assert_eq!(self.core.outbox_bytes, counted.sum::<usize>());
-        }
+    /// Whether the daemon may end: it was told to, and everybody is gone or had time enough.
+    fn has_ended(&self) -> bool {
+        let Some(shutdown) = &self.shutdown else {
+            return false;
+        };
+        self.connections.len() == 0 || shutdown.is_over(self.connections.service.now)
     }
 }
 
@@ -361,41 +345,6 @@ fn listener_token(index: usize) -> Token {
 fn listener_index(token: Token, listeners: usize) -> Option<usize> {
     let index = (SIGNALS.0 - 1).checked_sub(token.0)?;
     (index < listeners).then_some(index)
-}
-
-/// The slab's index in a connection's token.
-#[inline]
-fn index_of(token: Token) -> usize {
-    token.0 & 0xFFFF_FFFF
-}
-
-/// The connection that this token was given to, if it is still there: an index is used again, a
-/// token is not.
-#[inline]
-fn find(connections: &mut Slab<Connection>, token: Token) -> Option<&mut Connection> {
-    let connection = connections.get_mut(index_of(token))?;
-    (connection.token == token).then_some(connection)
-}
-
-/// A connection's name in the hub: its place in the slab.
-#[inline]
-fn subscriber(index: usize) -> SubscriberId {
-    // There are fewer connections than files, of which there are fewer than 2^32.
-    SubscriberId(index as u32)
-}
-
-fn queue_read(connection: &mut Connection, reads: &mut Reads) {
-    if !connection.in_reads && !connection.paused.any() {
-        connection.in_reads = true;
-        reads.push(connection.token, connection.standing());
-    }
-}
-
-fn queue_visit(connection: &mut Connection, visits: &mut VecDeque<Token>) {
-    if !connection.in_visits && !connection.is_blocked() {
-        connection.in_visits = true;
-        visits.push_back(connection.token);
-    }
 }
 
 /// Raises the soft limit on open files to the hard one and says what it is now.

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn who_publishes_after_a_pause_does_not_wait() {
+    fn a_publisher_that_begins_after_a_pause_does_not_wait() {
         let mut daemon = Loop::new(8 * MS);
         daemon.publish();
         daemon.circle(3 * MS);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_its_message_before_it_sends_the_next_is_hardly_slowed_down() {
+    fn a_publisher_that_waits_for_its_message_before_it_sends_the_next_is_hardly_slowed_down() {
         let mut daemon = Loop::new(8 * MS);
         let waits: Vec<Duration> = (0..1_000).map(|_| daemon.closed_loop(3 * MS)).collect();
         assert!(waits.iter().any(|wait| !wait.is_zero()));

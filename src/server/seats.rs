@@ -10,11 +10,9 @@ use std::collections::VecDeque;
 
 use mio::Token;
 
-use super::connection::{Connection, Phase};
-use super::session::Core;
-use super::timers::Millis;
+use super::connection::Connection;
+use super::connection::seat::Seat;
 use crate::config::Config;
-use crate::http::{Request, Response, Route, Site, is_health_check, route};
 
 /// Connections from this machine that are served beyond the limit at one time.
 const RESERVE: usize = 16;
@@ -26,38 +24,6 @@ const LOBBY: usize = 32;
 const OTHER_FILES: usize = 16;
 
 const _: () = assert!(RESERVE + LOBBY + OTHER_FILES <= Config::FILES_RESERVED);
-
-/// How long the head of a request may take beyond the limit.
-const PATIENCE_MS: u64 = 2_000;
-
-/// When who was turned away may try again, in seconds.
-const RETRY_AFTER_S: u32 = 5;
-
-/// What a connection may do, by where there was room for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seat {
-    /// It counts against `--max-connections` and may do everything.
-    Regular,
-    /// It came from this machine and may make one HTTP request.
-    Reserve,
-    /// It may ask `/healthz` once.
-    Lobby,
-}
-
-impl Seat {
-    /// How long the head of a request may take.
-    pub(super) fn head_timeout_ms(self, config: &Config) -> u64 {
-        match self {
-            Seat::Regular => config.handshake_timeout_ms,
-            Seat::Reserve | Seat::Lobby => config.handshake_timeout_ms.min(PATIENCE_MS),
-        }
-    }
-
-    /// Whether more requests may follow the first.
-    pub(super) fn keeps_alive(self) -> bool {
-        self == Seat::Regular
-    }
-}
 
 /// All seats. Connections without a regular one are known by token.
 #[derive(Debug)]
@@ -126,7 +92,7 @@ impl Seats {
         sitting.map(|who| who.token)
     }
 
-    /// Whether somebody sits there who came in this turn.
+    /// Whether a connection sits there that came in this turn.
     pub(super) fn has_newcomer(&self, seat: Seat, turn: u64) -> bool {
         self.room(seat).any(|who| who.turn == turn)
     }
@@ -169,57 +135,11 @@ impl Seats {
     }
 }
 
-/// Whether the connection may be dropped for a newcomer: it has been answered and only its own end is awaited, whatever
-/// it still sends, or it has sent nothing. Nobody waits in the lobby for the rest of a request, since anybody can send
-/// half of one.
-pub(super) fn gives_way(connection: &Connection) -> bool {
-    connection.outbox.is_empty()
-        && match &connection.phase {
-            Phase::Draining { .. } => true,
-            Phase::Http(_) if connection.in_reads => false,
-            Phase::Http(http) => connection.seat == Seat::Lobby || !http.begun,
-            Phase::Open(_) | Phase::Closing { .. } => false,
-        }
-}
-
-/// The answer to what there is no seat for.
-pub(super) fn full() -> Response {
-    Response::too_many_connections(RETRY_AFTER_S)
-}
-
-impl Core {
-    /// What to do about a request on a connection with this seat.
-    pub(super) fn route<'a>(
-        &mut self,
-        seat: Seat,
-        request: &Request<'a>,
-        site: &Site,
-    ) -> Route<'a> {
-        let route = route(request, site);
-        let is_served = match seat {
-            Seat::Regular => true,
-            Seat::Reserve => !matches!(route, Route::WebSocket(_)),
-            Seat::Lobby => is_health_check(request),
-        };
-        if is_served {
-            return route;
-        }
-        self.metrics.refused += 1;
-        Route::Answer(full().for_head_request(request.head.method == "HEAD"))
-    }
-
-    /// When the head of a request has to be whole that begins now.
-    pub(super) fn head_deadline(&self, seat: Seat) -> Millis {
-        self.now + seat.head_timeout_ms(&self.config)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Transport;
 
-    /// Seats a newcomer as the loop does, with nobody who gives way.
+    /// Seats a newcomer as the loop does, where nobody gives way.
     fn come(seats: &mut Seats, is_local: bool, token: usize) -> Option<Seat> {
         let seat = Seats::choices(is_local)
             .iter()
@@ -259,23 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_been_answered_gives_way_though_it_goes_on_sending() {
-        let (ours, _theirs) = mio::net::UnixStream::pair().expect("two sockets");
-        let mut connection = Connection::new(Transport::Unix(ours), Token(7), Seat::Lobby, 0, 0);
-        assert!(gives_way(&connection), "it has sent nothing");
-        connection.in_reads = true;
-        assert!(!gives_way(&connection), "its request waits to be read");
-        connection.phase = Phase::Draining {
-            until: 0,
-            fin_sent: true,
-        };
-        assert!(gives_way(&connection), "what it sends now is dropped");
-        connection.outbox.private().push(b'x');
-        assert!(!gives_way(&connection), "its answer is not out");
-    }
-
-    #[test]
-    fn who_came_in_this_turn_is_not_asked_to_give_way_and_who_came_first_is_asked_first() {
+    fn a_newcomer_of_this_turn_is_not_asked_to_give_way_and_the_first_to_come_is_asked_first() {
         let mut seats = Seats::new(0);
         for (token, turn) in [(7, 1), (8, 1), (9, 2)] {
             seats.take(Seat::Lobby, Token(token), turn);

@@ -9,31 +9,69 @@
 use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use mio::Token;
-
-use super::connection::Phase;
-use super::ending::Gone;
-use super::pace::Circles;
-use super::session::{Core, write_gap};
-use super::{Server, TURN_BUDGET, find, index_of, queue_read, queue_visit, subscriber};
-use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices};
+use super::TURN_BUDGET;
+use super::connection::Connection;
+use super::connection::ends::Gone;
+use super::connection::flow::Flow;
+use super::connection::phase::Phase;
+use super::connections::{Connections, Entry};
+use super::pace::{Circles, Pace};
+use super::service::Service;
+use super::tokens::index_of;
+use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices, SubscriberId};
 use crate::transport::Written;
 use crate::ws::close::CloseCode;
 
 /// How many visits go by, of either kind, between two looks at the clock.
 const VISITS_A_LOOK: u32 = 32;
 
-impl Server {
-    /// Visits connections until nobody who can be written to is behind or the budget is spent.
-    pub(super) fn sweep(&mut self) {
+/// How long messages may be made for single connections in one turn. Beyond it such a connection is visited in the next.
+const RENDER_BUDGET: Duration = TURN_BUDGET.checked_div(4).expect("four is not zero");
+
+/// Visits connections, and decides when large channels begin their circles.
+pub(super) struct Sweep {
+    pub(super) pace: Pace,
+    /// Connections whose transport became full in the run that is under way.
+    became_full: Vec<usize>,
+    /// Where small slices are copied together for one write.
+    joined: Vec<u8>,
+    /// Where the hub reports channels that were caught up with.
+    decongested: Vec<ChannelId>,
+    /// How long messages may still be made for single connections in this turn.
+    render_left: Duration,
+    /// Connections whose next messages have to be made in a later turn.
+    unrendered: Vec<usize>,
+}
+
+impl Sweep {
+    pub(super) fn new(pace: Pace) -> Self {
+        Sweep {
+            pace,
+            became_full: Vec::new(),
+            joined: Vec::new(),
+            decongested: Vec::new(),
+            render_left: RENDER_BUDGET,
+            unrendered: Vec::new(),
+        }
+    }
+
+    /// Whether connections wait for the next turn.
+    pub(super) fn has_work(&self) -> bool {
+        !self.unrendered.is_empty()
+    }
+
+    /// Visits connections until none that can be written to is behind, or the budget is spent.
+    pub(super) fn sweep(&mut self, connections: &mut Connections) {
         let began = Instant::now();
+        self.render_left = RENDER_BUDGET;
+        self.visit_unrendered(connections);
         loop {
-            let visited = self.visit_private();
-            let ran = self.run();
+            let visited = self.visit_private(connections);
+            let ran = self.run(connections);
             let now = Instant::now();
-            let begun = self.begin_circles(now);
+            let begun = self.begin_circles(connections, now);
             let found_work = visited || ran || begun;
             if !found_work || now - began >= TURN_BUDGET {
                 return;
@@ -42,8 +80,8 @@ impl Server {
     }
 
     /// Begins the circles of the large channels that wait, if it is time. Says whether it did.
-    fn begin_circles(&mut self, now: Instant) -> bool {
-        let hub = &mut self.core.hub;
+    fn begin_circles(&mut self, connections: &mut Connections, now: Instant) -> bool {
+        let hub = &mut connections.service.hub;
         let circles = Circles {
             under_way: hub.is_in_circle(),
             waiting: hub.has_waiting(),
@@ -56,33 +94,41 @@ impl Server {
         begins
     }
 
+    /// Visits those whose messages could not be made in the turn before.
+    fn visit_unrendered(&mut self, connections: &mut Connections) {
+        for index in std::mem::take(&mut self.unrendered) {
+            self.visit(connections, index);
+        }
+    }
+
     /// Visits some of those with private bytes. Says whether there were any.
-    fn visit_private(&mut self) -> bool {
+    fn visit_private(&mut self, connections: &mut Connections) -> bool {
         for turn in 0..VISITS_A_LOOK {
-            let Some(token) = self.visits.pop_front() else {
+            let Some(token) = connections.work.visits.pop_front() else {
                 return turn > 0;
             };
-            if let Some(connection) = find(&mut self.connections, token) {
-                connection.in_visits = false;
-                self.visit(index_of(token));
+            if let Some(connection) = connections.find(token) {
+                connection.flow.remove(Flow::IN_VISITS);
+                self.visit(connections, index_of(token));
             }
         }
         true
     }
 
-    /// Visits some of those whom the hub names. Says whether there were any.
-    fn run(&mut self) -> bool {
-        let Core { hub, metrics, .. } = &mut self.core;
-        let (connections, became_full) = (&mut self.connections, &mut self.became_full);
+    /// Visits some of those that the hub names. Says whether there were any.
+    fn run(&mut self, connections: &mut Connections) -> bool {
+        let Connections { slab, service, .. } = connections;
+        let Service { hub, metrics, .. } = service;
+        let became_full = &mut self.became_full;
         let (mut writes, mut bytes_sent, mut delivered) = (0, 0, 0);
         let mut ended = hub.run(VISITS_A_LOOK, &mut delivered, |id, bytes| {
-            let connection = connections.get_mut(id.0 as usize)?;
-            if !connection.outbox.is_empty() || connection.is_blocked() {
+            let entry = slab.get_mut(id.0 as usize)?;
+            if !entry.connection.takes_messages() {
                 return None;
             }
             // The ordinary visit meets the same error and sees to it.
-            let Written { taken, full } = connection.transport.write(bytes).ok()?;
-            connection.has_backlog = true;
+            let Written { taken, full } = entry.transport.write(bytes).ok()?;
+            entry.connection.flow.insert(Flow::BACKLOG);
             writes += 1;
             bytes_sent += taken as u64;
             if full {
@@ -96,167 +142,123 @@ impl Server {
         if let Run::Short(id, advanced) = &mut ended
             && let Some(rest) = advanced.rest.take()
         {
-            self.keep_rest(id.0 as usize, rest);
+            keep_rest(connections, id.0 as usize, rest);
         }
         while let Some(index) = self.became_full.pop() {
-            self.block(index);
+            block(connections, index);
         }
         if let Run::Visit(id) = ended {
-            self.visit(id.0 as usize);
+            self.visit(connections, id.0 as usize);
         }
         ended != Run::Done
     }
 
     /// Lets tails move, and reads again from publishers whose channel was caught up with.
-    pub(super) fn trim(&mut self) {
-        self.core.hub.trim(self.core.now, &mut self.decongested);
+    pub(super) fn trim(&mut self, connections: &mut Connections) {
+        let service = &mut connections.service;
+        service.hub.trim(service.now, &mut self.decongested);
         if self.decongested.is_empty() {
             return;
         }
         let channels: HashSet<ChannelId> = self.decongested.drain(..).collect();
-        let mut waiting = std::mem::take(&mut self.congested);
+        let mut waiting = std::mem::take(&mut service.congested);
         for (_, token) in waiting.extract_if(.., |(channel, _)| channels.contains(channel)) {
-            if let Some(connection) = find(&mut self.connections, token) {
-                connection.resume(self.core.now, |paused| paused.congestion = false);
-                queue_read(connection, &mut self.reads);
-                self.schedule(token);
+            if connections.find(token).is_some() {
+                connections.act(index_of(token), |connection, service, _| {
+                    connection.resume(service.now, Flow::CONGESTED);
+                    None
+                });
             }
         }
-        self.congested = waiting;
+        connections.service.congested = waiting;
     }
 
-    /// The socket can be written to again: the sweep goes on with it.
-    pub(super) fn unblock(&mut self, token: Token) {
-        let Some(connection) = find(&mut self.connections, token) else {
-            return;
-        };
-        if !connection.is_blocked() {
-            return;
-        }
-        match connection.transport.flush() {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(_) => return self.remove(index_of(token), Gone::Lost),
-        }
-        if let Some(segment) = connection.outbox.held() {
-            let since = connection.blocked_since;
-            self.held.go_on(segment, since, index_of(token));
-        }
-        connection.unblock(self.core.now);
-        if let Phase::Open(_) = connection.phase {
-            self.core
-                .hub
-                .set_blocked(subscriber(index_of(token)), false);
-        }
-        // The hub names it if it is behind; private bytes are ours to see to, and so is the end of what drains.
-        if !connection.outbox.is_empty() || matches!(connection.phase, Phase::Draining { .. }) {
-            queue_visit(connection, &mut self.visits);
-        }
-        self.schedule(token);
-        if let Some(shutdown) = &mut self.shutdown {
-            shutdown.go_on(token);
-        }
-    }
-
-    /// The socket is full: it is left alone until the kernel says otherwise.
-    fn block(&mut self, index: usize) {
-        let Some(connection) = self.connections.get_mut(index) else {
-            return;
-        };
-        connection.blocked_since = self.core.now;
-        if let Some(segment) = connection.outbox.held() {
-            self.held.stall(segment, self.core.now, index);
-        }
-        connection.outbox.shrink();
-        connection.outbox.count(&mut self.core.outbox_bytes);
-        if let Phase::Open(_) = connection.phase {
-            self.core.hub.set_blocked(subscriber(index), true);
-        }
-        let token = connection.token;
-        self.schedule(token);
-    }
-
+    /// Makes one visit.
     #[inline]
-    pub(super) fn visit(&mut self, index: usize) {
-        let Some(connection) = self.connections.get_mut(index) else {
+    pub(super) fn visit(&mut self, connections: &mut Connections, index: usize) {
+        let Some(Entry {
+            transport,
+            connection,
+        }) = connections.slab.get_mut(index)
+        else {
             return;
         };
-        if connection.is_blocked() {
+        if !connection.flow.may_write() {
             return;
         }
         // The commonest visit by far: nothing private, and one run of bytes from one log.
         if connection.outbox.is_empty()
-            && let Some(bytes) = self.core.hub.contiguous(subscriber(index))
+            && let Some(bytes) = connections.service.hub.contiguous(connection.subscriber())
         {
             let wanted = bytes.len();
-            let result = connection.transport.write(bytes);
-            self.after_write(index, result, wanted, 0, false);
+            let result = transport.write(bytes);
+            self.after_write(connections, index, result, wanted, 0, false);
             return;
         }
-        self.visit_all(index);
+        self.visit_all(connections, index);
     }
 
     /// A visit that has more to gather than one run of bytes.
-    fn visit_all(&mut self, index: usize) {
-        let mut gathered = self.write_gathered(index);
-        // Gaps go out before the messages after them, so those who were lapped are visited twice.
-        // Each visit settles as much as fits, and the hub names who has more.
-        if gathered.is_some_and(|gathered| gathered.lapped) && self.settle_gaps(index) {
-            gathered = self.write_gathered(index);
+    fn visit_all(&mut self, connections: &mut Connections, index: usize) {
+        let mut gathered = self.write_gathered(connections, index);
+        // Gaps go out before the messages after them, so a connection that was lapped is visited twice.
+        // Each time as much is settled as fits, and the hub names a connection that has more.
+        if gathered.is_some_and(|gathered| gathered.lapped) && settle_gaps(connections, index) {
+            gathered = self.write_gathered(connections, index);
         }
         if gathered.is_none() {
-            self.after_flush(index);
+            after_flush(connections, index);
         }
     }
 
     /// Writes the outbox and what the hub gathers behind it; `None` if there was nothing.
-    fn write_gathered(&mut self, index: usize) -> Option<Gathered> {
-        let connection = &mut self.connections[index];
+    fn write_gathered(&mut self, connections: &mut Connections, index: usize) -> Option<Gathered> {
+        let Entry {
+            transport,
+            connection,
+        } = &mut connections.slab[index];
+        let service = &mut connections.service;
+        let id = connection.subscriber();
         let mut slices = Slices::new();
-        for slice in connection.outbox.slices() {
-            slices.push(slice);
-        }
+        push_own(&mut slices, connection);
         let own = slices.bytes();
-        let gathered = match connection.phase {
-            Phase::Open(_) => self.core.hub.gather(subscriber(index), &mut slices),
-            _ => Gathered::default(),
-        };
+        let mut gathered = Gathered::default();
+        if let Phase::Open(_) = connection.phase {
+            gathered = service.hub.gather(id, &mut slices);
+            if gathered.unrendered && self.may_render(index) {
+                self.render(service, id);
+                slices = Slices::new();
+                push_own(&mut slices, connection);
+                gathered = service.hub.gather(id, &mut slices);
+            }
+        }
         let wanted = slices.bytes();
         if wanted == 0 {
             return gathered.lapped.then_some(gathered);
         }
-        let result =
-            (connection.transport).write_slices(slices.as_slice(), wanted, &mut self.joined);
-        self.after_write(index, result, wanted, own, gathered.more);
+        let result = transport.write_slices(slices.as_slice(), wanted, &mut self.joined);
+        self.after_write(connections, index, result, wanted, own, gathered.more);
         Some(gathered)
     }
 
-    /// Places cursors that were lapped and queues a gap for each. Says whether there is now
-    /// something to write: not to who is blocked, gone, or closed for it.
-    fn settle_gaps(&mut self, index: usize) -> bool {
-        let Some(connection) = self.connections.get_mut(index) else {
-            return false;
-        };
-        if connection.is_blocked() || !matches!(connection.phase, Phase::Open(_)) {
-            return false;
+    /// Whether this turn has time to make messages for one connection alone. If not, it is visited in the next.
+    #[cold]
+    fn may_render(&mut self, index: usize) -> bool {
+        let has_time = !self.render_left.is_zero();
+        if !has_time {
+            self.unrendered.push(index);
         }
-        let Core {
-            hub, text, metrics, ..
-        } = &mut self.core;
-        let outbox = &mut connection.outbox;
-        let settled = hub.settle(subscriber(index), |gap| {
-            metrics.gaps += 1;
-            write_gap(outbox.private(), text, &gap);
-        });
-        if settled.is_err() {
-            self.begin_close(
-                index,
-                CloseCode::TOO_SLOW,
-                "the client is too slow for a channel's window",
-            );
-            return false;
-        }
-        true
+        has_time
+    }
+
+    /// Makes the next messages for one connection alone.
+    #[cold]
+    fn render(&mut self, service: &mut Service, id: SubscriberId) {
+        let began = Instant::now();
+        service.hub.render(id, &mut service.encoders);
+        // That is the subscriber's own cost, not the publisher's.
+        service.encoders.take_cost();
+        self.render_left = self.render_left.saturating_sub(began.elapsed());
     }
 
     /// Accounts for what a write of `wanted` bytes, the first `own` of them from the outbox, did. With `more` the hub has
@@ -264,55 +266,118 @@ impl Server {
     #[inline]
     fn after_write(
         &mut self,
+        connections: &mut Connections,
         index: usize,
         result: io::Result<Written>,
         wanted: usize,
         own: usize,
         more: bool,
     ) {
-        let connection = &mut self.connections[index];
+        let connection = &mut connections.slab[index].connection;
+        let service = &mut connections.service;
         let Ok(Written {
             taken: written,
             full,
         }) = result
         else {
-            return self.remove(index, Gone::Lost);
+            return connections.remove(index, Gone::Lost);
         };
-        self.core.metrics.writes += 1;
-        self.core.metrics.bytes_sent += written as u64;
+        service.metrics.writes += 1;
+        service.metrics.bytes_sent += written as u64;
         let mut from_logs = written;
         if own > 0 {
             let held = connection.outbox.held().map(Rc::clone);
-            let sum = &mut self.core.outbox_bytes;
-            from_logs = connection.outbox.advance(written, sum);
+            let ledger = &mut service.ledger;
+            from_logs = connection.outbox.advance(written, &mut ledger.outbox);
             if let Some(segment) = held
                 && connection.outbox.held().is_none()
             {
-                self.held.release(&segment);
+                ledger.held.release(&segment);
             }
         }
         if wanted > own || more {
-            connection.has_backlog = true;
-            let advanced = self.core.hub.advance(subscriber(index), from_logs);
-            self.core.metrics.delivered += advanced.delivered;
+            connection.flow.insert(Flow::BACKLOG);
+            let advanced = service.hub.advance(connection.subscriber(), from_logs);
+            service.metrics.delivered += advanced.delivered;
             if let Some(rest) = advanced.rest {
-                self.keep_rest(index, rest);
+                keep_rest(connections, index, rest);
             }
         }
         if full {
-            self.block(index);
+            block(connections, index);
         }
         if own > 0 {
-            self.after_flush(index);
+            after_flush(connections, index);
         }
     }
+}
 
-    /// Keeps what a short write left of a message.
-    fn keep_rest(&mut self, index: usize, rest: Remainder) {
-        let outbox = &mut self.connections[index].outbox;
-        outbox.set_rest(rest);
-        if let Some(segment) = outbox.held() {
-            self.held.hold(segment);
-        }
+/// What waits in the connection's outbox comes before what is its channels'.
+#[inline]
+fn push_own<'c>(slices: &mut Slices<'c>, connection: &'c Connection) {
+    for slice in connection.outbox.slices() {
+        slices.push(slice);
+    }
+}
+
+/// Places cursors that were lapped and queues a gap for each. Says whether there is now
+/// something to write. There is not where the connection is blocked, gone, or closed for it.
+fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
+    let Some(Entry { connection, .. }) = connections.slab.get_mut(index) else {
+        return false;
+    };
+    let id = connection.subscriber();
+    let Phase::Open(open) = &connection.phase else {
+        return false;
+    };
+    if !connection.flow.may_write() {
+        return false;
+    }
+    let Service {
+        hub, text, metrics, ..
+    } = &mut connections.service;
+    let (speaker, outbox) = (&open.speaker, &mut connection.outbox);
+    let settled = hub.settle(id, |gap| {
+        metrics.gaps += 1;
+        speaker.write_gap(outbox.private(), text, &gap);
+    });
+    if settled.is_ok() {
+        return true;
+    }
+    connections.act(index, |connection, service, peer| {
+        let reason = "the client is too slow for a channel's window";
+        connection.begin_close(service, peer, CloseCode::TOO_SLOW, reason);
+        None
+    });
+    false
+}
+
+/// The transport is full: it is left alone until the kernel says otherwise.
+fn block(connections: &mut Connections, index: usize) {
+    connections.act(index, |connection, service, _| {
+        connection.block(service);
+        None
+    });
+}
+
+/// The outbox is out, or as much of it as goes. What was waiting for that?
+fn after_flush(connections: &mut Connections, index: usize) {
+    connections.act(index, |connection, service, _| {
+        connection.after_flush(service);
+        None
+    });
+    if let Some(entry) = connections.slab.get_mut(index)
+        && entry.connection.take_end()
+    {
+        entry.transport.finish_writing();
+    }
+}
+
+/// Keeps what a short write left of a message.
+fn keep_rest(connections: &mut Connections, index: usize, rest: Remainder) {
+    let outbox = &mut connections.slab[index].connection.outbox;
+    outbox.set_rest(rest);
+    if let Some(segment) = outbox.held() {
+        connections.service.ledger.held.hold(segment);
     }
 }

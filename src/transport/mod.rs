@@ -5,8 +5,9 @@
 //! What is read and written are the bytes that the two ends say to each other. A transport may keep some of what it took: TLS
 //! takes plaintext and holds ciphertext. So two things that are one for a bare socket are told apart here:
 //!
-//! - **More** is what a read left behind and the socket will not announce. The loop is edge-triggered: whoever stops reading
-//!   while there is more remembers it.
+//! - **More** is what a read left behind and the socket will not announce. The loop is edge-triggered: a reader that stops
+//!   while there is more remembers it. A read that handed out kept bytes did not ask the socket, which may have announced
+//!   something meanwhile. So it says that there is more. Only a read that emptied the socket says that there is none.
 //! - **Full** is a transport that takes nothing more for now. It is not the same as a short write: a transport that took
 //!   everything and holds some of it back is full as well. A short write always means full, and full always means that the
 //!   socket took less than it was given: so it announces when it can be written to again. Then [`Transport::flush`] says
@@ -167,22 +168,6 @@ impl Transport {
         };
     }
 
-    /// Writes who the peer is: its address, or for a unix socket the process that connected. The kernel is asked for it.
-    pub(crate) fn fmt_peer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Transport::Tcp(socket) => match socket.peer_addr() {
-                Ok(address) => write!(f, "{address}"),
-                Err(_) => f.write_str("(gone)"),
-            },
-            Transport::Unix(socket) => match socket_peercred(socket) {
-                Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
-                Err(_) => f.write_str("(gone)"),
-            },
-            #[cfg(test)]
-            Transport::Withholding(inner) => inner.fmt_peer(f),
-        }
-    }
-
     #[inline]
     fn written(&self, result: io::Result<usize>, offered: usize) -> io::Result<Written> {
         match result {
@@ -206,6 +191,24 @@ impl Transport {
             Transport::Tcp(_) | Transport::Unix(_) => false,
             #[cfg(test)]
             Transport::Withholding(inner) => inner.holds(),
+        }
+    }
+}
+
+/// The peer: its address, or for a unix socket the process that connected. The kernel is asked for it.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Transport::Tcp(socket) => match socket.peer_addr() {
+                Ok(address) => write!(f, "{address}"),
+                Err(_) => f.write_str("(gone)"),
+            },
+            Transport::Unix(socket) => match socket_peercred(socket) {
+                Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
+                Err(_) => f.write_str("(gone)"),
+            },
+            #[cfg(test)]
+            Transport::Withholding(inner) => inner.fmt(f),
         }
     }
 }
@@ -286,10 +289,14 @@ mod tests {
             let mut sent: Vec<u8> = (0..5_000_u32).map(|n| (n % 251) as u8).collect();
             let expected = sent.clone();
             veil(&mut sent);
-            peer.write_all(&sent).expect("it has room");
             let (mut received, mut buffer) = (Vec::new(), [0; 700]);
-            loop {
-                let read = transport.read(&mut buffer).expect("there is more");
+            // Some of it comes after the socket was emptied, and is announced while kept bytes are still handed out.
+            let late = sent.split_off(4_000);
+            peer.write_all(&sent).expect("it has room");
+            let first = transport.read(&mut buffer).expect("there is something");
+            received.extend_from_slice(&buffer[..first.len]);
+            peer.write_all(&late).expect("it has room");
+            while let Ok(read) = transport.read(&mut buffer) {
                 received.extend_from_slice(&buffer[..read.len]);
                 if !read.more {
                     break;

@@ -48,7 +48,9 @@ impl Withholding {
     }
 
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
-        if self.unread.is_empty() {
+        // What the socket announced since the last record was read is not announced again.
+        let asks_socket = self.unread.is_empty();
+        if asks_socket {
             let mut record = vec![0; RECORD];
             let read = self.under.read(&mut record)?;
             veil(&mut record[..read.len]);
@@ -58,7 +60,7 @@ impl Withholding {
         let most = buffer.len().min(READ_MOST);
         let len = self.unread.as_slice().read(&mut buffer[..most])?;
         self.unread.drain(..len);
-        let more = !self.unread.is_empty() || (self.more && len > 0);
+        let more = len > 0 && (!asks_socket || !self.unread.is_empty() || self.more);
         Ok(Read { len, more })
     }
 
@@ -98,10 +100,6 @@ impl Withholding {
         Ok(true)
     }
 
-    pub(super) fn fmt_peer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.under.fmt_peer(f)
-    }
-
     pub(super) fn holds(&self) -> bool {
         !self.held.is_empty()
     }
@@ -110,5 +108,11 @@ impl Withholding {
         assert!(!self.holds(), "the end was said before all that was taken");
         self.under.finish_writing();
         Ok(())
+    }
+}
+
+impl fmt::Display for Withholding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.under.fmt(f)
     }
 }

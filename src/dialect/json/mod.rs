@@ -51,6 +51,12 @@ pub const MAX_WHOLE_NUMBER: u64 = (1 << 53) - 1;
 pub struct Id<'a>(&'a [u8]);
 
 impl<'a> Id<'a> {
+    /// The id that is written so in a request that was read.
+    #[cfg(feature = "server")]
+    pub(crate) fn as_written(text: &'a [u8]) -> Self {
+        Id(text)
+    }
+
     /// The JSON text of the id.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0

@@ -1,0 +1,438 @@
+//! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
+
+use super::flow::Flow;
+use super::phase::{Open, Phase};
+use super::seat::{Seat, full};
+use super::session::write_answer;
+use super::speaker::Speaker;
+use super::{Connection, Peer, READ_BYTES_KEPT};
+use crate::channel::name;
+use crate::dialect::json::DecodeError;
+use crate::http::{
+    CONTINUE, HttpLimits, NO_HEADERS, Progress, Request, Response, Route, Site, SocketPath, Status,
+    is_head_request,
+};
+use crate::server::allowance;
+use crate::server::journal::{Origins, Shown};
+use crate::server::service::{Answer, Service, Why};
+use crate::server::tickets::{RequestKey, Ticket};
+use crate::server::timers::Millis;
+use crate::ws::endpoint::{Endpoint, Role};
+use crate::ws::extension::Agreed;
+use crate::ws::handshake::server as handshake;
+
+/// What is to become of a connection after its requests were looked at.
+enum Next {
+    /// It stays with HTTP.
+    Stay,
+    /// The answer was its last.
+    Finish,
+    /// It is a WebSocket from the byte after what was consumed on.
+    Open(Open),
+}
+
+/// When the head of a request has to be whole that begins now.
+pub(in crate::server) fn head_deadline(service: &Service, seat: Seat) -> Millis {
+    service.now + seat.head_timeout_ms(&service.config)
+}
+
+fn limits(service: &Service) -> HttpLimits {
+    HttpLimits {
+        max_head: service.config.max_header,
+        max_body: service.config.max_message,
+    }
+}
+
+impl Connection {
+    /// Goes on with the connection's requests: `buffer[..end]` came in after what it keeps.
+    pub(super) fn http_input(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        buffer: &mut [u8],
+        end: usize,
+    ) {
+        let Phase::Http(http) = &mut self.phase else {
+            return;
+        };
+        let mut kept = std::mem::take(&mut http.bytes);
+        if kept.is_empty() {
+            let consumed = self.requests(service, peer, buffer, end);
+            self.keep_request(service, buffer[consumed..end].to_vec(), true);
+        } else {
+            kept.extend_from_slice(&buffer[..end]);
+            let end = kept.len();
+            let consumed = self.requests(service, peer, &mut kept, end);
+            // Where nothing was consumed this copies nothing: a body may come byte by byte.
+            kept.drain(..consumed);
+            self.keep_request(service, kept, consumed > 0);
+        }
+        if self.is_too_late(service) {
+            self.request_timeout(service, peer);
+        }
+    }
+
+    /// Answers the requests in `bytes[..end]` and says how many of the bytes are done with.
+    fn requests(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        bytes: &mut [u8],
+        end: usize,
+    ) -> usize {
+        let mut consumed = 0;
+        match self.answer_requests(service, peer, &bytes[..end], &mut consumed) {
+            Next::Stay => return consumed,
+            Next::Finish => self.finish(service),
+            Next::Open(open) => {
+                let slot = open.speaker.slot(open.deflate);
+                service.hub.attach(self.subscriber(), slot);
+                self.flow.remove(Flow::WITHHELD);
+                self.phase = Phase::Open(open);
+                service.metrics.upgraded += 1;
+                self.ws_input(service, peer, bytes, consumed, end);
+            }
+        }
+        end
+    }
+
+    /// Keeps the bytes of a request that is not whole, or was not looked at; `new` if it began in what came last.
+    fn keep_request(&mut self, service: &Service, mut bytes: Vec<u8>, new: bool) {
+        let Phase::Http(http) = &mut self.phase else {
+            return;
+        };
+        if bytes.is_empty() {
+            http.begun = false;
+            return;
+        }
+        let now = service.now;
+        if new {
+            http.since = now;
+        }
+        if !http.begun && !self.flow.contains(Flow::KEPT) {
+            http.begun = http.parser.has_begun(&bytes);
+            http.deadline = head_deadline(service, self.seat);
+        }
+        if http.parser.awaits_body() && !http.body_begun {
+            http.body_begun = true;
+            http.deadline = now + service.config.message_timeout_ms;
+        }
+        if bytes.capacity() > 4 * bytes.len() {
+            // What remains of many requests.
+            bytes.shrink_to_fit();
+        }
+        http.bytes = bytes;
+    }
+
+    /// Whether a request has been under way for too long although all of it that may have waited for us has been read.
+    fn is_too_late(&mut self, service: &Service) -> bool {
+        let Phase::Http(http) = &mut self.phase else {
+            return false;
+        };
+        if !http.begun || self.flow.contains(Flow::KEPT) || http.deadline > service.now {
+            http.late_visits = 0;
+            return false;
+        }
+        http.late_visits += 1;
+        // As much as may be held of it: a peer that sends without an end is not waited for without one.
+        let visits = limits(service).max_held() / READ_BYTES_KEPT + 1;
+        http.late_visits as usize > visits
+    }
+
+    /// Answers the whole requests in `bytes`, up to one that ends HTTP on this connection or after
+    /// which it has to be paused.
+    fn answer_requests(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        bytes: &[u8],
+        consumed: &mut usize,
+    ) -> Next {
+        let limits = limits(service);
+        self.flow.remove(Flow::KEPT);
+        while *consumed < bytes.len() {
+            if self.outbox.private_bytes() > service.outbox_limit() {
+                // It asks without reading the answers.
+                self.pause(service.now, Flow::OUTBOX_FULL);
+                self.outbox.shrink();
+            }
+            let may_read = self.flow.may_read();
+            let Phase::Http(http) = &mut self.phase else {
+                return Next::Stay;
+            };
+            if !may_read || service.allowance.is_spent() {
+                self.flow.insert(Flow::KEPT);
+                self.flow
+                    .set(Flow::HEAVY, self.flow.contains(Flow::HEAVY) || may_read);
+                return Next::Stay;
+            }
+            let rest = &bytes[*consumed..];
+            let mut slots = NO_HEADERS;
+            let request = match http.parser.next_request(rest, &mut slots, &limits) {
+                Progress::Request(request) => request,
+                progress => return self.await_request(service, peer, progress, rest),
+            };
+            *consumed += request.consumed;
+            service
+                .allowance
+                .charge(allowance::REQUEST + request.consumed);
+            http.expect_next(service.now + service.config.http_idle_timeout_ms);
+            if let Some(next) = self.answer_request(service, peer, &request) {
+                return next;
+            }
+        }
+        Next::Stay
+    }
+
+    /// The request in `bytes` is not whole, or never will be.
+    fn await_request(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        progress: Progress<'_>,
+        bytes: &[u8],
+    ) -> Next {
+        let awaits_body = match &self.phase {
+            Phase::Http(http) => http.parser.awaits_body(),
+            _ => false,
+        };
+        match progress {
+            Progress::Incomplete | Progress::ExpectContinue
+                if self.seat == Seat::Lobby && awaits_body =>
+            {
+                // Whatever it is, it is refused: a body is not waited for.
+                service.metrics.refused += 1;
+                let response = full().for_head_request(is_head_request(bytes));
+                self.respond(service, peer, &response, false);
+                Next::Finish
+            }
+            Progress::ExpectContinue => {
+                self.outbox.private().extend_from_slice(CONTINUE);
+                Next::Stay
+            }
+            Progress::Refuse(response) => {
+                self.respond(service, peer, &response, false);
+                Next::Finish
+            }
+            Progress::Incomplete | Progress::Request(_) => Next::Stay,
+        }
+    }
+
+    /// Answers one request, or sees to it that it is answered later. `None`: the next may follow.
+    fn answer_request(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        request: &Request<'_>,
+    ) -> Option<Next> {
+        let site = Site {
+            echo: service.config.echo,
+            secure: false,
+        };
+        let may_keep_alive = request.keep_alive && self.seat.keeps_alive();
+        let response = match self.seat.route(request, &site) {
+            None => {
+                service.metrics.refused += 1;
+                full().for_head_request(request.head.method == "HEAD")
+            }
+            Some(Route::Answer(response)) => response,
+            Some(Route::Publish { channel }) => {
+                match self.publish(service, &channel, &request.body) {
+                    Some(response) => response,
+                    None => {
+                        self.await_answer(service.now, may_keep_alive);
+                        return None;
+                    }
+                }
+            }
+            Some(Route::WebSocket(path)) => match self.shake_hands(service, request, path) {
+                Ok(open) => {
+                    let deflate = if open.deflate.is_some() {
+                        ", deflate"
+                    } else {
+                        ""
+                    };
+                    let (name, origins) = (open.speaker.name(), Origins(&request.head));
+                    let what = format_args!("opened a WebSocket ({name}{deflate}){origins}");
+                    service.note(self.who(peer), what);
+                    return Some(Next::Open(open));
+                }
+                Err(response) => response,
+            },
+        };
+        let keep_alive = may_keep_alive && !response.closes();
+        self.respond(service, peer, &response, keep_alive);
+        (!keep_alive).then_some(Next::Finish)
+    }
+
+    /// Publishes the body of a POST. `None`: the answer comes later.
+    fn publish(&mut self, service: &mut Service, channel: &str, body: &[u8]) -> Option<Response> {
+        if let Err(why) = name::check(channel) {
+            let why = why.to_string();
+            return Some(Response::problem(Status::BAD_REQUEST, "bad_channel", &why));
+        }
+        if name::is_daemons_own(channel) {
+            let why = "channels whose names begin with $ are the daemon's own";
+            return Some(Response::problem(Status::FORBIDDEN, "forbidden", why));
+        }
+        let mut values = std::mem::take(&mut service.values);
+        let response = match values.decode(body) {
+            Ok(data) => self.publish_data(service, channel, data),
+            Err(DecodeError::NotUtf8) => Some(Response::problem(
+                Status::BAD_REQUEST,
+                "bad_json",
+                "not UTF-8",
+            )),
+            Err(DecodeError::Refused(error)) => {
+                let why = match error.offset {
+                    Some(offset) => format!("{}, at byte {offset}", error.message),
+                    None => error.message.into_owned(),
+                };
+                let code = error.code.as_str();
+                Some(Response::problem(Status::BAD_REQUEST, code, &why))
+            }
+        };
+        service.values = values;
+        response
+    }
+
+    fn publish_data(
+        &mut self,
+        service: &mut Service,
+        channel: &str,
+        data: &[u8],
+    ) -> Option<Response> {
+        // One request at a time is awaited, so there is nothing to tell it from.
+        let ticket = Ticket {
+            connection: self.token,
+            request: RequestKey(0),
+        };
+        match service.publish(ticket, channel, data) {
+            Answer::Done(Ok(published)) => {
+                if published.congested {
+                    self.pause(service.now, Flow::CONGESTED);
+                }
+                let epoch = service.hub.epoch(published.channel).unwrap_or_default();
+                Some(Response::published(epoch, published.seq))
+            }
+            Answer::Done(Err(refusal)) => Some(problem(refusal.why, &refusal.text)),
+            Answer::Pending => None,
+        }
+    }
+
+    /// The next request waits until the answer to this one is there: answers are in the order of requests.
+    fn await_answer(&mut self, now: Millis, keep_alive: bool) {
+        if let Phase::Http(http) = &mut self.phase {
+            http.keep_alive_after_answer = Some(keep_alive);
+            self.pause(now, Flow::AWAITS);
+        }
+    }
+
+    /// Sends the answer that a request has waited for.
+    pub(super) fn answer_late(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        response: &Response,
+    ) {
+        let Phase::Http(http) = &mut self.phase else {
+            return;
+        };
+        let Some(keep_alive) = http.keep_alive_after_answer.take() else {
+            return;
+        };
+        http.deadline = service.now + service.config.http_idle_timeout_ms;
+        self.resume(service.now, Flow::AWAITS);
+        let keep_alive = keep_alive && !response.closes();
+        self.respond(service, peer, response, keep_alive);
+        if !keep_alive {
+            self.finish(service);
+        }
+    }
+
+    /// Judges an opening handshake, and queues the answer and the first message if it holds.
+    ///
+    /// # Errors
+    /// The response that says what is wrong with it.
+    fn shake_hands(
+        &mut self,
+        service: &mut Service,
+        request: &Request<'_>,
+        path: SocketPath,
+    ) -> Result<Open, Response> {
+        let terms = handshake::Terms {
+            protocols: Speaker::protocols(path),
+            deflate: service.config.deflate,
+        };
+        let accept = handshake::check(&request.head, &terms)?;
+        handshake::write_accept(self.outbox.private(), &accept, None);
+        let window = accept.deflate.map(Agreed::window);
+        let speaker = Speaker::choose(path, accept.protocol);
+        if speaker.greets(service, self.token) {
+            write_answer(
+                &mut self.outbox,
+                &service.text,
+                window,
+                &mut service.encoders,
+            );
+        }
+        // The JSON parser would find bad UTF-8 too, but only when the message is whole.
+        let check_utf8 = true;
+        let endpoint = Endpoint::new(Role::Server, window.is_some(), check_utf8);
+        Ok(Open::new(endpoint, speaker, window))
+    }
+
+    /// Says 503 to a request that is not whole, since all half-read input together is too much.
+    pub(super) fn refuse_request(&mut self, service: &mut Service, peer: Peer<'_>) {
+        let response = Response::problem(
+            Status::UNAVAILABLE,
+            "limit",
+            "the server has too many half-read requests and messages at the moment",
+        );
+        let response = response.with_retry_after(1).closing();
+        self.answer_unfinished(service, peer, response);
+    }
+
+    /// Says 408 to a request that was not whole in time.
+    pub(super) fn request_timeout(&mut self, service: &mut Service, peer: Peer<'_>) {
+        self.answer_unfinished(service, peer, Response::request_timeout());
+    }
+
+    /// Answers a request that is not whole, and waits for no more of it.
+    fn answer_unfinished(&mut self, service: &mut Service, peer: Peer<'_>, response: Response) {
+        let is_head = match &self.phase {
+            Phase::Http(http) => is_head_request(&http.bytes),
+            _ => false,
+        };
+        self.respond(service, peer, &response.for_head_request(is_head), false);
+        self.finish(service);
+    }
+
+    fn respond(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        response: &Response,
+        keep_alive: bool,
+    ) {
+        service.metrics.requests += 1;
+        let status = response.status().0;
+        if status >= 400 {
+            let what = format_args!("answered {status}, {}", Shown(response.body()));
+            service.note(self.who(peer), what);
+        }
+        let date = service.date.at(service.now);
+        response.write(self.outbox.private(), date, keep_alive);
+    }
+}
+
+/// The answer to a publication that was refused.
+pub(super) fn problem(why: Why, text: &str) -> Response {
+    let (status, code) = match why {
+        Why::Limit => (Status::UNAVAILABLE, "limit"),
+        Why::Unavailable => (Status::UNAVAILABLE, "unavailable"),
+        // Nobody subscribes by POST.
+        Why::AlreadySubscribed | Why::NotSubscribed => (Status::BAD_REQUEST, "bad_request"),
+    };
+    Response::problem(status, code, text)
+}

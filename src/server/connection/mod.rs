@@ -1,0 +1,351 @@
+//! A connection as a state machine without a socket: bytes, time and answers go in, bytes, requests and one deadline
+//! come out.
+//!
+//! - [`Connection::receive`] takes what was read; [`Connection::go_on`] goes on with what was kept of it, and
+//!   [`Connection::answer`] takes the late answer to a request.
+//! - The outbox has the bytes for the peer; the hub has those of its channels.
+//! - [`Connection::next_deadline`] says when to call [`Connection::handle_deadline`] at the latest.
+//! - After any of these the caller calls [`Connection::settle`], and queues the connection as its
+//!   [`Flow`](flow::Flow) says. Nothing else has to be done for it.
+//!
+//! What it asks of channels goes through the door ([`Service`]). What it says is the work of its speaker
+//! ([`speaker`]). Deliberately absent: transports, queues, and other connections.
+
+mod aside;
+mod deadlines;
+pub(super) mod ends;
+pub(super) mod flow;
+pub(super) mod http;
+mod open;
+pub(super) mod phase;
+pub(super) mod seat;
+pub(super) mod session;
+pub(super) mod speaker;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use mio::Token;
+
+use self::aside::Aside;
+use self::flow::Flow;
+use self::phase::{HttpState, Open, Phase};
+use self::seat::Seat;
+use super::hoards::FREE_BYTES;
+use super::journal::Who;
+use super::ledger::Charge;
+use super::outbox::Outbox;
+use super::reads::Standing;
+use super::service::Service;
+use super::timers::{Millis, NEVER};
+use super::tokens::subscriber;
+use crate::hub::SubscriberId;
+
+/// The most that is read in one visit, in bytes, where much of it may have to be kept: while a channel
+/// waits for its sweep, since a publisher to it stops in the middle; of a connection that may compress
+/// its messages, which may be a thousand times as long as they look; and while a quarter of
+/// `--input-total` is used.
+pub(super) const READ_BYTES_KEPT: usize = 4 * 1024;
+
+/// What its peer is called in the log.
+pub(super) type Peer<'p> = &'p dyn fmt::Display;
+
+/// One connection, but for its transport.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) token: Token,
+    pub(super) phase: Phase,
+    pub(super) outbox: Outbox,
+    /// Since when the peer's silence counts: since its last byte, or since we can hear and ask it again. What it is sent
+    /// says nothing: the kernel takes small messages for a peer that has vanished until its buffer is full.
+    silent_since: Millis,
+    /// Since when the transport has been full, or [`NEVER`] where it can be written to.
+    blocked_since: Millis,
+    /// The time of this connection's entry in the timers.
+    pub(super) wake_at: Millis,
+    /// What its input takes of the daemon's memory.
+    input: Charge,
+    aside: Aside,
+    pub(super) flow: Flow,
+    pub(super) seat: Seat,
+}
+
+impl Connection {
+    /// One that was just accepted, at `now`, and whose first request has to be whole at `deadline`.
+    pub(super) fn new(token: Token, seat: Seat, now: Millis, deadline: Millis) -> Self {
+        Connection {
+            token,
+            phase: Phase::Http(Box::new(HttpState::new(deadline))),
+            outbox: Outbox::default(),
+            silent_since: now,
+            blocked_since: NEVER,
+            wake_at: NEVER,
+            input: Charge::default(),
+            aside: Aside::default(),
+            flow: Flow::default(),
+            seat,
+        }
+    }
+
+    /// Deals with `buffer[..end]`, which was just read. What cannot be dealt with now is kept.
+    pub(super) fn receive(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        buffer: &mut [u8],
+        end: usize,
+    ) {
+        self.heard_of(service.now);
+        match self.phase {
+            Phase::Http(_) => self.http_input(service, peer, buffer, end),
+            Phase::Open(_) | Phase::Closing { .. } => {
+                self.ws_input(service, peer, buffer, 0, end);
+            }
+            Phase::Draining { .. } => {}
+        }
+    }
+
+    /// Goes on with what was read and not dealt with.
+    pub(super) fn go_on(&mut self, service: &mut Service, peer: Peer<'_>) {
+        match self.phase {
+            Phase::Http(_) => self.http_input(service, peer, &mut [], 0),
+            _ => self.go_on_with_unread(service, peer),
+        }
+    }
+
+    /// Brings the sums, and what the hub knows of the connection, up to date with what it is now.
+    #[inline]
+    pub(super) fn settle(&mut self, service: &mut Service) {
+        let ledger = &mut service.ledger;
+        let unread = self.aside.unread_bytes();
+        let bytes = self.half_read_bytes() + unread;
+        self.input.set(&mut ledger.input, bytes);
+        self.outbox.count(&mut ledger.outbox);
+        let (before, since) = (self.aside.hoards_since(), self.hoards_since(unread));
+        if since != before {
+            let index = super::tokens::index_of(self.token);
+            ledger.hoards.change(index, before, since);
+            self.aside.set_hoards_since(since);
+        }
+        if let Phase::Open(_) = self.phase
+            && self.flow.may_write() == self.flow.contains(Flow::WITHHELD)
+        {
+            self.flow.toggle(Flow::WITHHELD);
+            let withheld = self.flow.contains(Flow::WITHHELD);
+            service.hub.set_blocked(self.subscriber(), withheld);
+        }
+    }
+
+    /// The connection goes: gives all that it holds of the sums back.
+    pub(super) fn release(&mut self, service: &mut Service) {
+        let index = super::tokens::index_of(self.token);
+        let ledger = &mut service.ledger;
+        self.input.set(&mut ledger.input, 0);
+        self.outbox.uncount(&mut ledger.outbox);
+        (ledger.hoards).change(index, self.aside.hoards_since(), NEVER);
+        if let Some(segment) = self.outbox.held() {
+            ledger.held.go_on(segment, self.blocked_since, index);
+            ledger.held.release(segment);
+        }
+    }
+
+    /// Since when it has kept more than [`FREE_BYTES`] of its input, with `unread` bytes beside it, or [`NEVER`].
+    fn hoards_since(&self, unread: usize) -> Millis {
+        let half_read = self.half_read_bytes();
+        if half_read + unread <= FREE_BYTES {
+            return NEVER;
+        }
+        // It does not read its answers, so what it has asked for since waits because of it.
+        if self.flow.contains(Flow::OUTBOX_FULL) {
+            return self.aside.paused_since();
+        }
+        if half_read <= FREE_BYTES {
+            return NEVER;
+        }
+        match &self.phase {
+            Phase::Open(open) => open.message_since,
+            Phase::Http(_) if self.flow.intersects(Flow::KEPT | Flow::AWAITS) => NEVER,
+            Phase::Http(http) => http.since,
+            // Its close is awaited since then at the latest.
+            Phase::Closing { .. } => self.silent_since.min(self.aside.hoards_since()),
+            Phase::Draining { .. } => NEVER,
+        }
+    }
+
+    /// Its name in the hub.
+    #[inline]
+    pub(super) fn subscriber(&self) -> SubscriberId {
+        subscriber(self.token)
+    }
+
+    /// Its name in log lines.
+    pub(super) fn who<'p>(&self, peer: Peer<'p>) -> Who<'p> {
+        Who {
+            token: self.token,
+            peer,
+        }
+    }
+
+    /// Bytes that are kept of a request or a message that is not whole yet.
+    pub(super) fn half_read_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Http(http) => http.held_bytes(),
+            Phase::Open(open) => open.endpoint.held_bytes(),
+            Phase::Closing { endpoint, .. } => endpoint.held_bytes(),
+            Phase::Draining { .. } => 0,
+        }
+    }
+
+    /// Bytes of input that are kept in all.
+    pub(super) fn input_bytes(&self) -> usize {
+        self.half_read_bytes() + self.aside.unread_bytes()
+    }
+
+    /// Whether it counts as one that hoards.
+    pub(super) fn hoards(&self) -> bool {
+        self.aside.hoards_since() != NEVER
+    }
+
+    /// In which order it is read from.
+    pub(super) fn standing(&self) -> Standing {
+        if self.flow.contains(Flow::HEAVY) {
+            Standing::Heavy
+        } else if self.flow.contains(Flow::HUNG_UP) {
+            Standing::Gone
+        } else {
+            Standing::Light
+        }
+    }
+
+    /// Whether the next bytes may complete a message or a body of more than `much` bytes.
+    pub(super) fn completes_much(&self, much: usize) -> bool {
+        let bytes = self.half_read_bytes();
+        bytes > if self.inflates() { 0 } else { much }
+    }
+
+    /// Whether what it sends may be compressed.
+    pub(super) fn inflates(&self) -> bool {
+        match &self.phase {
+            Phase::Open(Open { endpoint, .. }) | Phase::Closing { endpoint, .. } => {
+                endpoint.deflates()
+            }
+            Phase::Http(_) | Phase::Draining { .. } => false,
+        }
+    }
+
+    /// Whether something is to be written that is its own, or its end is to be said.
+    #[inline]
+    pub(super) fn wants_visit_to_write(&self) -> bool {
+        let ends = matches!(
+            self.phase,
+            Phase::Draining {
+                fin_sent: false,
+                ..
+            }
+        );
+        self.flow.may_write() && (ends || !self.outbox.is_empty())
+    }
+
+    /// Whether it is the next to get something of its channels.
+    #[inline]
+    pub(super) fn takes_messages(&self) -> bool {
+        self.outbox.is_empty() && self.flow.may_write()
+    }
+
+    /// Whether the connection may be dropped for a newcomer: it has been answered and only its own end is awaited, whatever
+    /// it still sends, or it has sent nothing. The rest of a request is not awaited in the lobby, since anybody can send
+    /// half of one.
+    pub(super) fn gives_way(&self) -> bool {
+        self.outbox.is_empty()
+            && match &self.phase {
+                Phase::Draining { .. } => true,
+                Phase::Http(_) if self.flow.contains(Flow::IN_READS) => false,
+                Phase::Http(http) => self.seat == Seat::Lobby || !http.begun,
+                Phase::Open(_) | Phase::Closing { .. } => false,
+            }
+    }
+
+    /// The peer has sent something. Only this clears [`Flow::BACKLOG`].
+    fn heard_of(&mut self, now: Millis) {
+        self.silent_since = now;
+        self.flow.remove(Flow::BACKLOG | Flow::ASKED);
+    }
+
+    /// Stops reading from it, for one reason of [`Flow::PAUSED`].
+    pub(super) fn pause(&mut self, now: Millis, reason: Flow) {
+        if self.flow.may_read() {
+            self.aside.set_paused_since(now);
+        }
+        self.flow.insert(reason);
+    }
+
+    /// Takes one reason to be paused away. Once none is left it is read from again, and the time
+    /// during which it was not does not count against it: its message has as much time left as it
+    /// had, and it is pinged anew, since an answer could not be seen.
+    pub(super) fn resume(&mut self, now: Millis, reason: Flow) {
+        let was_paused = !self.flow.may_read();
+        self.flow.remove(reason);
+        if !was_paused || !self.flow.may_read() {
+            return;
+        }
+        self.silent_since = now;
+        let paused_for = now.saturating_sub(self.aside.paused_since());
+        self.aside.set_paused_since(NEVER);
+        if let Phase::Open(open) = &mut self.phase {
+            open.pinged_at = NEVER;
+            if open.message_since != NEVER {
+                // A message that began after the pause did is as old as it was.
+                open.message_since = (open.message_since + paused_for).min(now);
+            }
+        }
+    }
+
+    /// Its outbox has been written to the end, or as far as the transport takes it.
+    pub(super) fn after_flush(&mut self, service: &Service) {
+        if self.flow.contains(Flow::OUTBOX_FULL)
+            && self.outbox.private_bytes() <= service.outbox_limit() / 2
+        {
+            self.resume(service.now, Flow::OUTBOX_FULL);
+        }
+    }
+
+    /// Whether all has been said and the end of the stream comes next. Says so once.
+    pub(super) fn take_end(&mut self) -> bool {
+        let all_is_out = self.takes_messages();
+        match &mut self.phase {
+            Phase::Draining { fin_sent, .. } if !*fin_sent && all_is_out => {
+                *fin_sent = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The transport is full. It is left alone until it is told otherwise.
+    pub(super) fn block(&mut self, service: &mut Service) {
+        self.blocked_since = service.now;
+        self.flow.insert(Flow::BLOCKED);
+        if let Some(segment) = self.outbox.held() {
+            let index = super::tokens::index_of(self.token);
+            (service.ledger.held).stall(segment, service.now, index);
+        }
+        self.outbox.shrink();
+    }
+
+    /// The transport can be written to again. The peer has taken something and said nothing: what is
+    /// still in the kernel stands before the next ping.
+    pub(super) fn unblock(&mut self, service: &mut Service) {
+        if let Some(segment) = self.outbox.held() {
+            let index = super::tokens::index_of(self.token);
+            (service.ledger.held).go_on(segment, self.blocked_since, index);
+        }
+        self.blocked_since = NEVER;
+        self.silent_since = service.now;
+        self.flow.remove(Flow::BLOCKED);
+        self.flow.insert(Flow::BACKLOG);
+        if let Phase::Open(open) = &mut self.phase {
+            open.pinged_at = NEVER;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The phases of a connection's life, and what it keeps in each.
+//!
+//! handshake ([`Phase::Http`]) → open ([`Phase::Open`]) → closing ([`Phase::Closing`]: the daemon has sent
+//! a close and waits for the peer's) → draining ([`Phase::Draining`]: the daemon has sent everything and
+//! FIN. It reads and drops what still comes, so that the kernel does not answer it with a reset that
+//! would destroy the last bytes sent).
+
+use super::speaker::Speaker;
+use crate::http::HttpParser;
+use crate::server::timers::{Millis, NEVER};
+use crate::ws::deflate::WindowBits;
+use crate::ws::endpoint::Endpoint;
+
+/// What a connection keeps while it speaks HTTP.
+#[derive(Debug)]
+pub(in crate::server) struct HttpState {
+    pub(super) parser: HttpParser,
+    /// What came of a request that is not whole yet; empty where nothing did.
+    pub(super) bytes: Vec<u8>,
+    /// When the request has to be whole, or the next one to begin.
+    pub(super) deadline: Millis,
+    /// Since when bytes of a request have been kept that is not whole.
+    pub(super) since: Millis,
+    /// How often the connection was read from since that request became overdue.
+    pub(super) late_visits: u32,
+    /// Whether a request has begun that is not whole.
+    pub(super) begun: bool,
+    /// Whether the head of that request is whole.
+    pub(super) body_begun: bool,
+    /// Whether the connection stays open after the answer that it awaits; `None` if it awaits none.
+    pub(super) keep_alive_after_answer: Option<bool>,
+}
+
+impl HttpState {
+    pub(super) fn new(deadline: Millis) -> Self {
+        HttpState {
+            parser: HttpParser::new(),
+            bytes: Vec::new(),
+            deadline,
+            since: 0,
+            late_visits: 0,
+            begun: false,
+            body_begun: false,
+            keep_alive_after_answer: None,
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.parser.held_bytes()
+    }
+
+    /// A request is whole: the next has to begin by `deadline`.
+    pub(super) fn expect_next(&mut self, deadline: Millis) {
+        self.begun = false;
+        self.body_begun = false;
+        self.late_visits = 0;
+        self.deadline = deadline;
+    }
+}
+
+/// What was agreed on in the handshake, and the frames' state.
+#[derive(Debug)]
+pub(in crate::server) struct Open {
+    pub(super) endpoint: Endpoint,
+    pub(in crate::server) speaker: Speaker,
+    /// The window of what is compressed for this peer; `None`: nothing is.
+    pub(super) deflate: Option<WindowBits>,
+    /// How often the connection was read from since a message became overdue.
+    pub(super) late_visits: u32,
+    /// When the ping was sent since which nothing was read, or [`NEVER`].
+    pub(super) pinged_at: Millis,
+    /// When the first byte came of the message that is not complete yet, or [`NEVER`]. The time during which the
+    /// connection was paused is added to it, so that it does not count.
+    pub(super) message_since: Millis,
+}
+
+impl Open {
+    pub(super) fn new(endpoint: Endpoint, speaker: Speaker, deflate: Option<WindowBits>) -> Self {
+        Open {
+            endpoint,
+            speaker,
+            deflate,
+            late_visits: 0,
+            pinged_at: NEVER,
+            message_since: NEVER,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::server) enum Phase {
+    Http(Box<HttpState>),
+    Open(Open),
+    /// Our close is said or on its way; until the peer's comes, its other frames are dropped.
+    Closing {
+        endpoint: Endpoint,
+        max_message: usize,
+        until: Millis,
+    },
+    /// Everything is said or on its way, and nothing more is believed of what the peer sends
+    /// (RFC 6455 §7.1.7).
+    Draining {
+        until: Millis,
+        fin_sent: bool,
+    },
+}

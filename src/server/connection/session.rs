@@ -1,0 +1,113 @@
+//! What a dialect may touch while it carries out a message: one connection's place in the hub, its outbox, and the door.
+
+use crate::hub::SubscriberId;
+use crate::server::encoders::Encoders;
+use crate::server::journal::{Shown, Who};
+use crate::server::outbox::Outbox;
+use crate::server::service::Service;
+use crate::server::tickets::{RequestKey, Ticket};
+use crate::ws::close::CloseCode;
+use crate::ws::deflate::WindowBits;
+use crate::ws::encode::{write_message, write_message_deflated};
+
+/// What a connection's messages led to.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Outcome {
+    /// The peer said close, with this code.
+    pub(super) peer_closed: Option<CloseCode>,
+    /// At least one message was whole.
+    pub(super) got_message: bool,
+    /// It published to a channel that may take no more until its subscribers were swept.
+    pub(super) congested: bool,
+}
+
+/// One connection's requests, as far as they reach.
+pub(in crate::server) struct Session<'s> {
+    pub(super) service: &'s mut Service,
+    pub(super) who: Who<'s>,
+    pub(super) subscriber: SubscriberId,
+    pub(super) outbox: &'s mut Outbox,
+    /// The window of what is compressed for it, if anything is.
+    pub(super) deflate: Option<WindowBits>,
+    pub(super) outcome: Outcome,
+}
+
+impl Session<'_> {
+    /// Whether it may ask for nothing more at the moment: this visit has cost enough, it published to
+    /// a channel that is congested, or it does not read the answers.
+    pub(super) fn has_to_wait(&self) -> bool {
+        self.service.allowance.is_spent()
+            || self.outcome.congested
+            || self.outbox.private_bytes() > self.service.outbox_limit()
+    }
+
+    /// The ticket of one of its requests.
+    pub(super) fn ticket(&self, request: RequestKey) -> Ticket {
+        Ticket {
+            connection: self.who.token,
+            request,
+        }
+    }
+
+    /// Queues the text message that `write` writes.
+    pub(super) fn answer(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let service = &mut *self.service;
+        service.text.clear();
+        write(&mut service.text);
+        self.send_text();
+    }
+
+    /// Queues the service's text as a message.
+    pub(super) fn send_text(&mut self) {
+        let Service { text, encoders, .. } = &mut *self.service;
+        write_answer(self.outbox, text, self.deflate, encoders);
+    }
+
+    /// Queues a message of bytes or of text.
+    pub(super) fn send(&mut self, is_text: bool, payload: &[u8]) {
+        let out = self.outbox.private();
+        match self.deflate {
+            Some(window) => {
+                let deflater = self.service.encoders.deflater(window);
+                write_message_deflated(out, is_text, payload, None, deflater);
+            }
+            None => write_message(out, is_text, payload, None),
+        }
+    }
+
+    /// Notes what was `done` with a channel.
+    #[inline]
+    pub(super) fn note_channel(&mut self, done: &str, channel: &str) {
+        let what = format_args!("{done} {}", Shown(channel.as_bytes()));
+        self.service.note(self.who, what);
+    }
+
+    /// Notes a request that was refused.
+    pub(super) fn note_refusal(&mut self, channel: Option<&str>, code: &str, why: &str) {
+        match channel {
+            Some(channel) => {
+                let channel = Shown(channel.as_bytes());
+                let what = format_args!("refused with {code}: {why}, channel {channel}");
+                self.service.note(self.who, what);
+            }
+            None => {
+                let what = format_args!("refused with {code}: {why}");
+                self.service.note(self.who, what);
+            }
+        }
+    }
+}
+
+/// Queues a text message for one connection alone, compressed if that is agreed.
+pub(super) fn write_answer(
+    outbox: &mut Outbox,
+    text: &[u8],
+    window: Option<WindowBits>,
+    encoders: &mut Encoders,
+) {
+    let out = outbox.private();
+    match window {
+        Some(window) => write_message_deflated(out, true, text, None, encoders.deflater(window)),
+        None => write_message(out, true, text, None),
+    }
+}

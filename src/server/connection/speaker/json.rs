@@ -1,0 +1,244 @@
+//! `json.fanfare.v1` on a connection: its requests carried out, the answers queued.
+
+use mio::Token;
+
+use crate::dialect::json::{
+    self, Command, DecodeError, ErrorCode, ErrorReply, Id, Request, encode,
+};
+use crate::hub::{Gap, Start};
+use crate::server::connection::session::Session;
+use crate::server::service::{Answer, Finished, Refusal, Service, Subscribed, Why, gap_of};
+use crate::server::tickets::RequestKey;
+use crate::ws::close::CloseCode;
+use crate::ws::encode::write_message;
+use crate::ws::violation::Violation;
+
+/// Name and version, as the `welcome` says it.
+const SERVER: &str = concat!("fanfare/", env!("CARGO_PKG_VERSION"));
+
+/// A publication whose outcome is not known yet.
+#[derive(Debug)]
+struct Awaited {
+    key: RequestKey,
+    /// The request's id as it was written; empty where it had none.
+    id: Box<[u8]>,
+    channel: Box<str>,
+}
+
+/// The requests that are pending, in the order in which they came.
+#[derive(Debug, Default)]
+struct Requests {
+    next_key: u32,
+    awaited: Vec<Awaited>,
+}
+
+/// One connection's side of the dialect.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Json {
+    /// There are none as long as everything is answered at once.
+    requests: Option<Box<Requests>>,
+}
+
+impl Json {
+    /// Carries out one message and queues its answer.
+    ///
+    /// # Errors
+    /// If it is binary, or text that is not UTF-8.
+    #[inline]
+    pub(super) fn message(
+        &mut self,
+        session: &mut Session<'_>,
+        is_text: bool,
+        message: &mut [u8],
+    ) -> Result<(), Violation> {
+        if !is_text {
+            return Err(Violation {
+                code: CloseCode::UNSUPPORTED,
+                reason: "json.fanfare.v1 has text messages only",
+            });
+        }
+        match session.service.decoder.decode(message) {
+            Ok(request) => self.carry_out(session, request),
+            Err(DecodeError::NotUtf8) => {
+                return Err(Violation::invalid_data("text that is not UTF-8"));
+            }
+            Err(DecodeError::Refused(error)) => refuse(session, &error),
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, session: &mut Session<'_>, request: Request<'_>) {
+        let id = request.id;
+        match request.command {
+            Command::Publish { channel, data } => self.publish(session, id, channel, data),
+            Command::Subscribe { channel, start } => subscribe(session, id, channel, start),
+            Command::Unsubscribe { channel } => unsubscribe(session, id, channel),
+            Command::Ping => session.answer(|text| encode::pong(text, id)),
+            // The decoder was not told to read it.
+            Command::Auth { .. } => {
+                fail(session, id, None, ErrorCode::UnknownType, "no auth here");
+            }
+        }
+    }
+
+    fn publish(
+        &mut self,
+        session: &mut Session<'_>,
+        id: Option<Id<'_>>,
+        channel: &str,
+        data: &[u8],
+    ) {
+        let key = RequestKey(
+            self.requests
+                .as_ref()
+                .map_or(0, |requests| requests.next_key),
+        );
+        let ticket = session.ticket(key);
+        match session.service.publish(ticket, channel, data) {
+            Answer::Done(Ok(published)) => {
+                session.outcome.congested |= published.congested;
+                if id.is_some() {
+                    let Service { hub, text, .. } = &mut *session.service;
+                    let epoch = hub.epoch(published.channel).unwrap_or_default();
+                    text.clear();
+                    encode::published(text, id, channel, epoch, published.seq);
+                    session.send_text();
+                }
+            }
+            Answer::Done(Err(refusal)) => refuse_with(session, id, channel, &refusal),
+            Answer::Pending => {
+                let requests = self.requests.get_or_insert_default();
+                requests.next_key = key.0.wrapping_add(1);
+                requests.awaited.push(Awaited {
+                    key,
+                    id: id.map_or(&[][..], |id| id.as_bytes()).into(),
+                    channel: channel.into(),
+                });
+            }
+        }
+    }
+
+    /// How many publications are pending.
+    #[inline]
+    pub(super) fn pending(&self) -> usize {
+        (self.requests.as_ref()).map_or(0, |requests| requests.awaited.len())
+    }
+
+    /// Queues the answer to a publication that was pending.
+    pub(super) fn answer(&mut self, session: &mut Session<'_>, finished: Finished) {
+        let Some(requests) = &mut self.requests else {
+            return;
+        };
+        let is_it = |awaited: &Awaited| awaited.key == finished.ticket.request;
+        let Some(at) = requests.awaited.iter().position(is_it) else {
+            return;
+        };
+        let awaited = requests.awaited.remove(at);
+        let id = (!awaited.id.is_empty()).then(|| Id::as_written(&awaited.id));
+        match finished.outcome {
+            Ok((epoch, seq)) if id.is_some() => session.answer(|text| {
+                encode::published(text, id, &awaited.channel, epoch.as_str(), seq);
+            }),
+            Ok(_) => {}
+            Err(refusal) => refuse_with(session, id, &awaited.channel, &refusal),
+        }
+    }
+}
+
+fn subscribe(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str, start: Start<'_>) {
+    let Answer::Done(answer) = (session.service).subscribe(session.subscriber, channel, start)
+    else {
+        return;
+    };
+    match answer {
+        Ok(made) => {
+            tell_subscribed(session, id, channel, &made);
+            session.note_channel("subscribed to", channel);
+        }
+        Err(refusal) => refuse_with(session, id, channel, &refusal),
+    }
+}
+
+fn tell_subscribed(
+    session: &mut Session<'_>,
+    id: Option<Id<'_>>,
+    channel: &str,
+    made: &Subscribed,
+) {
+    let Service { hub, text, .. } = &mut *session.service;
+    let epoch = hub.epoch(made.channel).unwrap_or_default();
+    text.clear();
+    encode::subscribed(text, id, channel, epoch, made.seq, made.recovered);
+    session.send_text();
+    let Service {
+        hub, text, metrics, ..
+    } = &mut *session.service;
+    if let Some(gap) = made.gap.and_then(|gap| gap_of(hub, made.channel, gap)) {
+        metrics.gaps += 1;
+        write_gap(session.outbox.private(), text, &gap);
+    }
+}
+
+fn unsubscribe(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str) {
+    let Answer::Done(answer) = session.service.unsubscribe(session.subscriber, channel) else {
+        return;
+    };
+    match answer {
+        Ok(()) => {
+            session.note_channel("unsubscribed from", channel);
+            session.answer(|text| encode::unsubscribed(text, id, channel));
+        }
+        Err(refusal) => refuse_with(session, id, channel, &refusal),
+    }
+}
+
+fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str, refusal: &Refusal) {
+    let code = match refusal.why {
+        Why::AlreadySubscribed => ErrorCode::AlreadySubscribed,
+        Why::NotSubscribed => ErrorCode::NotSubscribed,
+        Why::Limit => ErrorCode::Limit,
+        Why::Unavailable => ErrorCode::Unavailable,
+    };
+    fail(session, id, Some(channel), code, &refusal.text);
+}
+
+fn fail(
+    session: &mut Session<'_>,
+    id: Option<Id<'_>>,
+    channel: Option<&str>,
+    code: ErrorCode,
+    why: &str,
+) {
+    let error = ErrorReply {
+        id,
+        channel,
+        ..ErrorReply::new(code, why)
+    };
+    refuse(session, &error);
+}
+
+fn refuse(session: &mut Session<'_>, error: &ErrorReply<'_>) {
+    session.note_refusal(error.channel, error.code.as_str(), &error.message);
+    session.answer(|text| encode::error(text, error));
+}
+
+/// Writes the first message of a connection into the service's text.
+pub(super) fn welcome(service: &mut Service, token: Token) {
+    let session = service.journal.session(token);
+    let welcome = encode::Welcome {
+        server: SERVER,
+        session: &session,
+        max_message: service.config.max_message as u64,
+        features: &[],
+    };
+    service.text.clear();
+    encode::welcome(&mut service.text, &welcome);
+}
+
+/// Appends a gap as a frame; `text` is where it is written first.
+pub(super) fn write_gap(out: &mut Vec<u8>, text: &mut Vec<u8>, gap: &Gap<'_>) {
+    text.clear();
+    let reason = gap.reason.as_str();
+    json::encode::gap(text, gap.channel, gap.epoch, gap.from, gap.to, reason);
+    write_message(out, true, text, None);
+}

@@ -1,0 +1,279 @@
+//! All connections, with the queues in which they stand and the door that they share.
+//!
+//! Whatever happens on a connection happens through [`Connections::act`] or ends with [`Connections::touch`]: then the
+//! sums, the hub and the queues say what the connection says.
+
+use mio::{Registry, Token};
+use slab::Slab;
+
+use super::connection::ends::Gone;
+use super::connection::http::head_deadline;
+use super::connection::phase::Phase;
+use super::connection::seat::Seat;
+use super::connection::{Connection, Peer};
+use super::seats::Seats;
+use super::service::Service;
+use super::timers::NEVER;
+use super::tokens::{index_of, token_of};
+use super::work::Work;
+use crate::config::Config;
+use crate::transport::Transport;
+
+/// Timers looked at in one turn.
+const TIMERS_A_TURN: usize = 1024;
+
+/// When a deadline is looked at again whose connection has to be read from first.
+const HEARD_MS: u64 = 100;
+
+/// A connection and what its bytes go over.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) transport: Transport,
+    pub(super) connection: Connection,
+}
+
+/// All connections, by their place.
+pub(super) struct Connections {
+    pub(super) slab: Slab<Entry>,
+    generation: usize,
+    pub(super) service: Service,
+    pub(super) work: Work,
+    pub(super) seats: Seats,
+}
+
+impl Connections {
+    /// None yet, and no more than `limit` with a regular seat.
+    pub(super) fn new(config: Config, limit: usize) -> Self {
+        Connections {
+            slab: Slab::new(),
+            generation: 0,
+            service: Service::new(config),
+            work: Work::default(),
+            seats: Seats::new(limit),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// One more than the greatest place that is taken.
+    pub(super) fn places(&self) -> usize {
+        let last = self.slab.iter().next_back();
+        last.map_or(0, |(last, _)| last + 1)
+    }
+
+    /// The connection at a place.
+    pub(super) fn get(&self, index: usize) -> Option<&Connection> {
+        Some(&self.slab.get(index)?.connection)
+    }
+
+    /// The connection that this token was given to, if it is still there.
+    #[inline]
+    pub(super) fn find(&mut self, token: Token) -> Option<&mut Connection> {
+        let entry = self.slab.get_mut(index_of(token))?;
+        (entry.connection.token == token).then_some(&mut entry.connection)
+    }
+
+    /// Takes in a new connection. One that cannot be polled is dropped.
+    ///
+    /// # Errors
+    /// The system's, for want of memory.
+    pub(super) fn insert(
+        &mut self,
+        mut transport: Transport,
+        seat: Seat,
+        registry: &Registry,
+    ) -> std::io::Result<Token> {
+        let entry = self.slab.vacant_entry();
+        let index = entry.key();
+        self.generation = self.generation.wrapping_add(1);
+        let token = token_of(index, self.generation);
+        transport.register(registry, token)?;
+        let service = &mut self.service;
+        let deadline = head_deadline(service, seat);
+        let connection = Connection::new(token, seat, service.now, deadline);
+        service.note(connection.who(&transport), format_args!("connected"));
+        entry.insert(Entry {
+            transport,
+            connection,
+        });
+        self.seats.take(seat, token, service.metrics.turns);
+        self.touch(index);
+        Ok(token)
+    }
+
+    /// Does something with a connection, and brings up to date what is known of it. It is dropped if `what` says so.
+    pub(super) fn act(
+        &mut self,
+        index: usize,
+        what: impl FnOnce(&mut Connection, &mut Service, Peer<'_>) -> Option<Gone>,
+    ) {
+        let Some(Entry {
+            transport,
+            connection,
+        }) = self.slab.get_mut(index)
+        else {
+            return;
+        };
+        match what(connection, &mut self.service, transport) {
+            Some(gone) => self.remove(index, gone),
+            None => self.touch(index),
+        }
+    }
+
+    /// Brings the sums, the hub and the queues up to date with what a connection is now.
+    #[inline]
+    pub(super) fn touch(&mut self, index: usize) {
+        if let Some(Entry { connection, .. }) = self.slab.get_mut(index) {
+            connection.settle(&mut self.service);
+            self.work.queue(connection, &self.service.config);
+        }
+    }
+
+    /// Takes a connection out of everything. Its socket closes with it.
+    pub(super) fn remove(&mut self, index: usize, gone: Gone) {
+        if !self.slab.contains(index) {
+            return;
+        }
+        let Entry {
+            transport,
+            mut connection,
+        } = self.slab.remove(index);
+        self.seats.leave(connection.seat, connection.token);
+        connection.leave(&mut self.service, &transport, gone);
+    }
+
+    /// The socket can be written to again. Says whether the connection can.
+    pub(super) fn unblock(&mut self, token: Token) -> bool {
+        let index = index_of(token);
+        if self.find(token).is_none_or(|c| c.flow.may_write()) {
+            return false;
+        }
+        match self.slab[index].transport.flush() {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(_) => {
+                self.remove(index, Gone::Lost);
+                return false;
+            }
+        }
+        self.act(index, |connection, service, _| {
+            connection.unblock(service);
+            None
+        });
+        true
+    }
+
+    /// Does what is due, on so many connections at most.
+    pub(super) fn handle_timeouts(&mut self) {
+        let now = self.service.now;
+        for _ in 0..TIMERS_A_TURN {
+            let Some((at, token)) = self.work.timers.pop_due(now) else {
+                break;
+            };
+            let Some(connection) = self.find(token) else {
+                continue;
+            };
+            if connection.wake_at != at {
+                continue;
+            }
+            connection.wake_at = NEVER;
+            let index = index_of(token);
+            let (connection, config) = (&mut self.slab[index].connection, &self.service.config);
+            if connection.next_deadline(config) > now {
+                self.touch(index);
+            } else if connection.is_to_be_heard(now, config) {
+                connection.wake_at = now + HEARD_MS;
+                self.work.timers.push(connection.wake_at, token);
+                self.work.queue_read(connection);
+            } else {
+                self.act(index, Connection::handle_deadline);
+            }
+        }
+        let slab = &self.slab;
+        self.work.timers.clear_away(|at, token| {
+            let entry = slab.get(index_of(token));
+            entry.is_some_and(|e| e.connection.token == token && e.connection.wake_at == at)
+        });
+    }
+
+    /// Tells connections the outcomes of their pending requests.
+    pub(super) fn answer_tickets(&mut self) {
+        while let Some(finished) = self.service.finished.pop_front() {
+            let token = finished.ticket.connection;
+            // A connection that is gone took its tickets with it.
+            if self.find(token).is_some() {
+                self.act(index_of(token), |connection, service, peer| {
+                    connection.answer(service, peer, finished);
+                    None
+                });
+            }
+        }
+    }
+
+    /// Lets go of the connections that have kept too much of their input for longest, while all keep more than
+    /// `--input-total`.
+    pub(super) fn judge_hoards(&mut self) {
+        while self.service.ledger.input > self.service.config.input_total
+            && let Some(index) = self.service.ledger.hoards.first_to_go()
+        {
+            self.act(index, |connection, service, peer| {
+                connection.make_room(service, peer);
+                None
+            });
+        }
+    }
+
+    /// Drops stalled connections until what half-sent messages hold is within its limit. Called after the
+    /// sweep and before the trim: until then the logs hold all of it anyway.
+    pub(super) fn drop_stalled(&mut self) {
+        while self.service.ledger.held.bytes() > self.service.config.held_total
+            && let Some(index) = self.service.ledger.held.first_to_go()
+        {
+            // Half of a frame is out, so a close could not be said.
+            self.remove(index, Gone::Held);
+        }
+    }
+
+    /// Makes room for one more on such a seat, where somebody may give way. Says whether there is room.
+    pub(super) fn make_room(&mut self, seat: Seat) -> bool {
+        if self.seats.has_room(seat) {
+            return true;
+        }
+        let gives_way = |index: &usize| self.get(*index).is_some_and(Connection::gives_way);
+        let turn = self.service.metrics.turns;
+        let first = (self.seats.sitting(seat, turn).map(index_of)).find(gives_way);
+        let Some(index) = first else {
+            return false;
+        };
+        // A connection that is draining was counted when it was answered.
+        let is_unanswered = matches!(self.slab[index].connection.phase, Phase::Http(_));
+        self.service.metrics.refused += u64::from(is_unanswered);
+        self.remove(index, Gone::Done);
+        true
+    }
+
+    /// Whether the sums are what is there. It looks at every connection: for tests, which have few.
+    pub(super) fn check_sums(&self) {
+        if !cfg!(debug_assertions) || self.slab.len() >= 64 {
+            return;
+        }
+        let all = || self.slab.iter().map(|(_, entry)| &entry.connection);
+        let ledger = &self.service.ledger;
+        let input: usize = all().map(Connection::input_bytes).sum();
+        assert_eq!(ledger.input, input);
+        assert_eq!(ledger.hoards.len(), all().filter(|c| c.hoards()).count());
+        let outboxes = all().map(|connection| connection.outbox.counted_bytes());
+        assert_eq!(ledger.outbox, outboxes.sum::<usize>());
+        let held = all().filter_map(|connection| connection.outbox.held());
+        let mut held: Vec<_> = held
+            .map(|s| (std::rc::Rc::as_ptr(s), s.capacity()))
+            .collect();
+        held.sort_unstable();
+        held.dedup();
+        let held = held.iter().map(|segment| segment.1);
+        assert_eq!(ledger.held.bytes(), held.sum::<usize>());
+    }
+}

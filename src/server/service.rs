@@ -1,0 +1,322 @@
+//! The one door to the hub: what a connection may ask of channels, for every dialect and for HTTP.
+//!
+//! An answer is [`Answer::Done`], or it is [`Answer::Pending`]: then somebody else finishes the request, such as the
+//! broker, and the answer comes later under the request's [`Ticket`]. A ticket names the connection and, in the words
+//! of its dialect, the request. A connection that is gone takes its tickets with it.
+//!
+//! The door knows no connection and no dialect. It keeps what all connections share: the hub, the sums of the
+//! [`Ledger`], what the visit under way may cost.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+
+use log::{Level, log_enabled};
+use mio::Token;
+
+use super::allowance::{self, Allowance};
+use super::broker::Broker;
+use super::date::Date;
+use super::encoders::{Encoders, slots};
+use super::journal::{Journal, Who};
+use super::ledger::Ledger;
+use super::metrics::Metrics;
+use super::tickets::Ticket;
+use super::timers::Millis;
+use crate::config::{Config, NO_LIMIT};
+use crate::dialect::json::decode::ValueDecoder;
+use crate::dialect::json::{Decoder, MessageFrame, encode};
+use crate::hub::{
+    self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason, Start,
+    SubscribeError, SubscriberId,
+};
+use crate::random::Random;
+use crate::ws::deflate::Inflater;
+
+/// So many subscribers make a channel large: a circle takes most of a millisecond, or more.
+const LARGE_CHANNEL: usize = 256;
+
+/// How many requests of one connection may be pending before its next ones wait.
+pub(super) const TICKETS_MAX: usize = 1_024;
+
+/// What the door says to a request.
+#[derive(Debug)]
+pub(super) enum Answer<T> {
+    /// This is the outcome.
+    Done(Result<T, Refusal>),
+    /// The outcome comes later, under the request's ticket.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the only broker that answers late is the tests'")
+    )]
+    Pending,
+}
+
+/// A publication that has its place in a channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    pub(super) channel: ChannelId,
+    pub(super) seq: u64,
+    /// The channel may take no more until its subscribers were swept: the publisher is not read from meanwhile.
+    pub(super) congested: bool,
+}
+
+/// A subscription that was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscribed {
+    pub(super) channel: ChannelId,
+    /// The newest message's number; 0 if there was none yet.
+    pub(super) seq: u64,
+    /// Whether nothing is missing, where it was asked for.
+    pub(super) recovered: Option<bool>,
+    /// The first and the last message that are missing, and why.
+    pub(super) gap: Option<(u64, u64, Reason)>,
+}
+
+/// Why a request was refused, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    AlreadySubscribed,
+    NotSubscribed,
+    Limit,
+    /// The broker is out of reach.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the only broker that may be is the tests'")
+    )]
+    Unavailable,
+}
+
+/// A request that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) why: Why,
+    /// The reason, for people.
+    pub(super) text: Cow<'static, str>,
+}
+
+impl Refusal {
+    fn new(why: Why, text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal {
+            why,
+            text: text.into(),
+        }
+    }
+}
+
+/// The outcome of a publication that was pending.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) ticket: Ticket,
+    /// The epoch and the number that it got.
+    pub(super) outcome: Result<(Epoch, u64), Refusal>,
+}
+
+/// The hub behind its door, and what all connections share.
+pub(super) struct Service {
+    pub(super) config: Config,
+    /// The time, read once a turn.
+    pub(super) now: Millis,
+    pub(super) hub: Hub,
+    pub(super) metrics: Metrics,
+    pub(super) journal: Journal,
+    pub(super) date: Date,
+    pub(super) ledger: Ledger,
+    /// What the visit under way may still cost.
+    pub(super) allowance: Allowance,
+    /// Where an answer is written before it is framed.
+    pub(super) text: Vec<u8>,
+    /// One for everybody: nobody's messages refer to an earlier one.
+    pub(super) inflater: Inflater,
+    pub(super) encoders: Encoders,
+    pub(super) decoder: Decoder,
+    pub(super) values: ValueDecoder,
+    pub(super) broker: Broker,
+    /// Outcomes of pending requests that their connections have not been told yet.
+    pub(super) finished: VecDeque<Finished>,
+    /// Publishers that wait for a channel's sweep to catch up.
+    pub(super) congested: Vec<(ChannelId, Token)>,
+}
+
+impl Service {
+    pub(super) fn new(config: Config) -> Service {
+        // The hub keeps no lists for limits that there are not.
+        let limit = |most| if most == NO_LIMIT { 0 } else { most };
+        let limits = HubConfig {
+            retain_total: limit(config.retain_total),
+            max_channels: limit(config.max_channels),
+            max_subscriptions: limit(config.max_subscriptions),
+            linger_ms: config.channel_linger_ms,
+            large: if config.coalesce_ms == 0 {
+                0
+            } else {
+                LARGE_CHANNEL
+            },
+            slots: slots(),
+            payload: encode::data_of,
+        };
+        let policies = config.clone();
+        let mut random = Random::new();
+        let hub = Hub::new(
+            limits,
+            Box::new(move |channel| policies.policy_for(channel)),
+            Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes()))),
+        );
+        Service {
+            now: 0,
+            hub,
+            metrics: Metrics::default(),
+            journal: Journal::default(),
+            date: Date::default(),
+            ledger: Ledger::default(),
+            allowance: Allowance::default(),
+            text: Vec::new(),
+            inflater: Inflater::new(),
+            encoders: Encoders::new(config.deflate_level),
+            decoder: Decoder::new(),
+            values: ValueDecoder::new(),
+            broker: Broker::default(),
+            finished: VecDeque::new(),
+            congested: Vec::new(),
+            config,
+        }
+    }
+
+    /// What may wait in one outbox before its connection is no longer read from: less than `--outbox` once all of them
+    /// together come near `--outbox-total`, and always room for an answer.
+    pub(super) fn outbox_limit(&self) -> usize {
+        let left = (self.config.outbox_total).saturating_sub(self.ledger.outbox);
+        left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
+    }
+
+    /// Publishes a JSON value in a channel.
+    pub(super) fn publish(&mut self, ticket: Ticket, name: &str, data: &[u8]) -> Answer<Published> {
+        match &mut self.broker {
+            Broker::None => Answer::Done(self.append(ticket.connection, name, data)),
+            #[cfg(test)]
+            Broker::Late(late) => {
+                late.take(ticket, name, data);
+                Answer::Pending
+            }
+        }
+    }
+
+    /// Appends a publication to its channel's log.
+    fn append(&mut self, publisher: Token, name: &str, data: &[u8]) -> Result<Published, Refusal> {
+        let frame = MessageFrame::new(name, data);
+        let published = self
+            .hub
+            .publish(name, &frame, &mut self.encoders, self.now)
+            .map(|made| Published {
+                channel: made.channel,
+                seq: made.seq,
+                congested: made.congested,
+            });
+        self.allowance.charge(self.encoders.take_cost());
+        match published {
+            Ok(published) => {
+                self.metrics.published += 1;
+                if published.congested {
+                    self.congested.push((published.channel, publisher));
+                }
+                Ok(published)
+            }
+            Err(error) => Err(self.publish_refusal(error)),
+        }
+    }
+
+    /// Subscribes to a channel.
+    pub(super) fn subscribe(
+        &mut self,
+        id: SubscriberId,
+        name: &str,
+        start: Start<'_>,
+    ) -> Answer<Subscribed> {
+        self.allowance.charge(allowance::SUBSCRIBE);
+        let made = self.hub.subscribe(id, name, start, self.now);
+        let made = made.map(|made| Subscribed {
+            channel: made.channel,
+            seq: made.seq,
+            recovered: made.recovered,
+            gap: made.gap.map(|gap| (gap.from, gap.to, gap.reason)),
+        });
+        Answer::Done(made.map_err(|error| self.subscribe_refusal(error)))
+    }
+
+    /// Ends a subscription.
+    pub(super) fn unsubscribe(&mut self, id: SubscriberId, name: &str) -> Answer<()> {
+        self.allowance.charge(allowance::SUBSCRIBE);
+        let ended = self.hub.unsubscribe(id, name);
+        Answer::Done(ended.map_err(|NotSubscribed| {
+            Refusal::new(
+                Why::NotSubscribed,
+                "this connection is not subscribed to it",
+            )
+        }))
+    }
+
+    /// Why a publication was refused: which limit it passes, with its number.
+    fn publish_refusal(&self, error: PublishError) -> Refusal {
+        let text = match error {
+            PublishError::TooManyChannels => {
+                let max = self.config.max_channels;
+                format!(
+                    "there are as many channels as --max-channels allows, {max}, and all of them have subscribers"
+                )
+            }
+            PublishError::RetainTotal => {
+                let max = self.config.retain_total;
+                format!("the message by itself is larger than --retain-total allows: {max} bytes")
+            }
+            PublishError::NotNewer | PublishError::BrokerNumbers => error.to_string(),
+        };
+        Refusal::new(Why::Limit, text)
+    }
+
+    fn subscribe_refusal(&self, error: SubscribeError) -> Refusal {
+        match error {
+            SubscribeError::AlreadySubscribed => Refusal::new(
+                Why::AlreadySubscribed,
+                "this connection is subscribed to it already",
+            ),
+            SubscribeError::TooManyChannels => self.publish_refusal(PublishError::TooManyChannels),
+            SubscribeError::TooManySubscriptions => {
+                let max = self.config.max_subscriptions;
+                let text = format!(
+                    "this connection has as many subscriptions as --max-subscriptions allows: {max}"
+                );
+                Refusal::new(Why::Limit, text)
+            }
+        }
+    }
+
+    /// Notes what happened on a connection.
+    #[inline]
+    pub(super) fn note(&mut self, who: Who<'_>, what: fmt::Arguments<'_>) {
+        if log_enabled!(Level::Debug) {
+            self.journal.write(self.now, Some(who), what);
+        }
+    }
+
+    /// Notes what happened to a peer that has no connection.
+    pub(super) fn note_stranger(&mut self, what: fmt::Arguments<'_>) {
+        if log_enabled!(Level::Debug) {
+            self.journal.write(self.now, None, what);
+        }
+    }
+}
+
+/// The gap of a subscription that was just made, as the hub says it.
+pub(super) fn gap_of<'h>(
+    hub: &'h Hub,
+    channel: ChannelId,
+    (from, to, reason): (u64, u64, Reason),
+) -> Option<hub::Gap<'h>> {
+    Some(hub::Gap {
+        channel: hub.name(channel)?,
+        epoch: hub.epoch(channel)?,
+        from,
+        to,
+        reason,
+    })
+}

@@ -12,7 +12,7 @@
 //! - `connections`: all of them; after each change the sums, the hub and the queues (`work`) agree with it;
 //! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and which are answered beyond that;
 //! - `read`: bytes are read and given to their connections, in the order of `reads`;
-//! - `sweep`: one write for each connection that has something to get; `pace`: when large channels go around;
+//! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
 //! - `ending`: the daemon's own end;
 //! - `journal`: log lines about single connections.
 //!
@@ -288,9 +288,9 @@ impl Server {
         ];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
-        let rounds = service.hub.has_waiting();
-        let rounds = rounds.then(|| self.sweep.pace.remaining(Instant::now()));
-        next.into_iter().chain(rounds).min()
+        let circles = service.hub.has_waiting();
+        let circles = circles.then(|| self.sweep.pace.remaining(Instant::now()));
+        next.into_iter().chain(circles).min()
     }
 
     fn handle_signals(&mut self) {

@@ -27,7 +27,7 @@ use crate::config::{Config, NO_LIMIT};
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Decoder, MessageFrame, encode};
 use crate::hub::{
-    self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, PublishError, Reason, Start,
+    self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason, Start,
     SubscribeError, SubscriberId,
 };
 use crate::random::Random;
@@ -160,7 +160,7 @@ impl Service {
         let hub = Hub::new(
             limits,
             Box::new(move |channel| policies.policy_for(channel)),
-            Box::new(move || Epoch::from_random(random.bytes())),
+            Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes()))),
         );
         Service {
             now: 0,
@@ -268,6 +268,7 @@ impl Service {
                 let max = self.config.retain_total;
                 format!("the message by itself is larger than --retain-total allows: {max} bytes")
             }
+            PublishError::NotNewer | PublishError::BrokerNumbers => error.to_string(),
         };
         Refusal::new(Why::Limit, text)
     }

@@ -17,7 +17,7 @@ use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connection::phase::Phase;
 use super::connections::{Connections, Entry};
-use super::pace::{Pace, Rounds};
+use super::pace::{Circles, Pace};
 use super::service::Service;
 use super::tokens::index_of;
 use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices, SubscriberId};
@@ -30,7 +30,7 @@ const VISITS_A_LOOK: u32 = 32;
 /// How long messages may be made for single connections in one turn. Beyond it such a connection is visited in the next.
 const RENDER_BUDGET: Duration = TURN_BUDGET.checked_div(4).expect("four is not zero");
 
-/// Visits connections, and decides when large channels go around.
+/// Visits connections, and decides when large channels begin their circles.
 pub(super) struct Sweep {
     pub(super) pace: Pace,
     /// Connections whose transport became full in the run that is under way.
@@ -71,7 +71,7 @@ impl Sweep {
             let visited = self.visit_private(connections);
             let ran = self.run(connections);
             let now = Instant::now();
-            let begun = self.begin_rounds(connections, now);
+            let begun = self.begin_circles(connections, now);
             let found_work = visited || ran || begun;
             if !found_work || now - began >= TURN_BUDGET {
                 return;
@@ -79,17 +79,17 @@ impl Sweep {
         }
     }
 
-    /// Lets the large channels that wait go around, if it is time. Says whether there were any.
-    fn begin_rounds(&mut self, connections: &mut Connections, now: Instant) -> bool {
+    /// Begins the circles of the large channels that wait, if it is time. Says whether it did.
+    fn begin_circles(&mut self, connections: &mut Connections, now: Instant) -> bool {
         let hub = &mut connections.service.hub;
-        let rounds = Rounds {
-            under_way: hub.is_in_round(),
+        let circles = Circles {
+            under_way: hub.is_in_circle(),
             waiting: hub.has_waiting(),
             published: hub.large_published(),
         };
-        let begins = self.pace.begins(now, rounds);
+        let begins = self.pace.begins(now, circles);
         if begins {
-            hub.begin_rounds();
+            hub.begin_circles();
         }
         begins
     }

@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fanfare::hub::{Epoch, Frame, Hub, HubConfig, Policy, Slices, Slot, Start, SubscriberId};
+use fanfare::hub::{
+    Epoch, Frame, Hub, HubConfig, Numbering, Policy, Slices, Slot, Start, SubscriberId,
+};
 
 /// A frame of ready-made bytes: what is measured is the log, not the writing of JSON.
 struct Bytes(Vec<u8>);
@@ -25,13 +27,13 @@ fn hub() -> Hub {
 
 fn hub_with(config: HubConfig) -> Hub {
     let mut made = 0u32;
-    let epochs = Box::new(move || {
+    let numberings = Box::new(move |_: &str| {
         made += 1;
         let mut bits = [0; 12];
         bits[..4].copy_from_slice(&made.to_le_bytes());
-        Epoch::from_random(bits)
+        Numbering::Hub(Epoch::from_random(bits))
     });
-    Hub::new(config, Box::new(|_| Policy::default()), epochs)
+    Hub::new(config, Box::new(|_| Policy::default()), numberings)
 }
 
 fn subscribed(subscribers: u32) -> Hub {
@@ -90,6 +92,53 @@ fn publish(c: &mut Criterion) {
                 taken
             });
         });
+    }
+    group.finish();
+}
+
+/// A broker's message of 200 bytes, with the sweep and the trim that follow it, in a channel of 1,000 that holds one message and
+/// one that holds many: what its number costs a visit.
+fn append_at(c: &mut Criterion) {
+    let epoch = Epoch::from_random([1; 12]);
+    let mut group = c.benchmark_group("hub/append_at, 1,000 subscribers");
+    group.throughput(Throughput::Elements(1_000));
+    for retain_messages in [1, 1_000] {
+        for numbered in [false, true] {
+            let policy = Policy {
+                retain_messages,
+                ..Policy::default()
+            };
+            let numberings = Box::new(|_: &str| Numbering::Hub(Epoch::from_random([0; 12])));
+            let mut hub = Hub::new(HubConfig::default(), Box::new(move |_| policy), numberings);
+            for i in 0..1_000 {
+                hub.attach(SubscriberId(i), Slot::BASE);
+                hub.subscribe(SubscriberId(i), "prices.eurusd", Start::Live, 0)
+                    .expect("there is room");
+            }
+            let message = Bytes(vec![b'x'; 200]);
+            let (mut seq, mut decongested) = (0, Vec::new());
+            let by = if numbered { "broker" } else { "hub" };
+            let name = format!("numbered by the {by}, {retain_messages} held");
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    seq += 3;
+                    let at = numbered.then_some((&epoch, seq));
+                    hub.append_at(at, "prices.eurusd", &message, &mut (), 1)
+                        .ok();
+                    // The first of them laps everybody, since the epoch is another.
+                    while let Some(id) = hub.next_behind() {
+                        let mut written = hub.contiguous(id).map(<[u8]>::len);
+                        if written.is_none() {
+                            hub.settle(id, |_| {}).ok();
+                            written = hub.contiguous(id).map(<[u8]>::len);
+                        }
+                        black_box(hub.advance(id, written.unwrap_or(0)));
+                    }
+                    hub.trim(1, &mut decongested);
+                    decongested.clear();
+                });
+            });
+        }
     }
     group.finish();
 }
@@ -203,5 +252,13 @@ fn make_room(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, publish, visits, board, resubscribe, make_room);
+criterion_group!(
+    benches,
+    publish,
+    append_at,
+    visits,
+    board,
+    resubscribe,
+    make_room
+);
 criterion_main!(benches);

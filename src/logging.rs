@@ -14,7 +14,7 @@ use crate::streams;
 const LINE_BYTES: usize = streams::PIECE - 296;
 
 /// Writes a line where stderr has room for it. A line that would have to wait is dropped, and counted: one thread serves
-/// everybody, and must not wait for who reads the log.
+/// everybody, and must not wait for the log's reader.
 struct Logger {
     inner: env_logger::Logger,
     /// Lines that were dropped since the last one that was written.

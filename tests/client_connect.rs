@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use common::fake::{key, listen};
 use common::{Daemon, PATIENCE};
 use fanfare::client::{
     Client, ClientError, ConnectError, Connector, Event, Message, Reconnect, Start, Timeouts,
     WebSocket,
 };
-use fanfare::ws::handshake::accept_key;
 
 /// Answers one connection after the other, each with one of `answers`, and holds it open until the client has gone.
 fn server(listener: TcpListener, answers: &'static [&'static str]) -> JoinHandle<()> {
@@ -30,29 +30,14 @@ fn server(listener: TcpListener, answers: &'static [&'static str]) -> JoinHandle
     })
 }
 
-/// The answer to the key in this request.
-fn key(head: &str) -> String {
-    let key = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
-        .expect("a key");
-    String::from_utf8(accept_key(key.as_bytes()).to_vec()).expect("text")
-}
-
 fn outlast(stream: &mut TcpStream) {
     // However the client goes, by an end or a reset.
     let _ = std::io::copy(stream, &mut std::io::sink());
 }
 
-fn listener() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}", listener.local_addr().expect("an address"));
-    (listener, url)
-}
-
 /// What a client says to a server that answers so.
 fn refused(answers: &'static [&'static str]) -> Vec<String> {
-    let (listener, url) = listener();
+    let (listener, url) = listen();
     let server = server(listener, answers);
     // Only a body that does not end is waited for, and much less long.
     let timeouts = Timeouts {
@@ -70,7 +55,7 @@ fn refused(answers: &'static [&'static str]) -> Vec<String> {
 
 #[test]
 fn interim_answers_before_the_handshakes_are_skipped() {
-    let (listener, url) = listener();
+    let (listener, url) = listen();
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -125,7 +110,7 @@ fn interim_answers_a_head_and_a_body_without_end_are_bounded() {
         "HTTP/1.1 200 OK\r\n",
         "X: y\r\n",
     ] {
-        let (listener, url) = listener();
+        let (listener, url) = listen();
         let flood = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a connection");
             stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");

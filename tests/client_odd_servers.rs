@@ -3,19 +3,18 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use common::{Daemon, PATIENCE, header, read_head};
+use common::fake::{Fake, serve_all, text_frame};
+use common::{Daemon, PATIENCE};
 use fanfare::client::{
     Cause, Client, ClientError, ConnectError, Connector, Event, Reconnect, Start, Step, Timeouts,
 };
-use fanfare::ws::handshake::accept_key;
 
 /// A client that comes back without much waiting.
 fn impatient(url: &str) -> Connector {
@@ -37,56 +36,9 @@ fn hasty(url: &str) -> Connector {
     })
 }
 
-/// A server on a free port that does `script` with each connection, any number of them at once; its URL.
-fn server(script: impl Fn(&mut TcpStream) + Clone + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-            let script = script.clone();
-            thread::spawn(move || script(&mut stream));
-        }
-    });
-    url
-}
-
-fn accept(stream: &mut TcpStream) {
-    let head = read_head(stream);
-    let key = header(&head, "Sec-WebSocket-Key").expect("a key");
-    let accept = accept_key(key.as_bytes());
-    let accept = str::from_utf8(&accept).expect("text");
-    let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: json.fanfare.v1\r\n\r\n"
-    );
-    stream.write_all(answer.as_bytes()).expect("it goes out");
-}
-
-fn frame(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match u8::try_from(text.len()) {
-        Ok(len @ 0..126) => frame.push(len),
-        _ => {
-            frame.push(126);
-            frame.extend_from_slice(&(text.len() as u16).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(text.as_bytes());
-    frame
-}
-
-fn welcome(stream: &mut TcpStream) {
-    accept(stream);
-    let welcome = r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":65536,"features":[]}"#;
-    stream.write_all(&frame(welcome)).expect("it goes out");
-}
-
 /// Sends `bytes` again and again, until the client has gone or the test's patience has ended.
-fn repeat(stream: &mut TcpStream, bytes: &[u8], pause: Duration) {
-    while stream.write_all(bytes).is_ok() {
+fn repeat(fake: &mut Fake, bytes: &[u8], pause: Duration) {
+    while fake.0.write_all(bytes).is_ok() {
         thread::sleep(pause);
     }
 }
@@ -167,12 +119,12 @@ fn what_was_not_sent_goes_out_before_a_close_even_if_the_connection_has_to_come_
 #[test]
 fn the_end_for_good_is_told_once_and_after_the_fates_of_what_was_not_sent() {
     let connections = Arc::new(AtomicUsize::new(0));
-    let url = server(move |stream| match connections.fetch_add(1, Relaxed) {
-        0 => welcome(stream),
+    let url = serve_all(move |fake| match connections.fetch_add(1, Relaxed) {
+        0 => fake.welcome(),
         _ => {
-            read_head(stream);
+            fake.request();
             let no = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(no).expect("it goes out");
+            fake.send(no);
         }
     });
     let mut client = impatient(&url).client().unwrap();
@@ -193,9 +145,9 @@ fn the_end_for_good_is_told_once_and_after_the_fates_of_what_was_not_sent() {
 
 #[test]
 fn a_server_that_pings_and_never_answers_keeps_no_call_waiting() {
-    let url = server(|stream| {
-        welcome(stream);
-        repeat(stream, &PING, Duration::from_millis(1));
+    let url = serve_all(|fake| {
+        fake.welcome();
+        repeat(fake, &PING, Duration::from_millis(1));
     });
     let mut client = hasty(&url).client().unwrap();
     let error = client.publish("c", "1").unwrap_err();
@@ -215,13 +167,13 @@ fn a_server_that_pings_and_never_answers_keeps_no_call_waiting() {
 #[test]
 fn answers_that_lay_unread_while_the_program_was_busy_came_in_time() {
     let (answered, is_answered) = channel();
-    let url = server(move |stream| {
-        welcome(stream);
-        hear(stream);
+    let url = serve_all(move |fake| {
+        fake.welcome();
+        fake.hear();
         let published = r#"{"type":"published","id":0,"channel":"c","epoch":"e","seq":1}"#;
-        stream.write_all(&frame(published)).expect("it goes out");
+        fake.text(published);
         answered.send(()).expect("the test waits");
-        let _ = stream.read_to_end(&mut Vec::new());
+        fake.outlast();
     });
     let moment = Duration::from_millis(50);
     let connector = hasty(&url).ping_after(moment);
@@ -237,12 +189,12 @@ fn answers_that_lay_unread_while_the_program_was_busy_came_in_time() {
 
 #[test]
 fn a_server_that_drips_a_message_for_ever_keeps_no_call_waiting() {
-    let url = server(|stream| {
-        welcome(stream);
+    let url = serve_all(|fake| {
+        fake.welcome();
         // The head of a text message of 4 GiB, of which a byte comes now and then.
         let head = [0x81, 127, 0, 0, 0, 1, 0, 0, 0, 0];
-        let _ = stream.write_all(&head[..9]);
-        repeat(stream, b" ", Duration::from_millis(1));
+        let _ = fake.0.write_all(&head[..9]);
+        repeat(fake, b" ", Duration::from_millis(1));
     });
     let connector = hasty(&url).max_message(usize::MAX);
     let mut client = connector.client().unwrap();
@@ -252,9 +204,9 @@ fn a_server_that_drips_a_message_for_ever_keeps_no_call_waiting() {
 
 #[test]
 fn a_server_that_pings_instead_of_a_welcome_is_given_up() {
-    let url = server(|stream| {
-        accept(stream);
-        repeat(stream, &PING, Duration::from_millis(1));
+    let url = serve_all(|fake| {
+        fake.accept();
+        repeat(fake, &PING, Duration::from_millis(1));
     });
     let connector = impatient(&url).timeouts(Timeouts {
         handshake: Duration::from_millis(100),
@@ -269,10 +221,10 @@ fn a_server_that_pings_instead_of_a_welcome_is_given_up() {
 
 #[test]
 fn a_server_that_floods_before_its_welcome_is_given_up_at_once() {
-    let url = server(|stream| {
-        accept(stream);
-        let error = frame(r#"{"type":"error","code":"limit","message":"no"}"#);
-        repeat(stream, &error.repeat(1000), Duration::ZERO);
+    let url = serve_all(|fake| {
+        fake.accept();
+        let error = text_frame(r#"{"type":"error","code":"limit","message":"no"}"#);
+        repeat(fake, &error.repeat(1000), Duration::ZERO);
     });
     let error = impatient(&url).client().err().expect("there is no welcome");
     let ConnectError::Welcome(cause) = &error else {
@@ -281,27 +233,22 @@ fn a_server_that_floods_before_its_welcome_is_given_up_at_once() {
     assert!(matches!(**cause, Cause::Protocol(_)), "{cause}");
 }
 
-/// Waits for a whole request and drops it.
-fn hear(stream: &mut TcpStream) {
-    assert!(stream.read(&mut [0; 1000]).expect("the client speaks") > 0);
-}
-
 #[test]
 fn events_without_data_count_for_the_backlog_too() {
     const BACKLOG: usize = 1 << 20;
-    let url = server(|stream| {
-        welcome(stream);
-        hear(stream);
+    let url = serve_all(|fake| {
+        fake.welcome();
+        fake.hear();
         let subscribed = r#"{"type":"subscribed","id":0,"channel":"c","epoch":"e","seq":0}"#;
-        stream.write_all(&frame(subscribed)).expect("it goes out");
-        hear(stream);
+        fake.text(subscribed);
+        fake.hear();
         let gap = |epoch: &str| {
-            frame(&format!(
+            text_frame(&format!(
                 r#"{{"type":"gap","channel":"c","epoch":"{epoch}","from":0,"to":0,"reason":"epoch"}}"#
             ))
         };
         let gaps = [gap(&"e".repeat(64)), gap(&"f".repeat(64))].concat();
-        repeat(stream, &gaps.repeat(100), Duration::ZERO);
+        repeat(fake, &gaps.repeat(100), Duration::ZERO);
     });
     let mut client = impatient(&url).backlog(BACKLOG).client().unwrap();
     client.subscribe("c", Start::Live).unwrap();
@@ -317,11 +264,11 @@ fn events_without_data_count_for_the_backlog_too() {
 
 #[test]
 fn a_flood_of_errors_that_answer_nothing_takes_no_memory_and_keeps_no_call_waiting() {
-    let url = server(|stream| {
-        welcome(stream);
-        hear(stream);
-        let error = frame(r#"{"type":"error","code":"limit","message":"no"}"#);
-        repeat(stream, &error.repeat(1000), Duration::ZERO);
+    let url = serve_all(|fake| {
+        fake.welcome();
+        fake.hear();
+        let error = text_frame(r#"{"type":"error","code":"limit","message":"no"}"#);
+        repeat(fake, &error.repeat(1000), Duration::ZERO);
     });
     let mut client = hasty(&url).backlog(10_000).client().unwrap();
     let error = client.publish("c", "1").unwrap_err();
@@ -330,15 +277,12 @@ fn a_flood_of_errors_that_answer_nothing_takes_no_memory_and_keeps_no_call_waiti
 
 /// What ends a client that is subscribed to `c` after the server has said this.
 fn end_after(said: &'static str) -> Arc<Cause> {
-    let url = server(move |stream| {
-        welcome(stream);
-        hear(stream);
+    let url = serve_all(move |fake| {
+        fake.welcome();
+        fake.hear();
         let subscribed = r#"{"type":"subscribed","id":0,"channel":"c","epoch":"e","seq":4}"#;
-        stream
-            .write_all(&[frame(subscribed), frame(said)].concat())
-            .expect("it goes out");
-        // However the client goes, by an end or a reset.
-        let _ = stream.read_to_end(&mut Vec::new());
+        fake.send(&[text_frame(subscribed), text_frame(said)].concat());
+        fake.outlast();
     });
     let (mut requests, mut events) = impatient(&url).client().unwrap().split();
     requests.subscribe("c", Start::Live).unwrap();
@@ -378,16 +322,16 @@ fn a_gap_that_ends_before_it_begins_ends_the_client_with_a_reason() {
 
 #[test]
 fn a_subscription_that_the_server_ends_is_told_and_the_client_goes_on() {
-    let url = server(|stream| {
-        welcome(stream);
-        hear(stream);
+    let url = serve_all(|fake| {
+        fake.welcome();
+        fake.hear();
         for said in [
             r#"{"type":"subscribed","id":0,"channel":"c","epoch":"e","seq":4}"#,
             r#"{"type":"unsubscribed","channel":"c","reason":"forbidden"}"#,
         ] {
-            stream.write_all(&frame(said)).expect("it goes out");
+            fake.text(said);
         }
-        let _ = stream.read_to_end(&mut Vec::new());
+        fake.outlast();
     });
     let mut client = Client::connect(&url).unwrap();
     client.subscribe("c", Start::Live).unwrap();
@@ -401,15 +345,15 @@ fn a_subscription_that_the_server_ends_is_told_and_the_client_goes_on() {
 
 #[test]
 fn a_server_that_answers_no_close_is_left_in_time() {
-    let url = server(|stream| {
-        welcome(stream);
-        repeat(stream, &PING, Duration::from_millis(1));
+    let url = serve_all(|fake| {
+        fake.welcome();
+        repeat(fake, &PING, Duration::from_millis(1));
     });
     let client = hasty(&url).client().unwrap();
     client.close().unwrap();
-    let silent = server(|stream| {
-        welcome(stream);
-        let _ = stream.read_to_end(&mut Vec::new());
+    let silent = serve_all(|fake| {
+        fake.welcome();
+        fake.outlast();
         thread::sleep(2 * PATIENCE);
     });
     let timeouts = Timeouts {

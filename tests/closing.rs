@@ -212,7 +212,7 @@ fn closes_that_cross_end_the_connection_at_once() {
 }
 
 #[test]
-fn who_does_not_answer_a_close_is_ended_all_the_same() {
+fn a_client_that_does_not_answer_a_close_is_ended_all_the_same() {
     let daemon = Daemon::start(&["--message-timeout", "50ms"]);
     let mut client = daemon.connect();
     client.send(&masked(0x81, b"half")[..7]);
@@ -222,7 +222,7 @@ fn who_does_not_answer_a_close_is_ended_all_the_same() {
 }
 
 #[test]
-fn who_goes_on_sending_after_a_breach_is_cut_off() {
+fn a_client_that_goes_on_sending_after_a_breach_is_cut_off() {
     let daemon = Daemon::start(&[]);
     let mut client = daemon.connect();
     client.send(b"\x81\x02{}");
@@ -275,7 +275,7 @@ fn flood_until_closed(client: &mut Client, flood: Vec<u8>) -> u16 {
 }
 
 #[test]
-fn who_is_paused_again_and_again_has_no_more_time_for_a_message_than_others() {
+fn a_client_that_is_paused_again_and_again_has_no_more_time_for_a_message_than_others() {
     let daemon = Daemon::start(&["--message-timeout", "300ms", "--outbox", "1KiB"]);
     let mut client = daemon.connect();
     client.send(&masked(0x01, b"{"));
@@ -393,7 +393,7 @@ fn what_a_full_socket_had_not_begun_reaches_its_reader_before_the_close() {
 }
 
 #[test]
-fn who_takes_nothing_does_not_keep_the_daemon_from_ending() {
+fn a_client_that_takes_nothing_does_not_keep_the_daemon_from_ending() {
     let mut daemon = Daemon::start(&["--retain-bytes", "32MiB"]);
     let mut stalled = daemon.connect();
     stalled.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);

@@ -87,7 +87,7 @@ fn last_brings_the_newest_and_since_goes_on_without_a_hole() {
 }
 
 #[test]
-fn who_comes_back_too_late_is_told_what_expired() {
+fn a_client_that_comes_back_too_late_is_told_what_expired() {
     let daemon = Daemon::start(&["--retain-messages", "2"]);
     let mut client = daemon.connect();
     let reply = client.ask(r#"{"type":"publish","id":0,"channel":"c","data":0}"#);
@@ -116,7 +116,7 @@ fn who_comes_back_too_late_is_told_what_expired() {
 }
 
 #[test]
-fn who_comes_back_to_another_epoch_is_told_so() {
+fn a_client_that_comes_back_to_another_epoch_is_told_so() {
     let daemon = Daemon::start(&[]);
     let mut client = daemon.connect();
     client.ask(r#"{"type":"publish","id":0,"channel":"c","data":0}"#);
@@ -277,7 +277,7 @@ fn sigterm_closes_everybody_with_1001_and_exits_with_0() {
 }
 
 #[test]
-fn who_has_nobody_to_close_does_not_take_the_time_for_it() {
+fn a_daemon_without_connections_does_not_take_the_time_to_close_them() {
     let mut daemon = Daemon::start(&["--drain-seconds", "60"]);
     drop(daemon.connect());
     daemon.wait_for_sum("connections", |open| open == 0);

@@ -291,7 +291,7 @@ fn when_the_last_who_agreed_is_gone_so_is_what_was_compressed() {
 }
 
 #[test]
-fn who_limits_the_window_gets_broadcasts_as_they_are_and_large_replies_compressed() {
+fn a_client_that_limits_the_window_gets_broadcasts_as_they_are_and_large_replies_compressed() {
     let daemon = Daemon::start(&["--echo"]);
     let mut publisher = daemon.connect();
     let data = prices(4_000);

@@ -136,7 +136,8 @@ fn send_in_two(daemon: &Daemon, client: &mut Client, bytes: &[u8]) {
 }
 
 #[test]
-fn who_sends_a_message_in_two_pieces_does_not_pay_for_strangers_that_never_finish_theirs() {
+fn a_client_that_sends_a_message_in_two_pieces_does_not_pay_for_strangers_that_never_finish_theirs()
+{
     let daemon = Daemon::start(&["--input-total", "1MiB"]);
     let mut publisher = daemon.connect();
     let half = &masked(0x81, &[b'a'; 60_000])[..59_000];
@@ -157,7 +158,7 @@ fn who_sends_a_message_in_two_pieces_does_not_pay_for_strangers_that_never_finis
 }
 
 #[test]
-fn who_posts_in_two_pieces_does_not_pay_for_strangers_either_and_they_get_503() {
+fn a_client_that_posts_in_two_pieces_does_not_pay_for_strangers_either_and_they_get_503() {
     let daemon = Daemon::start(&["--input-total", "1MiB"]);
     let head = "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n";
     let half = format!("{head}{}", "1".repeat(59_000));
@@ -200,7 +201,7 @@ fn everybody_may_hold_a_little_however_much_all_hold_together() {
 }
 
 #[test]
-fn who_asks_without_reading_the_answers_makes_room_before_who_waits_for_its_message() {
+fn a_client_that_asks_without_reading_makes_room_before_one_that_waits_for_its_message() {
     let mut daemon = Daemon::start(&["--input-total", "1MiB", "--outbox", "4KiB"]);
     let mut publisher = daemon.connect();
     let asks = masked(0x81, br#"{"type":"ping","id":"0123456789"}"#).repeat(8_000);

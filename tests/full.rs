@@ -203,7 +203,7 @@ fn of_a_burst_of_requests_beyond_the_limit_each_is_answered() {
 }
 
 #[test]
-fn who_says_nothing_in_the_lobby_is_closed_however_long_a_handshake_may_take() {
+fn a_client_that_says_nothing_in_the_lobby_is_closed_however_long_a_handshake_may_take() {
     let (daemon, _clients) = full(&["--handshake-timeout", "10m"]);
     let _reserve = take_reserve(&daemon);
     let (mut silent, mut slow) = (daemon.raw(), daemon.raw());
@@ -213,7 +213,7 @@ fn who_says_nothing_in_the_lobby_is_closed_however_long_a_handshake_may_take() {
 }
 
 #[test]
-fn who_came_beyond_the_limit_may_do_everything_once_a_place_is_free() {
+fn a_client_that_came_beyond_the_limit_may_do_everything_once_a_place_is_free() {
     let (mut daemon, clients) = full(&[]);
     // They sit in the reserve before the places become free.
     let [mut one, mut two] = <[TcpStream; RESERVE]>::try_from(take_reserve(&daemon))

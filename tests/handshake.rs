@@ -218,7 +218,8 @@ fn a_known_sub_protocol_is_chosen_wherever_it_stands_in_the_offer() {
 }
 
 #[test]
-fn who_offers_only_unknown_sub_protocols_is_refused_with_the_names_of_those_that_there_are() {
+fn a_client_that_offers_only_unknown_sub_protocols_is_refused_with_the_names_of_those_that_there_are()
+ {
     let daemon = Daemon::start(&["--echo"]);
     for (path, offer, words) in [
         ("/", "soap, mqtt", "Known: json.fanfare.v1."),

@@ -9,8 +9,14 @@ use proptest::prelude::*;
 /// A socket that takes whatever it is given.
 const ENDLESS: usize = usize::MAX;
 
+/// How often each property is tried: 200 times, or as often as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(200)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_each_stream_is_whole_frames_in_order_with_each_hole_announced(
@@ -85,6 +91,36 @@ proptest! {
             run.trim();
         }
         prop_assert_eq!(run.congested, 0);
+        run.finish();
+    }
+
+    #[test]
+    fn whatever_a_broker_numbers_and_however_late_each_hole_and_each_epoch_is_announced(
+        windows: [u8; 2],
+        total in 0u8..4,
+        steps in proptest::collection::vec((0u8..20, 0u8..6, 0u8..4, any::<u8>()), 0..300),
+    ) {
+        let [hubs, brokers] = windows;
+        // The broker numbers every other channel.
+        let settings = [hubs % 80, brokers, hubs % 5, brokers % 5, total, 0, 3 + 2, 1];
+        let mut run = Run::new(hub_model::Settings(settings));
+        for (kind, client, channel, n) in steps {
+            match kind {
+                0..=3 => run.publish(channel | 1, n),
+                4 => run.publish(channel, n),
+                5 => run.hear(n % 4, n / 4),
+                6..=7 => run.hear(2, n),
+                8..=9 => run.subscribe(client, channel, n % 8, n / 8),
+                10 => run.unsubscribe(client, channel),
+                11 => run.give_room(client, usize::from(n) * 4),
+                12 => run.give_room(client, ENDLESS),
+                13 => run.visit(client),
+                14 => run.reconnect(client, n),
+                15 => run.pass(u64::from(n)),
+                16 => run.run_sweep(u32::from(n) % 8, n.is_multiple_of(3)),
+                _ => run.turn(n as usize % 8, n.is_multiple_of(2)),
+            }
+        }
         run.finish();
     }
 

@@ -42,7 +42,7 @@ fn a_handshake_that_is_not_finished_in_time_is_answered_with_408() {
 }
 
 #[test]
-fn who_says_nothing_at_all_is_closed_without_a_word() {
+fn a_client_that_says_nothing_at_all_is_closed_without_a_word() {
     let daemon = Daemon::start(&["--handshake-timeout", "100ms"]);
     assert_eq!(daemon.exchange(b""), "");
 }
@@ -141,7 +141,7 @@ fn a_channel_name_has_at_most_255_bytes() {
 }
 
 #[test]
-fn who_asks_without_reading_is_not_read_from_until_it_reads() {
+fn a_client_that_asks_without_reading_is_not_read_from_until_it_reads() {
     let daemon = Daemon::start(&["--outbox", "4KiB"]);
     let mut client = daemon.connect();
     // Far more requests than the outbox and both sockets' buffers can hold the answers of.
@@ -429,7 +429,7 @@ fn half_a_chunked_body_counts_as_it_came_and_as_it_was_taken_out_of_its_chunks()
 }
 
 #[test]
-fn who_has_to_make_room_for_others_keeps_no_memory_either() {
+fn a_client_that_has_to_make_room_for_others_keeps_no_memory_either() {
     let daemon = Daemon::start(&["--input-total", "1MiB"]);
     let before = daemon.resident_kib();
     let half = &masked(0x81, &[b'a'; 60_000])[..59_000];
@@ -512,7 +512,7 @@ fn whole_requests_that_wait_for_room_are_not_late() {
 }
 
 #[test]
-fn who_missed_something_on_hundreds_of_channels_hears_of_every_one_of_them() {
+fn a_client_that_missed_something_on_hundreds_of_channels_hears_of_every_one_of_them() {
     const CHANNELS: usize = 300;
     let mut daemon = Daemon::start(&[
         "--retain-seconds",

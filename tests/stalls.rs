@@ -35,7 +35,7 @@ fn is_alive(client: &mut Client) {
 }
 
 #[test]
-fn who_answered_its_ping_while_the_daemon_was_stopped_stays() {
+fn a_client_that_answered_its_ping_while_the_daemon_was_stopped_stays() {
     let daemon = Daemon::start(&["--ping-interval", "2s", "--ping-timeout", "5s"]);
     // More than one poll tells of.
     let mut clients: Vec<_> = (0..1_100).map(|_| daemon.connect()).collect();

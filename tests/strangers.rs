@@ -88,7 +88,7 @@ fn text_that_is_not_utf_8_is_refused_before_its_message_ends() {
 }
 
 #[test]
-fn who_is_refused_in_the_middle_of_sending_still_reads_why() {
+fn a_client_that_is_refused_in_the_middle_of_sending_still_reads_why() {
     let daemon = Daemon::start(&[]);
     let mut client = daemon.connect();
     let mut flood = vec![0x81, 0x02, b'{', b'}'];
@@ -156,7 +156,7 @@ fn half_a_frame_for_ever_is_closed_after_the_message_timeout() {
 }
 
 #[test]
-fn who_is_always_in_the_middle_of_some_message_but_finishes_each_stays() {
+fn a_client_that_is_always_in_the_middle_of_some_message_but_finishes_each_stays() {
     let timeout = std::time::Duration::from_secs(1);
     let daemon = Daemon::start(&["--message-timeout", "1s"]);
     let mut client = daemon.connect();
@@ -172,7 +172,7 @@ fn who_is_always_in_the_middle_of_some_message_but_finishes_each_stays() {
 }
 
 #[test]
-fn who_does_not_answer_a_ping_is_closed() {
+fn a_client_that_does_not_answer_a_ping_is_closed() {
     let daemon = Daemon::start(&["--ping-interval", "200ms", "--ping-timeout", "200ms"]);
     let mut client = daemon.connect();
     // This client reads but never answers.
@@ -186,7 +186,7 @@ fn who_does_not_answer_a_ping_is_closed() {
 }
 
 #[test]
-fn who_does_not_answer_a_ping_is_closed_though_messages_go_on_to_it() {
+fn a_client_that_does_not_answer_a_ping_is_closed_though_messages_go_on_to_it() {
     let daemon = Daemon::start(&[
         "--ping-interval",
         "200ms",
@@ -232,7 +232,7 @@ fn an_answer_to_a_ping_may_take_as_long_behind_messages_as_a_full_socket_may() {
 }
 
 #[test]
-fn who_has_taken_a_long_message_only_in_part_may_answer_a_ping_later() {
+fn a_client_that_has_taken_a_long_message_only_in_part_may_answer_a_ping_later() {
     let mut daemon = Daemon::start(&[
         "--ping-interval",
         "500ms",
@@ -279,7 +279,7 @@ fn who_has_taken_a_long_message_only_in_part_may_answer_a_ping_later() {
 }
 
 #[test]
-fn who_answers_pings_stays() {
+fn a_client_that_answers_pings_stays() {
     let daemon = Daemon::start(&["--ping-interval", "100ms", "--ping-timeout", "5s"]);
     let mut client = daemon.connect();
     for _ in 0..5 {
@@ -290,7 +290,7 @@ fn who_answers_pings_stays() {
 }
 
 #[test]
-fn who_takes_nothing_is_ended_after_the_stall_timeout() {
+fn a_client_that_takes_nothing_is_ended_after_the_stall_timeout() {
     let mut daemon = Daemon::start(&["--stall-timeout", "300ms", "--ping-interval", "100ms"]);
     let mut stalled = daemon.connect();
     stalled.ask(r#"{"type":"subscribe","id":1,"channel":"c"}"#);
@@ -315,7 +315,7 @@ fn who_takes_nothing_is_ended_after_the_stall_timeout() {
 }
 
 #[test]
-fn who_vanishes_without_a_close_is_forgotten() {
+fn a_client_that_vanishes_without_a_close_is_forgotten() {
     let mut daemon = Daemon::start(&[]);
     let mut witness = Witness::new(&daemon);
     for _ in 0..20 {

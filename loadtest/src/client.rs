@@ -419,10 +419,10 @@ impl Client {
         link.out.len() - link.sent
     }
 
-    /// Whether who comes and goes at `at` has subscribed so often and has all messages before `next_seq`.
-    pub(crate) fn has_settled(&self, at: usize, subscriptions: u64, next_seq: u64) -> bool {
+    /// Whether who comes and goes at `at` has subscribed so often and has all messages up to `newest`.
+    pub(crate) fn has_settled(&self, at: usize, subscriptions: u64, newest: u64) -> bool {
         match &self.links[at].receiver {
-            Receiver::Reader(reader) => reader.has_settled(subscriptions, next_seq),
+            Receiver::Reader(reader) => reader.has_settled(subscriptions, newest),
             Receiver::Follower(_) => false,
         }
     }

@@ -1,8 +1,9 @@
 //! Which messages each channel has, in which order, as the first subscriber to receive each of them saw it.
 //!
 //! The first one to receive a message has it checked in full: somebody published it, to this channel, and it is the next one
-//! of its publisher there. All others must get the same message under the same sequence number. Together with a subscriber's
-//! own sequence numbers, which must leave nothing out, that is: each message once, in order, unchanged.
+//! of its publisher there. All others must get the same message under the same sequence number, and nothing that others got may
+//! lie between it and the one that they had before. Together that is: each message once, in order, unchanged. Sequence numbers
+//! only grow; nobody counts them.
 //!
 //! Messages are told apart by their *number*: publications are numbered over all publishers in the order of sending, and
 //! go to publishers and channels in turn.
@@ -26,9 +27,18 @@ pub(crate) enum Keep {
 /// A message that was received at least once.
 #[derive(Debug)]
 struct Seen {
+    seq: u64,
     number: u64,
     first_received_ns: u64,
     reached: u64,
+}
+
+/// A message that a subscriber that comes and goes has got before anybody else.
+#[derive(Debug)]
+struct Ahead {
+    number: u64,
+    /// Nothing was published between this sequence number and the message's: the lowest that such a subscriber had before it.
+    after: u64,
 }
 
 /// One channel's messages.
@@ -36,10 +46,10 @@ struct Seen {
 struct Channel {
     /// Those that are remembered, in order.
     seen: VecDeque<Seen>,
-    /// The sequence number of the first of them; of the next message if there are none; 0 before the first message.
-    first_seq: u64,
-    /// The numbers of messages that who comes and goes has got before anybody else, by sequence number.
-    ahead: BTreeMap<u64, u64>,
+    /// The sequence number of the newest message, 0 before the first.
+    newest: u64,
+    /// What was received ahead of the others, by sequence number.
+    ahead: BTreeMap<u64, Ahead>,
 }
 
 /// What is known of all channels' messages.
@@ -68,14 +78,16 @@ impl Order {
         }
     }
 
-    /// Checks a message that somebody has received who must get all of them.
+    /// Checks a message that a subscriber has received that must get all of them, `after` the one with that sequence number.
     ///
     /// # Errors
-    /// It belongs to another channel, is not its publisher's next one there, or others got another one in its place.
+    /// It belongs to another channel, is not its publisher's next one there, others got another one in its place, or others got
+    /// one between `after` and this one.
     #[inline]
     pub(crate) fn check(
         &mut self,
         channel: usize,
+        after: u64,
         seq: u64,
         origin: Origin,
         now_ns: u64,
@@ -85,17 +97,13 @@ impl Order {
         let Some(list) = self.channels.get_mut(channel) else {
             bail!("channel {channel}: nothing is published there");
         };
-        let next = list.first_seq + list.seen.len() as u64;
-        if seq == next || next == 0 {
+        if seq > list.newest {
             in_turn(&mut self.newest, count, self.step, channel, origin, number)?;
             list.append(channel, seq, number, now_ns)?;
-        } else if seq > next {
-            bail!("channel {channel}: seq {seq} arrived before anybody got {next}");
         }
-        let Some(at) = seq.checked_sub(list.first_seq) else {
-            bail!("channel {channel}: seq {seq} arrived more often than it has subscribers");
-        };
-        let seen = &mut list.seen[at as usize];
+        let at = list.place(channel, seq)?;
+        list.follows(channel, after, at)?;
+        let seen = &mut list.seen[at];
         same(channel, seq, number, seen.number)?;
         seen.reached += 1;
         if let Keep::Until(fan) = self.keep
@@ -109,37 +117,70 @@ impl Order {
         }
         Ok(())
     }
-}
 
-impl Order {
-    /// Checks a message that somebody has received who comes and goes: what others get, or will get.
+    /// Checks a message that follows all that anybody has received.
     ///
     /// # Errors
-    /// Others get another message under this sequence number.
-    pub(crate) fn compare(&mut self, channel: usize, seq: u64, origin: Origin) -> Result<()> {
+    /// As [`check`](Self::check).
+    pub(crate) fn check_newest(
+        &mut self,
+        channel: usize,
+        seq: u64,
+        origin: Origin,
+        now_ns: u64,
+    ) -> Result<()> {
+        self.check(channel, self.newest_seq(channel), seq, origin, now_ns)
+    }
+
+    /// Checks a message that a subscriber that comes and goes has received `after` another: what others get, or will get.
+    ///
+    /// # Errors
+    /// Others get another message under this sequence number, or one between `after` and this one.
+    pub(crate) fn compare(
+        &mut self,
+        channel: usize,
+        after: u64,
+        seq: u64,
+        origin: Origin,
+    ) -> Result<()> {
         let number = origin.index * self.publishers + origin.publisher as u64;
         let Some(list) = self.channels.get_mut(channel) else {
             bail!("channel {channel}: nothing is published there");
         };
-        let at = seq.checked_sub(list.first_seq).map(|at| at as usize);
-        match at.and_then(|at| list.seen.get(at)) {
-            Some(seen) => same(channel, seq, number, seen.number),
-            None => same(
-                channel,
-                seq,
-                number,
-                *list.ahead.entry(seq).or_insert(number),
-            ),
+        if seq > list.newest {
+            let ahead = list.ahead.entry(seq).or_insert(Ahead { number, after });
+            ahead.after = ahead.after.min(after);
+            return same(channel, seq, number, ahead.number);
         }
+        let at = list.place(channel, seq)?;
+        list.follows(channel, after, at)?;
+        same(channel, seq, number, list.seen[at].number)
     }
 
-    /// The sequence number that a channel's next message will have, once all that was received before the others got it
-    /// has reached them; `None` until then.
-    pub(crate) fn next_seq(&self, channel: usize) -> Option<u64> {
+    /// The sequence number of a channel's newest message, 0 before the first, of those that have reached a subscriber that must get all.
+    pub(crate) fn newest_seq(&self, channel: usize) -> u64 {
+        self.channels.get(channel).map_or(0, |list| list.newest)
+    }
+
+    /// The same, once all that was received ahead of the others has reached them; `None` until then.
+    pub(crate) fn settled_seq(&self, channel: usize) -> Option<u64> {
         let list = self.channels.get(channel)?;
-        list.ahead
-            .is_empty()
-            .then_some(list.first_seq + list.seen.len() as u64)
+        list.ahead.is_empty().then_some(list.newest)
+    }
+
+    /// The sequence number after which `count` messages follow up to `seq`, of those that are remembered; 0 if they are fewer.
+    pub(crate) fn before_newest(&self, channel: usize, seq: u64, count: u64) -> u64 {
+        if count == 0 {
+            return seq;
+        }
+        let Some(list) = self.channels.get(channel) else {
+            return seq;
+        };
+        let end = list.seen.partition_point(|seen| seen.seq <= seq);
+        let before = end.checked_sub(
+            usize::try_from(count).map_or(usize::MAX, |count| count.saturating_add(1)),
+        );
+        before.map_or(0, |at| list.seen[at].seq)
     }
 }
 
@@ -183,13 +224,24 @@ fn in_turn(
 
 impl Channel {
     fn append(&mut self, channel: usize, seq: u64, number: u64, now_ns: u64) -> Result<()> {
-        if self.seen.is_empty() {
-            self.first_seq = seq;
+        if let Some((&first, _)) = self.ahead.first_key_value()
+            && first < seq
+        {
+            bail!("channel {channel}: seq {seq} arrived where {first} was due, which others got");
         }
-        if let Some(before) = self.ahead.remove(&seq) {
-            same(channel, seq, number, before)?;
+        if let Some(ahead) = self.ahead.remove(&seq) {
+            same(channel, seq, number, ahead.number)?;
+            if self.newest > ahead.after {
+                bail!(
+                    "channel {channel}: others got seq {seq} right after {}, without {}",
+                    ahead.after,
+                    self.newest
+                );
+            }
         }
+        self.newest = seq;
         self.seen.push_back(Seen {
+            seq,
             number,
             first_received_ns: now_ns,
             reached: 0,
@@ -197,10 +249,44 @@ impl Channel {
         Ok(())
     }
 
+    /// Where a message is that was received before.
+    #[inline]
+    fn place(&self, channel: usize, seq: u64) -> Result<usize> {
+        let Some(first) = self.seen.front() else {
+            bail!("channel {channel}: seq {seq} arrived more often than it has subscribers");
+        };
+        // Mostly they are numbered one by one.
+        let guess = seq.wrapping_sub(first.seq) as usize;
+        if self.seen.get(guess).is_some_and(|seen| seen.seq == seq) {
+            return Ok(guess);
+        }
+        match self.seen.binary_search_by_key(&seq, |seen| seen.seq) {
+            Ok(at) => Ok(at),
+            Err(0) => {
+                bail!("channel {channel}: seq {seq} arrived more often than it has subscribers")
+            }
+            Err(_) => bail!("channel {channel}: seq {seq} arrived, which others did not get"),
+        }
+    }
+
+    /// Checks that the message at a place is the next one after the one with a sequence number.
+    #[inline]
+    fn follows(&self, channel: usize, after: u64, at: usize) -> Result<()> {
+        if let Some(before) = at.checked_sub(1).and_then(|at| self.seen.get(at))
+            && before.seq > after
+        {
+            bail!(
+                "channel {channel}: seq {} arrived right after {after}, without {}, which others got",
+                self.seen[at].seq,
+                before.seq
+            );
+        }
+        Ok(())
+    }
+
     fn drop_reached(&mut self, fan: u64) {
         while self.seen.front().is_some_and(|seen| seen.reached >= fan) {
             self.seen.pop_front();
-            self.first_seq += 1;
         }
     }
 }
@@ -227,11 +313,11 @@ mod tests {
     #[test]
     fn what_the_first_subscriber_saw_is_what_all_must_see() {
         let mut order = Order::new(1, 1, Keep::Until(2));
-        order.check(0, 7, A, 10).unwrap();
-        order.check(0, 8, B, 10).unwrap();
-        order.check(0, 7, A, 15).unwrap();
-        assert!(order.check(0, 8, A, 15).is_err());
-        order.check(0, 8, B, 20).unwrap();
+        order.check(0, 0, 7, A, 10).unwrap();
+        order.check(0, 7, 20, B, 10).unwrap();
+        order.check(0, 0, 7, A, 15).unwrap();
+        assert!(order.check(0, 7, 20, A, 15).is_err());
+        order.check(0, 7, 20, B, 20).unwrap();
         assert_eq!(order.skew.quantiles().count, 2);
         assert!(order.channels[0].seen.is_empty());
     }
@@ -239,64 +325,112 @@ mod tests {
     #[test]
     fn a_publication_under_two_sequence_numbers_is_a_fault() {
         let mut order = Order::new(1, 1, Keep::Until(1));
-        order.check(0, 1, A, 0).unwrap();
-        assert!(order.check(0, 2, A, 0).is_err());
+        order.check(0, 0, 1, A, 0).unwrap();
+        assert!(order.check(0, 1, 2, A, 0).is_err());
     }
 
     #[test]
-    fn a_publication_left_out_is_a_fault_though_the_sequence_numbers_have_no_gap() {
-        let mut order = Order::new(1, 1, Keep::Until(1));
-        order.check(0, 1, A, 0).unwrap();
-        assert!(order.check(0, 2, origin(0, 2), 0).is_err());
-        assert!(Order::new(1, 1, Keep::All).check(0, 1, B, 0).is_err());
+    fn a_publication_left_out_is_a_fault_whatever_the_sequence_numbers_are() {
+        for seq in [2, 3, 40] {
+            let mut order = Order::new(1, 1, Keep::Until(1));
+            order.check(0, 0, 1, A, 0).unwrap();
+            assert!(order.check(0, 1, seq, origin(0, 2), 0).is_err());
+            let mut order = Order::new(1, 1, Keep::Until(1));
+            order.check(0, 0, 1, A, 0).unwrap();
+            order.check(0, 1, seq, B, 0).unwrap();
+        }
+        assert!(Order::new(1, 1, Keep::All).check(0, 0, 1, B, 0).is_err());
+    }
+
+    #[test]
+    fn a_message_that_others_got_is_not_left_out() {
+        let mut order = Order::new(1, 1, Keep::Until(2));
+        for (after, seq, index) in [(0, 3, 0), (3, 9, 1), (9, 10, 2)] {
+            order.check(0, after, seq, origin(0, index), 0).unwrap();
+        }
+        order.check(0, 0, 3, A, 0).unwrap();
+        assert!(order.check(0, 3, 10, origin(0, 2), 0).is_err());
+        assert!(order.check(0, 3, 11, origin(0, 3), 0).is_err());
+        order.check(0, 3, 9, B, 0).unwrap();
+    }
+
+    #[test]
+    fn a_number_between_those_that_others_got_is_a_fault() {
+        let mut order = Order::new(1, 1, Keep::Until(2));
+        order.check(0, 0, 3, A, 0).unwrap();
+        order.check(0, 3, 9, B, 0).unwrap();
+        assert!(order.check(0, 3, 5, B, 0).is_err());
     }
 
     #[test]
     fn a_message_of_another_channel_is_a_fault() {
         let mut order = Order::new(1, 2, Keep::Until(1));
-        assert!(order.check(1, 1, A, 0).is_err());
-        assert!(order.check(2, 1, A, 0).is_err());
-        order.check(1, 1, B, 0).unwrap();
+        assert!(order.check(1, 0, 1, A, 0).is_err());
+        assert!(order.check(2, 0, 1, A, 0).is_err());
+        order.check(1, 0, 1, B, 0).unwrap();
     }
 
     #[test]
     fn each_publishers_messages_are_in_turn_whatever_the_others_do() {
         // Numbers 0 to 5 are (0,0), (1,0), (0,1), (1,1), (0,2), (1,2), on channels 0, 1, 2, 0, 1, 2.
         let mut order = Order::new(2, 3, Keep::Until(1));
-        order.check(0, 1, origin(1, 1), 0).unwrap();
-        order.check(0, 2, origin(0, 0), 0).unwrap();
-        order.check(0, 3, origin(0, 3), 0).unwrap();
-        assert!(order.check(0, 4, origin(1, 7), 0).is_err());
+        order.check(0, 0, 1, origin(1, 1), 0).unwrap();
+        order.check(0, 1, 2, origin(0, 0), 0).unwrap();
+        order.check(0, 2, 3, origin(0, 3), 0).unwrap();
+        assert!(order.check(0, 3, 4, origin(1, 7), 0).is_err());
         let mut order = Order::new(2, 3, Keep::Until(1));
-        assert!(order.check(0, 1, origin(0, 3), 0).is_err());
+        assert!(order.check(0, 0, 1, origin(0, 3), 0).is_err());
     }
 
     #[test]
-    fn a_sequence_number_that_nobody_got_yet_is_not_skipped() {
+    fn a_subscriber_that_comes_and_goes_may_be_the_first_but_gets_what_others_get() {
         let mut order = Order::new(1, 1, Keep::All);
-        order.check(0, 1, A, 0).unwrap();
-        assert!(order.check(0, 3, B, 0).is_err());
+        order.compare(0, 1, 5, B).unwrap();
+        assert_eq!(order.settled_seq(0), None, "nobody else has it");
+        order.check(0, 0, 1, A, 0).unwrap();
+        order.compare(0, 0, 1, A).unwrap();
+        assert!(order.compare(0, 0, 1, B).is_err());
+        assert!(order.compare(0, 1, 5, A).is_err());
+        order.check(0, 1, 5, B, 0).unwrap();
+        assert_eq!(order.settled_seq(0), Some(5));
+        order.compare(0, 5, 6, A).unwrap();
+        assert!(order.check(0, 5, 6, origin(0, 2), 0).is_err());
     }
 
     #[test]
-    fn who_comes_and_goes_may_be_the_first_but_gets_what_others_get() {
+    fn a_message_that_only_those_that_come_and_go_left_out_is_a_fault() {
+        // Behind the others, and ahead of them.
         let mut order = Order::new(1, 1, Keep::All);
-        order.compare(0, 2, B).unwrap();
-        assert_eq!(order.next_seq(0), None, "nobody else has it");
-        order.check(0, 1, A, 0).unwrap();
-        order.compare(0, 1, A).unwrap();
-        assert!(order.compare(0, 1, B).is_err());
-        assert!(order.compare(0, 2, A).is_err());
-        order.check(0, 2, B, 0).unwrap();
-        assert_eq!(order.next_seq(0), Some(3));
-        order.compare(0, 3, A).unwrap();
-        assert!(order.check(0, 3, origin(0, 2), 0).is_err());
+        order.check(0, 0, 1, A, 0).unwrap();
+        order.check(0, 1, 4, B, 0).unwrap();
+        assert!(order.compare(0, 0, 4, B).is_err());
+        order.compare(0, 4, 9, origin(0, 3)).unwrap();
+        assert!(
+            order.check(0, 4, 10, origin(0, 2), 0).is_err(),
+            "9 was due before"
+        );
+        let mut order = Order::new(1, 1, Keep::All);
+        order.check(0, 0, 1, A, 0).unwrap();
+        order.compare(0, 1, 9, origin(0, 2)).unwrap();
+        order.check(0, 1, 4, B, 0).unwrap();
+        assert!(order.check(0, 4, 9, origin(0, 2), 0).is_err(), "without 4");
+    }
+
+    #[test]
+    fn the_newest_messages_begin_after_the_one_before_them() {
+        let mut order = Order::new(1, 1, Keep::All);
+        for (after, seq, index) in [(0, 3, 0), (3, 9, 1), (9, 10, 2), (10, 30, 3)] {
+            order.check(0, after, seq, origin(0, index), 0).unwrap();
+        }
+        for (seq, count, before) in [(30, 2, 9), (10, 1, 9), (30, 3, 3), (30, 4, 0), (30, 0, 30)] {
+            assert_eq!(order.before_newest(0, seq, count), before, "{seq} {count}");
+        }
     }
 
     #[test]
     fn a_message_that_all_have_does_not_come_again() {
         let mut order = Order::new(1, 1, Keep::Until(1));
-        order.check(0, 1, A, 0).unwrap();
-        assert!(order.check(0, 1, A, 0).is_err());
+        order.check(0, 0, 1, A, 0).unwrap();
+        assert!(order.check(0, 1, 1, A, 0).is_err());
     }
 }

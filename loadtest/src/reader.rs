@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::dialect::Event;
 use crate::payload::Origin;
@@ -15,8 +15,8 @@ enum Subscription {
     /// Not confirmed, or ended: nothing may arrive.
     #[default]
     Absent,
-    /// The next message must have this sequence number.
-    Next(u64),
+    /// The next message comes after the one with this sequence number, which need not be the number less one.
+    After(u64),
 }
 
 /// A subscriber that looks at each message.
@@ -122,8 +122,8 @@ impl Reader {
                 Some(Event::Subscribed { channel, seq }) => {
                     self.subscribed += 1;
                     shared.subscriptions_apart += u64::from(self.apart);
-                    let first = seq.saturating_sub(self.last) + 1;
-                    *self.subscription(channel)? = Subscription::Next(first);
+                    let before = shared.order.before_newest(channel, seq, self.last);
+                    *self.subscription(channel)? = Subscription::After(before);
                 }
                 Some(Event::Unsubscribed { channel }) => {
                     *self.subscription(channel)? = Subscription::Absent;
@@ -145,28 +145,32 @@ impl Reader {
         now_ns: u64,
         shared: &mut Shared,
     ) -> Result<()> {
-        let expected = *self.subscription(channel)?;
-        match expected {
-            Subscription::Next(next) if next == seq => {
-                *self.subscription(channel)? = Subscription::Next(seq + 1);
-            }
-            Subscription::Next(next) if seq > next && self.has_nothing_yet() => bail!(
-                "the server does not hold the newest {} messages: seq {seq} came first, where {next} was due; \
-                 it has to retain more",
-                self.last
-            ),
-            Subscription::Next(next) => {
-                bail!("channel {channel}: seq {seq} arrived where {next} was due")
+        let subscription = self.subscription(channel)?;
+        let after = match *subscription {
+            Subscription::After(after) if after < seq => after,
+            Subscription::After(after) => {
+                bail!("channel {channel}: seq {seq} arrived after {after}")
             }
             Subscription::Absent => {
                 bail!("channel {channel}: seq {seq} arrived without a subscription")
             }
-        }
+        };
+        *subscription = Subscription::After(seq);
         let sent_ns = shared.sent_ns(origin)?;
         if self.apart {
-            return shared.order.compare(channel, seq, origin);
+            return shared.order.compare(channel, after, seq, origin);
         }
-        shared.order.check(channel, seq, origin, now_ns)?;
+        let checked = shared.order.check(channel, after, seq, origin, now_ns);
+        if self.has_nothing_yet() {
+            checked.with_context(|| {
+                format!(
+                    "of the newest {} messages the first to come was seq {seq}; the server may have to retain more",
+                    self.last
+                )
+            })?;
+        } else {
+            checked?;
+        }
         if self.returning.is_none() {
             shared.latencies.record(now_ns.saturating_sub(sent_ns), 1);
         }
@@ -179,9 +183,9 @@ impl Reader {
             .is_some_and(|(missing, _)| missing == self.last)
     }
 
-    /// Whether it has subscribed so often, and has everything up to the message before `next_seq`.
-    pub(crate) fn has_settled(&self, subscriptions: u64, next_seq: u64) -> bool {
-        self.subscribed == subscriptions && self.subscriptions == [Subscription::Next(next_seq)]
+    /// Whether it has subscribed so often, and has everything up to the message with the sequence number `newest`.
+    pub(crate) fn has_settled(&self, subscriptions: u64, newest: u64) -> bool {
+        self.subscribed == subscriptions && self.subscriptions == [Subscription::After(newest)]
     }
 
     fn count(&mut self, shared: &mut Shared, now_ns: u64) {
@@ -267,8 +271,8 @@ mod tests {
             event("subscribed", 0, 0),
             event("subscribed", 1, 0),
             bench.message(0, 1, 0),
-            bench.message(1, 1, 1),
-            bench.message(0, 2, 2),
+            bench.message(1, 5, 1),
+            bench.message(0, 7, 2),
         ] {
             bench.take(&mut reader, &bytes).unwrap();
         }
@@ -306,13 +310,13 @@ mod tests {
             ),
             (0, 2, 2)
         );
-        assert!(!reader.has_settled(2, 3), "the subscription has ended");
+        assert!(!reader.has_settled(2, 2), "the subscription has ended");
         let late = bench.message(0, 2, 2);
         assert!(bench.take(&mut reader, &late).is_err());
     }
 
     #[test]
-    fn the_first_message_is_the_one_after_the_newest_of_the_confirmation() {
+    fn the_first_message_comes_after_the_newest_of_the_confirmation() {
         let mut bench = Bench::new(Keep::All, 4);
         let mut reader = Reader::of(0..1);
         bench.take(&mut reader, &event("subscribed", 0, 1)).unwrap();
@@ -345,22 +349,24 @@ mod tests {
         let mut bench = Bench::new(Keep::All, 8);
         let mut first = Reader::of(0..1);
         let mut all = event("subscribed", 0, 0);
-        for seq in 1..=4 {
-            all.extend(bench.message(0, seq, 2 * seq - 2));
+        for (index, seq) in [2, 3, 7, 20].into_iter().enumerate() {
+            all.extend(bench.message(0, seq, 2 * index as u64));
         }
         bench.take(&mut first, &all).unwrap();
         bench.shared.forget_latencies();
         let mut back = Reader::returning(0, 2, 40);
-        let mut newest = event("subscribed", 0, 4);
-        newest.extend(bench.message(0, 3, 4));
-        newest.extend(bench.message(0, 4, 6));
+        let mut newest = event("subscribed", 0, 20);
+        newest.extend(bench.message(0, 7, 4));
+        newest.extend(bench.message(0, 20, 6));
         bench.take(&mut back, &newest).unwrap();
         assert_eq!(bench.shared.latency().count, 1);
-        let one_more = bench.message(0, 5, 8);
+        let one_more = bench.message(0, 21, 8);
         assert!(bench.take(&mut back, &one_more).is_err());
-        let mut wrong = Reader::returning(0, 2, 40);
-        let mut older = event("subscribed", 0, 4);
-        older.extend(bench.message(0, 2, 2));
-        assert!(bench.take(&mut wrong, &older).is_err());
+        for (seq, index) in [(3, 2), (20, 6)] {
+            let mut wrong = Reader::returning(0, 2, 40);
+            let mut first = event("subscribed", 0, 20);
+            first.extend(bench.message(0, seq, index));
+            assert!(bench.take(&mut wrong, &first).is_err(), "{seq} came first");
+        }
     }
 }

@@ -12,7 +12,6 @@ use socket2::Socket;
 use super::backoff::Reconnect;
 use super::error::{ConnectError, Step};
 use super::opening;
-pub(super) use super::opening::Opened;
 use super::socket;
 use super::url::{Url, UrlError};
 use super::websocket::WebSocket;
@@ -222,6 +221,16 @@ impl Connector {
                 self.timeouts.connect,
             ),
         }
+    }
+}
+
+impl WebSocket {
+    /// Opens a connection with the defaults of a [`Connector`], which is there for everything else.
+    ///
+    /// # Errors
+    /// A [`ConnectError`].
+    pub fn connect(url: &str) -> Result<Self, ConnectError> {
+        Connector::new(url)?.websocket()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{error, fmt, io};
 
-use super::event::Refusal;
+use super::refusal::Refusal;
 use super::url::UrlError;
 use crate::channel::name::Why;
 use crate::dialect::json::EventError;

@@ -1,11 +1,12 @@
 //! What a [`Client`](super::Client) tells its program.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{error, fmt};
 
 use super::error::Cause;
+use super::refusal::Refusal;
 use crate::words::Shown;
 
 /// Something that happened on a client's connection.
@@ -16,20 +17,21 @@ pub enum Event {
     Message {
         /// The channel.
         channel: Arc<str>,
-        /// The message's number in the channel's epoch.
+        /// The message's number in the channel's epoch: greater than that of the message before it, but not always by one.
         seq: u64,
         /// The JSON value as the publisher wrote it.
         data: String,
     },
-    /// These messages will not come; the next one of the channel comes after `to`.
+    /// The messages from `from` to `to`, both included, will not come. Not every number in between need be that of a message.
+    /// The next message of the channel has a number greater than `to`.
     Gap {
         /// The channel.
         channel: Arc<str>,
         /// What `from` and `to` count in.
         epoch: Arc<str>,
-        /// The first that is missing; 0 where the numbering began anew.
+        /// No missing message has a smaller number; 0 where the numbering began anew.
         from: u64,
-        /// The last that is missing, not before `from`; 0 where the numbering began anew and nothing of it is missing.
+        /// No missing message has a greater number. It is not less than `from`, and 0 where the numbering began anew and nothing of it is missing.
         to: u64,
         /// Why.
         reason: GapReason,
@@ -152,7 +154,7 @@ pub enum GapReason {
     Expired,
     /// The numbering began anew.
     Epoch,
-    /// The server skipped numbers without saying so, which none should.
+    /// The server said that something is missing and not what, which none should.
     Unannounced,
     /// A reason that this client does not know: its first 64 bytes.
     Other(String),
@@ -191,34 +193,6 @@ impl fmt::Display for GapReason {
         shown(self.as_str()).fmt(f)
     }
 }
-
-/// What a server says when it refuses a request.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why, for programs: `forbidden`, `bad_json` and others, as `docs/protocol.md` lists them. At most 64 bytes of it are kept.
-    pub code: String,
-    /// Why, for people. At most 1 KiB of it is kept.
-    pub message: String,
-    /// When to try again, where the server says so.
-    pub retry_after: Option<Duration>,
-}
-
-impl Refusal {
-    /// What its texts take.
-    pub(super) fn weight(&self) -> usize {
-        self.code.capacity() + self.message.capacity()
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", shown(&self.code), shown(&self.message))
-    }
-}
-
-impl error::Error for Refusal {}
-
-crate::words::in_words!(Refusal);
 
 /// A message that was published: its place in its channel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -264,28 +238,16 @@ mod tests {
     #[test]
     fn what_a_server_says_is_displayed_without_what_steers_a_terminal() {
         let evil = "\u{1b}[2J\u{7}\r\n\u{9b}";
-        let refusal = Refusal {
-            code: evil.to_owned(),
-            message: evil.to_owned(),
-            retry_after: None,
-        };
         let position = Position {
             epoch: evil.into(),
             seq: 1,
         };
         for shown in [
-            refusal.to_string(),
             GapReason::Other(evil.to_owned()).to_string(),
             position.to_string(),
         ] {
             assert!(!shown.contains(char::is_control), "{shown:?}");
         }
-        let refusal = Refusal {
-            code: "limit".to_owned(),
-            message: r#"it can't be "so" long"#.to_owned(),
-            retry_after: None,
-        };
-        assert_eq!(refusal.to_string(), r#"limit: it can't be "so" long"#);
         let position = Position {
             epoch: "LDXqtbGl60-QU7Bo".into(),
             seq: 2,

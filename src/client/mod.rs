@@ -97,10 +97,13 @@ mod deadline;
 mod error;
 mod event;
 mod events;
+#[cfg(test)]
+mod in_memory;
 mod link;
 #[cfg(test)]
 mod model;
 mod opening;
+mod refusal;
 mod requests;
 mod session;
 mod socket;
@@ -121,8 +124,9 @@ pub use crate::dialect::json::Start;
 pub use backoff::Reconnect;
 pub use connector::{Connector, Timeouts};
 pub use error::{Cause, ClientError, ConnectError, Error, Invalid, Step};
-pub use event::{Event, GapReason, Position, Published, Refusal, Subscribed};
+pub use event::{Event, GapReason, Position, Published, Subscribed};
 pub use events::Events;
+pub use refusal::Refusal;
 pub use requests::Requests;
 pub use url::{Url, UrlError};
 pub use websocket::{Message, Receiver, Sender, WebSocket};

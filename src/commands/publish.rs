@@ -17,11 +17,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fanfare::client::ClientError;
+use fanfare::client::{ClientError, Timeouts};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::sub::channel;
-use super::target::{self, Target};
+use super::target::{self, Patience, Target};
 use super::{EXIT_CODES, Exit, GRACE, signals};
 use crate::streams::say;
 use notices::Notices;
@@ -90,7 +90,12 @@ impl PubArgs {
         };
         let input = Input::new(stdin).map_err(failed)?;
         let stop = input.stop();
-        let client = self.target.connect(Some(timeout))?;
+        let patience = Patience {
+            without_connection: Some(timeout),
+            // The command itself judges answers that do not come: a connection that is given up for them comes after that.
+            without_answer: Timeouts::default().answer + timeout,
+        };
+        let client = self.target.connect(patience)?;
         let (requests, events) = client.split();
 
         let counts = Arc::new(Counts::default());
@@ -229,9 +234,7 @@ impl Publishing {
                 target::exit_code(&error)
             }
             End::Overdue => {
-                let seconds = self.timeout.as_secs();
-                self.notices
-                    .say(&format_args!("the server has not answered for {seconds} s"));
+                self.notices.say(&target::overdue(self.timeout));
                 Exit::Refused
             }
         };

@@ -8,15 +8,18 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 use fanfare::channel::name;
-use fanfare::client::{ClientError, Closer, Event, Events, GapReason, Position, Requests, Start};
+use fanfare::client::{
+    Cause, ClientError, Closer, Event, Events, GapReason, Position, Requests, Start, Timeouts,
+};
 use fanfare::dialect::json::MAX_WHOLE_NUMBER;
 use fanfare::words::Shown;
 use rustix::event::{PollFd, PollFlags};
 
-use super::target::{self, Target};
+use super::target::{self, Patience, Target};
 use super::{EXIT_CODES, Exit, GRACE, signals};
 use crate::streams::{self, Blocking, say};
 use line::Line;
@@ -24,7 +27,7 @@ use line::Line;
 /// Print each message of some channels as a line of JSON: its data, or with several channels the whole event.
 ///
 /// The command ends after --count messages, on a signal, or when no process reads its output any more. After a lost connection
-/// it connects again and goes on where it was. Notices go to stderr. They say which messages are missing, and at the end how
+/// it connects again and goes on where it was, for as long as --timeout allows. Notices go to stderr. They say which messages are missing, and at the end how
 /// many messages were printed.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
@@ -46,6 +49,10 @@ pub(crate) struct SubArgs {
     /// Begin with the newest N messages that each channel holds
     #[arg(long, value_name = "N")]
     last: Option<u64>,
+
+    /// Give up after this many seconds without a connection, or without an answer that is due [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: Option<u32>,
 
     /// End after N messages
     #[arg(long, value_name = "N")]
@@ -92,7 +99,13 @@ impl SubArgs {
             return Ok(Exit::Done);
         }
         let output = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?);
-        let client = self.target.connect(None)?;
+        let timeout = self
+            .timeout
+            .map(|seconds| Duration::from_secs(seconds.into()));
+        let client = self.target.connect(Patience {
+            without_connection: timeout,
+            without_answer: timeout.unwrap_or(Timeouts::default().answer),
+        })?;
         let state = Arc::new(State::default());
         end_on_signal(&state, client.closer()).map_err(failed)?;
         end_without_reader(&output, client.closer()).map_err(failed)?;
@@ -103,6 +116,7 @@ impl SubArgs {
             line: Line::new(self.full || self.channels.len() > 1, output.is_terminal()),
             output: BufWriter::with_capacity(OUTPUT_BYTES, Blocking(output)),
             left: self.count.unwrap_or(u64::MAX),
+            timeout,
             channels: self.channels.len(),
             refused: 0,
             epoch: self.since.as_ref().map(|(epoch, _)| epoch.as_str().into()),
@@ -167,6 +181,8 @@ struct Following {
     line: Line,
     /// Messages to print still.
     left: u64,
+    /// How long an answer may be due; `None` for ever.
+    timeout: Option<Duration>,
     channels: usize,
     /// Channels of which nothing comes, or nothing more.
     refused: usize,
@@ -313,6 +329,13 @@ impl Following {
                     _ => format!("{from} to {to} of {epoch} will not come ({reason})"),
                 };
                 say(&format_args!("gap in {channel}: {what}"));
+            }
+            Event::Reconnecting { cause, .. }
+                if matches!(**cause, Cause::Unanswered)
+                    && let Some(timeout) = self.timeout =>
+            {
+                say(&target::overdue(timeout));
+                return Err(End::Exit(Exit::Refused));
             }
             Event::Reconnecting { wait, cause, .. } => say(&target::reconnecting(*wait, cause)),
             Event::Reconnected => say(&"connected again"),

@@ -16,6 +16,15 @@ const DEFAULT_URL: &str = "ws://127.0.0.1:8040";
 /// The variable that says something else.
 const URL_VARIABLE: &str = "FANFARE_URL";
 
+/// How long a command waits for its server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a connection, after one that was lost; `None` for ever.
+    pub(super) without_connection: Option<Duration>,
+    /// For an answer that is due. After that the connection counts as lost.
+    pub(super) without_answer: Duration,
+}
+
 /// Where to connect to.
 #[derive(Args, Debug)]
 pub(super) struct Target {
@@ -30,13 +39,13 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Connects, or says why not. Without a connection for `give_up_after` the client gives up.
-    pub(super) fn connect(&self, give_up_after: Option<Duration>) -> Result<Client, Exit> {
+    /// Connects, or says why not.
+    pub(super) fn connect(&self, patience: Patience) -> Result<Client, Exit> {
         let url = self.url().map_err(|problem| {
             say(&problem);
             Exit::Usage
         })?;
-        let client = self.try_connect(&url, give_up_after).map_err(|error| {
+        let client = self.try_connect(&url, patience).map_err(|error| {
             say(&format_args!("{url}: {error}"));
             match error {
                 ConnectError::Url(_) | ConnectError::Request(_) => Exit::Usage,
@@ -65,18 +74,13 @@ impl Target {
             .map_err(|error| format!("{origin}: {text:?}: {error}"))
     }
 
-    fn try_connect(
-        &self,
-        url: &Url,
-        give_up_after: Option<Duration>,
-    ) -> Result<Client, ConnectError> {
-        let mut timeouts = Timeouts::default();
-        if let Some(timeout) = give_up_after {
-            // The command itself judges answers that do not come: a connection that is given up for them comes after that.
-            timeouts.answer += timeout;
-        }
+    fn try_connect(&self, url: &Url, patience: Patience) -> Result<Client, ConnectError> {
+        let timeouts = Timeouts {
+            answer: patience.without_answer,
+            ..Timeouts::default()
+        };
         let reconnect = Reconnect {
-            give_up_after,
+            give_up_after: patience.without_connection,
             ..Reconnect::default()
         };
         let connector = Connector::new(&url.to_string())?.reconnect(reconnect);
@@ -115,6 +119,11 @@ pub(super) fn exit_code(error: &ClientError) -> Exit {
 pub(super) fn reconnecting(wait: Duration, cause: &Cause) -> String {
     let seconds = wait.as_secs_f64();
     format!("disconnected: {cause}; trying again in {seconds:.1} s")
+}
+
+/// The notice for answers that have been due for so long that the command gives up.
+pub(super) fn overdue(timeout: Duration) -> String {
+    format!("the server has not answered for {} s", timeout.as_secs())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::args::ServeArgs;
 use super::file::{self, Block, Entry, File, Origin, Problem};
-use super::settings::{self, Mistake, Set};
+use super::mistake::Mistake;
+use super::settings::{self, Set};
 use super::{ChannelRule, Config, NO_LIMIT};
 
 /// Why the daemon can't start with what it was told: every mistake that was found, each with where

@@ -14,6 +14,8 @@ mod file;
 #[cfg(feature = "cli")]
 mod load;
 mod lowered;
+#[cfg(feature = "cli")]
+mod mistake;
 mod policy;
 #[cfg(feature = "cli")]
 mod settings;

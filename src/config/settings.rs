@@ -5,6 +5,7 @@
 //! and file all go through this table, so that they accept the same values and refuse with the
 //! same words.
 
+use super::mistake::Mistake;
 use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
@@ -81,25 +82,6 @@ impl Setting {
             return Err(vec![Mistake::whole(why)]);
         };
         set(policy, single(values)?).map_err(|why| vec![Mistake::whole(why)])
-    }
-}
-
-/// What is wrong with the values that a source gives to a setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mistake {
-    /// The value that it is about, from 0, if it is about one of several.
-    pub(super) nth: Option<usize>,
-    /// What is wrong and what is allowed, in one sentence.
-    pub(super) why: String,
-}
-
-impl Mistake {
-    /// A mistake that is not about one value of several.
-    pub(super) fn whole(why: impl Into<String>) -> Mistake {
-        Mistake {
-            nth: None,
-            why: why.into(),
-        }
     }
 }
 

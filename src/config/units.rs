@@ -7,7 +7,7 @@ use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use super::settings::Mistake;
+use super::mistake::Mistake;
 use super::{Listen, NEVER_MS, NO_LIMIT};
 
 /// Bytes: a whole number, alone or with a unit.

@@ -40,7 +40,7 @@ pub struct Request<'a> {
     pub head: Head<'a>,
     /// What it asks about.
     pub target: Target<'a>,
-    /// Whom the client believes it is talking to: host and perhaps port, checked to be nothing but that. `None` where
+    /// The server that the client believes it is talking to: host and perhaps port, checked to be nothing but that. `None` where
     /// `Host` was empty, or left out in HTTP/1.0.
     pub host: Option<&'a str>,
     /// The body, any transfer coding taken off; empty where there was none.
@@ -71,7 +71,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What a request asks about, and of whom.
+/// What a request asks about, and which server.
 type Address<'a> = (Target<'a>, Option<&'a str>);
 
 /// Reads requests, one after the other, out of a connection's bytes.
@@ -356,7 +356,7 @@ fn head_too_large(bytes: &[u8], limits: &HttpLimits) -> Response {
     )
 }
 
-/// What the request asks about, and of whom.
+/// What the request asks about, and which server.
 fn address<'a>(head: &Head<'a>) -> Result<Address<'a>, Response> {
     let (target, authority) =
         target::parse(head.method, head.target).map_err(Response::bad_request)?;

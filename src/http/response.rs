@@ -268,7 +268,7 @@ impl Response {
     }
 }
 
-/// What a handshake that does not hold is answered with. Closes: who came for a WebSocket wants nothing else here.
+/// The answer to a handshake that does not hold. Closes: a client that came for a WebSocket wants nothing else here.
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Self {
         let Refusal {

@@ -67,7 +67,7 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
         return answer(not_found(path, site));
     };
     match (&resource, Handshake::of(&request.head)) {
-        // At `/` there is a page as well, for who only came through a proxy that asks for an upgrade with everything.
+        // At `/` there is a page as well, for a browser behind a proxy that asks for an upgrade with everything.
         (Resource::Root, Handshake::Fields) => return Route::WebSocket(SocketPath::Channels),
         (Resource::Socket(socket), Handshake::Upgrade | Handshake::Fields) => {
             return Route::WebSocket(*socket);

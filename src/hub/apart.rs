@@ -1,7 +1,7 @@
 //! Where those with many subscriptions are behind, outside the dirty channels.
 //!
 //! A visit looks for a subscriber in the dirty channels and in the channels that are noted here, and so need not look at each of
-//! its subscriptions. That matters to who has thousands: every request could make it behind in another one.
+//! its subscriptions. That matters where it has thousands: every request could make it behind in another one.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -2,7 +2,7 @@
 //!
 //! # The round and the circle
 //!
-//! The sweep walks over `subs` again and again, from `position` on. Two things are counted:
+//! The sweep walks over `subs` again and again, from `walked` on. Two things are counted:
 //!
 //! - **The round** says when the channel is clean. An append sets `left` to the number of subscribers; each look takes one
 //!   off; at 0 everybody has been looked at since the newest message.
@@ -21,50 +21,15 @@
 //! A **large** channel waits at the end of each circle, and before the first, until it is told to go on: then the next circle
 //! serves what came meanwhile in the same writes.
 
-use super::epoch::Epoch;
+use super::Reason;
+use super::cursor::{HISTORY, LAGGING, Sub, history};
+use super::epoch::{Epoch, Numbering};
 use super::log::Log;
+use super::numbers::{Numbers, most_allocated};
 use super::policy::Policy;
+use super::reading::{Logs, Reading};
 use super::slot::{DerivedLogs, Slot, SlotConfig, Source};
 use super::subscriber::Bits;
-
-/// The flags that say in which slot it is served.
-const SLOT: u32 = Slot::COUNT as u32 - 1;
-/// It is behind through no fault of its socket, and what it has still to get is not trimmed.
-pub(super) const LAGGING: u32 = Slot::COUNT as u32;
-/// All other flags are the number of messages that were there when it was placed behind by `subscribe` and that it has not
-/// passed: as long as there are any, it reads history. It is never lagging then.
-pub(super) const HISTORY: u32 = !(SLOT | LAGGING);
-/// It needs more than its cursor moved when it gets something.
-pub(super) const STRAGGLES: u32 = LAGGING | HISTORY;
-
-/// The flags that say that there are `messages` of history to read; of very many, as many as can be said.
-pub(super) fn history(messages: u64) -> u32 {
-    const ONE: u32 = LAGGING << 1;
-    let most = HISTORY / ONE;
-    u32::try_from(messages).map_or(most, |messages| messages.min(most)) * ONE
-}
-
-/// A subscription, as its channel has it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sub {
-    pub(super) subscriber: u32,
-    pub(super) flags: u32,
-    /// The cursor: the seq of the next message it gets.
-    pub(super) next: u64,
-}
-
-impl Sub {
-    /// The slot that it is served in.
-    #[inline]
-    pub(super) fn slot(self) -> Slot {
-        Slot((self.flags & SLOT) as u8)
-    }
-}
-
-/// The flag that says that a subscription is served in `slot`.
-pub(super) fn slot_flag(slot: Slot) -> u32 {
-    u32::from(slot.0) & SLOT
-}
 
 /// Where a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,21 +53,23 @@ pub(super) struct Channel {
     pub(super) base: Log,
     /// Its messages in the other slots, where one is in use.
     pub(super) derived: Option<Box<DerivedLogs>>,
-    /// The seq of the oldest message held; the next seq if none is.
+    /// What clients see in place of positions, where a broker numbers it.
+    pub(super) numbers: Option<Box<Numbers>>,
+    /// The position of the oldest message held; that of the next if none is.
     pub(super) tail: u64,
     pub(super) subs: Vec<Sub>,
 
     /// Where the sweep looks next.
-    pub(super) position: u32,
+    pub(super) walked: u32,
     /// How many are to be looked at until all have been since the newest message.
     pub(super) left: u32,
     /// How many are lagging.
     pub(super) lagging: u32,
-    /// The next seq as it was when the circle began.
+    /// The end as it was when the circle began.
     pub(super) circle: u64,
-    /// Nothing from this seq on is trimmed, and its place in the base log.
+    /// Nothing from this position on is trimmed, and how many bytes of the base log come before it.
     floor: u64,
-    floor_position: u64,
+    floor_offset: u64,
 
     /// Whether it is in the queue of dirty channels, or waits to go back into it.
     pub(super) dirty: bool,
@@ -120,21 +87,32 @@ pub(super) struct Channel {
 
 impl Channel {
     /// An empty channel. Its logs' segments double up to `largest` bytes.
-    pub(super) fn new(name: &str, epoch: Epoch, policy: Policy, largest: u32, now: u64) -> Self {
+    pub(super) fn new(
+        name: &str,
+        numbering: Numbering,
+        policy: Policy,
+        largest: u32,
+        now: u64,
+    ) -> Self {
+        let (epoch, numbers) = match numbering {
+            Numbering::Hub(epoch) => (epoch, None),
+            Numbering::Broker { epoch, after } => (epoch, Some(Box::new(Numbers::new(1, after)))),
+        };
         Self {
             name: name.into(),
             epoch,
             policy,
             base: Log::new(1, largest),
             derived: None,
+            numbers,
             tail: 1,
             subs: Vec::new(),
-            position: 0,
+            walked: 0,
             left: 0,
             lagging: 0,
             circle: 1,
             floor: 1,
-            floor_position: 0,
+            floor_offset: 0,
             dirty: false,
             large: false,
             touched: false,
@@ -144,7 +122,7 @@ impl Channel {
         }
     }
 
-    /// The seq that the next message gets: where the cursor of somebody at the head stands.
+    /// The position that the next message gets: where the cursor of somebody at the head stands.
     pub(super) fn end(&self) -> u64 {
         self.base.next()
     }
@@ -156,13 +134,113 @@ impl Channel {
 
     /// The framed bytes of the messages it holds.
     pub(super) fn bytes(&self) -> u64 {
-        self.base.written() - self.base.position(self.tail)
+        self.base.written() - self.base.offset(self.tail)
     }
 
     /// Bytes of memory that its logs take, indexes included.
     pub(super) fn allocated(&self) -> usize {
         let derived = self.derived.as_ref();
-        self.base.allocated() + derived.map_or(0, |logs| logs.allocated())
+        let numbers = self.numbers.as_ref();
+        self.base.allocated()
+            + derived.map_or(0, |logs| logs.allocated())
+            + numbers.map_or(0, |numbers| numbers.allocated())
+    }
+
+    /// The seq of the message at `position`, which is held.
+    pub(super) fn seq(&self, position: u64) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(position, |numbers| numbers.at(position))
+    }
+
+    /// The seq of the newest message, held or not; before the first, the seq after which the epoch's begin.
+    pub(super) fn newest_seq(&self) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(self.end() - 1, |numbers| numbers.newest())
+    }
+
+    /// The seq of the oldest message held; if none is, the one after the newest.
+    pub(super) fn oldest_seq(&self) -> u64 {
+        let Some(numbers) = &self.numbers else {
+            return self.tail;
+        };
+        numbers
+            .oldest()
+            .unwrap_or(numbers.newest().saturating_add(1))
+    }
+
+    /// The seq after which all of the epoch's messages are held.
+    pub(super) fn lost_seq(&self) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(self.tail - 1, |numbers| numbers.lost())
+    }
+
+    /// The position of the first message after `seq`, which is neither before [`Channel::lost_seq`] nor after
+    /// [`Channel::newest_seq`].
+    pub(super) fn position_after(&self, seq: u64) -> u64 {
+        let numbers = self.numbers.as_ref();
+        numbers.map_or(seq + 1, |numbers| numbers.after(seq))
+    }
+
+    /// Whether a cursor at `next` comes from another epoch.
+    pub(super) fn is_foreign(&self, next: u64) -> bool {
+        let numbers = self.numbers.as_ref();
+        numbers.is_some_and(|numbers| numbers.is_foreign(next))
+    }
+
+    /// The cursor of `subscriber` was lapped at `from` and goes on at `to`: the seqs that it misses, from the first to the
+    /// last, and why.
+    pub(super) fn missed(&mut self, subscriber: u32, from: u64, to: u64) -> (u64, u64, Reason) {
+        match &mut self.numbers {
+            None => (from, to - 1, Reason::Slow),
+            Some(numbers) => numbers.settle(subscriber, from, to),
+        }
+    }
+
+    /// Gives the newest message its number, where a broker does; says how many bytes that took.
+    pub(super) fn number(&mut self, seq: u64) -> usize {
+        let Some(numbers) = &mut self.numbers else {
+            return 0;
+        };
+        let before = numbers.allocated();
+        numbers.push(seq);
+        numbers.allocated() - before
+    }
+
+    /// How many bytes of memory it takes at most once it holds a frame of `len` bytes as the newest, and nothing that can
+    /// go.
+    pub(super) fn least_with(&self, len: usize, now: u64) -> usize {
+        let numbers = match &self.numbers {
+            None => 0,
+            Some(_) if self.base.fits(len, now) => most_allocated(self.base.last().len() + 1),
+            Some(_) => most_allocated(1),
+        };
+        self.base.newest_with(len, now) + numbers
+    }
+
+    /// Begins an epoch in which a broker numbers it from after `after` on. What it holds goes, and every cursor is lapped.
+    pub(super) fn begin_epoch(&mut self, epoch: Epoch, after: u64) {
+        // No message has the position that is left out, so cursors at the head are before the tail, too.
+        self.base.skip();
+        if let Some(derived) = &mut self.derived {
+            derived.skip();
+        }
+        self.tail = self.end();
+        self.set_floor(self.tail);
+        self.epoch = epoch;
+        self.numbers = Some(Box::new(Numbers::new(self.tail, after)));
+    }
+
+    /// Gives back the segments and the numbers before the tail.
+    pub(super) fn release(&mut self) {
+        let tail = self.tail;
+        self.base.release(tail);
+        if let Some(derived) = &mut self.derived {
+            derived.release(tail);
+        }
+        if let Some(numbers) = &mut self.numbers {
+            let cursors = self.subs.iter().map(|sub| (sub.subscriber, sub.next));
+            numbers.release(tail, cursors);
+        }
     }
 
     /// Counts one more user of `slot`, whose log begins at the head if there is none.
@@ -202,6 +280,9 @@ impl Channel {
             // Most channels of a daemon with very many have one subscriber.
             self.subs.reserve_exact(1);
         }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.place(sub.next);
+        }
         self.subs.push(sub);
         if self.dirty {
             // The walk may have to go past the newcomer to those it has not seen.
@@ -212,8 +293,8 @@ impl Channel {
 
     /// Removes the subscription at `index` and tells `moved` of each that changed its place, with the new one.
     ///
-    /// Those the walk has passed in this circle stay before `position` and the others stay behind it, so that nobody is
-    /// missed: a hole among the former is filled from just before `position`, and only the hole at the border from the end.
+    /// Those the walk has passed in this circle stay before `walked` and the others stay behind it, so that nobody is
+    /// missed: a hole among the former is filled from just before `walked`, and only the hole at the border from the end.
     /// The round may get one look longer than need be, never shorter.
     pub(super) fn remove(&mut self, index: u32, mut moved: impl FnMut(Sub, u32)) -> Option<Sub> {
         let mut hole = index as usize;
@@ -221,10 +302,13 @@ impl Channel {
         if removed.flags & LAGGING != 0 {
             self.lagging -= 1;
         }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.forget(removed.subscriber);
+        }
         let last = self.subs.len() - 1;
-        if index < self.position {
-            self.position -= 1;
-            let border = self.position as usize;
+        if index < self.walked {
+            self.walked -= 1;
+            let border = self.walked as usize;
             if border != hole {
                 self.subs[hole] = self.subs[border];
                 moved(self.subs[hole], hole as u32);
@@ -254,9 +338,9 @@ impl Channel {
         if self.lagging == 0 {
             // It was clean: whoever can be written to was at the head.
             self.floor = end_before;
-            self.floor_position = written_before;
+            self.floor_offset = written_before;
         }
-        self.position = 0;
+        self.walked = 0;
         self.dirty = true;
         true
     }
@@ -265,13 +349,13 @@ impl Channel {
     /// that nothing changes.
     #[inline]
     pub(super) fn step(&mut self, blocked: &Bits) -> Option<u32> {
-        let sub = self.subs.get(self.position as usize)?;
+        let sub = self.subs.get(self.walked as usize)?;
         let found =
             sub.next < self.base.next() && sub.flags & HISTORY == 0 && !blocked.get(sub.subscriber);
-        if !found || self.position == 0 || self.left == 0 {
+        if !found || self.walked == 0 || self.left == 0 {
             return None;
         }
-        self.position += 1;
+        self.walked += 1;
         self.left -= 1;
         Some(sub.subscriber)
     }
@@ -283,15 +367,15 @@ impl Channel {
             if *budget == 0 {
                 return Walked::Spent;
             }
-            let Some(&sub) = self.subs.get(self.position as usize) else {
-                self.position = 0;
+            let Some(&sub) = self.subs.get(self.walked as usize) else {
+                self.walked = 0;
                 self.raise_floor(self.circle);
                 return Walked::Around;
             };
-            if self.position == 0 {
+            if self.walked == 0 {
                 self.circle = end;
             }
-            self.position += 1;
+            self.walked += 1;
             self.left -= 1;
             *budget -= 1;
             if sub.next < end && sub.flags & HISTORY == 0 && !blocked.get(sub.subscriber) {
@@ -304,7 +388,7 @@ impl Channel {
     /// Leaves the dirty queue. The last look's visit is over, so the floor rises to the head or to those who lag.
     pub(super) fn end_round(&mut self) {
         self.dirty = false;
-        self.position = 0;
+        self.walked = 0;
         self.raise_floor(self.end());
     }
 
@@ -323,16 +407,21 @@ impl Channel {
         self.set_floor(floor.max(self.floor));
     }
 
-    /// Marks the subscription at `index` as lagging if it is behind, not lapped, and does not read history; true if it is.
+    /// Marks the subscription at `index` as lagging if it is behind and does not read history; true if it is. One that was lapped
+    /// has nothing to lose, unless it was by another epoch: then what is held of that is still to be got.
     pub(super) fn lag(&mut self, index: u32) -> bool {
         let (end, tail) = (self.end(), self.tail);
         let Some(sub) = self.subs.get_mut(index as usize) else {
             return false;
         };
-        if sub.next >= end || sub.next < tail || sub.flags & HISTORY != 0 {
+        if sub.next >= end || sub.flags & HISTORY != 0 {
             return false;
         }
-        let next = sub.next;
+        let numbers = self.numbers.as_ref();
+        if sub.next < tail && !numbers.is_some_and(|numbers| numbers.is_foreign(sub.next)) {
+            return false;
+        }
+        let next = sub.next.max(tail);
         if sub.flags & LAGGING == 0 {
             sub.flags |= LAGGING;
             self.lagging += 1;
@@ -344,7 +433,7 @@ impl Channel {
     }
 
     /// Notes that the subscription at `index` has got past `messages` more, and takes off the marks that hold no longer. True if
-    /// it lags now: it has had its history, and is still behind.
+    /// it read history until now and is still behind: then it may have to lag.
     #[cold]
     pub(super) fn passed(&mut self, index: u32, messages: u64) -> bool {
         let end = self.end();
@@ -359,7 +448,7 @@ impl Channel {
             self.unlag(index);
             return false;
         }
-        read_history && self.lag(index)
+        read_history
     }
 
     /// Whether the subscription at `index` is behind.
@@ -378,12 +467,12 @@ impl Channel {
         }
     }
 
-    /// A seq from which on nothing is trimmed, as of the last circle. The true floor may be higher.
+    /// A position from which on nothing is trimmed, as of the last circle. The true floor may be higher.
     pub(super) fn known_floor(&self) -> u64 {
         self.floor
     }
 
-    /// The seq from which on nothing is trimmed.
+    /// The position from which on nothing is trimmed.
     pub(super) fn floor(&mut self) -> u64 {
         if self.subs.is_empty() {
             self.set_floor(self.end());
@@ -396,14 +485,14 @@ impl Channel {
     fn set_floor(&mut self, floor: u64) {
         if floor != self.floor {
             self.floor = floor;
-            self.floor_position = self.base.position(floor);
+            self.floor_offset = self.base.offset(floor);
         }
     }
 
     /// Whether those who can't be lapped need more than the window: then its publishers wait for the sweep.
     pub(super) fn is_crowded(&self) -> bool {
         let protected = self.end().saturating_sub(self.floor);
-        let bytes = self.base.written().saturating_sub(self.floor_position);
+        let bytes = self.base.written().saturating_sub(self.floor_offset);
         let Policy {
             retain_messages,
             retain_bytes,
@@ -435,90 +524,5 @@ impl Channel {
     pub(super) fn log(&self, slot: Slot) -> &Log {
         let derived = self.derived.as_ref().and_then(|logs| logs.find(slot));
         derived.map_or(&self.base, |derived| &derived.log)
-    }
-}
-
-/// A channel's logs, apart from its subscribers: so that a walk over these can read from those.
-#[derive(Clone, Copy)]
-pub(super) struct Logs<'c> {
-    pub(super) base: &'c Log,
-    pub(super) derived: Option<&'c DerivedLogs>,
-    pub(super) tail: u64,
-}
-
-/// The log that a subscription reads its next message from.
-#[derive(Clone, Copy)]
-pub(super) struct Reading<'c> {
-    pub(super) log: &'c Log,
-    pub(super) slot: Slot,
-    /// The seq up to which it reads that log.
-    pub(super) until: u64,
-    /// The log is the base log, and its frames have to be encoded for this reader alone.
-    pub(super) is_private: bool,
-}
-
-/// All that a subscription is behind, in one piece.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Whole<'c> {
-    pub(super) bytes: &'c [u8],
-    /// The seq after the last message.
-    pub(super) until: u64,
-    /// Whose log it is from.
-    pub(super) slot: Slot,
-}
-
-impl<'c> Logs<'c> {
-    #[inline]
-    fn reading(self, sub: Sub) -> Reading<'c> {
-        let slot = sub.slot();
-        if slot != Slot::BASE {
-            return self.reading_derived(slot, sub.next);
-        }
-        Reading {
-            log: self.base,
-            slot,
-            until: self.base.next(),
-            is_private: false,
-        }
-    }
-
-    fn reading_derived(self, slot: Slot, next: u64) -> Reading<'c> {
-        let derived = self.derived.and_then(|logs| logs.find(slot));
-        match derived {
-            Some(derived) if next >= derived.log.begin => Reading {
-                log: &derived.log,
-                slot,
-                until: derived.log.next(),
-                is_private: false,
-            },
-            _ => Reading {
-                log: self.base,
-                slot: Slot::BASE,
-                until: derived.map_or(self.base.next(), |derived| derived.log.begin),
-                is_private: derived.is_none_or(|derived| !derived.falls_back),
-            },
-        }
-    }
-
-    /// Everything that `sub` is behind, if it is in the newest segment of one log.
-    #[inline]
-    pub(super) fn whole(self, sub: Sub) -> Option<Whole<'c>> {
-        let Reading {
-            log,
-            slot,
-            until,
-            is_private,
-        } = self.reading(sub);
-        let segment = log.last();
-        let from = sub.next.wrapping_sub(segment.first) as usize;
-        let newest = sub.next >= segment.first && until == segment.next();
-        if from >= segment.len() || !newest || is_private || sub.next < self.tail {
-            return None;
-        }
-        Some(Whole {
-            bytes: segment.from(from),
-            until,
-            slot,
-        })
     }
 }

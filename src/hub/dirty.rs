@@ -12,15 +12,15 @@ const LOOKS: usize = 4;
 pub(super) struct Dirty {
     /// Those whose subscribers are being visited, in turn.
     pub(super) queue: VecDeque<u32>,
-    /// How many of these are large.
+    /// How many of these are large and in a circle.
     pub(super) large: usize,
-    /// The large ones that wait for the next time around.
+    /// The large ones that wait to begin their next circle.
     pub(super) waiting: Vec<u32>,
 }
 
 impl Dirty {
     /// Lets those that wait go on.
-    pub(super) fn begin_rounds(&mut self) {
+    pub(super) fn begin_circles(&mut self) {
         self.large += self.waiting.len();
         self.queue.extend(self.waiting.drain(..));
     }

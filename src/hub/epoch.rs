@@ -1,4 +1,4 @@
-//! The name of one run of a channel's numbering.
+//! Who numbers a channel's messages, and the name of one run of its numbering.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,4 +21,18 @@ impl Epoch {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Who numbers the messages of a channel that comes into being, and in which epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// The hub does: 1, 2, 3, … in an epoch of the channel's own.
+    Hub(Epoch),
+    /// A broker does, in an epoch of its own: see [`Hub::append_at`](super::Hub::append_at).
+    Broker {
+        /// The broker's epoch.
+        epoch: Epoch,
+        /// The channel's messages up to this number, if there are any, are not here: the next has a greater one.
+        after: u64,
+    },
 }

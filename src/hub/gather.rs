@@ -1,107 +1,14 @@
 //! A visit: what is behind, as slices for one write, and what the write made of it.
 
-use std::io::IoSlice;
-use std::ops::Range;
-use std::rc::Rc;
-
-use super::channel::{Channel, Reading, STRAGGLES, Sub, Whole};
+use super::channel::Channel;
+use super::cursor::{STRAGGLES, Sub};
 use super::directory::Directory;
+use super::piece::{Piece, Remainder};
+use super::reading::{Reading, Whole};
 use super::render::Rendered;
-use super::segment::Segment;
-use super::slot::Slot;
+use super::slices::Slices;
 use super::subscriber::{APART, CAUGHT_UP, LAGS, Link, Links};
 use super::{Hub, SubscriberId};
-
-/// What goes into one write: at most [`Slices::MOST`] slices and [`Slices::MOST_BYTES`] bytes, but at least one message.
-#[derive(Debug)]
-pub struct Slices<'a> {
-    slices: [IoSlice<'a>; Slices::MOST],
-    len: usize,
-    bytes: usize,
-}
-
-impl<'a> Slices<'a> {
-    /// How many slices a write takes at most.
-    pub const MOST: usize = 64;
-    /// How many bytes a write takes, unless a single message is longer.
-    pub const MOST_BYTES: usize = 256 * 1024;
-
-    /// None yet. What a connection has to send of its own goes in first.
-    pub fn new() -> Self {
-        Self {
-            slices: [IoSlice::new(&[]); Self::MOST],
-            len: 0,
-            bytes: 0,
-        }
-    }
-
-    /// Adds `bytes`; false if there is no place left. An empty slice takes none.
-    pub fn push(&mut self, bytes: &'a [u8]) -> bool {
-        if bytes.is_empty() {
-            return true;
-        }
-        let Some(place) = self.slices.get_mut(self.len) else {
-            return false;
-        };
-        *place = IoSlice::new(bytes);
-        self.len += 1;
-        self.bytes += bytes.len();
-        true
-    }
-
-    /// The slices, in order.
-    pub fn as_slice(&self) -> &[IoSlice<'a>] {
-        &self.slices[..self.len]
-    }
-
-    /// How many slices there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// How many bytes they have together.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Whether a slice of `bytes` bytes still goes in.
-    fn fits(&self, bytes: usize) -> bool {
-        let room = Self::MOST_BYTES.saturating_sub(self.bytes);
-        self.len == 0 || (self.len < Self::MOST && bytes <= room)
-    }
-
-    /// Which messages of `segment`, from `next` on and before `until`, still go in: the seq after them and their bytes.
-    fn choose(&self, segment: &Segment, next: u64, until: u64) -> Option<(u64, Range<usize>)> {
-        if self.len == Self::MOST {
-            return None;
-        }
-        let from = next.checked_sub(segment.first)? as usize;
-        let mut to = (until.min(segment.next()) - segment.first) as usize;
-        let start = segment.start(from);
-        let room = Self::MOST_BYTES.saturating_sub(self.bytes);
-        if segment.start(to) - start > room {
-            to = segment.message_at(from, start + room);
-            if to == from {
-                if self.len != 0 {
-                    return None;
-                }
-                to += 1;
-            }
-        }
-        (to > from).then(|| (segment.first + to as u64, start..segment.start(to)))
-    }
-}
-
-impl Default for Slices<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// What `gather` found besides the slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,43 +34,6 @@ pub struct Advanced {
     pub delivered: u64,
 }
 
-/// The part of a frame that a short write left over. The hub keeps nothing of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remainder {
-    /// That of a frame of at most 4 KiB.
-    Copied(Vec<u8>),
-    /// That of a longer one, which lives as long as somebody holds it.
-    Held {
-        /// The whole frame.
-        segment: Rc<Vec<u8>>,
-        /// What is still to be sent.
-        range: Range<usize>,
-    },
-}
-
-impl Remainder {
-    /// The bytes still to be sent.
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Copied(bytes) => bytes,
-            Self::Held { segment, range } => segment.get(range.clone()).unwrap_or(&[]),
-        }
-    }
-}
-
-/// Consecutive messages of one subscription in one slice.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Piece {
-    pub(super) link: Link,
-    pub(super) from: u64,
-    pub(super) to: u64,
-    pub(super) bytes: usize,
-    /// Whose log it is from.
-    pub(super) slot: Slot,
-    /// It is from no log: it was made for this subscription alone.
-    pub(super) is_rendered: bool,
-}
-
 /// What the last gathering promised, until `advance` is told what became of it. One for the hub, nothing for a connection.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -177,6 +47,8 @@ pub(super) struct Plan {
     more: bool,
     /// The subscription whose next messages have to be rendered.
     unrendered: Option<Link>,
+    /// The subscribers and subscriptions that have had their history in this visit and were still behind then.
+    past_history: Vec<(u32, Link)>,
 }
 
 /// How much of a subscription went in.
@@ -198,6 +70,12 @@ impl Plan {
     /// The subscription of `id` that the last gathering found unrendered.
     pub(super) fn unrendered(&self, id: u32) -> Option<Link> {
         self.unrendered.filter(|_| self.owner == id)
+    }
+
+    /// Notes that the subscription `link` of `id` has had its history and is still behind. The end of the visit says whether it
+    /// lags.
+    pub(super) fn note_past_history(&mut self, id: u32, link: Link) {
+        self.past_history.push((id, link));
     }
 
     fn forget(&mut self, id: u32) {
@@ -272,7 +150,7 @@ impl Plan {
         Share::All
     }
 
-    /// The messages that were rendered for the subscription `link`, if they still go in: the seq after them and their bytes.
+    /// The messages that were rendered for the subscription `link`, if they still go in: the position after them and their bytes.
     #[cold]
     fn choose_rendered<'a>(
         &mut self,
@@ -289,7 +167,7 @@ impl Plan {
     }
 }
 
-/// The next messages of `sub` in the log that it reads, as many as are in one segment and still go in: the seq after them and
+/// The next messages of `sub` in the log that it reads, as many as are in one segment and still go in: the position after them and
 /// their bytes.
 #[inline]
 fn choose<'a>(reading: Reading<'a>, sub: Sub, slices: &Slices<'a>) -> Option<(u64, &'a [u8])> {
@@ -398,9 +276,10 @@ impl Hub {
             }
             written -= piece.bytes;
             delivered += piece.to - piece.from;
-            self.move_cursor(id.0, piece.link, piece.to);
+            self.move_cursor(piece.link, piece.to);
         }
         let more = self.plan.more;
+        self.end_history(id.0, more);
         self.end_plan(id.0);
         if more {
             self.lag(id);
@@ -420,7 +299,8 @@ impl Hub {
     /// The socket was full after `written` bytes of `piece`.
     #[cold]
     pub(super) fn stop(&mut self, id: SubscriberId, piece: Piece, written: usize) -> Advanced {
-        let (rest, delivered) = self.stop_inside(id.0, piece, written);
+        let (rest, delivered) = self.stop_inside(piece, written);
+        self.end_history(id.0, false);
         self.end_plan(id.0);
         self.set_blocked(id, true);
         Advanced {
@@ -436,32 +316,50 @@ impl Hub {
         self.rendered.clear();
     }
 
+    /// Marks as lagging the subscriptions of `id` that had their history in this visit and are still behind, where it was cut.
+    ///
+    /// Not before that, since nobody waits for a subscriber that comes to the head, or is blocked, in the same visit.
+    fn end_history(&mut self, id: u32, is_cut: bool) {
+        let mut lags = false;
+        for (owner, link) in self.plan.past_history.drain(..) {
+            if is_cut
+                && owner == id
+                && let Some(channel) = self.directory.get_mut(link.channel)
+                && let Some(sub) = channel.subs.get(link.index as usize)
+                && sub.subscriber == id
+            {
+                lags |= channel.lag(link.index);
+            }
+        }
+        if lags && let Some(subscriber) = self.subscribers.get_mut(id as usize) {
+            subscriber.flags |= LAGS;
+        }
+    }
+
     #[inline]
-    fn move_cursor(&mut self, id: u32, link: Link, to: u64) {
+    fn move_cursor(&mut self, link: Link, to: u64) {
         let Some(channel) = self.directory.get_mut(link.channel) else {
             return;
         };
         if let Some(sub) = channel.subs.get_mut(link.index as usize) {
             let from = std::mem::replace(&mut sub.next, to);
-            if sub.flags & STRAGGLES != 0 {
-                let lags = channel.passed(link.index, to - from);
-                if lags && let Some(subscriber) = self.subscribers.get_mut(id as usize) {
-                    subscriber.flags |= LAGS;
-                }
+            let subscriber = sub.subscriber;
+            if sub.flags & STRAGGLES != 0 && channel.passed(link.index, to - from) {
+                self.plan.note_past_history(subscriber, link);
             }
         }
     }
 
     /// Moves a cursor past the messages of `piece` of which any byte went out: the rest of the last, and their number.
-    fn stop_inside(&mut self, id: u32, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
+    fn stop_inside(&mut self, piece: Piece, written: usize) -> (Option<Remainder>, u64) {
         let Some((rest, next)) = self.rest_of(piece, written) else {
             return (None, 0);
         };
-        self.move_cursor(id, piece.link, next);
+        self.move_cursor(piece.link, next);
         (rest, next - piece.from)
     }
 
-    /// What is left of the message of `piece` that byte `written` falls into, and the seq after it.
+    /// What is left of the message of `piece` that byte `written` falls into, and the position after it.
     fn rest_of(&self, piece: Piece, written: usize) -> Option<(Option<Remainder>, u64)> {
         if piece.is_rendered {
             return self.rendered.rest_of(piece, written);

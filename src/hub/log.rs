@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::segment::{LARGE, Segment, cost, entries_for};
+use super::segment::{LONG, Segment, cost, entries_for};
 
 /// The capacity that a log's first segment has: 100,000 channels of one small message each stay small.
 const SMALLEST: usize = 256;
@@ -12,7 +12,7 @@ const BIGGEST: usize = 64 * 1024;
 /// their indexes.
 const SHARE_OF_TOTAL: usize = 8;
 
-/// The capacity up to which segments of small frames double, in bytes: a quarter of the channel's window (0: no limit), and a
+/// The capacity up to which segments of short frames double, in bytes: a quarter of the channel's window (0: no limit), and a
 /// small part of what all logs may take together (0: no limit).
 pub(super) fn largest_segment(window: u64, total: usize) -> u32 {
     let part = |whole: usize, parts: usize| match whole {
@@ -38,14 +38,14 @@ pub(super) struct Log {
     newest: Segment,
     /// Those before it, oldest first.
     older: VecDeque<Segment>,
-    /// The seq of the first message that this log was ever given, or that has stayed when it had to make room.
+    /// The position of the first message that this log was ever given, or that has stayed when it had to make room.
     pub(super) begin: u64,
-    /// The seq that the next message gets.
+    /// The position that the next message gets.
     next: u64,
     /// How many bytes were ever appended.
     written: u64,
     allocated: usize,
-    /// Capacity of the newest segment of small frames, and the limit to its doubling.
+    /// Capacity of the newest segment of short frames, and the limit to its doubling.
     capacity: u32,
     largest: u32,
 }
@@ -70,7 +70,7 @@ impl Log {
         self.largest
     }
 
-    /// The seq that the next message gets.
+    /// The position that the next message gets.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
@@ -82,7 +82,7 @@ impl Log {
 
     /// Whether a frame of `len` bytes goes into the newest segment.
     pub(super) fn fits(&self, len: usize, now: u64) -> bool {
-        len <= LARGE && self.newest.fits(len, now)
+        len <= LONG && self.newest.fits(len, now)
     }
 
     /// How many bytes of memory the newest segment takes once it holds a frame of `len` bytes as the newest: all older ones
@@ -91,7 +91,7 @@ impl Log {
         if self.fits(len, now) {
             return self.newest.allocated() + self.newest.index_growth();
         }
-        if len > LARGE {
+        if len > LONG {
             return cost(len, 1);
         }
         let capacity = self.next_capacity(len);
@@ -131,14 +131,14 @@ impl Log {
     fn append_segment(&mut self, len: usize, now: u64, write: impl FnOnce(&mut Vec<u8>)) -> Grown {
         let before = self.allocated;
         let had_newest = self.newest.len() != 0;
-        let segment = if len > LARGE {
+        let segment = if len > LONG {
             let mut frame = Vec::with_capacity(len);
             write(&mut frame);
-            Segment::large(self.next, self.written, now, frame)
+            Segment::long(self.next, self.written, now, frame)
         } else {
             let capacity = self.next_capacity(len);
             self.capacity = capacity as u32;
-            let mut segment = Segment::small(self.next, self.written, now, capacity, len);
+            let mut segment = Segment::short(self.next, self.written, now, capacity, len);
             segment.append(now, write);
             segment
         };
@@ -159,19 +159,21 @@ impl Log {
     /// should not occupy two segments of 64 KiB.
     fn next_capacity(&self, len: usize) -> usize {
         let oldest = self.older.front().unwrap_or(&self.newest);
-        let held = (self.written - oldest.position) as usize;
+        let held = (self.written - oldest.offset) as usize;
         (self.capacity as usize * 2)
             .min((held / 2).next_power_of_two())
             .clamp(SMALLEST, self.largest as usize)
             .max(len)
     }
 
-    /// The segment that holds message `seq`.
-    pub(super) fn find(&self, seq: u64) -> Option<&Segment> {
-        if seq >= self.newest.first {
-            return (seq < self.next).then_some(&self.newest);
+    /// The segment that holds the message at `position`.
+    pub(super) fn find(&self, position: u64) -> Option<&Segment> {
+        if position >= self.newest.first {
+            return (position < self.next).then_some(&self.newest);
         }
-        let after = self.older.partition_point(|segment| segment.first <= seq);
+        let after = self
+            .older
+            .partition_point(|segment| segment.first <= position);
         self.older.get(after.checked_sub(1)?)
     }
 
@@ -186,20 +188,20 @@ impl Log {
         last.slice(last.start(last.len().saturating_sub(1))..last.as_slice().len())
     }
 
-    /// How many bytes of the log come before message `seq`.
-    pub(super) fn position(&self, seq: u64) -> u64 {
-        match self.find(seq) {
+    /// How many bytes of the log come before the message at `position`.
+    pub(super) fn offset(&self, position: u64) -> u64 {
+        match self.find(position) {
             Some(segment) => {
-                segment.position + segment.start((seq - segment.first) as usize) as u64
+                segment.offset + segment.start((position - segment.first) as usize) as u64
             }
             None => self.written,
         }
     }
 
-    /// When message `seq` was published, if it is still here.
-    pub(super) fn time(&self, seq: u64) -> Option<u64> {
-        let segment = self.find(seq)?;
-        Some(segment.time((seq - segment.first) as usize))
+    /// When the message at `position` was published, if it is still here.
+    pub(super) fn time(&self, position: u64) -> Option<u64> {
+        let segment = self.find(position)?;
+        Some(segment.time((position - segment.first) as usize))
     }
 
     /// Lets go of all before message `begin`, as if it had begun there.
@@ -223,6 +225,14 @@ impl Log {
         if self.older.len() * 4 < self.older.capacity() {
             self.older.shrink_to(self.older.len() * 2);
         }
+    }
+
+    /// Lets go of all, and leaves the next position out.
+    pub(super) fn skip(&mut self) {
+        self.release(self.next);
+        self.next += 1;
+        self.begin = self.next;
+        self.newest = Segment::none(self.next, self.written);
     }
 
     /// The segment that goes first; none if nothing is held.

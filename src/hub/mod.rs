@@ -1,7 +1,7 @@
 //! Channels: a channel is a log, a subscriber is a cursor. No sockets, no frames' meaning; time is an argument.
 //!
 //! Publishing appends a message once to its channel's log, whatever the number of subscribers. A subscriber is a number for
-//! each of its channels: the seq of the next message it gets. What it gets is read from the log when it is visited.
+//! each of its channels: the position of the next message it gets. What it gets is read from the log when it is visited.
 //! So a slow subscriber costs nothing, and history, resuming and "the current value" are cursors placed further back.
 //!
 //! # A turn
@@ -17,7 +17,7 @@
 //! Or it calls [`Hub::run`] instead of `next_behind`, which makes the commonest visits in one go.
 //!
 //! A caller that wants to decide when the subscribers of *large* channels ([`HubConfig::large`]) are visited calls
-//! [`Hub::begin_rounds`] for each time around.
+//! [`Hub::begin_circles`] for each circle.
 //!
 //! **A visit** is [`Hub::contiguous`] or [`Hub::gather`] (and [`Hub::render`], where `gather` says so), one write, [`Hub::advance`]. The
 //! caller has to visit a subscriber that was named, unless it was blocked or detached. It may visit any subscriber of its own accord
@@ -37,22 +37,29 @@
 //! - The newest message of a channel is held until it expires or all logs together are over `retain_total`. Then messages
 //!   of channels without subscribers go first, the oldest before the rest. After that the oldest of the others go, and their
 //!   newest messages last. Only a message that is too long by itself is refused.
+//! - Everything counts by *positions*: the messages of a channel are 1, 2, 3, … in its logs. What clients see is the seq. It is
+//!   the position where the hub numbers the channel, and stands beside the message where a broker does (`numbers.rs`).
 //! - Among `max_channels` channels, one without subscribers makes room for a new one. If there is none, the new one is refused.
 
 mod apart;
 mod channel;
+mod cursor;
 mod directory;
 mod dirty;
 mod epoch;
 mod gather;
 mod log;
+mod numbers;
+mod piece;
 mod policy;
 mod publish;
 mod queue;
+mod reading;
 mod render;
 mod room;
 mod run;
 mod segment;
+mod slices;
 mod slot;
 mod subscribe;
 mod subscriber;
@@ -74,11 +81,13 @@ use self::render::Rendered;
 use self::subscriber::{Bits, Subscriber};
 
 pub use self::directory::ChannelId;
-pub use self::epoch::Epoch;
-pub use self::gather::{Advanced, Gathered, Remainder, Slices};
+pub use self::epoch::{Epoch, Numbering};
+pub use self::gather::{Advanced, Gathered};
+pub use self::piece::Remainder;
 pub use self::policy::{OnLag, Policy};
 pub use self::publish::{Frame, PublishError, Published};
 pub use self::run::Run;
+pub use self::slices::Slices;
 pub use self::slot::{Encode, Message, Slot, SlotConfig};
 pub use self::subscribe::{NotSubscribed, Start, SubscribeError, Subscribed};
 pub use self::sweep::TooSlow;
@@ -116,9 +125,9 @@ pub struct Gap<'a> {
     pub channel: &'a str,
     /// The epoch that the numbers belong to: the channel's present one.
     pub epoch: &'a str,
-    /// The first seq missing; 0 if the reason is [`Reason::Epoch`].
+    /// The first seq that may be missing; 0 if the reason is [`Reason::Epoch`].
     pub from: u64,
-    /// The last seq missing; 0 if the reason is [`Reason::Epoch`] and all of the epoch's messages are held.
+    /// The last seq that may be missing; 0 if the reason is [`Reason::Epoch`] and all of the epoch's messages are held.
     pub to: u64,
     /// Why they are missing.
     pub reason: Reason,
@@ -136,8 +145,8 @@ pub struct HubConfig {
     /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever, or
     /// until there are `max_channels`.
     pub linger_ms: u64,
-    /// Channels of at least so many subscribers are visited once around whenever the caller says so
-    /// ([`Hub::begin_rounds`]), and not of their own accord; 0 means none.
+    /// Channels of at least so many subscribers begin a circle when the caller says so ([`Hub::begin_circles`]), and not of
+    /// their own accord; 0 means none.
     pub large: usize,
     /// The slots, by number. What it says of the base is of no account.
     pub slots: [SlotConfig; Slot::COUNT],
@@ -178,7 +187,7 @@ pub struct Stats {
 pub struct Hub {
     config: HubConfig,
     policies: Box<dyn Fn(&str) -> Policy>,
-    epochs: Box<dyn FnMut() -> Epoch>,
+    numberings: Box<dyn FnMut(&str) -> Numbering>,
     directory: Directory,
     subscribers: Vec<Subscriber>,
     blocked: Bits,
@@ -231,17 +240,17 @@ impl fmt::Debug for Hub {
 impl Hub {
     /// A hub without channels.
     ///
-    /// `policies` is asked once for each channel that comes into being, `epochs` likewise. Times given to the hub are
+    /// `policies` and `numberings` are asked once for each channel that comes into being, with its name. Times given to the hub are
     /// milliseconds since any moment, the same for all calls, and never go back.
     pub fn new(
         config: HubConfig,
         policies: Box<dyn Fn(&str) -> Policy>,
-        epochs: Box<dyn FnMut() -> Epoch>,
+        numberings: Box<dyn FnMut(&str) -> Numbering>,
     ) -> Self {
         Self {
             config,
             policies,
-            epochs,
+            numberings,
             directory: Directory::default(),
             subscribers: Vec::new(),
             blocked: Bits::default(),
@@ -291,17 +300,19 @@ impl Hub {
             .map(|channel| channel.epoch.as_str())
     }
 
-    /// The messages that the channel `name` holds, by seq; `None` if there is no such channel.
+    /// The seqs from that of the oldest message that the channel `name` holds to just after that of the newest; `None` if there
+    /// is no such channel. Where a broker numbers it, not each of them is a message's.
     pub fn held(&self, name: &str) -> Option<Range<u64>> {
         let channel = self.directory.get(self.directory.find(name)?)?;
-        Some(channel.tail..channel.end())
+        let oldest = channel.oldest_seq();
+        Some(oldest..channel.newest_seq().saturating_add(1))
     }
 
     /// A channel of that name, not among the others yet.
     fn new_channel(&mut self, name: &str) -> Channel {
         let policy = (self.policies)(name);
         let largest = largest_segment(policy.retain_bytes, self.config.retain_total);
-        Channel::new(name, (self.epochs)(), policy, largest, self.now)
+        Channel::new(name, (self.numberings)(name), policy, largest, self.now)
     }
 
     /// The subscriber `id`, made if it was never seen.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::channel::Channel;
+use super::epoch::Epoch;
 use super::log::Grown;
 use super::slot::Encode;
 use super::{ChannelId, Hub};
@@ -36,13 +37,21 @@ pub enum PublishError {
     TooManyChannels,
     /// The message by itself is too big for `retain_total`.
     RetainTotal,
+    /// A broker's number that is not above that of the channel's newest message: the channel has, or had, the message already.
+    NotNewer,
+    /// The hub was to number a message in a channel that a broker numbers.
+    BrokerNumbers,
 }
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooManyChannels => "too many channels, and all of them have subscribers",
-            Self::RetainTotal => "the message by itself is too big for retain-total",
+            Self::TooManyChannels => {
+                "there are as many channels as max_channels allows, and all of them have subscribers"
+            }
+            Self::RetainTotal => "the message by itself takes more memory than retain_total allows",
+            Self::NotNewer => "the message's number is not above that of the channel's newest message",
+            Self::BrokerNumbers => "a broker numbers this channel's messages",
         })
     }
 }
@@ -54,15 +63,37 @@ crate::words::in_words!(PublishError);
 /// Scratch space beyond this is given back after use.
 const SCRATCH: usize = 64 * 1024;
 
+/// Where a broker places a message: its epoch, and its number there.
+type At<'a> = (&'a Epoch, u64);
+
+impl Channel {
+    /// The seq of the message that is to be appended, and the epoch that begins with it, if one does.
+    fn next_seq<'a>(&self, at: Option<At<'a>>) -> Result<(u64, Option<&'a Epoch>), PublishError> {
+        let Some((epoch, seq)) = at else {
+            return match self.numbers {
+                None => Ok((self.end(), None)),
+                Some(_) => Err(PublishError::BrokerNumbers),
+            };
+        };
+        let is_same = self.numbers.is_some() && *epoch == self.epoch;
+        let newest = if is_same { self.newest_seq() } else { 0 };
+        if seq <= newest {
+            return Err(PublishError::NotNewer);
+        }
+        Ok((seq, (!is_same).then_some(epoch)))
+    }
+}
+
 impl Hub {
-    /// Publishes `message` in the channel `name`, which comes into being if there is none.
+    /// Publishes `message` in the channel `name`, which comes into being if there is none. The hub numbers it.
     ///
-    /// `encode` is called once for each slot that subscribers of the channel are served in, but for the base. Nothing is trimmed before the next [`Hub::trim`]: call it once a turn.
+    /// `encode` is called once for each slot that subscribers of the channel are served in, but for the base. Nothing is trimmed
+    /// before the next [`Hub::trim`]: call it once a turn.
     ///
     /// # Errors
     ///
-    /// If there are `max_channels` and all have subscribers, or if the message alone is over `retain_total`. Frames over 4 GiB are
-    /// taken for too big. A message that is refused makes no channel.
+    /// If there are `max_channels` and all have subscribers, if the message alone is over `retain_total`, or if a broker numbers
+    /// the channel. Frames over 4 GiB are taken for too big. A message that is refused makes no channel.
     pub fn publish(
         &mut self,
         name: &str,
@@ -70,35 +101,98 @@ impl Hub {
         encode: &mut dyn Encode,
         now: u64,
     ) -> Result<Published<'_>, PublishError> {
+        self.append_at(None, name, message, encode, now)
+    }
+
+    /// Like [`Hub::publish`], but a broker numbers the message if `at` says its epoch and its number, which is at least 1.
+    ///
+    /// Each number of a channel is above the one before. A jump is no hole: the numbers in between are no messages.
+    ///
+    /// If `at` says another epoch than the channel's, or the hub numbered the channel until now, that epoch begins: what the
+    /// channel holds goes, and each subscriber gets a [`Gap`](super::Gap) with the reason [`Epoch`](super::Reason::Epoch)
+    /// before the next message, whatever the policy says of those who fall behind. An epoch that has ended must not come back.
+    ///
+    /// # Errors
+    ///
+    /// As for `publish`, and if the number is not above that of the channel's newest message: what a broker delivers once more
+    /// is refused so, and nothing has changed. What is refused for want of room is a hole of which nobody is told.
+    pub fn append_at(
+        &mut self,
+        at: Option<(&Epoch, u64)>,
+        name: &str,
+        message: &impl Frame,
+        encode: &mut dyn Encode,
+        now: u64,
+    ) -> Result<Published<'_>, PublishError> {
         self.now = self.now.max(now);
-        let now = self.now;
         let index = match self.directory.find(name) {
             Some(index) => index,
-            None => {
-                let channel = self.new_channel(name);
-                if !has_room(
-                    &channel,
-                    message.len(channel.end()),
-                    now,
-                    self.config.retain_total,
-                ) {
-                    return Err(PublishError::RetainTotal);
-                }
-                self.admit(channel).ok_or(PublishError::TooManyChannels)?
-            }
+            None => self.make_for(at, name, message)?,
         };
-        let channel_id = self.directory.id(index);
-        let Some(channel) = self.directory.get_mut(index) else {
+        let Some(channel) = self.directory.get(index) else {
             return Err(PublishError::TooManyChannels);
         };
-        let seq = channel.end();
+        let (seq, begun) = channel.next_seq(at)?;
         let len = message.len(seq);
-        if !has_room(channel, len, now, self.config.retain_total) {
+        if !has_room(channel, len, self.now, self.config.retain_total) {
             return Err(PublishError::RetainTotal);
         }
-        let written = channel.base.written();
+        if let Some(epoch) = begun {
+            self.begin_epoch(index, epoch, seq - 1);
+        }
+        self.append(index, seq, len, message);
+        self.append_derived(index, seq, encode);
+        let channel_id = self.directory.id(index);
+        let Some(channel) = self.directory.get(index) else {
+            return Err(PublishError::TooManyChannels);
+        };
+        self.large_published += u64::from(channel.large);
+        Ok(Published {
+            channel: channel_id,
+            epoch: channel.epoch.as_str(),
+            seq,
+            congested: channel.congested,
+        })
+    }
+
+    /// Makes the channel `name` for its first message, unless that is refused.
+    fn make_for(
+        &mut self,
+        at: Option<At<'_>>,
+        name: &str,
+        message: &impl Frame,
+    ) -> Result<u32, PublishError> {
+        let channel = self.new_channel(name);
+        let (seq, _) = channel.next_seq(at)?;
+        let (len, most) = (message.len(seq), self.config.retain_total);
+        if !has_room(&channel, len, self.now, most) {
+            return Err(PublishError::RetainTotal);
+        }
+        self.admit(channel).ok_or(PublishError::TooManyChannels)
+    }
+
+    /// Begins a broker's epoch in a channel, whose numbers are above `after`.
+    #[cold]
+    fn begin_epoch(&mut self, index: u32, epoch: &Epoch, after: u64) {
+        let Some(channel) = self.directory.get_mut(index) else {
+            return;
+        };
+        let before = channel.allocated();
+        channel.begin_epoch(epoch.clone(), after);
+        let after = channel.allocated();
+        self.account(before, after);
+    }
+
+    /// Appends `message`, whose frame has `len` bytes, to the base log, and sees to it that its subscribers are visited.
+    fn append(&mut self, index: u32, seq: u64, len: usize, message: &impl Frame) {
+        let now = self.now;
+        let Some(channel) = self.directory.get_mut(index) else {
+            return;
+        };
+        let (end, written) = (channel.end(), channel.base.written());
         let grown = channel.base.append(len, now, |out| message.write(seq, out));
-        let soiled = channel.begin_round(seq, written);
+        let numbered = channel.number(seq);
+        let soiled = channel.begin_round(end, written);
         if !channel.touched {
             channel.touched = true;
             self.touched.push(index);
@@ -108,14 +202,14 @@ impl Hub {
         }
         let congested = channel.congested;
         let first = channel.messages() == 1;
-        let is_derived = channel.derived.is_some();
         if soiled {
             self.soil(index);
         }
         if congested && self.has_waiting() {
             // Its publishers would wait for as long as it does.
-            self.begin_rounds();
+            self.begin_circles();
         }
+        self.account(0, numbered);
         if let Some(Grown { before, after }) = grown {
             self.account(before, after);
             self.note_evictable(index);
@@ -125,22 +219,9 @@ impl Hub {
             self.schedule(index);
             self.note_vacant(index);
         }
-        if is_derived {
-            self.append_derived(index, seq, encode);
-        }
-        let Some(channel) = self.directory.get(index) else {
-            return Err(PublishError::TooManyChannels);
-        };
-        self.large_published += u64::from(channel.large);
-        Ok(Published {
-            channel: channel_id,
-            epoch: channel.epoch.as_str(),
-            seq,
-            congested,
-        })
     }
 
-    /// Appends the newest message of the base log, which is `seq`, to the derived logs.
+    /// Appends the newest message of the base log, whose number is `seq`, to the derived logs.
     fn append_derived(&mut self, index: u32, seq: u64, encode: &mut dyn Encode) {
         let now = self.now;
         let Some(channel) = self.directory.get_mut(index) else {
@@ -177,5 +258,5 @@ fn has_room(channel: &Channel, len: usize, now: u64, most: usize) -> bool {
     if most == 0 {
         return u32::try_from(len).is_ok();
     }
-    u32::try_from(len).is_ok() && channel.base.newest_with(len, now) <= most
+    u32::try_from(len).is_ok() && channel.least_with(len, now) <= most
 }

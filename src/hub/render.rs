@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::gather::{Piece, Remainder};
-use super::segment::LARGE;
+use super::piece::{Piece, Remainder};
+use super::segment::LONG;
 use super::slot::Encode;
 use super::subscriber::Link;
 use super::{Hub, SubscriberId};
@@ -24,7 +24,7 @@ pub(super) struct Rendered {
 }
 
 impl Rendered {
-    /// The seq after the last message.
+    /// The position after the last message.
     pub(super) fn next(&self) -> u64 {
         self.from + self.ends.len() as u64
     }
@@ -55,7 +55,7 @@ impl Rendered {
         self.ends.shrink_to(MOST_BYTES / 16);
     }
 
-    /// What is left of the message of `piece` that byte `written` falls into, and the seq after it.
+    /// What is left of the message of `piece` that byte `written` falls into, and the position after it.
     pub(super) fn rest_of(&self, piece: Piece, written: usize) -> Option<(Option<Remainder>, u64)> {
         let message = self.ends.partition_point(|&end| end <= written);
         let end = *self.ends.get(message)?;
@@ -65,7 +65,7 @@ impl Rendered {
             return Some((None, next));
         }
         let rest = self.bytes.get(written..end)?.to_vec();
-        let rest = if end - start > LARGE {
+        let rest = if end - start > LONG {
             let range = 0..rest.len();
             let segment = Rc::new(rest);
             Remainder::Held { segment, range }
@@ -97,14 +97,15 @@ impl Hub {
         let source = channel.messages_of(self.config.payload);
         let rendered = &mut self.rendered;
         (rendered.owner, rendered.link, rendered.from) = (id.0, link, sub.next);
-        for seq in sub.next..reading.until {
-            let Some(segment) = reading.log.find(seq) else {
+        for position in sub.next..reading.until {
+            let Some(segment) = reading.log.find(position) else {
                 break;
             };
-            let i = (seq - segment.first) as usize;
+            let i = (position - segment.first) as usize;
             let frame = segment.slice(segment.start(i)..segment.start(i + 1));
             let before = rendered.bytes.len();
-            encode.encode(sub.slot(), &source.message(seq, frame), &mut rendered.bytes);
+            let message = source.message(channel.seq(position), frame);
+            encode.encode(sub.slot(), &message, &mut rendered.bytes);
             if before != 0 && rendered.bytes.len() > MOST_BYTES {
                 // It was one too many. The next visit makes it again.
                 rendered.bytes.truncate(before);

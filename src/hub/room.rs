@@ -194,7 +194,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Epoch, Frame, HubConfig, Policy, Slot, Start, SubscriberId};
+    use super::super::{Epoch, Frame, HubConfig, Numbering, Policy, Slot, Start, SubscriberId};
     use super::*;
 
     struct Byte;
@@ -216,7 +216,8 @@ mod tests {
             ..HubConfig::default()
         };
         let policies = Box::new(|_: &str| Policy::default());
-        Hub::new(config, policies, Box::new(|| Epoch::from_random([0; 12])))
+        let numbering = |_: &str| Numbering::Hub(Epoch::from_random([0; 12]));
+        Hub::new(config, policies, Box::new(numbering))
     }
 
     fn publish(hub: &mut Hub, name: &str) {

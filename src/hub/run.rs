@@ -4,8 +4,10 @@
 //! finds the bytes once, and hands them to one subscriber after the other. A subscriber that needs more thought than that is left to an
 //! ordinary visit, and so is everybody outside the channel at the front.
 
-use super::channel::{Logs, STRAGGLES, Whole};
-use super::gather::{Advanced, Piece};
+use super::cursor::STRAGGLES;
+use super::gather::Advanced;
+use super::piece::Piece;
+use super::reading::{Logs, Whole};
 use super::slot::Slot;
 use super::subscriber::{CAUGHT_UP, Link, Links};
 use super::sweep::{LOOKS_IN_VAIN, VISIT};
@@ -36,15 +38,40 @@ impl Hub {
         &mut self,
         most: u32,
         delivered: &mut u64,
-        mut write: impl FnMut(SubscriberId, &[u8]) -> Option<usize>,
+        write: impl FnMut(SubscriberId, &[u8]) -> Option<usize>,
     ) -> Run {
         let front = match self.dirty.queue.front() {
             Some(&index) if self.due_budget == 0 => index,
             _ => return self.ordinary(),
         };
-        let Some(channel) = self.directory.get_mut(front) else {
-            return self.ordinary();
-        };
+        let mut visits = 0;
+        let short = self.run_through(front, most, &mut visits, delivered, write);
+        match short {
+            Some((id, piece, written)) => {
+                let advanced = self.stop(id, piece, written);
+                *delivered += advanced.delivered;
+                Run::Short(id, advanced)
+            }
+            None if visits == most => Run::Paused,
+            None => self.ordinary(),
+        }
+    }
+
+    /// Makes up to `most` visits in the channel at `front`, and counts them and the messages that they deliver.
+    ///
+    /// Ends at the first subscriber that needs an ordinary visit, and at the first short write: whose that was, what it was
+    /// given, and how many bytes went out.
+    // Inlined, since the loop is the hottest there is, and a call would move what it counts out of registers.
+    #[inline]
+    fn run_through(
+        &mut self,
+        front: u32,
+        most: u32,
+        visits: &mut u32,
+        delivered: &mut u64,
+        mut write: impl FnMut(SubscriberId, &[u8]) -> Option<usize>,
+    ) -> Option<(SubscriberId, Piece, usize)> {
+        let channel = self.directory.get_mut(front)?;
         let end = channel.end();
         let logs = Logs {
             base: &channel.base,
@@ -56,43 +83,33 @@ impl Hub {
         let mut whole = Whole::default();
         // The same for each slot, so that it pays where slots take turns.
         let mut wholes = [(u64::MAX, whole); Slot::COUNT];
-        let mut short = None;
-        let mut visits = 0;
-        while visits < most && self.budget > VISIT && channel.left != 0 {
-            let at = channel.position;
-            let Some(sub) = channel.subs.get_mut(at as usize) else {
-                break;
-            };
-            let Some(subscriber) = self.subscribers.get_mut(sub.subscriber as usize) else {
-                break;
-            };
+        while *visits < most && self.budget > VISIT && channel.left != 0 {
+            let at = channel.walked;
+            let sub = channel.subs.get_mut(at as usize)?;
+            let subscriber = self.subscribers.get_mut(sub.subscriber as usize)?;
             let is_ordinary = sub.next >= end
                 || sub.flags & STRAGGLES != 0
                 || !matches!(subscriber.links, Links::One(_))
                 || self.blocked.get(sub.subscriber);
             if is_ordinary {
-                break;
+                return None;
             }
             if sub.next != next || sub.flags != flags {
                 let known = &mut wholes[usize::from(sub.slot().0)];
                 if known.0 != sub.next {
-                    let Some(other) = logs.whole(*sub) else {
-                        break;
-                    };
-                    *known = (sub.next, other);
+                    *known = (sub.next, logs.whole(*sub)?);
                 }
                 (next, flags, whole) = (sub.next, sub.flags, known.1);
             }
-            let Some(written) = write(SubscriberId(sub.subscriber), whole.bytes) else {
-                break;
-            };
+            let id = SubscriberId(sub.subscriber);
+            let written = write(id, whole.bytes)?;
             if at == 0 {
                 channel.circle = end;
             }
-            channel.position = at + 1;
+            channel.walked = at + 1;
             channel.left -= 1;
             self.budget -= VISIT + 1;
-            visits += 1;
+            *visits += 1;
             if written < whole.bytes.len() {
                 let link = Link {
                     channel: front,
@@ -106,22 +123,13 @@ impl Hub {
                     slot: whole.slot,
                     is_rendered: false,
                 };
-                short = Some((SubscriberId(sub.subscriber), piece, written));
-                break;
+                return Some((id, piece, written));
             }
             sub.next = whole.until;
             subscriber.flags &= !CAUGHT_UP;
             *delivered += whole.until - next;
         }
-        match short {
-            Some((id, piece, written)) => {
-                let advanced = self.stop(id, piece, written);
-                *delivered += advanced.delivered;
-                Run::Short(id, advanced)
-            }
-            None if visits == most => Run::Paused,
-            None => self.ordinary(),
-        }
+        None
     }
 
     fn ordinary(&mut self) -> Run {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// A frame longer than this has a segment of its own, so that its rest can be held by reference after a short write.
-pub(super) const LARGE: usize = 4096;
+pub(super) const LONG: usize = 4096;
 /// The most entries that an index is made with. One tiny frame says little about those that follow, and it doubles by itself.
 const MOST_ENTRIES: usize = 512;
 
@@ -18,19 +18,19 @@ struct Entry {
 
 #[derive(Debug)]
 enum Bytes {
-    /// Frames up to [`LARGE`] each; never reallocated, since a segment is given its capacity at birth.
-    Small(Vec<u8>),
-    /// One frame over [`LARGE`], which a connection may still hold after the log has let go of it.
-    Large(Rc<Vec<u8>>),
+    /// Frames up to [`LONG`] each; never reallocated, since a segment is given its capacity at birth.
+    Short(Vec<u8>),
+    /// One frame over [`LONG`], which a connection may still hold after the log has let go of it.
+    Long(Rc<Vec<u8>>),
 }
 
 /// Consecutive messages, their frames one after the other.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// The seq of the first message.
+    /// The position of the first message.
     pub(super) first: u64,
     /// How many bytes of its log came before this segment.
-    pub(super) position: u64,
+    pub(super) offset: u64,
     /// When the first message was published.
     since: u64,
     bytes: Bytes,
@@ -39,61 +39,61 @@ pub(super) struct Segment {
 
 impl Segment {
     /// A segment without room, for a log that holds nothing.
-    pub(super) fn none(first: u64, position: u64) -> Self {
+    pub(super) fn none(first: u64, offset: u64) -> Self {
         Self {
             first,
-            position,
+            offset,
             since: 0,
-            bytes: Bytes::Small(Vec::new()),
+            bytes: Bytes::Short(Vec::new()),
             index: Vec::new(),
         }
     }
 
     /// An empty segment for frames of about `typical` bytes, `capacity` bytes in all.
-    pub(super) fn small(
+    pub(super) fn short(
         first: u64,
-        position: u64,
+        offset: u64,
         now: u64,
         capacity: usize,
         typical: usize,
     ) -> Self {
         Self {
             first,
-            position,
+            offset,
             since: now,
-            bytes: Bytes::Small(Vec::with_capacity(capacity)),
+            bytes: Bytes::Short(Vec::with_capacity(capacity)),
             index: Vec::with_capacity(entries_for(capacity, typical)),
         }
     }
 
-    /// The segment of one frame over [`LARGE`].
-    pub(super) fn large(first: u64, position: u64, now: u64, frame: Vec<u8>) -> Self {
+    /// The segment of one frame over [`LONG`].
+    pub(super) fn long(first: u64, offset: u64, now: u64, frame: Vec<u8>) -> Self {
         Self {
             first,
-            position,
+            offset,
             since: now,
             index: vec![Entry {
                 end: end_of(&frame),
                 time: 0,
             }],
-            bytes: Bytes::Large(Rc::new(frame)),
+            bytes: Bytes::Long(Rc::new(frame)),
         }
     }
 
     /// Whether a frame of `len` bytes published at `now` goes here.
     pub(super) fn fits(&self, len: usize, now: u64) -> bool {
         match &self.bytes {
-            Bytes::Small(bytes) => {
+            Bytes::Short(bytes) => {
                 len <= bytes.capacity() - bytes.len()
                     && now.saturating_sub(self.since) <= u64::from(u32::MAX)
             }
-            Bytes::Large(_) => false,
+            Bytes::Long(_) => false,
         }
     }
 
-    /// Appends the frame that `write` writes; says whether that took memory. A large segment takes no second frame.
+    /// Appends the frame that `write` writes; says whether that took memory. The segment of a long frame takes no second one.
     pub(super) fn append(&mut self, now: u64, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let Bytes::Small(bytes) = &mut self.bytes else {
+        let Bytes::Short(bytes) = &mut self.bytes else {
             return false;
         };
         let before = (bytes.capacity(), self.index.capacity());
@@ -121,7 +121,7 @@ impl Segment {
         self.index.len()
     }
 
-    /// The seq after its last message.
+    /// The position after its last message.
     pub(super) fn next(&self) -> u64 {
         self.first + self.index.len() as u64
     }
@@ -185,16 +185,16 @@ impl Segment {
     /// All its frames.
     pub(super) fn as_slice(&self) -> &[u8] {
         match &self.bytes {
-            Bytes::Small(bytes) => bytes,
-            Bytes::Large(bytes) => bytes,
+            Bytes::Short(bytes) => bytes,
+            Bytes::Long(bytes) => bytes,
         }
     }
 
-    /// A reference to the frame of a large segment that outlives it.
+    /// A reference to the frame of a long segment that outlives it.
     pub(super) fn share(&self) -> Option<Rc<Vec<u8>>> {
         match &self.bytes {
-            Bytes::Small(_) => None,
-            Bytes::Large(bytes) => Some(Rc::clone(bytes)),
+            Bytes::Short(_) => None,
+            Bytes::Long(bytes) => Some(Rc::clone(bytes)),
         }
     }
 
@@ -214,8 +214,8 @@ impl Segment {
     /// What it costs in memory, index and itself included.
     pub(super) fn allocated(&self) -> usize {
         let bytes = match &self.bytes {
-            Bytes::Small(bytes) => bytes.capacity(),
-            Bytes::Large(bytes) => bytes.capacity(),
+            Bytes::Short(bytes) => bytes.capacity(),
+            Bytes::Long(bytes) => bytes.capacity(),
         };
         if bytes == 0 {
             return 0;

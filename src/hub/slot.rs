@@ -68,7 +68,7 @@ pub(super) struct Source<'c> {
 }
 
 impl<'c> Source<'c> {
-    /// The message `seq`, whose base frame is `frame`.
+    /// The message numbered `seq`, whose base frame is `frame`.
     pub(super) fn message(self, seq: u64, frame: &'c [u8]) -> Message<'c> {
         Message {
             channel: self.channel,
@@ -162,6 +162,11 @@ impl DerivedLogs {
             log.begin_at(next);
         }
         true
+    }
+
+    /// Lets go of all, and leaves the next position out.
+    pub(super) fn skip(&mut self) {
+        self.0.iter_mut().for_each(|derived| derived.log.skip());
     }
 
     /// Lets go of the segments that hold nothing from `tail` on.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::channel::{Channel, Sub, history, slot_flag};
+use super::channel::Channel;
+use super::cursor::{Sub, history, slot_flag};
 use super::slot::Slot;
 use super::subscriber::{Link, Links, QUEUED};
 use super::{ChannelId, Gap, Hub, Reason, SubscriberId};
@@ -30,7 +31,7 @@ pub struct Subscribed<'a> {
     pub channel: ChannelId,
     /// The channel's epoch.
     pub epoch: &'a str,
-    /// The seq of the newest message, 0 if there was none yet.
+    /// The seq of the newest message, held or not. If there was none yet: 0, or the `after` of [`super::Numbering::Broker`].
     pub seq: u64,
     /// With [`Start::Since`]: whether nothing is missing.
     pub recovered: Option<bool>,
@@ -54,9 +55,13 @@ pub enum SubscribeError {
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AlreadySubscribed => "already subscribed",
-            Self::TooManyChannels => "too many channels, and all of them have subscribers",
-            Self::TooManySubscriptions => "too many subscriptions",
+            Self::AlreadySubscribed => "there is a subscription to this channel already",
+            Self::TooManyChannels => {
+                "there are as many channels as max_channels allows, and all of them have subscribers"
+            }
+            Self::TooManySubscriptions => {
+                "there are as many subscriptions as max_subscriptions allows to one connection"
+            }
         })
     }
 }
@@ -71,7 +76,7 @@ pub struct NotSubscribed;
 
 impl fmt::Display for NotSubscribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not subscribed")
+        f.write_str("there is no subscription to this channel")
     }
 }
 
@@ -89,6 +94,7 @@ struct Placement {
 impl Placement {
     fn of(start: Start<'_>, channel: &Channel) -> Self {
         let (tail, end) = (channel.tail, channel.end());
+        let (lost, newest) = (channel.lost_seq(), channel.newest_seq());
         let whole = |next, recovered| Self {
             next,
             recovered,
@@ -97,17 +103,17 @@ impl Placement {
         let holed = |from, reason| Self {
             next: tail,
             recovered: Some(false),
-            gap: Some((from, tail - 1, reason)),
+            gap: Some((from, lost, reason)),
         };
         match start {
             Start::Live => whole(end, None),
             // `end` is at least 1, so a huge count means everything that is held.
             Start::Last(count) => whole(end.saturating_sub(count).max(tail), None),
-            Start::Since { epoch, seq } if epoch != channel.epoch.as_str() || seq >= end => {
+            Start::Since { epoch, seq } if epoch != channel.epoch.as_str() || seq > newest => {
                 holed(0, Reason::Epoch)
             }
-            Start::Since { seq, .. } if seq + 1 < tail => holed(seq + 1, Reason::Expired),
-            Start::Since { seq, .. } => whole(seq + 1, Some(true)),
+            Start::Since { seq, .. } if seq < lost => holed(seq + 1, Reason::Expired),
+            Start::Since { seq, .. } => whole(channel.position_after(seq), Some(true)),
         }
     }
 }
@@ -177,7 +183,7 @@ impl Hub {
         Ok(Subscribed {
             channel: channel_id,
             epoch,
-            seq: channel.end() - 1,
+            seq: channel.newest_seq(),
             recovered: placement.recovered,
             gap: placement.gap.map(|(from, to, reason)| Gap {
                 channel: &channel.name,

@@ -218,7 +218,7 @@ impl Bits {
 
 #[cfg(test)]
 mod tests {
-    use super::super::channel::Sub;
+    use super::super::cursor::Sub;
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::channel::Walked;
 use super::subscriber::{APART, DUE, LAGS, Link, MARKED, QUEUED, SCATTERED};
-use super::{Gap, Hub, OnLag, Reason, SubscriberId};
+use super::{Gap, Hub, OnLag, SubscriberId};
 
 /// What a dirty channel spends before the next one's turn: a look costs 1, a visit 64. So 64 visits, or a walk over 4,096 that
 /// need none.
@@ -35,7 +35,11 @@ pub struct TooSlow {
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fell behind what channel {} holds", self.channel)
+        write!(
+            f,
+            "the subscriber fell behind what channel {} holds",
+            self.channel
+        )
     }
 }
 
@@ -92,13 +96,13 @@ impl Hub {
                 }
                 Walked::Spent => self.dirty.queue.push_back(index),
                 Walked::Around => {
-                    self.dirty.large -= self.leave_rounds(index);
+                    self.dirty.large -= self.leave_circle(index);
                     if !self.waits(index) {
                         continue;
                     }
                 }
                 Walked::Clean => {
-                    self.dirty.large -= self.leave_rounds(index);
+                    self.dirty.large -= self.leave_circle(index);
                     self.bury(index);
                 }
             }
@@ -122,13 +126,13 @@ impl Hub {
         walked
     }
 
-    /// A channel is at the end of its round or circle: says how many large ones, 0 or 1, are no longer in one.
-    fn leave_rounds(&mut self, index: u32) -> usize {
+    /// A channel is at the end of its round or circle: says how many large ones, 0 or 1, are in a circle no longer.
+    fn leave_circle(&mut self, index: u32) -> usize {
         let channel = self.directory.get_mut(index);
         channel.map_or(0, |channel| usize::from(std::mem::take(&mut channel.large)))
     }
 
-    /// Has a channel at the beginning of a circle wait for [`Hub::begin_rounds`], if it is large: says whether it does.
+    /// Has a channel at the beginning of a circle wait for [`Hub::begin_circles`], if it is large: says whether it does.
     fn waits(&mut self, index: u32) -> bool {
         let large = self.config.large;
         let Some(channel) = self.directory.get_mut(index) else {
@@ -154,19 +158,19 @@ impl Hub {
         }
     }
 
-    /// Lets the large channels that have been published to go once around: those of their subscribers that are behind will be
+    /// Begins a circle in each large channel that was published to: those of its subscribers that are behind will be
     /// named, and get what is published until their turn has come. Does nothing without [`super::HubConfig::large`].
-    pub fn begin_rounds(&mut self) {
-        self.dirty.begin_rounds();
+    pub fn begin_circles(&mut self) {
+        self.dirty.begin_circles();
     }
 
-    /// Whether there are large channels that wait for [`Hub::begin_rounds`].
+    /// Whether there are large channels that wait for [`Hub::begin_circles`].
     pub fn has_waiting(&self) -> bool {
         !self.dirty.waiting.is_empty()
     }
 
-    /// Whether a time around that [`Hub::begin_rounds`] began is not over.
-    pub fn is_in_round(&self) -> bool {
+    /// Whether a circle that [`Hub::begin_circles`] began is not over.
+    pub fn is_in_circle(&self) -> bool {
         self.dirty.large != 0
     }
 
@@ -176,7 +180,7 @@ impl Hub {
     }
 
     /// Whether `next_behind` may have somebody to name: then the caller should not wait for events before it sweeps again.
-    /// Nobody is named for the sake of a channel that waits for `begin_rounds`.
+    /// Nobody is named for the sake of a channel that waits for `begin_circles`.
     pub fn has_work(&self) -> bool {
         !self.dirty.queue.is_empty() || !self.due.is_empty()
     }
@@ -309,7 +313,6 @@ impl Hub {
             return Ok(());
         }
         self.end_plan(id.0);
-        let mut lags = false;
         for link in lapped {
             let Some(channel) = self.directory.get_mut(link.channel) else {
                 continue;
@@ -324,17 +327,17 @@ impl Hub {
                 OnLag::Latest => (end - 1).max(tail),
             };
             let from = std::mem::replace(&mut sub.next, to);
-            lags |= channel.passed(link.index, to - from);
+            if channel.passed(link.index, to - from) {
+                self.plan.note_past_history(id.0, link);
+            }
+            let (from, to, reason) = channel.missed(id.0, from, to);
             report(Gap {
                 channel: &channel.name,
                 epoch: channel.epoch.as_str(),
                 from,
-                to: to - 1,
-                reason: Reason::Slow,
+                to,
+                reason,
             });
-        }
-        if lags && let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) {
-            subscriber.flags |= LAGS;
         }
         Ok(())
     }
@@ -349,11 +352,13 @@ impl Hub {
             let Some(channel) = self.directory.get(link.channel) else {
                 return Ok(());
             };
-            let sub = channel.subs.get(link.index as usize);
-            if sub.is_none_or(|sub| sub.next >= channel.tail) {
+            let Some(sub) = channel.subs.get(link.index as usize) else {
+                return Ok(());
+            };
+            if sub.next >= channel.tail {
                 return Ok(());
             }
-            if channel.policy.on_lag == OnLag::Close {
+            if channel.policy.on_lag == OnLag::Close && !channel.is_foreign(sub.next) {
                 return Err(TooSlow {
                     channel: channel.name.clone(),
                 });

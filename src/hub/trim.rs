@@ -47,13 +47,13 @@ impl Channel {
         // Drops from the front hold for a first part of the messages only, so they can be searched for.
         while let Some(segment) = self.base.find(tail) {
             let outside = |i: usize| {
-                let seq = segment.first + i as u64;
-                let bytes = written - segment.position - segment.start(i) as u64;
-                let over = (policy.retain_messages != 0 && end - seq > policy.retain_messages)
+                let position = segment.first + i as u64;
+                let bytes = written - segment.offset - segment.start(i) as u64;
+                let over = (policy.retain_messages != 0 && end - position > policy.retain_messages)
                     || (policy.retain_bytes != 0 && bytes > policy.retain_bytes);
                 let old = policy.retain_ms != 0
                     && now.saturating_sub(segment.time(i)) >= policy.retain_ms;
-                old || (over && seq + 1 != end)
+                old || (over && position + 1 != end)
             };
             let from = (tail - segment.first) as usize;
             // In the common case nothing or little goes.
@@ -66,14 +66,6 @@ impl Channel {
             }
         }
         tail
-    }
-
-    /// Gives back the segments before the tail.
-    fn release(&mut self) {
-        self.base.release(self.tail);
-        if let Some(derived) = &mut self.derived {
-            derived.release(self.tail);
-        }
     }
 
     /// When it has to be looked at for expiry.

@@ -1,4 +1,4 @@
-//! From the listeners to registered connections; newcomers for whom there is no seat are turned away.
+//! From the listeners to registered connections; newcomers without a seat are turned away.
 
 use std::io;
 
@@ -66,7 +66,7 @@ impl Accepting {
         (self.paused_until > 0).then_some(self.paused_until)
     }
 
-    /// Accepts those who came, as many as one turn has time for.
+    /// Accepts newcomers, as many as one turn has time for.
     pub(super) fn accept(&mut self, connections: &mut Connections, registry: &Registry) {
         let now = connections.service.now;
         if !self.is_open(now) {
@@ -138,8 +138,8 @@ impl Accepting {
         }
     }
 
-    /// Gives a newcomer a seat. It is given back if it `may_wait` and somebody has the seat that it would be entitled to
-    /// whom nobody has read from yet: that one is answered in the next turn, or gives way if it has sent nothing.
+    /// Gives a newcomer a seat. It is given back if it `may_wait` and a connection that was not read from
+    /// yet has the seat that it would be entitled to: that one is answered in the next turn, or gives way if it has sent nothing.
     fn admit(
         &mut self,
         connections: &mut Connections,
@@ -187,7 +187,7 @@ impl Accepting {
     }
 }
 
-/// Whether somebody sits there who came in this turn, or whose request is here and has not been read.
+/// Whether a connection sits there that came in this turn, or whose request is here and has not been read.
 fn awaits_reads(connections: &Connections, seat: Seat) -> bool {
     let turn = connections.service.metrics.turns;
     let is_unread = |token: Token| {

@@ -1,4 +1,4 @@
-//! Who numbers publications and carries them between machines.
+//! What numbers publications and carries them between machines.
 //!
 //! Without a broker the hub numbers them at once. A broker takes a publication, gives it a number of its own, and
 //! answers later: see [`Service`](super::service::Service).

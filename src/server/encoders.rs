@@ -1,4 +1,4 @@
-//! The slots of the hub, and who makes their bytes.
+//! The slots of the hub, and what makes their bytes.
 
 use super::allowance;
 use crate::hub::{Encode, Message, Slot, SlotConfig};

@@ -40,7 +40,7 @@ pub(super) struct Shutdown {
     owed: HashMap<Token, u64>,
     /// Those of them whose socket can be written to again.
     writable: VecDeque<Token>,
-    /// When the process ends whoever is still there.
+    /// When the process ends, though connections are still there.
     until: Option<Millis>,
 }
 
@@ -134,8 +134,8 @@ impl Shutdown {
         }
     }
 
-    /// Closes an open connection because the daemon ends. What it is behind goes out first, up to `left` bytes: whoever
-    /// published that was told so, and the sweep, or a large channel's circle, would only come to it after the close. Where
+    /// Closes an open connection because the daemon ends. What it is behind goes out first, up to `left` bytes: its
+    /// publisher was told that it is published, and the sweep, or a large channel's circle, would only come to it after the close. Where
     /// its socket is full, the rest waits until it can be written to again.
     fn say_goodbye(
         &mut self,

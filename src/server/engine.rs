@@ -84,7 +84,6 @@ impl Engine {
         self.sweep.sweep(connections);
         connections.drop_stalled();
         self.sweep.trim(connections);
-        #[cfg(debug_assertions)]
         connections.check_sums();
     }
 

@@ -89,7 +89,7 @@ impl Held {
         self.alone.remove(&(since, index));
     }
 
-    /// Whom to drop where too much is held: of those who are alone with their segment, which goes with them, the one that
+    /// The connection to drop where too much is held: of those that are alone with their segment, which goes with them, the one that
     /// has been stalled for longest; where there is none, of all.
     pub(super) fn first_to_go(&self) -> Option<usize> {
         let first = self.alone.first().or(self.stalled.first());
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_on_and_stalls_again_has_not_been_stalled_for_longest() {
+    fn a_connection_that_goes_on_and_stalls_again_has_not_been_stalled_for_longest() {
         let segments = [Rc::new(vec![0; 10]), Rc::new(vec![0; 10])];
         let mut held = Held::default();
         segments.iter().for_each(|segment| held.hold(segment));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_a_segment_stays_while_another_has_one_alone() {
+    fn a_connection_that_shares_a_segment_stays_while_another_has_one_alone() {
         let (shared, own) = (Rc::new(vec![0; 10]), Rc::new(vec![0; 10]));
         let mut held = Held::default();
         held.hold(&shared);

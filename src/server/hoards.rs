@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_hoarded_for_longest_goes_first() {
+    fn a_connection_that_has_hoarded_for_longest_goes_first() {
         let mut hoards = Hoards::default();
         hoards.change(7, NEVER, 30);
         hoards.change(8, NEVER, 20);

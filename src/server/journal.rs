@@ -24,7 +24,7 @@ const PER_SECOND: u32 = 20;
 /// The most of what a client sent that is shown in a line, in characters.
 const SHOWN_CHARS: usize = 160;
 
-/// Whom a line is about.
+/// The connection that a line is about.
 #[derive(Clone, Copy)]
 pub(super) struct Who<'s> {
     pub(super) token: Token,
@@ -85,7 +85,7 @@ impl Journal {
         say_left_out(std::mem::take(&mut self.allowance.left_out));
     }
 
-    /// Writes a line about `who`, or about somebody who has no connection.
+    /// Writes a line about `who`, or about a peer that has no connection.
     #[cold]
     pub(super) fn write(&mut self, now: Millis, who: Option<Who<'_>>, what: fmt::Arguments<'_>) {
         let Some(left_out) = self.allowance.take(now) else {

@@ -6,13 +6,13 @@
 //! visit a bound stops before the kernel says `WouldBlock` stays in its queue for the next turn.
 //!
 //! What the parts promise, from the bottom up:
-//! - `service`: the one door to the hub, and what all connections share: sums (`ledger`), encodings (`encoders`), who
+//! - `service`: the one door to the hub, and what all connections share: sums (`ledger`), encodings (`encoders`), and what
 //!   numbers publications (`broker`);
 //! - `connection`: a connection as a state machine without a socket;
 //! - `connections`: all of them; after each change the sums, the hub and the queues (`work`) agree with it;
 //! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and which are answered beyond that;
 //! - `read`: bytes are read and given to their connections, in the order of `reads`;
-//! - `sweep`: one write for each connection that has something to get; `pace`: when large channels go around;
+//! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
 //! - `ending`: the daemon's own end;
 //! - `engine`: the turn's work without a poll, a clock and listeners, so that it can be simulated;
 //! - `journal`: log lines about single connections.
@@ -240,9 +240,9 @@ impl Server {
         let next = [self.engine.next_timeout(now), self.accepting.next_timeout()];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
-        let rounds = self.engine.connections.service.hub.has_waiting();
-        let rounds = rounds.then(|| self.engine.sweep.pace.remaining(Instant::now()));
-        next.into_iter().chain(rounds).min()
+        let circles = self.engine.connections.service.hub.has_waiting();
+        let circles = circles.then(|| self.engine.sweep.pace.remaining(Instant::now()));
+        next.into_iter().chain(circles).min()
     }
 
     fn handle_signals(&mut self) {

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shrinks_keeps_what_waits_and_nothing_else() {
+    fn an_outbox_that_shrinks_keeps_what_waits_and_nothing_else() {
         let mut sum = 0;
         let mut outbox = Outbox::default();
         outbox.private().reserve_exact(5000);

@@ -1,31 +1,31 @@
-//! When the large channels go around.
+//! When the large channels begin their circles.
 //!
-//! To go around a large channel costs a system call for each of its subscribers. A call costs the
-//! same whether it carries one message or fifty. Under a steady stream the loop could go around
+//! A circle of a large channel costs a system call for each of its subscribers. A call costs the
+//! same whether it carries one message or fifty. Under a steady stream the loop could begin one circle after the other
 //! without a pause and be on the CPU all the time, for a latency that nobody notices. So after a
-//! round it rests, and the next round carries the messages that came meanwhile in the same writes.
+//! circle it rests, and the next circle carries the messages that came meanwhile in the same writes.
 //!
-//! - **It rests one and a half times as long as the round took**, so that large channels take two
-//!   fifths of the CPU. It never rests longer than until [`Pace::new`]'s `most` after the round began.
+//! - **It rests one and a half times as long as the circle took**, so that large channels take two
+//!   fifths of the CPU. It never rests longer than until [`Pace::new`]'s `most` after the circle began.
 //!   That bounds what a rest adds to the latency, and a loop that is busier than that does not rest at all.
 //! - **It rests only while that pays.** A rest only slows down a publisher that waits for its message
 //!   to arrive before it sends the next. So a rest in whose second half nothing was published is a
-//!   miss, and after each miss in a row twice as many rounds go by without one.
+//!   miss, and after each miss in a row twice as many circles go by without one.
 //!
 //! Small channels, replies and pongs never wait for any of this.
 
 use std::time::{Duration, Instant};
 
-/// A round or a rest that is shorter than this is not worth a rest.
+/// A circle or a rest that is shorter than this is not worth a rest.
 const WORTHWHILE: Duration = Duration::from_micros(500);
 
-/// After so many misses in a row the number of rounds without a rest no longer doubles.
+/// After so many misses in a row the number of circles without a rest no longer doubles.
 const MISSES_MAX: u32 = 8;
 
 /// What the hub says at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rounds {
-    /// A large channel has begun a round that is not over.
+pub(super) struct Circles {
+    /// A large channel has begun a circle that is not over.
     pub(super) under_way: bool,
     /// A large channel waits to begin its next.
     pub(super) waiting: bool,
@@ -33,14 +33,14 @@ pub(super) struct Rounds {
     pub(super) published: u64,
 }
 
-/// Decides when large channels may begin a round. Knows no clock: the time is an argument.
+/// Decides when large channels may begin a circle. Knows no clock: the time is an argument.
 #[derive(Debug)]
 pub(super) struct Pace {
     most: Duration,
-    /// When the rounds under way began.
+    /// When the circles under way began.
     began: Option<Instant>,
     rest: Option<Rest>,
-    /// How many rests in a row did not pay, and how many rounds still go by without one.
+    /// How many rests in a row did not pay, and how many circles still go by without one.
     misses: u32,
     skip: u32,
 }
@@ -54,7 +54,7 @@ struct Rest {
 }
 
 impl Pace {
-    /// `most` is the time from the beginning of a round after which the next may begin in any case;
+    /// `most` is the time from the beginning of a circle after which the next may begin in any case;
     /// zero means that there are no rests.
     pub(super) fn new(most: Duration) -> Pace {
         Pace {
@@ -66,35 +66,35 @@ impl Pace {
         }
     }
 
-    /// Whether the large channels that wait are to begin a round now.
-    pub(super) fn begins(&mut self, now: Instant, rounds: Rounds) -> bool {
-        if rounds.under_way {
+    /// Whether the large channels that wait are to begin a circle now.
+    pub(super) fn begins(&mut self, now: Instant, circles: Circles) -> bool {
+        if circles.under_way {
             // The hub began it by itself if there was a rest: a channel was full.
             self.rest = None;
             let began = *self.began.get_or_insert(now);
-            return rounds.waiting && now - began >= self.most;
+            return circles.waiting && now - began >= self.most;
         }
         if let Some(began) = self.began.take() {
-            self.rest = self.rest_after(now - began, now, rounds.published);
+            self.rest = self.rest_after(now - began, now, circles.published);
         }
         if let Some(rest) = &mut self.rest {
             if now < rest.until {
                 if now < rest.half {
-                    rest.published = rounds.published;
+                    rest.published = circles.published;
                 }
                 return false;
             }
-            let paid = rounds.published != rest.published;
+            let paid = circles.published != rest.published;
             self.rest = None;
             // If nobody waited, the rest has done neither good nor harm.
-            if rounds.waiting {
+            if circles.waiting {
                 self.judge(paid);
             }
         }
-        if rounds.waiting {
+        if circles.waiting {
             self.began = Some(now);
         }
-        rounds.waiting
+        circles.waiting
     }
 
     /// How long those that wait still have to.
@@ -137,7 +137,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A daemon with one large channel: a round takes as long as it is told to.
+    /// A daemon with one large channel: a circle takes as long as it is told to.
     struct Loop {
         pace: Pace,
         now: Instant,
@@ -161,16 +161,16 @@ mod tests {
         }
 
         fn asks(&mut self, under_way: bool) -> bool {
-            let rounds = Rounds {
+            let circles = Circles {
                 under_way,
                 waiting: self.waiting,
                 published: self.published,
             };
-            self.pace.begins(self.now, rounds)
+            self.pace.begins(self.now, circles)
         }
 
-        /// Begins a round, which takes `took`, and asks at its end.
-        fn round(&mut self, took: Duration) {
+        /// Begins a circle, which takes `took`, and asks at its end.
+        fn circle(&mut self, took: Duration) {
             assert!(self.asks(false));
             self.waiting = false;
             assert!(!self.asks(true));
@@ -178,7 +178,7 @@ mod tests {
             self.asks(false);
         }
 
-        /// How long it takes until the next round may begin, in steps of 0.1 ms with a message every `every` of them.
+        /// How long it takes until the next circle may begin, in steps of 0.1 ms with a message every `every` of them.
         fn waits(&mut self, every: Option<u32>) -> Duration {
             let began = self.now;
             for step in 1.. {
@@ -194,20 +194,20 @@ mod tests {
             self.now - began
         }
 
-        /// A round of `took` for one message, and how long the message after it waits that is published at once.
+        /// A circle of `took` for one message, and how long the message after it waits that is published at once.
         fn closed_loop(&mut self, took: Duration) -> Duration {
             self.publish();
-            self.round(took);
+            self.circle(took);
             self.publish();
             self.waits(None)
         }
     }
 
     #[test]
-    fn who_publishes_after_a_pause_does_not_wait() {
+    fn a_publisher_that_begins_after_a_pause_does_not_wait() {
         let mut daemon = Loop::new(8 * MS);
         daemon.publish();
-        daemon.round(3 * MS);
+        daemon.circle(3 * MS);
         daemon.now += 20 * MS;
         daemon.publish();
         assert_eq!(daemon.waits(None), Duration::ZERO);
@@ -218,7 +218,7 @@ mod tests {
         let mut daemon = Loop::new(8 * MS);
         for _ in 0..20 {
             daemon.publish();
-            daemon.round(2 * MS);
+            daemon.circle(2 * MS);
             assert_eq!(daemon.waits(Some(2)), 3 * MS);
         }
     }
@@ -228,7 +228,7 @@ mod tests {
         let mut daemon = Loop::new(8 * MS);
         for took in [5, 7, 8, 30] {
             daemon.publish();
-            daemon.round(took * MS);
+            daemon.circle(took * MS);
             daemon.publish();
             assert_eq!(daemon.waits(Some(2)), (8 * MS).saturating_sub(took * MS));
         }
@@ -238,13 +238,13 @@ mod tests {
     fn a_round_of_no_account_is_followed_by_no_rest() {
         let mut daemon = Loop::new(8 * MS);
         daemon.publish();
-        daemon.round(MS / 4);
+        daemon.circle(MS / 4);
         daemon.publish();
         assert_eq!(daemon.waits(Some(1)), Duration::ZERO);
     }
 
     #[test]
-    fn who_waits_for_its_message_before_it_sends_the_next_is_hardly_slowed_down() {
+    fn a_publisher_that_waits_for_its_message_before_it_sends_the_next_is_hardly_slowed_down() {
         let mut daemon = Loop::new(8 * MS);
         let waits: Vec<Duration> = (0..1_000).map(|_| daemon.closed_loop(3 * MS)).collect();
         assert!(waits.iter().any(|wait| !wait.is_zero()));
@@ -261,7 +261,7 @@ mod tests {
         let mut rested = 0;
         for _ in 0..600 {
             daemon.publish();
-            daemon.round(3 * MS);
+            daemon.circle(3 * MS);
             rested += u32::from(!daemon.waits(Some(2)).is_zero());
         }
         assert!(rested > 300, "{rested}");
@@ -271,7 +271,7 @@ mod tests {
     fn a_round_that_the_hub_begins_by_itself_ends_the_rest() {
         let mut daemon = Loop::new(8 * MS);
         daemon.publish();
-        daemon.round(3 * MS);
+        daemon.circle(3 * MS);
         daemon.publish();
         assert!(!daemon.asks(false));
         assert!(daemon.pace.remaining(daemon.now) > 3 * MS);
@@ -296,7 +296,7 @@ mod tests {
         let mut daemon = Loop::new(Duration::ZERO);
         for took in [0, 1, 5] {
             daemon.publish();
-            daemon.round(took * MS);
+            daemon.circle(took * MS);
             assert_eq!(daemon.waits(Some(1)), Duration::ZERO);
         }
     }

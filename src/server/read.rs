@@ -47,7 +47,7 @@ impl Reader {
             if let Some(connection) = connections.find(token) {
                 connection.flow.remove(Flow::IN_READS);
                 if connection.flow.may_read() {
-                    // Nobody waits for who is alone.
+                    // Nobody waits for a connection that is alone.
                     let until = match standing {
                         _ if is_alone => Some(began + TURN_BUDGET),
                         Standing::Heavy => Some(now + HEAVY_VISIT),

@@ -28,23 +28,23 @@ pub(super) enum Standing {
 
 /// The connections that may have something to read, each once.
 ///
-/// Those who have little to read come first, whoever and however many the others are: one of them
-/// takes some microseconds, and who it is shows after its visit. Of the heavy ones each turn visits
+/// Those that have little to read come first, however many the others are: one of them
+/// takes some microseconds, and which one it is shows after its visit. Of the heavy ones each turn visits
 /// at least one, so that they wait for each other and not for ever.
 ///
 /// When a network fails, thousands of peers are gone in one moment, and all that is left to do for
-/// them is to clear away. That has time: those who are still there, and those who just arrive, come
+/// them is to clear away. That has time: those that are still there, and those that just arrive, come
 /// first.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     light: VecDeque<Token>,
     heavy: VecDeque<Token>,
     gone: VecDeque<Token>,
-    /// How many of each may still be taken in this turn: those who are queued again wait for the next.
+    /// How many of each may still be taken in this turn: those that are queued again wait for the next.
     light_left: usize,
     heavy_left: usize,
     gone_left: usize,
-    /// How many light ones were taken since the last who is gone.
+    /// How many light ones were taken since the last that is gone.
     in_a_row: u32,
     /// Whether this turn has visited a heavy one.
     took_heavy: bool,
@@ -63,7 +63,7 @@ impl Reads {
         queue.push_back(token);
     }
 
-    /// Begins a turn of the loop: whoever is queued now may be taken once.
+    /// Begins a turn of the loop: every connection that is queued now may be taken once.
     pub(super) fn begin_turn(&mut self) {
         self.light_left = self.light.len();
         self.heavy_left = self.heavy.len();
@@ -130,7 +130,7 @@ mod tests {
     use super::Standing::{Gone, Heavy, Light};
     use super::*;
 
-    /// All who are taken in one turn whose time is not up.
+    /// All that are taken in one turn whose time is not up.
     fn turn(reads: &mut Reads) -> Vec<usize> {
         reads.begin_turn();
         std::iter::from_fn(|| reads.pop(true))
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn who_arrives_is_not_kept_waiting_by_thousands_who_are_gone() {
+    fn a_newcomer_is_not_kept_waiting_by_thousands_that_are_gone() {
         let mut reads = Reads::default();
         for token in 0..15_000 {
             reads.push(Token(token), Gone);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_is_cleared_away_however_many_are_busy() {
+    fn a_connection_that_is_gone_is_cleared_away_however_many_are_busy() {
         let mut reads = Reads::default();
         reads.push(Token(1_000), Gone);
         for token in 0..100 {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_little_comes_before_all_who_have_much() {
+    fn a_connection_that_has_little_comes_before_all_that_have_much() {
         let mut reads = Reads::default();
         for token in 0..400 {
             reads.push(Token(token), Heavy);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_have_little_each_turn_reads_from_one_who_has_much() {
+    fn however_many_have_little_each_turn_reads_from_one_that_has_much() {
         let mut reads = Reads::default();
         for token in 0..10 {
             reads.push(Token(token), Heavy);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_queued_again_waits_for_the_next_turn() {
+    fn a_connection_that_is_queued_again_waits_for_the_next_turn() {
         let mut reads = Reads::default();
         reads.push(Token(1), Light);
         reads.push(Token(2), Heavy);

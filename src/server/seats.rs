@@ -92,7 +92,7 @@ impl Seats {
         sitting.map(|who| who.token)
     }
 
-    /// Whether somebody sits there who came in this turn.
+    /// Whether a connection sits there that came in this turn.
     pub(super) fn has_newcomer(&self, seat: Seat, turn: u64) -> bool {
         self.room(seat).any(|who| who.turn == turn)
     }
@@ -139,7 +139,7 @@ impl Seats {
 mod tests {
     use super::*;
 
-    /// Seats a newcomer as the loop does, with nobody who gives way.
+    /// Seats a newcomer as the loop does, where nobody gives way.
     fn come(seats: &mut Seats, is_local: bool, token: usize) -> Option<Seat> {
         let seat = Seats::choices(is_local)
             .iter()
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_in_this_turn_is_not_asked_to_give_way_and_who_came_first_is_asked_first() {
+    fn a_newcomer_of_this_turn_is_not_asked_to_give_way_and_the_first_to_come_is_asked_first() {
         let mut seats = Seats::new(0);
         for (token, turn) in [(7, 1), (8, 1), (9, 2)] {
             seats.take(Seat::Lobby, Token(token), turn);

@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
+#[cfg(test)]
+use std::rc::Rc;
 
 use log::{Level, log_enabled};
 use mio::Token;
@@ -29,7 +31,7 @@ use crate::config::{Config, NO_LIMIT};
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Decoder, MessageFrame, encode};
 use crate::hub::{
-    self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, PublishError, Reason, Start,
+    self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason, Start,
     SubscribeError, SubscriberId,
 };
 use crate::random::Random;
@@ -149,7 +151,13 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// With no broker: the hub numbers all channels.
     pub(super) fn new(config: Config) -> Service {
+        Service::with_broker(config, Broker::None)
+    }
+
+    /// With a broker, which numbers all channels if there is one.
+    pub(super) fn with_broker(config: Config, broker: Broker) -> Service {
         // The hub keeps no lists for limits that there are not.
         let limit = |most| if most == NO_LIMIT { 0 } else { most };
         let limits = HubConfig {
@@ -170,7 +178,13 @@ impl Service {
         let hub = Hub::new(
             limits,
             Box::new(move |channel| policies.policy_for(channel)),
-            Box::new(move || Epoch::from_random(random.bytes())),
+            match &broker {
+                Broker::None => {
+                    Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes())))
+                }
+                #[cfg(test)]
+                Broker::Late(late) => late.numbering(),
+            },
         );
         Service {
             now: 0,
@@ -185,7 +199,7 @@ impl Service {
             encoders: Encoders::new(config.deflate_level),
             decoder: Decoder::new(),
             values: ValueDecoder::new(),
-            broker: Broker::default(),
+            broker,
             finished: VecDeque::new(),
             congested: Vec::new(),
             config,
@@ -202,7 +216,7 @@ impl Service {
     /// Publishes a JSON value in a channel.
     pub(super) fn publish(&mut self, ticket: Ticket, name: &str, data: &[u8]) -> Answer<Published> {
         match &mut self.broker {
-            Broker::None => Answer::Done(self.append(ticket.connection, name, data)),
+            Broker::None => Answer::Done(self.append(ticket.connection, None, name, data)),
             #[cfg(test)]
             Broker::Late(late) if late.is_lost => Answer::Done(Err(unavailable())),
             #[cfg(test)]
@@ -221,18 +235,20 @@ impl Service {
         };
         let count = count.min(late.taken.len());
         let taken: Vec<_> = late.taken.drain(..count).collect();
-        let epoch = late.epoch.clone();
+        let numbers = Rc::clone(&late.numbers);
         for Taken {
             ticket,
             channel,
             data,
         } in taken
         {
-            let appended = self.append(ticket.connection, &channel, &data);
+            let (epoch, seq) = numbers.borrow().next();
+            let appended = self.append(ticket.connection, Some((&epoch, seq)), &channel, &data);
+            numbers.borrow_mut().advance();
             let congested = appended.as_ref().is_ok_and(|made| made.congested);
             self.finished.push_back(Finished {
                 ticket,
-                outcome: appended.map(|made| (epoch.clone(), made.seq)),
+                outcome: appended.map(|made| (epoch, made.seq)),
                 congested,
             });
         }
@@ -254,12 +270,18 @@ impl Service {
         }
     }
 
-    /// Appends a publication to its channel's log.
-    fn append(&mut self, publisher: Token, name: &str, data: &[u8]) -> Result<Published, Refusal> {
+    /// Appends a publication to its channel's log. `at` is the broker's epoch and number; without it the hub numbers.
+    fn append(
+        &mut self,
+        publisher: Token,
+        at: Option<(&Epoch, u64)>,
+        name: &str,
+        data: &[u8],
+    ) -> Result<Published, Refusal> {
         let frame = MessageFrame::new(name, data);
         let published = self
             .hub
-            .publish(name, &frame, &mut self.encoders, self.now)
+            .append_at(at, name, &frame, &mut self.encoders, self.now)
             .map(|made| Published {
                 channel: made.channel,
                 seq: made.seq,
@@ -321,6 +343,7 @@ impl Service {
                 let max = self.config.retain_total;
                 format!("the message by itself is larger than --retain-total allows: {max} bytes")
             }
+            PublishError::NotNewer | PublishError::BrokerNumbers => error.to_string(),
         };
         Refusal::new(Why::Limit, text)
     }
@@ -350,7 +373,7 @@ impl Service {
         }
     }
 
-    /// Notes what happened to somebody who has no connection.
+    /// Notes what happened to a peer that has no connection.
     pub(super) fn note_stranger(&mut self, what: fmt::Arguments<'_>) {
         if log_enabled!(Level::Debug) {
             self.journal.write(self.now, None, what);

@@ -35,6 +35,33 @@ pub struct PeerId(usize);
 struct Peer {
     token: Token,
     far: Far,
+    /// The transport keeps bytes as TLS does, and veils them.
+    #[cfg(test)]
+    is_veiled: bool,
+}
+
+impl Peer {
+    fn send(&self, bytes: &[u8]) {
+        #[cfg(test)]
+        if self.is_veiled {
+            let mut veiled = bytes.to_vec();
+            crate::transport::withholding::veil(&mut veiled);
+            return self.far.send(&veiled);
+        }
+        self.far.send(bytes);
+    }
+
+    /// Takes up to `most` bytes. Says whether there is room again in what was full.
+    fn receive(&self, most: usize) -> (Vec<u8>, bool) {
+        let received = self.far.receive(most);
+        #[cfg(test)]
+        if self.is_veiled {
+            let (mut bytes, has_room_again) = received;
+            crate::transport::withholding::veil(&mut bytes);
+            return (bytes, has_room_again);
+        }
+        received
+    }
 }
 
 /// A server and its peers.
@@ -82,13 +109,18 @@ impl Simulation {
         let connections = &mut self.engine.connections;
         let inserted = connections.insert(transport, Seat::Regular, |_, _| Ok(()));
         let token = inserted.expect("nothing is registered, so nothing fails");
-        self.peers.push(Peer { token, far });
+        self.peers.push(Peer {
+            token,
+            far,
+            #[cfg(test)]
+            is_veiled: false,
+        });
         PeerId(self.peers.len() - 1)
     }
 
     /// A peer sends bytes. The server deals with them in its next turn.
     pub fn send(&mut self, peer: PeerId, bytes: &[u8]) {
-        self.peers[peer.0].far.send(bytes);
+        self.peers[peer.0].send(bytes);
         self.note(
             peer,
             Ready {
@@ -112,7 +144,7 @@ impl Simulation {
 
     /// A peer takes up to `most` of the bytes on their way to it.
     pub fn receive(&mut self, peer: PeerId, most: usize) -> Vec<u8> {
-        let (bytes, has_room_again) = self.peers[peer.0].far.receive(most);
+        let (bytes, has_room_again) = self.peers[peer.0].receive(most);
         if has_room_again {
             self.note(
                 peer,

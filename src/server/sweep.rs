@@ -17,7 +17,7 @@ use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connection::phase::Phase;
 use super::connections::{Connections, Entry};
-use super::pace::{Pace, Rounds};
+use super::pace::{Circles, Pace};
 use super::service::Service;
 use super::tokens::index_of;
 use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices, SubscriberId};
@@ -30,7 +30,7 @@ const VISITS_A_LOOK: u32 = 32;
 /// How long messages may be made for single connections in one turn. Beyond it such a connection is visited in the next.
 const RENDER_BUDGET: Duration = TURN_BUDGET.checked_div(4).expect("four is not zero");
 
-/// Visits connections, and decides when large channels go around.
+/// Visits connections, and decides when large channels begin their circles.
 pub(super) struct Sweep {
     pub(super) pace: Pace,
     /// Connections whose transport became full in the run that is under way.
@@ -62,7 +62,7 @@ impl Sweep {
         !self.unrendered.is_empty()
     }
 
-    /// Visits connections until nobody who can be written to is behind or the budget is spent.
+    /// Visits connections until none that can be written to is behind, or the budget is spent.
     pub(super) fn sweep(&mut self, connections: &mut Connections) {
         let began = Instant::now();
         self.render_left = RENDER_BUDGET;
@@ -71,7 +71,7 @@ impl Sweep {
             let visited = self.visit_private(connections);
             let ran = self.run(connections);
             let now = Instant::now();
-            let begun = self.begin_rounds(connections, now);
+            let begun = self.begin_circles(connections, now);
             let found_work = visited || ran || begun;
             if !found_work || now - began >= TURN_BUDGET {
                 return;
@@ -79,17 +79,17 @@ impl Sweep {
         }
     }
 
-    /// Lets the large channels that wait go around, if it is time. Says whether there were any.
-    fn begin_rounds(&mut self, connections: &mut Connections, now: Instant) -> bool {
+    /// Begins the circles of the large channels that wait, if it is time. Says whether it did.
+    fn begin_circles(&mut self, connections: &mut Connections, now: Instant) -> bool {
         let hub = &mut connections.service.hub;
-        let rounds = Rounds {
-            under_way: hub.is_in_round(),
+        let circles = Circles {
+            under_way: hub.is_in_circle(),
             waiting: hub.has_waiting(),
             published: hub.large_published(),
         };
-        let begins = self.pace.begins(now, rounds);
+        let begins = self.pace.begins(now, circles);
         if begins {
-            hub.begin_rounds();
+            hub.begin_circles();
         }
         begins
     }
@@ -115,7 +115,7 @@ impl Sweep {
         true
     }
 
-    /// Visits some of those whom the hub names. Says whether there were any.
+    /// Visits some of those that the hub names. Says whether there were any.
     fn run(&mut self, connections: &mut Connections) -> bool {
         let Connections { slab, service, .. } = connections;
         let Service { hub, metrics, .. } = service;
@@ -201,8 +201,8 @@ impl Sweep {
     /// A visit that has more to gather than one run of bytes.
     fn visit_all(&mut self, connections: &mut Connections, index: usize) {
         let mut gathered = self.write_gathered(connections, index);
-        // Gaps go out before the messages after them, so those who were lapped are visited twice.
-        // Each round settles as much as fits, and the hub names who has more.
+        // Gaps go out before the messages after them, so a connection that was lapped is visited twice.
+        // Each time as much is settled as fits, and the hub names a connection that has more.
         if gathered.is_some_and(|gathered| gathered.lapped) && settle_gaps(connections, index) {
             gathered = self.write_gathered(connections, index);
         }
@@ -219,7 +219,8 @@ impl Sweep {
         } = &mut connections.slab[index];
         let service = &mut connections.service;
         let id = connection.subscriber();
-        let mut slices = own_slices(connection);
+        let mut slices = Slices::new();
+        push_own(&mut slices, connection);
         let own = slices.bytes();
         let mut gathered = Gathered::default();
         if let Phase::Open(_) = connection.phase {
@@ -227,7 +228,8 @@ impl Sweep {
             // A reader that takes little at a time would have them made again for each part of the message before.
             if gathered.unrendered && own == 0 && self.may_render(index) {
                 self.render(service, id);
-                slices = own_slices(connection);
+                slices = Slices::new();
+                push_own(&mut slices, connection);
                 gathered = service.hub.gather(id, &mut slices);
             }
         }
@@ -311,17 +313,16 @@ impl Sweep {
     }
 }
 
-/// The outbox of a connection, with room for what comes behind it.
-fn own_slices(connection: &Connection) -> Slices<'_> {
-    let mut slices = Slices::new();
+/// What waits in the connection's outbox comes before what is its channels'.
+#[inline]
+fn push_own<'c>(slices: &mut Slices<'c>, connection: &'c Connection) {
     for slice in connection.outbox.slices() {
         slices.push(slice);
     }
-    slices
 }
 
 /// Places cursors that were lapped and queues a gap for each. Says whether there is now
-/// something to write: not to who is blocked, gone, or closed for it.
+/// something to write. There is not where the connection is blocked, gone, or closed for it.
 fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
     let Some(Entry { connection, .. }) = connections.slab.get_mut(index) else {
         return false;

@@ -9,7 +9,7 @@ use crate::client::{Client, Event, Start};
 use crate::config::Listen;
 use crate::transport::withholding::veil;
 
-/// A daemon whose transports keep bytes, and before it somebody who takes their veil off. It lives as long as the tests do.
+/// A daemon whose transports keep bytes, and before it a relay that takes their veil off. Both live as long as the tests do.
 fn daemon() -> SocketAddr {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = Config {

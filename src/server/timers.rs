@@ -52,7 +52,7 @@ impl Timers {
 
     /// Drops the entries that `is_current` denies, once they may be more than half of all. An entry
     /// outlives its connection until its time comes: with long timeouts and short connections the
-    /// queue would otherwise grow with everybody who was ever there.
+    /// queue would otherwise grow with every connection that was ever there.
     pub(super) fn clear_away(&mut self, mut is_current: impl FnMut(Millis, Token) -> bool) {
         if self.queue.len() < 2 * self.kept + SUPERSEDED_MIN {
             return;

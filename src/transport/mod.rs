@@ -5,7 +5,7 @@
 //! What is read and written are the bytes that the two ends say to each other. A transport may keep some of what it took: TLS
 //! takes plaintext and holds ciphertext. So two things that are one for a bare socket are told apart here:
 //!
-//! - **More** is what a read left behind and the socket will not announce. The loop is edge-triggered: whoever stops reading
+//! - **More** is what a read left behind and the socket will not announce. The loop is edge-triggered: a reader that stops
 //!   while there is more remembers it. A read that handed out kept bytes did not ask the socket, which may have announced
 //!   something meanwhile. So it says that there is more. Only a read that emptied the socket says that there is none.
 //! - **Full** is a transport that takes nothing more for now. It is not the same as a short write: a transport that took

@@ -12,7 +12,7 @@ pub fn write_message(out: &mut Vec<u8>, text: bool, payload: &[u8], mask: Option
     write_frame(out, true, false, opcode_of(text), payload, mask);
 }
 
-/// Appends a message as one frame, to a peer with whom permessage-deflate was negotiated: compressed where that makes it smaller,
+/// Appends a message as one frame, to a peer that negotiated permessage-deflate: compressed where that makes it smaller,
 /// else as [`write_message`] does (RFC 7692 §6 leaves it to the sender, message by message).
 pub fn write_message_deflated(
     out: &mut Vec<u8>,

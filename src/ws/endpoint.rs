@@ -95,7 +95,7 @@ enum Step {
 
 impl Endpoint {
     /// An endpoint just after the handshake. `deflate`: permessage-deflate was negotiated. `check_utf8`: text messages are
-    /// checked here, as they come; without it they are handed out as they are, for who checks them anyway.
+    /// checked here, as they come; without it they are handed out as they are, for a caller that checks them anyway.
     pub const fn new(role: Role, deflate: bool, check_utf8: bool) -> Self {
         Self {
             partial: None,

@@ -52,7 +52,7 @@ impl fmt::Display for Agreed {
 ///
 /// An offer is passed over where it has a parameter that is unknown, repeated, or has a bad value (§7.1), or where it
 /// limits this side's window to 8 bits, which zlib cannot keep to. Where any line is not even well-formed, all are
-/// passed over: who knows what was meant.
+/// passed over: nobody knows what was meant.
 pub fn negotiate<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<Agreed> {
     let offers = parse(values)?;
     offers

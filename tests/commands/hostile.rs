@@ -5,8 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Output, Stdio};
 
 use crate::common::command::{Running, fanfare_at, stderr};
+use crate::common::fake::{Fake, serve};
 use crate::common::{PATIENCE, member};
-use crate::fake::{Fake, serve};
 
 /// What a terminal would obey: it clears the screen, and writes backwards.
 const ESCAPES: &str = "\u{1b}[2J\u{9b}2J\u{202e}\r";
@@ -66,7 +66,7 @@ fn what_a_server_says_of_a_refusal_is_escaped() {
                 r#"{{"type":"error","id":{id},"code":"code{IN_JSON}","message":"message {IN_JSON}"}}"#
             ));
             // The client says goodbye, or is gone.
-            fake.swallow();
+            fake.outlast();
         });
         let output = run(&url, arguments);
         assert_harmless(&output, "code");
@@ -78,7 +78,7 @@ fn what_a_server_says_of_a_refusal_is_escaped() {
 #[test]
 fn what_an_http_server_says_is_escaped() {
     let url = serve(|fake| {
-        fake.handshake();
+        fake.request();
         let body = format!("no, {ESCAPES}");
         let len = body.len();
         fake.send(
@@ -138,7 +138,7 @@ fn sub_ends_when_the_server_has_ended_its_last_subscription() {
         fake.text(r#"{"type":"unsubscribed","channel":"d"}"#);
         fake.text(r#"{"type":"message","channel":"c","seq":1,"data":1}"#);
         fake.text(r#"{"type":"unsubscribed","channel":"c"}"#);
-        fake.swallow();
+        fake.outlast();
     });
     let output = run(&url, &["sub", "c", "d"]);
     let said = stderr(&output);
@@ -146,6 +146,28 @@ fn sub_ends_when_the_server_has_ended_its_last_subscription() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
     for notice in ["c: the server has ended", "d: the server has ended"] {
         assert!(said.contains(notice), "{said}");
+    }
+}
+
+#[test]
+fn sub_with_a_timeout_gives_up_on_a_server_that_does_not_answer_or_is_gone() {
+    let unanswered: fn(&mut Fake) = |fake| {
+        fake.welcome();
+        fake.outlast();
+    };
+    // The next connection is refused: nobody listens there any more.
+    let gone: fn(&mut Fake) = |fake| {
+        fake.welcome();
+        fake.close(1001, "going away");
+    };
+    for (script, notice, code) in [
+        (unanswered, "the server has not answered for 1 s", 1),
+        (gone, "refused", 3),
+    ] {
+        let output = run(&serve(script), &["sub", "c", "--timeout", "1"]);
+        let said = stderr(&output);
+        assert!(said.contains(notice), "{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
     }
 }
 
@@ -177,7 +199,7 @@ fn pub_gives_up_on_a_server_that_takes_lines_for_ever_and_never_answers() {
     let url = serve(|fake| {
         fake.welcome();
         // Until the client waits for answers, and then until it has gone.
-        fake.swallow();
+        fake.outlast();
     });
     let mut command = fanfare_at(&url, &["pub", "c", "--ack", "--timeout", "1"]);
     command.stdin(Stdio::piped()).stderr(Stdio::piped());

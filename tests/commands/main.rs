@@ -3,7 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod fake;
 mod hostile;
 mod publish;
 mod restarts;

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
 use crate::common::command::{Running, fanfare, fanfare_at, publish, with_url};
+use crate::common::fake::serve;
 use crate::common::{Daemon, PATIENCE};
-use crate::fake::serve;
 
 /// The signals that end a command, with their numbers, but for those that this test was started to ignore: so are its children.
 fn ending() -> Vec<(&'static str, i32)> {
@@ -71,7 +71,7 @@ fn a_server_that_does_not_answer_the_goodbye_is_not_waited_for() {
                 fake.welcome();
                 fake.hear();
                 sender.send(()).expect("the test waits");
-                fake.swallow();
+                fake.outlast();
             });
             let mut command = fanfare_at(&url, arguments);
             command.stdin(Stdio::piped()).stderr(Stdio::piped());

@@ -10,6 +10,7 @@
 )]
 
 pub mod command;
+pub mod fake;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

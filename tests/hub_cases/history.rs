@@ -272,3 +272,34 @@ fn who_has_had_its_history_and_was_cut_is_not_lapped_though_its_channel_was_clea
     sweep(&mut hub);
     assert!(!hub.is_behind(id(0)));
 }
+
+#[test]
+fn who_has_had_its_history_and_is_blocked_or_at_the_head_by_the_same_write_holds_no_publisher() {
+    let policy = Policy {
+        retain_messages: 2,
+        ..ENDLESS
+    };
+    // A part of what is there, and all of it: it lies in two logs, so it is two pieces.
+    for room in [8 + 1, 8 + 8 + 8 + 1, usize::MAX] {
+        let mut hub = hub(UNLIMITED, policy);
+        join(&mut hub, id(0), "a");
+        publish(&mut hub, "a", 2);
+        assert_eq!(visit(&mut hub, id(0)), "a1 a2");
+        hub.attach(id(1), CAPITALS);
+        hub.subscribe(id(1), "a", Start::Last(2), 0)
+            .expect("nothing forbids it");
+        hub.set_blocked(id(1), true);
+        assert_eq!(hub.next_behind(), None);
+        publish(&mut hub, "a", 1);
+        assert_eq!(sweep(&mut hub), [(0, "a3".into())]);
+        publish(&mut hub, "a", 1);
+        hub.set_blocked(id(1), false);
+        let mut slices = Slices::new();
+        hub.gather(id(1), &mut slices);
+        assert_eq!(words(&slices), "a1 a2 A3 A4");
+        let written = slices.bytes().min(room);
+        hub.advance(id(1), written);
+        let published = try_publish(&mut hub, "a", 8).expect("there is room");
+        assert!(!published.congested, "{written} bytes");
+    }
+}

@@ -137,11 +137,11 @@ fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_wher
         ..ENDLESS
     };
     let mut made = 0;
-    let epochs = move || {
+    let numberings = move |_: &str| {
         made += 1;
-        Epoch::from_random([made; 12])
+        Numbering::Hub(Epoch::from_random([made; 12]))
     };
-    let mut hub = Hub::new(UNLIMITED, Box::new(policies), Box::new(epochs));
+    let mut hub = Hub::new(UNLIMITED, Box::new(policies), Box::new(numberings));
     hub.attach(id(0), Slot::BASE);
     // More than a visit reports come before it.
     let names: Vec<String> = (0..70).map(|i| format!("c{i}-")).collect();

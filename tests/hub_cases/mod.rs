@@ -4,21 +4,22 @@
 //! of quoted words as `<a2>`. So what a visit hands out
 //! reads as a sentence: `a1 a2 A3`.
 
+mod circles;
 mod gather;
 mod history;
 mod lag;
 mod limits;
 mod many;
+mod numbers;
 mod retention;
-mod rounds;
 mod run;
 mod slots;
 mod subscribing;
 mod sweep;
 
 use fanfare::hub::{
-    Encode, Epoch, Frame, Hub, HubConfig, Message, Policy, PublishError, Published, Slices, Slot,
-    SlotConfig, Start, SubscriberId,
+    Encode, Epoch, Frame, Hub, HubConfig, Message, Numbering, Policy, PublishError, Published,
+    Slices, Slot, SlotConfig, Start, SubscriberId,
 };
 
 /// A hub without any limit.
@@ -59,13 +60,13 @@ const fn id(number: u32) -> SubscriberId {
 /// A hub, with epochs that count.
 fn hub(config: HubConfig, policy: Policy) -> Hub {
     let mut made = 0u32;
-    let epochs = move || {
+    let numberings = move |_: &str| {
         made += 1;
         let mut bits = [0; 12];
         bits[..4].copy_from_slice(&made.to_le_bytes());
-        Epoch::from_random(bits)
+        Numbering::Hub(Epoch::from_random(bits))
     };
-    Hub::new(config, Box::new(move |_| policy), Box::new(epochs))
+    Hub::new(config, Box::new(move |_| policy), Box::new(numberings))
 }
 
 /// The frame `a2 ` for message 2 of channel `a`, filled up with spaces to `len` bytes.

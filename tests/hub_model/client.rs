@@ -10,7 +10,7 @@ use super::naive::Naive;
 /// A socket that takes whatever it is given.
 pub(super) const ENDLESS: usize = usize::MAX;
 
-/// The seq that has to come next in a subscription: between the two, until the first message settles it.
+/// The position of the message that has to come next in a subscription: between the two, until the first message settles it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     pub(super) least: u64,
@@ -18,21 +18,23 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    pub(super) fn exactly(seq: u64) -> Self {
+    pub(super) fn exactly(position: u64) -> Self {
         Self {
-            least: seq,
-            most: seq,
+            least: position,
+            most: position,
         }
     }
 
-    pub(super) fn allows(self, seq: u64) -> bool {
-        (self.least..=self.most).contains(&seq)
+    pub(super) fn allows(self, position: u64) -> bool {
+        (self.least..=self.most).contains(&position)
     }
 }
 
 /// A subscription as its client has it.
 pub(super) struct Subscription {
     pub(super) expected: Expected,
+    /// Whether another epoch began, of which it has to be told before the next message.
+    pub(super) is_foreign: bool,
     /// Whether its socket was full since it was last served, or it reads history: only then may it be lapped.
     pub(super) excused: bool,
     /// The end of the channel when it was placed behind: until it is there it reads history, and nobody waits for it.
@@ -44,6 +46,14 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// Another epoch began in its channel, and all that it holds is in its slot's log.
+    pub(super) fn begin_epoch(&mut self) {
+        self.is_foreign = true;
+        self.expected = Expected::exactly(1);
+        self.history_until = 1;
+        self.begins_at = 1;
+    }
+
     pub(super) fn reads_history(&self) -> bool {
         self.expected.least < self.history_until
     }
@@ -93,8 +103,11 @@ impl Client {
             let len = u32::from_le_bytes(rest[18..22].try_into().expect("four bytes")) as usize;
             assert!(rest.len() >= len, "half a frame");
             assert!(rest[HEAD..len] == vec![id as u8; len - HEAD]);
-            assert_eq!(channels[&channel].messages[seq as usize - 1].id, id);
-            self.receive(tag, channel, seq, evicts);
+            let naive = &channels[&channel];
+            let position = naive.position_after(seq - 1);
+            let message = &naive.messages[position as usize - 1];
+            assert_eq!((message.id, message.seq), (id, seq));
+            self.receive(tag, channel, position, evicts);
             frames += 1;
             rest = &rest[len..];
         }
@@ -102,17 +115,18 @@ impl Client {
     }
 
     /// Holds a message against what had to come next. `evicts`: a derived log may go for want of room.
-    fn receive(&mut self, tag: u8, channel: u8, seq: u64, evicts: bool) {
+    fn receive(&mut self, tag: u8, channel: u8, position: u64, evicts: bool) {
         let subscription = self
             .subscriptions
             .get_mut(&channel)
             .expect("a message of a channel that it is not subscribed to");
+        assert!(!subscription.is_foreign, "no word of the other epoch");
         let expected = subscription.expected;
         assert!(
-            expected.allows(seq),
-            "got {seq} of channel {channel} instead of {expected:?}"
+            expected.allows(position),
+            "got {position} of channel {channel} instead of {expected:?}"
         );
-        subscription.expected = Expected::exactly(seq + 1);
+        subscription.expected = Expected::exactly(position + 1);
         match self.slot {
             Slot::BASE => assert_eq!(tag, b'B'),
             PARTS => assert_eq!(tag, b'P', "a byte of another encoding"),
@@ -122,7 +136,7 @@ impl Client {
             }
             _ => {
                 assert_eq!(tag, b'B');
-                let may_fall_back = !subscription.has_begun && seq < subscription.begins_at;
+                let may_fall_back = !subscription.has_begun && position < subscription.begins_at;
                 assert!(
                     evicts || may_fall_back,
                     "a base frame although there is a log"

@@ -33,6 +33,11 @@ impl Settings {
         }
     }
 
+    /// Whether a broker numbers the messages of `channel`.
+    pub(super) fn is_linked(self, channel: u8) -> bool {
+        self.0[6] / 3 % 2 == 1 && channel % 2 == 1
+    }
+
     /// Whether the server heeds `congested`.
     pub(super) fn heeds(self) -> bool {
         !self.0[7].is_multiple_of(4)
@@ -42,6 +47,8 @@ impl Settings {
 /// One message as the model has it.
 pub(super) struct Message {
     pub(super) id: u64,
+    /// Its number, as clients see it.
+    pub(super) seq: u64,
     pub(super) time: u64,
     pub(super) bytes: u64,
 }
@@ -51,7 +58,10 @@ pub(super) struct Message {
 pub(super) struct Naive {
     pub(super) epoch: String,
     pub(super) former: Vec<String>,
+    /// The epoch's messages. The first has the position 1.
     pub(super) messages: Vec<Message>,
+    /// The seq after which the epoch began here.
+    pub(super) after: u64,
     /// When it last had a subscriber or a message that was not expired: it may vanish only so long after.
     pub(super) needed: u64,
     pub(super) congested: bool,
@@ -59,7 +69,7 @@ pub(super) struct Naive {
     pub(super) id: Option<ChannelId>,
     /// It went for another channel: the next one of its name may have another epoch at once.
     pub(super) vacated: bool,
-    /// Nobody but who reads history or is blocked has anything from before this seq to get: what is older holds no publisher.
+    /// Nobody but who reads history or is blocked has anything from before this position to get: what is older holds no publisher.
     pub(super) mark: u64,
 }
 
@@ -68,9 +78,45 @@ impl Naive {
         self.messages.len() as u64 + 1
     }
 
-    /// When message `seq` was published.
-    pub(super) fn time(&self, seq: u64) -> u64 {
-        self.messages[seq as usize - 1].time
+    /// When the message at `position` was published.
+    pub(super) fn time(&self, position: u64) -> u64 {
+        self.messages[position as usize - 1].time
+    }
+
+    /// The seq of the newest message.
+    pub(super) fn newest(&self) -> u64 {
+        self.messages
+            .last()
+            .map_or(self.after, |message| message.seq)
+    }
+
+    /// The position of the first message after `seq`.
+    pub(super) fn position_after(&self, seq: u64) -> u64 {
+        self.messages.partition_point(|message| message.seq <= seq) as u64 + 1
+    }
+
+    /// Whether a hole may end with `seq`: a message has that number, or it is the one after which the epoch began.
+    pub(super) fn may_end_hole(&self, seq: u64) -> bool {
+        let position = self.position_after(seq) as usize;
+        seq == self.after || position > 1 && self.messages[position - 2].seq == seq
+    }
+
+    /// Whether a hole that begins with the message at `position` may be said to begin with `seq`: every number between that
+    /// and the message before is nobody's.
+    pub(super) fn may_begin_hole(&self, position: u64, seq: u64) -> bool {
+        self.position_after(seq - 1) == position
+    }
+
+    /// Another epoch began: nothing is left of the one before.
+    pub(super) fn begin_epoch(&mut self, epoch: &str, after: u64) {
+        assert!(!self.former.iter().any(|former| former == epoch));
+        if self.epoch != epoch && !self.epoch.is_empty() {
+            self.former.push(std::mem::take(&mut self.epoch));
+        }
+        self.epoch = epoch.to_owned();
+        self.after = after;
+        self.messages.clear();
+        self.mark = 1;
     }
 
     /// Whether the messages from `mark` on are more than the window.
@@ -83,7 +129,7 @@ impl Naive {
                 || (policy.retain_bytes != 0 && bytes > policy.retain_bytes))
     }
 
-    /// The oldest seq that the window holds, by counting.
+    /// The oldest position that the window holds, by counting.
     pub(super) fn tail(&self, policy: Policy, now: u64) -> u64 {
         let mut tail = self.end();
         let mut bytes = 0;

@@ -1,6 +1,6 @@
 //! What clients ask for, and what the hub may answer.
 
-use fanfare::hub::{ChannelId, PublishError, Reason, Start, SubscribeError, SubscriberId};
+use fanfare::hub::{ChannelId, Epoch, PublishError, Reason, Start, SubscribeError, SubscriberId};
 
 use super::client::{Client, Expected, Subscription};
 use super::frame::{Encoder, HEAD, TestFrame};
@@ -24,37 +24,60 @@ impl Run {
             id: self.published,
             filler,
         };
+        if self.settings.is_linked(channel) {
+            self.broker.take(frame);
+        } else {
+            self.append(None, &frame);
+        }
+    }
+
+    /// Appends a message, with a number from the broker or one from the hub. Says whether it was taken.
+    pub(super) fn append(&mut self, at: Option<(&Epoch, u64)>, frame: &TestFrame) -> bool {
+        let channel = frame.channel;
         let present = self.present();
-        let published = match self
+        let existed = self.hub.held(&name(channel)).is_some();
+        let appended = self
             .hub
-            .publish(&name(channel), &frame, &mut Encoder, self.now)
-        {
+            .append_at(at, &name(channel), frame, &mut Encoder, self.now);
+        let published = match appended {
             Ok(published) => published,
             Err(PublishError::TooManyChannels) => {
                 self.check_full();
-                return;
+                return false;
             }
             Err(PublishError::RetainTotal) => {
                 let total = self.settings.config().retain_total;
                 assert!(
-                    total != 0 && 8 * (HEAD + filler) > total,
+                    total != 0 && 8 * (HEAD + frame.filler) > total,
                     "refused for less"
                 );
                 assert_eq!(self.present(), present);
-                return;
+                return false;
             }
+            Err(error) => panic!("{error}"),
         };
         let (id, seq, congested) = (published.channel, published.seq, published.congested);
         let epoch = published.epoch.to_owned();
         self.check_vacancy(&present);
-        self.meet(channel, &epoch, id);
+        if let Some((given, number)) = at {
+            assert_eq!((&*epoch, seq), (given.as_str(), number));
+            self.note_epoch(channel, existed, &epoch, seq - 1);
+        }
+        let after = self.broker.after(&epoch).unwrap_or(seq - 1);
+        let after = at.map_or(0, |_| after);
+        self.meet(channel, &epoch, id, after);
         let policy = self.settings.policy(channel);
         let evicts = self.settings.config().retain_total != 0;
         let naive = self.channels.get_mut(&channel).expect("just met");
+        if at.is_none() {
+            assert_eq!(seq, naive.messages.len() as u64 + 1);
+        }
+        assert!(seq > naive.newest());
         naive.messages.push(Message {
             id: frame.id,
+            seq,
             time: self.now,
-            bytes: (HEAD + filler) as u64,
+            bytes: (HEAD + frame.filler) as u64,
         });
         assert!(
             !congested || naive.congested || evicts || naive.is_crowded(policy),
@@ -62,7 +85,7 @@ impl Run {
         );
         naive.congested |= congested;
         self.congested += usize::from(congested);
-        assert_eq!(seq, naive.messages.len() as u64);
+        true
     }
 
     /// Publishes so many messages that each have a segment of their own, or share one, that visits are cut.
@@ -72,8 +95,9 @@ impl Run {
         }
     }
 
-    /// Takes note of a channel's epoch; a new one only if the old channel may have vanished.
-    fn meet(&mut self, channel: u8, epoch: &str, id: ChannelId) {
+    /// Takes note of a channel and its epoch, which begins after the number `after` if the channel is another one: that may be
+    /// only if the one before may have vanished.
+    fn meet(&mut self, channel: u8, epoch: &str, id: ChannelId, after: u64) {
         self.ids.insert(id, channel);
         let policy = self.settings.policy(channel);
         let (now, linger) = (self.now, self.settings.config().linger_ms);
@@ -83,24 +107,21 @@ impl Run {
             .any(|client| client.subscriptions.contains_key(&channel));
         let evicts = self.settings.config().retain_total != 0;
         let naive = self.channels.entry(channel).or_default();
-        if naive.epoch.is_empty() {
-            naive.epoch = epoch.to_owned();
-        } else if naive.epoch != epoch {
+        if naive.id.is_none() {
+            naive.begin_epoch(epoch, after);
+        } else if naive.id != Some(id) {
             assert!(!subscribed, "a channel with subscribers has vanished");
             assert!(naive.vacated || evicts || naive.tail(policy, now) == naive.end());
             assert!(
                 naive.vacated || evicts || now >= naive.needed.saturating_add(linger),
                 "it vanished too early"
             );
-            assert!(!naive.former.contains(&epoch.to_owned()));
-            let former = std::mem::replace(&mut naive.epoch, epoch.to_owned());
-            naive.former.push(former);
-            naive.messages.clear();
-            naive.mark = 1;
+            naive.begin_epoch(epoch, after);
             if std::mem::take(&mut naive.congested) {
                 self.vacated.extend(naive.id);
             }
         }
+        assert_eq!(naive.epoch, epoch);
         naive.id = Some(id);
         naive.vacated = false;
         naive.needed = now;
@@ -109,13 +130,13 @@ impl Run {
     /// Subscribes; `how` and `c` say from where on: 0 live, 1 the last `c`, 2 all that is held, 3 another epoch, else `since`.
     pub fn subscribe(&mut self, client: u8, channel: u8, how: u8, c: u8) {
         let naive = self.channels.entry(channel).or_default();
-        let end = naive.end();
+        let newest = naive.newest();
         let (asked, seq) = match how % 8 {
             3 => ("another".to_owned(), u64::from(c)),
-            4 => (naive.epoch.clone(), end + u64::from(c)),
+            4 => (naive.epoch.clone(), newest + 1 + u64::from(c)),
             _ => (
                 naive.epoch.clone(),
-                end.saturating_sub(u64::from(c % 32) + 1),
+                newest.saturating_sub(u64::from(c % 32)),
             ),
         };
         let start = match how % 8 {
@@ -150,9 +171,10 @@ impl Run {
         let gap = subscribed.gap.map(|gap| (gap.from, gap.to, gap.reason));
         let (epoch, met) = (subscribed.epoch.to_owned(), subscribed.channel);
         self.check_vacancy(&present);
-        self.meet(channel, &epoch, met);
+        let after = self.broker.after(&epoch).unwrap_or(0);
+        self.meet(channel, &epoch, met, after);
         let end = self.channels[&channel].end();
-        assert_eq!(newest + 1, end);
+        assert_eq!(newest, self.channels[&channel].newest());
         assert!(start != Start::Live || !behind);
         let expected = self.placed(channel, start, recovered, gap);
         let state = &mut self.clients[client as usize];
@@ -160,6 +182,7 @@ impl Run {
             channel,
             Subscription {
                 expected,
+                is_foreign: false,
                 excused: state.blocked || behind,
                 history_until: end,
                 has_begun: false,
@@ -204,24 +227,28 @@ impl Run {
                     most: least.max(most_tail),
                 }
             }
-            Start::Since { epoch, seq } if epoch == naive.epoch && seq < end => {
+            Start::Since { epoch, seq } if epoch == naive.epoch && seq <= naive.newest() => {
                 if recovered == Some(true) {
-                    assert!(gap.is_none());
-                    return Expected::exactly(seq + 1);
+                    assert!(gap.is_none() && seq >= naive.after);
+                    return Expected::exactly(naive.position_after(seq));
                 }
                 let (from, to, reason) = gap.expect("what was not recovered is announced");
                 assert_eq!(
                     (recovered, reason, from),
                     (Some(false), Reason::Expired, seq + 1)
                 );
-                assert!(from <= to && to < most_tail, "lost what the window holds");
-                Expected::exactly(to + 1)
+                assert!(from <= to && naive.may_end_hole(to));
+                let next = naive.position_after(to);
+                assert!(next <= most_tail, "lost what the window holds");
+                Expected::exactly(next)
             }
             Start::Since { .. } => {
                 let (from, to, reason) = gap.expect("a new numbering is announced");
                 assert_eq!((recovered, reason, from), (Some(false), Reason::Epoch, 0));
-                assert!(to < most_tail, "lost what the window holds");
-                Expected::exactly(to + 1)
+                assert!(naive.may_end_hole(to));
+                let next = naive.position_after(to);
+                assert!(next <= most_tail, "lost what the window holds");
+                Expected::exactly(next)
             }
         }
     }

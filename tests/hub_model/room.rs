@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::naive::Naive;
 use super::{CHANNELS, Run, name};
 
-/// A channel and the messages that it holds.
+/// A channel and the positions of the messages that it holds.
 pub(super) type Held = (u8, Range<u64>);
 
 impl Run {
@@ -15,7 +15,16 @@ impl Run {
         if config.max_channels == 0 && config.retain_total == 0 {
             return Vec::new();
         }
-        let channels = (0..CHANNELS).filter_map(|c| Some((c, self.hub.held(&name(c))?)));
+        let positions = |channel: u8, held: Range<u64>| {
+            let position = |seq: u64| match self.channels.get(&channel) {
+                Some(naive) => naive.position_after(seq - 1),
+                None => 1,
+            };
+            position(held.start)..position(held.end)
+        };
+        let channels = (0..CHANNELS).filter_map(|channel| {
+            Some((channel, positions(channel, self.hub.held(&name(channel))?)))
+        });
         channels.collect()
     }
 

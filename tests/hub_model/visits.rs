@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use fanfare::hub::{Advanced, Gap, Reason, Slices, SubscriberId};
+use fanfare::hub::{Advanced, Gap, OnLag, Reason, Slices, SubscriberId};
 
 use super::Run;
 use super::client::Expected;
@@ -12,8 +12,9 @@ impl Run {
     /// A turn as the server has it: sweep, trim. `begins`: it is time for large channels to go around.
     pub fn turn(&mut self, visits: usize, begins: bool) {
         if begins {
-            self.hub.begin_rounds();
+            self.hub.begin_circles();
         }
+        self.deliver(1);
         self.sweep(visits);
         self.trim();
     }
@@ -181,6 +182,7 @@ impl Run {
     /// Tells the client of its gaps; false if it was closed instead.
     fn settle(&mut self, client: u8) -> bool {
         let subscriptions = &mut self.clients[client as usize].subscriptions;
+        let (channels, settings) = (&self.channels, self.settings);
         let mut gaps = 0;
         let settled = self
             .hub
@@ -192,19 +194,39 @@ impl Run {
                     .expect("names are not empty")
                     - b'a';
                 let subscription = subscriptions.get_mut(&channel).expect("it is subscribed");
-                assert!(
-                    subscription.excused,
-                    "lapped although its socket was never full"
-                );
-                assert_eq!(gap.reason, Reason::Slow);
-                let expected = subscription.expected;
-                assert!(expected.allows(gap.from), "a hole before the gap");
-                assert!(gap.from <= gap.to);
-                subscription.expected = Expected::exactly(gap.to + 1);
+                let naive = &channels[&channel];
+                let next = naive.position_after(gap.to);
+                assert_eq!(gap.epoch, naive.epoch);
+                if std::mem::take(&mut subscription.is_foreign) {
+                    assert_eq!((gap.reason, gap.from), (Reason::Epoch, 0));
+                    let is_latest = settings.policy(channel).on_lag == OnLag::Latest;
+                    assert!(
+                        next == 1 || subscription.excused || is_latest,
+                        "lapped in the new epoch although its socket was never full"
+                    );
+                } else {
+                    assert!(
+                        subscription.excused,
+                        "lapped although its socket was never full"
+                    );
+                    assert_eq!(gap.reason, Reason::Slow);
+                    let Expected { least, most } = subscription.expected;
+                    assert!(
+                        (least..=most).any(|first| naive.may_begin_hole(first, gap.from)),
+                        "a hole before the gap"
+                    );
+                    assert!(gap.from <= gap.to);
+                }
+                assert!(naive.may_end_hole(gap.to));
+                subscription.expected = Expected::exactly(next);
                 gaps += 1;
             });
         self.gaps += gaps;
-        if settled.is_err() {
+        if let Err(too_slow) = &settled {
+            let letter = too_slow.channel.bytes().next_back();
+            let channel = letter.expect("names are not empty") - b'a';
+            let subscription = &self.clients[client as usize].subscriptions[&channel];
+            assert!(subscription.excused && !subscription.is_foreign);
             self.replace(client, 0);
             self.clients[client as usize].closed += 1;
         }

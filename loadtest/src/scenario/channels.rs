@@ -135,8 +135,8 @@ fn settle_churners(
     let until = Instant::now() + SETTLE_TIMEOUT;
     for (at, count) in subscriptions.enumerate() {
         loop {
-            let next_seq = client.shared.order.next_seq(0);
-            if next_seq.is_some_and(|seq| client.has_settled(first + at, count as u64, seq)) {
+            let newest = client.shared.order.settled_seq(0);
+            if newest.is_some_and(|seq| client.has_settled(first + at, count as u64, seq)) {
                 break;
             }
             if Instant::now() > until {

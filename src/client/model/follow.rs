@@ -1,59 +1,125 @@
-//! What a subscriber was told of one channel, held against what must be.
+//! What a subscriber was told, held against what was published.
 
-use crate::client::event::Subscribed;
+use std::collections::BTreeMap;
 
-pub(super) struct Follow {
-    epoch: String,
-    last: Last,
+use super::world::World;
+use crate::client::event::{Event, Subscribed};
+
+/// The subscriptions of one client, and whether it was told that its connection is lost.
+#[derive(Default)]
+pub(super) struct Followed {
+    by_channel: BTreeMap<String, Follow>,
+    reconnecting: bool,
 }
 
-/// The newest message that was told or is missing.
-enum Last {
-    Is(u64),
-    /// The first one to come tells, after this one.
-    AtLeast(u64),
+/// What a subscriber was told of one channel.
+struct Follow {
+    epoch: String,
+    /// Everything that was published after this number comes, or is in a gap.
+    after: u64,
+    /// Nothing came yet of the newest messages that were asked for: the first one may be one of before `after`, too.
+    begins: bool,
+}
+
+impl Followed {
+    pub(super) fn has(&self, channel: &str) -> bool {
+        self.by_channel.contains_key(channel)
+    }
+
+    pub(super) fn channels(&self) -> impl Iterator<Item = &String> {
+        self.by_channel.keys()
+    }
+
+    /// A subscription was made, with the newest `last` messages that are held.
+    pub(super) fn begin(
+        &mut self,
+        channel: &str,
+        subscribed: &Subscribed,
+        last: u64,
+        world: &World,
+    ) {
+        let epoch = subscribed.epoch.to_string();
+        let after = world.before_newest(&epoch, subscribed.seq, last);
+        let follow = Follow {
+            epoch,
+            after,
+            begins: last > 0,
+        };
+        let before = self.by_channel.insert(channel.to_owned(), follow);
+        assert!(before.is_none(), "{channel} was made twice");
+    }
+
+    pub(super) fn end(&mut self, channel: &str) {
+        self.by_channel.remove(channel);
+    }
+
+    /// Takes what was told of subscriptions and of the connection; gives back anything else.
+    pub(super) fn take(&mut self, event: Event, world: &World) -> Option<Event> {
+        match event {
+            Event::Message { channel, seq, data } => {
+                let epoch = self.follow(&channel).message(seq, world);
+                assert_eq!(world.history.get(&(epoch, seq)), Some(&data));
+            }
+            Event::Gap {
+                channel,
+                epoch,
+                from,
+                to,
+                ..
+            } => self.follow(&channel).gap(&epoch, from, to, world),
+            Event::SubscriptionEnded { channel, reason } => {
+                assert_eq!(reason.as_deref(), Some("forbidden"));
+                self.by_channel.remove(&*channel).expect("told once");
+            }
+            Event::Reconnecting { .. } => self.reconnecting = true,
+            Event::Reconnected => {
+                assert!(std::mem::take(&mut self.reconnecting), "told twice");
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn follow(&mut self, channel: &str) -> &mut Follow {
+        self.by_channel.get_mut(channel).expect("a subscription")
+    }
+
+    /// Whether each subscription has all that was published.
+    pub(super) fn is_up_to_date(&self, world: &mut World) -> bool {
+        self.by_channel.iter().all(|(name, follow)| {
+            let (epoch, newest) = world.newest(name);
+            !follow.begins && follow.epoch == epoch && follow.after == newest
+        })
+    }
 }
 
 impl Follow {
-    pub(super) fn new(subscribed: &Subscribed, last: Option<u8>) -> Self {
-        let newest = subscribed.seq;
-        Self {
-            epoch: subscribed.epoch.to_string(),
-            last: match last {
-                Some(1..) if newest > 0 => {
-                    Last::AtLeast(newest.saturating_sub(last.unwrap_or(0).into()))
-                }
-                _ => Last::Is(newest),
-            },
-        }
-    }
-
     /// A message came; its epoch.
-    pub(super) fn message(&mut self, seq: u64) -> String {
-        match self.last {
-            Last::Is(last) => assert_eq!(seq, last + 1),
-            Last::AtLeast(last) => assert!(seq > last),
-        }
-        self.last = Last::Is(seq);
+    fn message(&mut self, seq: u64, world: &World) -> String {
+        assert!(seq > self.after || self.begins, "{seq} came before");
+        self.go_to(seq, seq, world);
         self.epoch.clone()
     }
 
-    pub(super) fn gap(&mut self, epoch: &str, from: u64, to: u64) {
+    fn gap(&mut self, epoch: &str, from: u64, to: u64, world: &World) {
         if from == 0 {
             assert_ne!(self.epoch, epoch, "the numbering did not begin anew");
-        } else {
-            assert_eq!(self.epoch, epoch);
-            assert!(from <= to);
-            match self.last {
-                Last::Is(last) => assert_eq!(from, last + 1),
-                Last::AtLeast(last) => assert!(from > last),
-            }
+            epoch.clone_into(&mut self.epoch);
+            self.after = to;
+            self.begins = false;
+            return;
         }
-        self.epoch = epoch.to_owned();
-        self.last = Last::Is(to);
+        assert_eq!(self.epoch, epoch);
+        assert!(from <= to);
+        assert!(from > self.after || self.begins, "{from} was known before");
+        self.go_to(from, to, world);
     }
 
-    pub(super) fn is_at(&self, (epoch, newest): &(String, u64)) -> bool {
-        self.epoch == *epoch && matches!(self.last, Last::Is(last) if last == *newest)
+    /// Goes on after `to`. Nothing may have been published between the place until now and `from`.
+    fn go_to(&mut self, from: u64, to: u64, world: &World) {
+        let left_out = world.between(&self.epoch, self.after, from);
+        assert!(left_out.is_empty(), "{left_out:?} were left out");
+        self.after = to;
+        self.begins = false;
     }
 }

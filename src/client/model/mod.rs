@@ -2,14 +2,15 @@
 //!
 //! Any order of calls is tried. What must hold: no call waits for ever while the server answers; each publish's fate is told
 //! once, and is true; [`Event::Reconnected`] is told when requests can go out and all subscriptions have been asked for; each message
-//! of a subscription comes once and in order, or a gap says that it does not.
+//! of a subscription comes once and in order, or a gap says that it does not. The numbers of messages grow by one or more.
 
+mod cut;
 mod follow;
 mod pipe;
 mod split;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -18,8 +19,9 @@ use super::backoff::Reconnect;
 use super::event::Event;
 use super::link::Link;
 use super::{Client, ClientError, Connector, Start};
-use follow::Follow;
-use pipe::{Cut, Wire};
+use cut::Cut;
+use follow::Followed;
+use pipe::Wire;
 use world::{Idle, World};
 
 /// Subscriptions that are made at once: more than a client asks for before it has answers.
@@ -45,11 +47,10 @@ enum Step {
 struct Run {
     client: Client,
     wire: Wire,
-    followed: BTreeMap<String, Follow>,
+    followed: Followed,
     /// Published, and not told what became of it: what it was.
     untold: BTreeMap<u64, String>,
     made: u64,
-    reconnecting: bool,
 }
 
 /// A channel's name. Nobody may publish to the last one.
@@ -57,6 +58,24 @@ fn name(channel: u8) -> String {
     match channel {
         0..5 => format!("c{channel}"),
         _ => "forbidden".to_owned(),
+    }
+}
+
+/// Does what a step says that happens at the server; `data` is for what is published there.
+fn at_the_server(world: &mut World, step: Step, data: &str) {
+    match step {
+        Step::Elsewhere(channel) => {
+            world.publish(&name(channel), data, true);
+        }
+        Step::Lag(channel) => {
+            world.publish(&name(channel), data, false);
+        }
+        Step::End(channel) => world.end_subscription(&name(channel)),
+        Step::Cut => {
+            let newest = world.lines.len() - 1;
+            world.cut(newest);
+        }
+        _ => {}
     }
 }
 
@@ -82,10 +101,9 @@ impl Run {
         Self {
             client,
             wire,
-            followed: BTreeMap::new(),
+            followed: Followed::default(),
             untold: BTreeMap::new(),
             made: 0,
-            reconnecting: false,
         }
     }
 
@@ -119,7 +137,7 @@ impl Run {
                 let name = name(channel);
                 self.client.unsubscribe(&name).expect("it ends");
                 self.take_all_at_hand();
-                self.followed.remove(&name);
+                self.followed.end(&name);
             }
             Step::Next => {
                 self.wire.world().idle = Idle::Cut;
@@ -131,19 +149,9 @@ impl Run {
                     self.take(event.expect("it never ends"));
                 }
             }
-            Step::Elsewhere(channel) => {
+            Step::Elsewhere(_) | Step::Lag(_) | Step::End(_) | Step::Cut => {
                 let data = self.data();
-                self.wire.world().publish(&name(channel), &data, true);
-            }
-            Step::Lag(channel) => {
-                let data = self.data();
-                self.wire.world().publish(&name(channel), &data, false);
-            }
-            Step::End(channel) => self.wire.world().end_subscription(&name(channel)),
-            Step::Cut => {
-                let mut world = self.wire.world();
-                let newest = world.lines.len() - 1;
-                world.cut(newest);
+                at_the_server(&mut self.wire.world(), step, &data);
             }
         }
     }
@@ -169,13 +177,14 @@ impl Run {
             assert!(matches!(refused, Err(ClientError::Refused(_))));
             return;
         }
-        if self.followed.contains_key(name) {
+        if self.followed.has(name) {
             return;
         }
         let start = last.map_or(Start::Live, |count| Start::Last(count.into()));
         let subscribed = self.client.subscribe(name, start).expect("it is made");
-        let follow = Follow::new(&subscribed, last);
-        self.followed.insert(name.to_owned(), follow);
+        let last = last.unwrap_or(0).into();
+        let world = self.wire.world();
+        self.followed.begin(name, &subscribed, last, &world);
     }
 
     fn take_all_at_hand(&mut self) {
@@ -200,29 +209,16 @@ impl Run {
         assert!(matches!(link, Link::Up(_)), "told before it was so");
         let world = self.wire.world();
         let line = world.lines.last().expect("a connection");
-        let followed: BTreeSet<String> = self.followed.keys().cloned().collect();
-        let missing: Vec<_> = followed.difference(&line.asked).collect();
+        let mut missing = self.followed.channels().collect::<Vec<_>>();
+        missing.retain(|channel| !line.asked.contains(*channel));
         assert!(missing.is_empty(), "{missing:?} were not asked for");
     }
 
     fn take(&mut self, event: Event) {
+        let Some(event) = self.followed.take(event, &self.wire.world()) else {
+            return;
+        };
         match event {
-            Event::Message { channel, seq, data } => {
-                let follow = self.followed.get_mut(&*channel).expect("a subscription");
-                let epoch = follow.message(seq);
-                let held = self.wire.world().history.get(&(epoch, seq)).cloned();
-                assert_eq!(held.as_ref(), Some(&data));
-            }
-            Event::Gap {
-                channel,
-                epoch,
-                from,
-                to,
-                ..
-            } => {
-                let follow = self.followed.get_mut(&*channel).expect("a subscription");
-                follow.gap(&epoch, from, to);
-            }
             Event::Published { tag, epoch, seq } => {
                 let data = self.untold.remove(&tag).expect("told once");
                 let world = self.wire.world();
@@ -241,14 +237,6 @@ impl Run {
                     assert!(self.wire.world().count(&data) <= 1);
                 }
             }
-            Event::SubscriptionEnded { channel, reason } => {
-                assert_eq!(reason.as_deref(), Some("forbidden"));
-                self.followed.remove(&*channel).expect("told once");
-            }
-            Event::Reconnecting { .. } => self.reconnecting = true,
-            Event::Reconnected => {
-                assert!(std::mem::take(&mut self.reconnecting), "told twice");
-            }
             other => panic!("{other:?}"),
         }
     }
@@ -257,7 +245,7 @@ impl Run {
     fn finish(mut self) {
         self.wire.world().cut_no_more();
         self.publish("c0");
-        for name in self.followed.keys() {
+        for name in self.followed.channels() {
             self.wire.world().publish(name, "\"the last\"", true);
         }
         while !self.is_up_to_date() {
@@ -269,9 +257,7 @@ impl Run {
     }
 
     fn is_up_to_date(&self) -> bool {
-        let mut world = self.wire.world();
-        let mut followed = self.followed.iter();
-        self.untold.is_empty() && followed.all(|(name, follow)| follow.is_at(&world.newest(name)))
+        self.untold.is_empty() && self.followed.is_up_to_date(&mut self.wire.world())
     }
 }
 

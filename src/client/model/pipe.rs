@@ -5,31 +5,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::world::{Idle, Line, World};
-use crate::client::connector::Opened;
 use crate::client::error::ConnectError;
+use crate::client::in_memory::{InMemory, take_frames};
 use crate::client::link::Dial;
-use crate::client::transport::Transport;
+use crate::client::opening::Opened;
 use crate::client::websocket::WebSocket;
 use crate::dialect::json::SUB_PROTOCOL;
-use crate::ws::frame::{Opcode, parse_header, write_frame};
-use crate::ws::mask::unmask;
-
-/// Where a connection is cut, and what happens then.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cut {
-    /// After so many bytes from the server.
-    pub(super) after_read: Option<usize>,
-    /// After so many bytes from the client.
-    pub(super) after_written: Option<usize>,
-    /// The client's writes go on to succeed: the system takes what nobody will read.
-    pub(super) writes_vanish: bool,
-    /// The end shows as a reset.
-    pub(super) reset: bool,
-    /// How many tries to connect are refused afterwards.
-    pub(super) refusals: u8,
-    /// The server begins anew.
-    pub(super) restart: bool,
-}
+use crate::ws::frame::{Opcode, write_frame};
 
 /// The way to the server.
 #[derive(Clone)]
@@ -128,22 +110,6 @@ impl World {
     }
 }
 
-/// Takes the whole frames from the front of what a client wrote.
-fn frames(wire: &mut Vec<u8>) -> Vec<(Opcode, Vec<u8>)> {
-    let mut frames = Vec::new();
-    while let Some((header, len)) = parse_header(wire).expect("a good frame") {
-        let end = len + header.len as usize;
-        if wire.len() < end {
-            break;
-        }
-        let mut payload = wire[len..end].to_vec();
-        unmask(&mut payload, header.mask.expect("a client masks"), 0);
-        frames.push((header.opcode, payload));
-        wire.drain(..end);
-    }
-    frames
-}
-
 /// The channel of a `subscribe`.
 fn asked_for(text: &[u8]) -> Option<String> {
     let request: serde_json::Value = serde_json::from_slice(text).ok()?;
@@ -159,7 +125,7 @@ impl Pipe {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         line.tap.extend_from_slice(bytes);
-        for (_, text) in frames(&mut line.tap) {
+        for (_, text) in take_frames(&mut line.tap) {
             line.asked.extend(asked_for(&text));
         }
         if line.ended {
@@ -169,7 +135,7 @@ impl Pipe {
         let arrives = bytes.len().min(left);
         line.input.extend_from_slice(&bytes[..arrives]);
         line.cut.after_written = line.cut.after_written.map(|left| left - arrives);
-        for (opcode, payload) in frames(&mut line.input) {
+        for (opcode, payload) in take_frames(&mut line.input) {
             self.take(&mut world, opcode, &payload);
         }
         if arrives == bytes.len() {
@@ -206,7 +172,7 @@ impl std::fmt::Debug for Pipe {
     }
 }
 
-impl Transport for Pipe {
+impl InMemory for Pipe {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.wire.world();
         loop {
@@ -247,18 +213,6 @@ impl Transport for Pipe {
 
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes).map(|()| bytes.len())
-    }
-
-    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn end_writing(&self) -> io::Result<()> {
-        Ok(())
     }
 
     fn abort(&self) {

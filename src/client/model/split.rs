@@ -8,19 +8,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::follow::Follow;
-use super::pipe::{Cut, Wire};
+use super::cut::Cut;
+use super::follow::Followed;
+use super::pipe::Wire;
 use super::world::Idle;
-use super::{Step, connect, cuts, name, steps};
+use super::{MANY, Step, at_the_server, connect, cuts, name, steps};
 use crate::client::error::{ClientError, Invalid};
 use crate::client::event::{Event, Subscribed};
 use crate::client::{Events, Requests, Start};
 
 /// How long one run may take before a half of the client counts as waiting for ever: far longer than any does.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// More subscriptions than are asked for before there are answers.
-const MANY: usize = 140;
 
 /// What one run publishes with.
 #[derive(Clone, Copy, Debug)]
@@ -52,17 +50,8 @@ fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowl
             }
         }
         Step::Unsubscribe(channel) => requests.unsubscribe(&name(channel)).expect("it ends"),
-        Step::Elsewhere(channel) => {
-            wire.world().publish(&name(channel), "\"elsewhere\"", true);
-        }
-        Step::Lag(channel) => {
-            wire.world().publish(&name(channel), "\"elsewhere\"", false);
-        }
-        Step::End(channel) => wire.world().end_subscription(&name(channel)),
-        Step::Cut => {
-            let mut world = wire.world();
-            let newest = world.lines.len() - 1;
-            world.cut(newest);
+        Step::Elsewhere(_) | Step::Lag(_) | Step::End(_) | Step::Cut => {
+            at_the_server(&mut wire.world(), step, "\"elsewhere\"");
         }
         Step::Next | Step::AtHand => thread::yield_now(),
     }
@@ -78,12 +67,11 @@ fn subscribe(requests: &mut Requests, name: &str) {
 }
 
 /// What the other half hears.
-#[derive(Default)]
 struct Heard {
-    followed: BTreeMap<String, Follow>,
+    wire: Wire,
+    followed: Followed,
     /// How often the fate of each message was told.
     fates: BTreeMap<u64, usize>,
-    reconnecting: bool,
 }
 
 impl Heard {
@@ -95,6 +83,9 @@ impl Heard {
     }
 
     fn take(&mut self, event: Event) {
+        let Some(event) = self.followed.take(event, &self.wire.world()) else {
+            return;
+        };
         match event {
             Event::Subscribed {
                 channel,
@@ -107,27 +98,10 @@ impl Heard {
                     seq,
                     recovered,
                 };
-                let follow = Follow::new(&subscribed, None);
-                let before = self.followed.insert(channel.to_string(), follow);
-                assert!(before.is_none(), "{channel} was made twice");
+                let world = self.wire.world();
+                self.followed.begin(&channel, &subscribed, 0, &world);
             }
-            Event::Unsubscribed { channel } | Event::SubscriptionEnded { channel, .. } => {
-                self.followed.remove(&*channel);
-            }
-            Event::Message { channel, seq, .. } => {
-                let follow = self.followed.get_mut(&*channel).expect("a subscription");
-                follow.message(seq);
-            }
-            Event::Gap {
-                channel,
-                epoch,
-                from,
-                to,
-                ..
-            } => {
-                let follow = self.followed.get_mut(&*channel).expect("a subscription");
-                follow.gap(&epoch, from, to);
-            }
+            Event::Unsubscribed { channel } => self.followed.end(&channel),
             Event::Published { tag, .. } | Event::Refused { tag: Some(tag), .. } => {
                 self.tell(tag..=tag, 1);
             }
@@ -135,10 +109,7 @@ impl Heard {
                 self.tell(tags, count);
             }
             Event::Refused { tag: None, .. } | Event::SubscribeRefused { .. } => {}
-            Event::Reconnecting { .. } => self.reconnecting = true,
-            Event::Reconnected => {
-                assert!(std::mem::take(&mut self.reconnecting), "told twice");
-            }
+            other => panic!("{other:?}"),
         }
     }
 
@@ -154,7 +125,12 @@ fn run(steps: &[Step], cuts: Vec<Cut>, chunk: usize, how: Acknowledged) {
     let (client, wire) = connect(cuts, chunk);
     wire.world().idle = Idle::Wait;
     let (mut requests, events) = client.split();
-    let heard = thread::spawn(move || Heard::default().take_all(events));
+    let heard = Heard {
+        wire: wire.clone(),
+        followed: Followed::default(),
+        fates: BTreeMap::new(),
+    };
+    let heard = thread::spawn(move || heard.take_all(events));
     let mut published = 0;
     for &next in steps {
         published += step(&mut requests, &wire, next, published, how);

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::pipe::Cut;
+use super::cut::Cut;
 
 /// How many messages a channel holds: few, so that a client that was away misses some.
 const HELD: usize = 4;
+
+/// How far apart the numbers of messages are, in turn: as where a broker numbers many channels together.
+const STRIDES: [u64; 5] = [1, 1, 4, 2, 9];
 
 /// Reads in a row that find nothing, while the client waits for a call, until it counts as waiting for ever.
 const IDLE_READS: usize = 20;
@@ -28,6 +31,8 @@ pub(super) struct World {
     /// Everything that was ever published, by epoch and number.
     pub(super) history: BTreeMap<(String, u64), String>,
     epochs: u64,
+    /// Publications so far.
+    published: usize,
     /// The newest connection is the last one.
     pub(super) lines: Vec<Line>,
     /// What happens to the connections to come.
@@ -43,6 +48,8 @@ pub(super) struct World {
 struct Channel {
     epoch: String,
     newest: u64,
+    /// The newest message that is not held any more, 0 if all are.
+    dropped: u64,
     held: Vec<(u64, String)>,
 }
 
@@ -71,6 +78,7 @@ impl World {
             channels: BTreeMap::new(),
             history: BTreeMap::new(),
             epochs: 0,
+            published: 0,
             lines: Vec::new(),
             cuts,
             refusals: 0,
@@ -105,6 +113,22 @@ impl World {
         self.history.values().filter(|held| *held == data).count()
     }
 
+    /// The numbers of `epoch` that were given out between `after` and `before`, both excluded.
+    pub(super) fn between(&self, epoch: &str, after: u64, before: u64) -> Vec<u64> {
+        let held = self.history.keys().filter(|(of, _)| of == epoch);
+        held.map(|(_, seq)| *seq)
+            .filter(|seq| (after + 1..before).contains(seq))
+            .collect()
+    }
+
+    /// The number after which the newest `count` messages follow that are held while `seq` is the newest of all; `seq` for none.
+    pub(super) fn before_newest(&self, epoch: &str, seq: u64, count: u64) -> u64 {
+        let until = self.between(epoch, 0, seq + 1);
+        let count = HELD.min(usize::try_from(count).unwrap_or(HELD));
+        let first = until.iter().rev().take(count).next_back();
+        first.map_or(seq, |first| first - 1)
+    }
+
     /// A read found nothing to read.
     pub(super) fn note_idle_read(&mut self) {
         self.idle_reads += 1;
@@ -128,12 +152,15 @@ impl World {
 
     /// Publishes, and sends it to the subscriber if `deliver` says so; its place.
     pub(super) fn publish(&mut self, name: &str, data: &str, deliver: bool) -> (String, u64) {
+        self.published += 1;
+        let stride = STRIDES[self.published % STRIDES.len()];
         let channel = self.channel(name);
-        channel.newest += 1;
+        let before = channel.newest;
+        channel.newest += stride;
         let (seq, epoch) = (channel.newest, channel.epoch.clone());
         channel.held.push((seq, data.to_owned()));
         if channel.held.len() > HELD {
-            channel.held.remove(0);
+            channel.dropped = channel.held.remove(0).0;
         }
         self.history.insert((epoch.clone(), seq), data.to_owned());
         if let Some(line) = self.lines.last_mut()
@@ -142,7 +169,9 @@ impl World {
             line.say(&if deliver {
                 message(name, seq, data)
             } else {
-                gap(name, &epoch, (seq, seq), "slow")
+                // What a gap bounds may begin with numbers that were never given out.
+                let from = if seq % 2 == 0 { before + 1 } else { seq };
+                gap(name, &epoch, (from, seq), "slow")
             });
         }
         (epoch, seq)
@@ -201,28 +230,28 @@ impl World {
     fn subscribe(&mut self, name: &str, member: &str, request: &Value) {
         let channel = self.channel(name);
         let (epoch, newest) = (channel.epoch.clone(), channel.newest);
-        let first = newest + 1 - channel.held.len() as u64;
+        let dropped = channel.dropped;
         let number = |value: &Value| value.as_u64().expect("a number");
-        let (recovered, gap_before, begin) = match (request.get("since"), request.get("last")) {
+        let (recovered, gap_before, after) = match (request.get("since"), request.get("last")) {
             (Some(since), _) => {
                 let seq = number(&since["seq"]);
-                let missed = |from, reason| gap(name, &epoch, (from, first - 1), reason);
+                let missed = |from, reason| gap(name, &epoch, (from, dropped), reason);
                 if since["epoch"] != epoch.as_str() || seq > newest {
-                    (Some(false), Some(missed(0, "epoch")), first)
-                } else if seq + 1 < first {
-                    (Some(false), Some(missed(seq + 1, "expired")), first)
+                    (Some(false), Some(missed(0, "epoch")), dropped)
+                } else if seq < dropped {
+                    (Some(false), Some(missed(seq + 1, "expired")), dropped)
                 } else {
-                    (Some(true), None, seq + 1)
+                    (Some(true), None, seq)
                 }
             }
-            (None, Some(last)) => (
-                None,
-                None,
-                first.max((newest + 1).saturating_sub(number(last))),
-            ),
-            (None, None) => (None, None, newest + 1),
+            (None, Some(last)) => {
+                let count = usize::try_from(number(last)).unwrap_or(HELD);
+                let first = channel.held.iter().rev().take(count).next_back();
+                (None, None, first.map_or(newest, |(seq, _)| seq - 1))
+            }
+            (None, None) => (None, None, newest),
         };
-        let held = channel.held.iter().filter(|(seq, _)| *seq >= begin);
+        let held = channel.held.iter().filter(|(seq, _)| *seq > after);
         let messages: Vec<String> = held.map(|(seq, data)| message(name, *seq, data)).collect();
         let recovered = recovered.map_or(String::new(), |yes| format!(r#","recovered":{yes}"#));
         let line = self.lines.last_mut().expect("somebody asks");

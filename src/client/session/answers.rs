@@ -7,7 +7,8 @@ use super::subscription::Place;
 use super::unanswered::{Batch, Target, Waiting};
 use super::{Answer, Session, Tag, entry};
 use crate::client::error::Cause;
-use crate::client::event::{Event, GapReason, Published, Refusal, Subscribed};
+use crate::client::event::{Event, GapReason, Published, Subscribed};
+use crate::client::refusal::Refusal;
 use crate::dialect::json::{self, SUB_PROTOCOL};
 
 /// The longest epoch, in bytes, as the protocol has it.
@@ -28,12 +29,7 @@ impl Session {
     pub(in crate::client) fn take(&mut self, event: json::Event<'_>) -> Result<(), Cause> {
         use json::Event as Said;
         let id = |id: Option<json::Id<'_>>| id.and_then(|id| id.as_number());
-        match (&event, self.welcomed) {
-            (Said::Welcome { .. } | Said::Goodbye { .. } | Said::Unknown { .. }, false) => {}
-            (Said::Welcome { .. }, true) => return Err(Cause::Protocol("a second `welcome`")),
-            (_, false) => return Err(Cause::Protocol("something before its `welcome`")),
-            (_, true) => {}
-        }
+        self.check_welcome(&event)?;
         match event {
             Said::Message(message) => self.take_message(&message),
             Said::Published {
@@ -56,9 +52,8 @@ impl Session {
                 seq,
                 recovered,
             } => {
-                let epoch = self.epoch(epoch)?;
                 let subscribed = Subscribed {
-                    epoch,
+                    epoch: self.epoch(epoch)?,
                     seq,
                     recovered,
                 };
@@ -88,14 +83,7 @@ impl Session {
                 protocol,
                 max_message,
                 ..
-            } => {
-                if protocol != SUB_PROTOCOL {
-                    return Err(Cause::Protocol("a `welcome` to another protocol"));
-                }
-                self.welcomed = true;
-                self.max_request = usize::try_from(max_message).unwrap_or(usize::MAX);
-                Ok(())
-            }
+            } => self.take_welcome(protocol, max_message),
             Said::Goodbye {
                 reconnect_after_ms, ..
             } => {
@@ -104,6 +92,26 @@ impl Session {
             }
             Said::Unknown { .. } => Ok(()),
         }
+    }
+
+    /// Checks that the first thing said is a `welcome`, and that nothing after it is.
+    fn check_welcome(&self, event: &json::Event<'_>) -> Result<(), Cause> {
+        use json::Event as Said;
+        match (event, self.welcomed) {
+            (Said::Welcome { .. }, true) => Err(Cause::Protocol("a second `welcome`")),
+            (Said::Welcome { .. } | Said::Goodbye { .. } | Said::Unknown { .. }, _) => Ok(()),
+            (_, false) => Err(Cause::Protocol("something before its `welcome`")),
+            (_, true) => Ok(()),
+        }
+    }
+
+    fn take_welcome(&mut self, protocol: &str, max_message: u64) -> Result<(), Cause> {
+        if protocol != SUB_PROTOCOL {
+            return Err(Cause::Protocol("a `welcome` to another protocol"));
+        }
+        self.welcomed = true;
+        self.max_request = usize::try_from(max_message).unwrap_or(usize::MAX);
+        Ok(())
     }
 
     /// The request that an answer belongs to, if one waits for it.

@@ -17,7 +17,8 @@ use subscription::Subscription;
 use unanswered::{Target, Unanswered, Waiting};
 
 use super::error::Invalid;
-use super::event::{Event, Position, Published, Refusal};
+use super::event::{Event, Position, Published};
+use super::refusal::Refusal;
 use super::websocket::Texts;
 use crate::channel::name;
 use crate::dialect::json::{Start, request};

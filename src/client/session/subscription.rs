@@ -1,4 +1,7 @@
 //! One subscription: what it began with, and where it is.
+//!
+//! The numbers of a channel's messages grow, but not always by one: nothing here takes a number that did not come for a message
+//! that is missing, unless the server has said that some are.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -30,10 +33,8 @@ pub(super) struct Subscription {
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// The message after the position, unless a gap says otherwise.
-    Exact,
-    /// Some message after the position: the first of the newest that are held.
-    Newest,
+    /// A message after the position, or a gap.
+    Any,
     /// A gap, since the server could not go on where the subscription was.
     Gap,
 }
@@ -51,7 +52,7 @@ enum Asked {
 pub(super) enum Place {
     /// It comes next.
     Next,
-    /// It comes next, and those before it should have come and did not.
+    /// It comes next, and the server has not said which of those before it are missing.
     After(RangeInclusive<u64>),
     /// It came before, or it comes from a server that has not made the subscription.
     Nowhere,
@@ -72,7 +73,7 @@ impl Subscription {
             asked,
             epoch: None,
             position: None,
-            next: Next::Exact,
+            next: Next::Any,
             made: false,
             live: false,
             ending: false,
@@ -146,24 +147,22 @@ impl Subscription {
                 if since.epoch != subscribed.epoch || since.seq > subscribed.seq {
                     return Err("a recovery of messages that it does not have");
                 }
-                (Next::Exact, since.clone())
+                (Next::Any, since.clone())
             }
             // Until the gap has come, the old position is the one to ask for.
             (Some(since), Some(false)) => (Next::Gap, since.clone()),
             (Some(_), None) => return Err("a `subscribed` without `recovered`"),
             (None, _) => {
-                let count = match self.asked {
-                    Asked::Last(count) => count,
-                    _ => 0,
+                // Which number the first of the newest has, that message will tell.
+                let seq = match self.asked {
+                    Asked::Last(1..) => 0,
+                    _ => subscribed.seq,
                 };
-                // How many of them are still held, the first message will tell.
-                let exact = count == 0 || subscribed.seq == 0;
-                let next = if exact { Next::Exact } else { Next::Newest };
                 let position = Position {
                     epoch: subscribed.epoch.clone(),
-                    seq: subscribed.seq.saturating_sub(count),
+                    seq,
                 };
-                (next, position)
+                (Next::Any, position)
             }
         };
         self.next = next;
@@ -183,13 +182,13 @@ impl Subscription {
             // The gap that says that the numbering began anew has not come.
             Some(position) if position.epoch != epoch && seq > 0 => Place::After(0..=seq - 1),
             Some(position) if seq <= position.seq => return Place::Nowhere,
-            Some(position) if self.next != Next::Newest && seq > position.seq + 1 => {
+            Some(position) if self.next == Next::Gap && seq > position.seq + 1 => {
                 Place::After(position.seq + 1..=seq - 1)
             }
             _ => Place::Next,
         };
         self.position = Some(Position { epoch, seq });
-        self.next = Next::Exact;
+        self.next = Next::Any;
         place
     }
 
@@ -209,17 +208,13 @@ impl Subscription {
                 if to <= position.seq {
                     return None;
                 }
-                let next = position.seq + 1;
-                match self.next {
-                    Next::Newest => from.max(next),
-                    Next::Exact | Next::Gap => next,
-                }
+                from.max(position.seq + 1)
             }
             _ => from,
         };
         self.epoch = Some(epoch.clone());
         self.position = Some(Position { epoch, seq: to });
-        self.next = Next::Exact;
+        self.next = Next::Any;
         Some(from..=to)
     }
 }

@@ -13,8 +13,8 @@ pub(super) use receiver::{Incoming, Wait};
 pub use sender::Sender;
 pub(super) use sender::Texts;
 
-use super::connector::{Connector, Opened};
-use super::error::{ConnectError, Error};
+use super::error::Error;
+use super::opening::Opened;
 use super::transport::Transport;
 use crate::ws::close::CloseCode;
 
@@ -61,14 +61,6 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// Opens a connection with the defaults of a [`Connector`], which is there for everything else.
-    ///
-    /// # Errors
-    /// A [`ConnectError`].
-    pub fn connect(url: &str) -> Result<Self, ConnectError> {
-        Connector::new(url)?.websocket()
-    }
-
     pub(super) fn new(
         transport: Arc<dyn Transport>,
         opened: Opened,

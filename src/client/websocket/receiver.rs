@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{Message, Sender};
-use crate::client::connector::Opened;
 use crate::client::deadline;
 use crate::client::error::Error;
+use crate::client::opening::Opened;
 use crate::client::transport::is_timeout;
 use crate::ws::close::{CloseCode, CloseFrame};
 use crate::ws::deflate::Inflater;

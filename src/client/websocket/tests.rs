@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::*;
+use crate::client::in_memory::{InMemory, take_frames};
 use crate::ws::encode::{write_close, write_message, write_ping, write_pong};
 use crate::ws::extension::{Answer, Offer};
-use crate::ws::frame::{Opcode, parse_header, write_frame};
-use crate::ws::mask::unmask;
+use crate::ws::frame::{Opcode, write_frame};
 
 /// What one `read` does.
 enum Read {
@@ -39,7 +39,7 @@ impl std::fmt::Debug for Script {
     }
 }
 
-impl Transport for Script {
+impl InMemory for Script {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.reads.lock().unwrap().pop_front() {
             Some(Read::Bytes(bytes)) => {
@@ -67,18 +67,6 @@ impl Transport for Script {
         Ok(bytes.len())
     }
 
-    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn end_writing(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn abort(&self) {
         self.aborted.store(true, Relaxed);
     }
@@ -87,17 +75,9 @@ impl Transport for Script {
 impl Script {
     /// The frames that were written since the last look: opcode and payload.
     fn frames(&self) -> Vec<(Opcode, Vec<u8>)> {
-        let wire = std::mem::take(&mut *self.written.lock().unwrap());
-        let mut rest = wire.as_slice();
-        let mut frames = Vec::new();
-        while let Some((header, len)) = parse_header(rest).expect("a good frame") {
-            let (payload, next) = rest[len..].split_at(header.len as usize);
-            let mut payload = payload.to_vec();
-            unmask(&mut payload, header.mask.expect("a client masks"), 0);
-            frames.push((header.opcode, payload));
-            rest = next;
-        }
-        assert!(rest.is_empty());
+        let mut wire = self.written.lock().unwrap();
+        let frames = take_frames(&mut wire);
+        assert!(wire.is_empty());
         frames
     }
 }

@@ -414,7 +414,7 @@ fn a_chunked_body_that_is_mostly_framing_is_refused() {
 }
 
 #[test]
-fn who_waits_to_be_told_to_go_on_is_told_once() {
+fn a_client_that_waits_to_be_told_to_go_on_is_told_once() {
     let head = b"POST /channels/a HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
     let whole = [&head[..], b"12"].concat();
     let mut parser = HttpParser::new();
@@ -440,7 +440,7 @@ fn who_waits_to_be_told_to_go_on_is_told_once() {
 }
 
 #[test]
-fn who_expects_to_be_told_to_go_on_with_nothing_is_answered_at_once() {
+fn a_client_that_expects_to_be_told_to_go_on_with_nothing_is_answered_at_once() {
     let expects = "Expect: 100-continue\r\n";
     for fields in [
         expects.to_owned(),

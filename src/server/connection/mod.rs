@@ -179,7 +179,7 @@ impl Connection {
         subscriber(self.token)
     }
 
-    /// Whom a log line about it is about.
+    /// Its name in log lines.
     pub(super) fn who<'p>(&self, peer: Peer<'p>) -> Who<'p> {
         Who {
             token: self.token,
@@ -198,13 +198,11 @@ impl Connection {
     }
 
     /// Bytes of input that are kept in all.
-    #[cfg(debug_assertions)]
     pub(super) fn input_bytes(&self) -> usize {
         self.half_read_bytes() + self.aside.unread_bytes()
     }
 
     /// Whether it counts as one that hoards.
-    #[cfg(debug_assertions)]
     pub(super) fn hoards(&self) -> bool {
         self.aside.hoards_since() != NEVER
     }

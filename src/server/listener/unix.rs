@@ -1,4 +1,4 @@
-//! Unix sockets: a file that says where to connect, and that outlives who made it.
+//! Unix sockets: a file that says where to connect, and that outlives its maker.
 //!
 //! Three things are promised about that file. Only a socket that nobody listens on any more is
 //! replaced; whatever else lies at the path stays, and the error says what it is. The permissions
@@ -50,7 +50,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // One try: who holds the lock looks whether anybody listens here, and is told yes.
+        // One try: the holder of the lock looks whether anybody listens here, and is told yes.
         let _lock = lock_folder(&self.path, 1);
         if self.is_at(&self.path) {
             let _ = fs::remove_file(&self.path);
@@ -191,7 +191,7 @@ fn set_mode(path: &Path, file: &Metadata, mode: Option<u32>) -> io::Result<()> {
 /// Locks the folder that `path` is in, until what is returned is dropped: of two daemons that start
 /// at the same path in the same moment, the second finds the first one listening.
 ///
-/// Anybody who may read the folder may hold this lock, so that it is not waited for without end, and a folder that cannot
+/// Everybody with a right to read the folder may hold this lock, so that it is not waited for without end, and a folder that cannot
 /// be read or locked is no reason not to go on.
 fn lock_folder(path: &Path, tries: u32) -> Option<OwnedFd> {
     let folder = path

@@ -17,6 +17,14 @@ impl Simulation {
         &mut self.engine.connections.service
     }
 
+    /// A new peer connects, over a transport that keeps bytes as TLS does.
+    fn connect_withholding(&mut self, room: usize) -> PeerId {
+        let (near, far) = pipe(room);
+        let peer = self.insert(Transport::Memory(near).withholding(), far);
+        self.peers[peer.0].is_veiled = true;
+        peer
+    }
+
     /// One turn after so many milliseconds, whatever there is to do.
     fn tick(&mut self, ms: u64) {
         self.now += ms;

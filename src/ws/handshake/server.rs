@@ -9,12 +9,12 @@ use super::fields::{has_token, list, only, values};
 use super::{AcceptKey, Head, accept_key};
 use crate::ws::extension;
 
-/// What this server offers to who connects.
+/// What this server offers to a client.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms<'t> {
     /// The sub-protocols it speaks; names are compared byte by byte.
     pub protocols: &'t [&'t str],
-    /// Whether it compresses messages with who offers permessage-deflate (RFC 7692).
+    /// Whether it compresses messages with a client that offers permessage-deflate (RFC 7692).
     pub deflate: bool,
 }
 
@@ -101,7 +101,7 @@ pub fn check<'h, 't>(head: &Head<'h>, terms: &Terms<'t>) -> Result<Accept<'h, 't
     })
 }
 
-/// Appends the `101` that agrees. `date`: the time as an HTTP date, for who has a clock.
+/// Appends the `101` that agrees. `date`: the time as an HTTP date, for a caller that has a clock.
 pub fn write_accept(out: &mut Vec<u8>, accept: &Accept<'_, '_>, date: Option<&str>) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\n\

@@ -78,10 +78,10 @@ def run(context):
         streams = work.go([[]] * SUBSCRIBERS, [[]] * SUBSCRIBERS)
         used = daemon.cpu_seconds()
     total = len(values) + 1
-    context.equal("every publication is numbered once, without a hole", sorted(work.seqs), list(range(1, total)))
+    context.equal("every publication has a number of its own", sorted(work.seqs.values()), list(range(len(values))))
     whole = sum(stream["arrived"] == total for stream in streams)
     context.equal("each of the 100 subscribers gets all 10,000 messages, in order", whole, 2 * SUBSCRIBERS)
-    context.equal("nobody is told of a gap", sum(stream["gaps"] for stream in streams), 0)
+    context.equal("nobody is told of a gap", sum(len(stream["gaps"]) for stream in streams), 0)
     texts = work.expected()
     wanted = [texts[seq] for seq in sorted(texts)]
     for library, seen in zip(("Python websockets", "Node ws"), work.seen()):

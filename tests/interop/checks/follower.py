@@ -10,6 +10,7 @@ import websockets
 from support.groups import Groups
 from support.pages import blocks
 from support.relay import Relay
+from support.streams import between, missing
 from support.wire import RawClient
 
 CHANNEL = "followed"
@@ -100,22 +101,33 @@ def wait_until(holds, seconds=30):
 class Account:
     """What one follower reported of one channel, and whether it adds up."""
 
-    def __init__(self):
-        self.next = 1
+    def __init__(self, publisher, channel):
+        self.publisher = publisher
+        self.channel = channel
+        self.epoch = None
+        self.position = 0
         self.seen = []
         self.gaps = []
         self.mistakes = []
 
+    def go_to(self, start, end):
+        """What comes next begins at `start` and ends at `end`: nothing that was published may lie before it."""
+        if self.epoch is None:
+            self.epoch = self.publisher.epochs[self.channel]
+        left_out = between(self.publisher.seqs[self.epoch], self.position, start)
+        if start <= self.position or left_out:
+            self.mistakes.append(f"{start} came after {self.position}, without {left_out[:9]}")
+        self.position = end
+
     def message(self, message):
-        if message["seq"] != self.next:
-            self.mistakes.append(f"{message['seq']} came where {self.next} was due")
-        self.next = message["seq"] + 1
+        self.go_to(message["seq"], message["seq"])
         self.seen.append(message["data"]["n"])
 
     def gap(self, gap):
-        if gap["reason"] != "epoch" and gap["from"] != self.next:
-            self.mistakes.append(f"{gap} where {self.next} was due")
-        self.next = gap["to"] + 1
+        if gap["reason"] == "epoch":
+            self.epoch, self.position = gap["epoch"], gap["to"]
+        else:
+            self.go_to(gap["from"], gap["to"])
         self.gaps.append(gap)
 
 
@@ -124,9 +136,9 @@ class Followers:
 
     NAMES = ("Node", "Chromium")
 
-    def __init__(self, context, groups, source, url, page):
+    def __init__(self, context, groups, source, url, page, publisher):
         self.groups = groups
-        self.accounts = {(name, channel): Account() for name in self.NAMES for channel in (CHANNEL, SMALL)}
+        self.accounts = {(name, channel): Account(publisher, channel) for name in self.NAMES for channel in (CHANNEL, SMALL)}
         options = {"last": 5, "patience": 1500}
         follow = {"url": url, "channels": [CHANNEL, SMALL], "options": options}
         groups.start("follower.mjs", source=source, follows=[{"name": "Node", **follow}])
@@ -156,16 +168,18 @@ class Followers:
                     raise
                 waited += 0.2
                 if waited > seconds:
-                    state = {key: (a.next, a.seen[-1:], a.gaps[-1:]) for key, a in self.accounts.items()}
+                    state = {key: (a.position, a.seen[-1:], a.gaps[-1:]) for key, a in self.accounts.items()}
                     raise AssertionError(f"{what}: not within {seconds} s: {state}") from None
 
 
 class Publisher:
-    """Publishes numbers, from 1 on, to both channels."""
+    """Publishes numbers, from 1 on, to both channels, and knows the seqs that they got in each epoch."""
 
     def __init__(self):
         self.number = 0
         self.client = None
+        self.seqs = {}
+        self.epochs = {}
 
     def go_to(self, daemon):
         self.client = RawClient(daemon.address)
@@ -175,7 +189,8 @@ class Publisher:
             self.number += 1
             for channel in (CHANNEL, SMALL):
                 reply = self.client.publish(channel, json.dumps({"n": self.number}).encode())
-        return reply["seq"]
+                self.epochs[channel] = reply["epoch"]
+                self.seqs.setdefault(reply["epoch"], []).append(reply["seq"])
 
 
 def restarts(context, source):
@@ -187,7 +202,7 @@ def restarts(context, source):
     try:
         with Groups() as groups, Relay(first.address) as relay:
             publisher.go_to(first)
-            followers = Followers(context, groups, source, relay.url, first.http + "/")
+            followers = Followers(context, groups, source, relay.url, first.http + "/", publisher)
             publisher.publish(1)
             followers.until(lambda a: 1 in a.seen, "the first message")
             cuts(context, publisher, followers, relay)
@@ -237,13 +252,14 @@ def freeze(context, publisher, followers, daemon):
 def window(context, publisher, followers, relay):
     before = {name: len(followers.accounts[name, SMALL].gaps) for name in Followers.NAMES}
     relay.go_down()
-    seq = publisher.publish(WINDOW * 2)
+    publisher.publish(WINDOW * 2)
+    seqs = publisher.seqs[publisher.epochs[SMALL]]
     relay.come_up()
     followers.until(lambda a: publisher.number in a.seen, "what the window still holds")
     for name in Followers.NAMES:
         gaps = followers.accounts[name, SMALL].gaps[before[name]:]
-        plain = [(gap["reason"], gap["to"]) for gap in gaps]
-        context.equal(f"{name}: who comes back too late is told of exactly what it missed", plain, [("expired", seq - WINDOW)])
+        plain = [(gap["reason"], missing(gap, seqs)) for gap in gaps]
+        context.equal(f"{name}: who comes back too late is told of exactly what it missed", plain, [("expired", seqs[-2 * WINDOW : -WINDOW])])
 
 
 def judge(context, followers, lost, last):

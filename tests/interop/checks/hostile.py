@@ -16,6 +16,7 @@ CONNECTIONS = 400
 INPUT_TOTAL = "1MiB"
 ATTACKS = {
     "bombs": "compressed messages of 60 KB in 120 bytes",
+    "fragments": "a compressed message of each connection in two fragments, all at once, ten times a second,",
     "numbers": "numbers that are dear to parse",
     "deflated numbers": "the same compressed",
     "half messages": "messages that are never finished",

@@ -97,4 +97,4 @@ def channels(context):
             each <= CHANNEL_BYTES, f"{each:.0f} B",
         )
         last = client.subscribe(f"channel.of.some.{CHANNELS - 1}", last=1)
-        context.equal("and each is there", last["seq"], 1)
+        context.holds("and each is there", client.next_json()["seq"] == last["seq"] > 0)

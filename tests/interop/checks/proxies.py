@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 
 from support.groups import Groups
 from support.proxies import BACKEND, HOST, Certificate, free_ports, haproxy, nginx
+from support.streams import between
 from support.wire import Closed, RawClient
 
 CHANNEL = "proxied"
@@ -88,11 +89,11 @@ def passes(context, daemon, proxy, tls, certificate):
         )]
         context.equal(f"{name}: by another spelling, too", odd, [403] * 5)
         status, body = curl(proxy, certificate, path, "--data-binary", data, source=BACKEND)
-        context.equal(f"{name}: a POST from the backend is published", (status, json.loads(body or "{}").get("seq")), (201, 1))
+        context.equal(f"{name}: a POST from the backend is published", (status, json.loads(body or "{}").get("seq", 0) > 0), (201, True))
         context.holds(f"{name}: and reaches a subscriber byte for byte", client.recv(20).endswith(f'"data":{data}}}'))
         large = json.dumps("x" * 40_000)
         with raw(proxy, tls) as stranger:
-            context.equal(f"{name}: whoever has a WebSocket can publish", stranger.publish(CHANNEL, large.encode())["seq"], 2)
+            context.holds(f"{name}: whoever has a WebSocket can publish", stranger.publish(CHANNEL, large.encode())["seq"] > 0)
         context.holds(f"{name}: a large message passes, too", client.recv(20).endswith(f'"data":{large}}}'))
     statuses = [refusal(proxy, tls, **origin) for origin in ({}, {"origin": OWN}, {"origin": FOREIGN}, {"origin": "null"})]
     context.equal(f"{name}: a program and the own site's pages get in, other pages do not", statuses, [101, 101, 403, 403])
@@ -104,17 +105,14 @@ def slow(context, daemon, proxy, tls):
         reader.subscribe("slow")
         before = proxy.rss()
         data = json.dumps("x" * 60_000).encode()
-        for _ in range(400):
-            last = publisher.publish("slow", data)["seq"]
+        seqs = [publisher.publish("slow", data)["seq"] for _ in range(400)]
         grown = proxy.rss() - before
         context.holds(f"{proxy.name}: a reader that stops costs the proxy next to no memory", grown < 4 << 20, f"{grown / 1024:.0f} KiB")
         gap = reader.until("gap")
-        expected = gap["to"] + 1
-        while expected <= last:
+        for due in between(seqs, gap["to"], seqs[-1] + 1):
             message = reader.until("message")
-            if message["seq"] != expected:
-                raise AssertionError(f"{message['seq']} where {expected} was due")
-            expected += 1
+            if message["seq"] != due:
+                raise AssertionError(f"{message['seq']} where {due} was due")
         context.equal(f"{proxy.name}: and it gets a gap, as without a proxy", gap["reason"], "slow")
 
 

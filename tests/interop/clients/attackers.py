@@ -13,7 +13,7 @@ import zlib
 
 from clients.reporting import failed, listen, report, task
 from support.daemon import raise_file_limit
-from support.wire import NO_MASKING, PING, TEXT, dial, frame, publication, upgrade
+from support.wire import CONTINUATION, NO_MASKING, PING, TEXT, dial, frame, publication, upgrade
 
 # The dearest number that JSON's grammar allows: halfway between two doubles, so that every digit counts.
 DEAR = b"17900000000000000636e289"
@@ -25,10 +25,23 @@ PATIENCE_SECONDS = 60
 AGAIN_A_SECOND = 50
 
 
-def deflated(text):
+def compressed(text):
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    data = packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
-    return frame(TEXT, data[:-4], rsv=4, key=NO_MASKING)
+    return (packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def deflated(text):
+    return frame(TEXT, compressed(text), rsv=4, key=NO_MASKING)
+
+
+def in_fragments(text):
+    data = compressed(text)
+    half = len(data) // 2
+    return frame(TEXT, data[:half], fin=False, rsv=4, key=NO_MASKING) + frame(CONTINUATION, data[half:], key=NO_MASKING)
+
+
+def bomb():
+    return publication("hostile", b'"' + b"0" * LONG + b'"')
 
 
 def plain(text):
@@ -59,9 +72,10 @@ def post():
 
 
 # What each connection sends over and over, and how: compressed if agreed, whether it reads what comes,
-# whether it stops after the first time, and whether it speaks HTTP.
+# whether it stops after the first time, or sends once each so many seconds (`pace`), and whether it speaks HTTP.
 ATTACKS = {
-    "bombs": dict(data=lambda: deflated(publication("hostile", b'"' + b"0" * LONG + b'"')), deflate=True),
+    "bombs": dict(data=lambda: deflated(bomb()), deflate=True),
+    "fragments": dict(data=lambda: in_fragments(bomb()), deflate=True, pace=0.1),
     "numbers": dict(data=lambda: plain(numbers())),
     "deflated numbers": dict(data=lambda: deflated(numbers()), deflate=True),
     "half messages": dict(data=lambda: plain(b" " * LONG)[:-100], once=True),
@@ -81,7 +95,8 @@ class Attack:
         self.reads = how.get("reads", False)
         self.http = how.get("http", False)
         self.deflate = how.get("deflate", False)
-        self.data = memoryview(data if self.once else data * max(1, PIECE // len(data)))
+        self.pace = how.get("pace", 0)
+        self.data = memoryview(data if self.once or self.pace else data * max(1, PIECE // len(data)))
         self.sent = self.closed = 0
         self.poll = select.epoll()
         self.places = {}
@@ -106,8 +121,13 @@ class Attack:
             self.poll.register(number, self.interest())
         silent = set(self.places)
         again = time.monotonic()
+        due = again + self.pace
         lost = 0
         while not ending.is_set():
+            if self.pace and time.monotonic() >= due:
+                due += self.pace
+                for number in self.places:
+                    self.poll.modify(number, self.interest())
             for number, event in self.poll.poll(0.01):
                 if not self.serve(number, event):
                     self.closed += 1
@@ -140,8 +160,8 @@ class Attack:
                 self.sent += sent
                 at = (at + sent) % self.length(number)
                 self.places[number][1] = at
-                if self.once and at == 0:
-                    # All is said. What is to be noticed now is only the end.
+                if (self.once or self.pace) and at == 0:
+                    # All is said, for now at least. What is to be noticed now is only the end.
                     self.poll.modify(number, select.EPOLLRDHUP)
             if event & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP):
                 raise ConnectionResetError

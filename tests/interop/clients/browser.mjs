@@ -29,13 +29,18 @@ async function talk({ url, offered, channel }) {
   const subscribed = JSON.parse(await first.next());
   for (const data of published) first.socket.send(`{"type":"publish","channel":"${channel}","data":${data}}`);
   const received = [];
-  while (received.length < published.length) received.push(dataOf(await first.next()));
+  const seqs = [];
+  while (received.length < published.length) {
+    const text = await first.next();
+    received.push(dataOf(text));
+    seqs.push(JSON.parse(text).seq);
+  }
   const { protocol, extensions } = first.socket;
   const closed = await first.close();
 
   const again = open();
   await again.next();
-  again.socket.send(JSON.stringify({ type: 'subscribe', id: 2, channel, since: { epoch: subscribed.epoch, seq: 2 } }));
+  again.socket.send(JSON.stringify({ type: 'subscribe', id: 2, channel, since: { epoch: subscribed.epoch, seq: seqs[1] } }));
   const recovered = JSON.parse(await again.next());
   const resumed = [];
   while (recovered.recovered && resumed.length < published.length - 2) resumed.push(dataOf(await again.next()));

@@ -27,7 +27,7 @@ function subscriber(index) {
     const socket = new WebSocket(`ws://${host}:${port}/`, ['json.fanfare.v1'], {
       perMessageDeflate: index < task.compressed,
     });
-    const stream = { next: 0, epoch: '', arrived: 0, missed: 0, gaps: 0, deflate: false };
+    const stream = { position: 0, epoch: '', arrived: 0, gaps: [], deflate: false };
     const plan = [...task.plans[index]];
     let handle = welcome;
 
@@ -41,7 +41,7 @@ function subscriber(index) {
     function reply(text) {
       const subscription = JSON.parse(text);
       check(subscription.type === 'subscribed' && subscription.id === `n${index}`, `reply ${text}`);
-      stream.next = subscription.seq + 1;
+      stream.position = subscription.seq;
       stream.epoch = subscription.epoch;
       stream.deflate = socket.extensions.includes('permessage-deflate');
       handle = take;
@@ -51,16 +51,16 @@ function subscriber(index) {
     function take(text) {
       const message = head(text);
       if (!message) return gap(JSON.parse(text));
-      check(message.seq === stream.next, `message ${message.seq} where ${stream.next} was due`);
+      check(message.seq > stream.position, `message ${message.seq} after ${stream.position}`);
       const first = frames.get(message.seq);
       if (!first) frames.set(message.seq, text);
       else check(first.equals(text), `subscribers got different bytes for ${message.seq}`);
-      stream.next++;
+      stream.position = message.seq;
       stream.arrived++;
       if (text.subarray(message.start).equals(LAST)) {
         handle = () => check(false, 'a message after the last');
         socket.close(1000);
-      } else if (plan.length && stream.next > plan[0][0]) {
+      } else if (plan.length && stream.position >= plan[0][0]) {
         const [, until] = plan.shift();
         if (progress < until) {
           socket.pause();
@@ -70,11 +70,10 @@ function subscriber(index) {
     }
 
     function gap(event) {
-      const due = event.type === 'gap' && event.from === stream.next && event.to >= event.from;
-      check(due && event.epoch === stream.epoch, `${JSON.stringify(event)} where ${stream.next} was due`);
-      stream.missed += event.to - event.from + 1;
-      stream.gaps++;
-      stream.next = event.to + 1;
+      const due = event.type === 'gap' && event.from > stream.position && event.to >= event.from;
+      check(due && event.epoch === stream.epoch, `${JSON.stringify(event)} after ${stream.position}`);
+      stream.gaps.push(event);
+      stream.position = event.to;
     }
 
     socket.on('message', (text, binary) => {
@@ -88,7 +87,7 @@ function subscriber(index) {
     socket.on('error', reject);
     socket.on('close', (code, reason) => {
       if (code === 1000) resolve(stream);
-      else reject(new Error(`closed with ${code} ${reason} before ${stream.next}`));
+      else reject(new Error(`closed with ${code} ${reason} after ${stream.position}`));
     });
   });
 }

@@ -1,5 +1,6 @@
 """What a run says: one sentence for each thing that was checked, and the sum at the end."""
 
+import json
 import time
 
 
@@ -29,6 +30,19 @@ class Report:
     def note(self, text):
         """A figure that nothing is claimed about."""
         print(f"         {text}", flush=True)
+
+    def sums(self):
+        return {"passed": self.passed, "failed": self.failed, "failures": self.failures}
+
+    def save(self, path):
+        """Leaves the sums in a file, for another report to add."""
+        with open(path, "w") as file:
+            json.dump(self.sums(), file)
+
+    def add(self, sums):
+        self.passed += sums["passed"]
+        self.failed += sums["failed"]
+        self.failures += sums["failures"]
 
     def close(self):
         """Prints the closing line; returns the exit status."""

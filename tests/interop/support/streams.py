@@ -1,5 +1,6 @@
-"""Bookkeeping of what a subscriber gets: order, holes and bytes."""
+"""Bookkeeping of what a subscriber gets: order, holes and bytes. Seqs only grow; nothing here counts them."""
 
+import bisect
 import json
 import re
 
@@ -20,32 +21,40 @@ def message_text(channel, seq, data):
     return b'{"type":"message","channel":' + name + b',"seq":' + str(seq).encode() + b',"data":' + data + b"}"
 
 
-class Stream:
-    """One subscription: every seq after its start arrives once, in order, or is announced as missing.
+def between(published, after, before):
+    """Of the `published` seqs, in order, those greater than `after` and less than `before`."""
+    return published[bisect.bisect_right(published, after) : bisect.bisect_left(published, before)]
 
-    `subscribed` is the reply that began it; `last` what was asked for, if all of it was held.
+
+def missing(gap, published):
+    """The `published` seqs, in order, that a gap is about."""
+    return between(published, gap["from"] - 1, gap["to"] + 1)
+
+
+class Stream:
+    """One subscription: what arrives comes once and in order, and so do the gaps between.
+
+    `subscribed` is the reply that began it; the messages that it is owed come after the seq `after`, which is the reply's by default.
     """
 
-    def __init__(self, channel, subscribed, last=0):
+    def __init__(self, channel, subscribed, after=None):
         self.channel = channel
         self.epoch = subscribed["epoch"]
-        self.next = max(1, subscribed["seq"] + 1 - last)
+        self.start = self.position = subscribed["seq"] if after is None else after
         self.arrived = 0
-        self.missed = 0
         self.gaps = []
 
     def message(self, seq):
-        if seq != self.next:
-            raise AssertionError(f"{self.channel}: message {seq} where {self.next} was due")
-        self.next += 1
+        if seq <= self.position:
+            raise AssertionError(f"{self.channel}: message {seq} after {self.position}")
+        self.position = seq
         self.arrived += 1
 
     def gap(self, event):
         start, end = event["from"], event["to"]
-        if start != self.next or end < start or event["epoch"] != self.epoch:
-            raise AssertionError(f"{self.channel}: {event} where {self.next} of {self.epoch} was due")
-        self.next = end + 1
-        self.missed += end - start + 1
+        if start <= self.position or end < start or event["epoch"] != self.epoch:
+            raise AssertionError(f"{self.channel}: {event} after {self.position} of {self.epoch}")
+        self.position = end
         self.gaps.append(event)
 
     def take(self, text):
@@ -59,3 +68,14 @@ class Stream:
             raise AssertionError(f"{self.channel}: unexpected {text.decode()}")
         self.gap(event)
         return None
+
+    def missed(self, published):
+        """How many of the `published` seqs, in order, the gaps are about."""
+        return sum(len(missing(gap, published)) for gap in self.gaps)
+
+    def unaccounted(self, published):
+        """How many of the `published` seqs, in order, neither arrived nor are in a gap, from the start to where the stream is.
+
+        Each that arrived must have been one of them.
+        """
+        return len(between(published, self.start, self.position + 1)) - self.arrived - self.missed(published)

@@ -3,6 +3,7 @@
 import threading
 import time
 
+from support.streams import split_message
 from support.wire import PING, PONG, RawClient
 
 
@@ -15,6 +16,7 @@ class Witness:
         self.client.subscribe("witness")
         self.ending = threading.Event()
         self.rounds = 0
+        self.seq = 0
         self.slowest = 0.0
         self.error = None
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -35,13 +37,17 @@ class Witness:
         payload = b"%d" % self.rounds
         self.client.send_text(b'{"type":"publish","channel":"witness","data":%b}' % payload)
         self.client.send(PING, payload)
-        owed = {b'{"type":"message","channel":"witness","seq":%d,"data":%b}' % (self.rounds + 1, payload), payload}
+        owed = {"message", "pong"}
         while owed:
             first, got = self.client.next_frame()
+            message = split_message(got)
             if first == 0x80 | PING:
                 self.client.send(PONG, got)
-            elif got in owed:
-                owed.discard(got)
+            elif got == payload and "pong" in owed:
+                owed.discard("pong")
+            elif "message" in owed and message and message[0] == "witness" and message[1] > self.seq and message[2] == payload:
+                owed.discard("message")
+                self.seq = message[1]
             else:
                 raise AssertionError(f"round {self.rounds}: unexpected {got[:100]!r}")
 

@@ -3,6 +3,7 @@
 use super::client::{Client, Said, Tongue, post, publish, subscribe, text_frame};
 use super::follower::Follower;
 use super::*;
+use crate::server::broker::Broker;
 
 /// Numbers that are the same in every run.
 struct Dice(u64);
@@ -19,6 +20,9 @@ impl Dice {
         self.below(of) == 0
     }
 }
+
+/// How often it is begun anew, every other time with a broker.
+const SEEDS: u64 = 8;
 
 const CHANNELS: [&str; 3] = ["steps", "latest", "closes"];
 
@@ -38,11 +42,15 @@ impl Somebody {
     fn come(simulation: &mut Simulation, dice: &mut Dice) -> Somebody {
         let tongue = [Tongue::Json, Tongue::Deflate, Tongue::Lines][dice.below(3)];
         let (room, takes) = [(64, 20), (3_000, 900), (100_000, usize::MAX)][dice.below(3)];
-        let peer = simulation.connect_with(room);
+        let peer = match dice.chance(3) {
+            true => simulation.connect_withholding(room),
+            false => simulation.connect_with(room),
+        };
+        let is_sparse = matches!(simulation.service().broker, Broker::Late(_));
         Somebody {
             client: Client::open_on(simulation, peer, tongue),
             tongue,
-            follower: Follower::default(),
+            follower: Follower::new(is_sparse),
             outgoing: Vec::new(),
             takes,
             is_gone: false,
@@ -119,57 +127,74 @@ fn config() -> Config {
     }
 }
 
-#[test]
-fn whatever_peers_do_their_messages_come_in_order_and_only_a_gap_makes_a_hole() {
-    for seed in 1..=40 {
-        let mut dice = Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
-        let mut simulation = Simulation::new(config());
-        let mut all: Vec<Somebody> = Vec::new();
-        for _ in 0..400 {
-            if all.len() < 12 && dice.chance(6) {
-                all.push(Somebody::come(&mut simulation, &mut dice));
-            }
-            for somebody in &mut all {
-                if dice.chance(3) {
-                    somebody.ask(&mut dice);
-                }
-                somebody.send_some(&mut simulation, &mut dice);
-                if dice.chance(2) {
-                    somebody.take(&mut simulation, somebody.takes);
-                }
-                let peer = somebody.client.peer;
-                match dice.below(400) {
-                    0 => simulation.reset(peer),
-                    1 => simulation.finish(peer),
-                    2 => somebody.client.close(&mut simulation),
-                    _ => continue,
-                }
-                somebody.is_gone = true;
-            }
-            if dice.chance(10) {
-                let peer = simulation.connect();
-                simulation.send(
-                    peer,
-                    post(CHANNELS[dice.below(3)], "[1]", dice.chance(2)).as_bytes(),
-                );
-            }
-            match dice.below(12) {
-                0 => simulation.advance(dice.below(20_000) as u64),
-                1..=4 => simulation.settle(),
-                _ => simulation.tick(dice.below(50) as u64),
-            }
-            all.retain(|somebody| !somebody.is_gone);
+/// One step of everybody's, and then of the server.
+fn step(simulation: &mut Simulation, all: &mut Vec<Somebody>, dice: &mut Dice) {
+    if all.len() < 12 && dice.chance(6) {
+        all.push(Somebody::come(simulation, dice));
+    }
+    for somebody in &mut *all {
+        if dice.chance(3) {
+            somebody.ask(dice);
         }
-        finish(&mut simulation, all);
+        somebody.send_some(simulation, dice);
+        if dice.chance(2) {
+            somebody.take(simulation, somebody.takes);
+        }
+        let peer = somebody.client.peer;
+        match dice.below(400) {
+            0 => simulation.reset(peer),
+            1 => simulation.finish(peer),
+            2 => somebody.client.close(simulation),
+            _ => continue,
+        }
+        somebody.is_gone = true;
+    }
+    all.retain(|somebody| !somebody.is_gone);
+    if dice.chance(10) {
+        let request = post(CHANNELS[dice.below(3)], "[1]", dice.chance(2));
+        let peer = simulation.connect();
+        simulation.send(peer, request.as_bytes());
+    }
+    simulation.service().deliver(dice.below(8));
+    if let Broker::Late(late) = &simulation.service().broker
+        && dice.chance(100)
+    {
+        late.numbers.borrow_mut().begin_epoch();
+    }
+    match dice.below(12) {
+        0 => simulation.advance(dice.below(20_000) as u64),
+        1..=4 => simulation.settle(),
+        _ => simulation.tick(dice.below(50) as u64),
     }
 }
 
+#[test]
+fn whatever_peers_do_their_messages_come_in_order_and_only_a_gap_makes_a_hole() {
+    let (mut messages, mut gaps) = (0, 0);
+    for seed in 1..=SEEDS {
+        let mut dice = Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
+        let mut simulation = match seed % 2 {
+            0 => super::tickets::simulation(config()),
+            _ => Simulation::new(config()),
+        };
+        let mut all: Vec<Somebody> = Vec::new();
+        for _ in 0..400 {
+            step(&mut simulation, &mut all, &mut dice);
+        }
+        simulation.service().deliver(usize::MAX);
+        finish(&mut simulation, &mut all);
+        messages += all.iter().map(|who| who.follower.messages).sum::<usize>();
+        gaps += all.iter().map(|who| who.follower.gaps).sum::<usize>();
+    }
+    assert!(messages > 100 && gaps > 10, "{messages} {gaps}");
+}
+
 /// All that was sent arrives, then the server ends and holds nothing.
-fn finish(simulation: &mut Simulation, mut all: Vec<Somebody>) {
+fn finish(simulation: &mut Simulation, all: &mut [Somebody]) {
     for _ in 0..20_000 {
         simulation.settle();
         let mut is_quiet = true;
-        for somebody in &mut all {
+        for somebody in &mut *all {
             simulation.send(
                 somebody.client.peer,
                 &std::mem::take(&mut somebody.outgoing),
@@ -182,7 +207,7 @@ fn finish(simulation: &mut Simulation, mut all: Vec<Somebody>) {
         }
     }
     // Nobody is left behind: the next message is the next for everybody.
-    for somebody in &all {
+    for somebody in &*all {
         if somebody.is_gone || !simulation.is_open(somebody.client.peer) {
             continue;
         }

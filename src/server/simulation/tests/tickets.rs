@@ -9,9 +9,10 @@ use crate::server::late_broker::LateBroker;
 use crate::server::service::TICKETS_MAX;
 
 /// A server whose broker answers when it is told to.
-fn simulation(config: Config) -> Simulation {
+pub(super) fn simulation(config: Config) -> Simulation {
     let mut simulation = Simulation::new(config);
-    simulation.service().broker = Broker::Late(LateBroker::new());
+    let config = simulation.service().config.clone();
+    *simulation.service() = Service::with_broker(config, Broker::Late(LateBroker::new()));
     simulation
 }
 
@@ -271,4 +272,51 @@ fn a_publisher_whose_late_message_fills_its_channel_is_not_read_from_until_the_s
     let text = simulation.receive_text(poster);
     assert!(text.starts_with("HTTP/1.1 201 "), "{text}");
     assert!(simulation.service().congested.is_empty());
+}
+
+#[test]
+fn a_brokers_numbers_and_its_epochs_reach_publishers_and_subscribers_of_every_dialect() {
+    let mut simulation = simulation(Config::default());
+    let mut publisher = open(&mut simulation, Tongue::Json);
+    let mut subscribers = [Tongue::Json, Tongue::Deflate, Tongue::Lines].map(|tongue| {
+        let mut client = open(&mut simulation, tongue);
+        let request = match tongue {
+            Tongue::Lines => "sub a".to_owned(),
+            _ => subscribe("a"),
+        };
+        client.say(&mut simulation, &request);
+        client.hear(&mut simulation);
+        client
+    });
+    let message = |seq| format!(r#"{{"type":"message","channel":"a","seq":{seq},"data":0}}"#);
+    // In a second epoch the numbers begin anew.
+    for epochs in 1..=2 {
+        for (id, channel) in [(1, "a"), (2, "b"), (3, "a")] {
+            publisher.say(&mut simulation, &publish(Some(id), channel, "0"));
+        }
+        simulation.settle();
+        simulation.service().deliver(3);
+        let answers = publisher.hear_texts(&mut simulation);
+        for (seq, answer) in (1..).zip(&answers) {
+            assert!(answer.contains(&format!(r#""seq":{seq}"#)), "{answer}");
+        }
+        assert_eq!(answers.len(), 3);
+        for (nth, subscriber) in subscribers.iter_mut().enumerate() {
+            let mut texts = subscriber.hear_texts(&mut simulation);
+            if epochs == 2 {
+                let gap = texts.remove(0);
+                let is_gap = gap.contains(r#""type":"gap""#) && gap.contains(r#""reason":"epoch""#);
+                assert!(is_gap || gap == "gap a 0 0", "{gap}");
+            }
+            if nth == 2 {
+                let seqs = texts.iter().map(|text| text.split(' ').nth(2));
+                assert!(seqs.eq([Some("1"), Some("3")]), "{texts:?}");
+            } else {
+                assert_eq!(texts, [message(1), message(3)]);
+            }
+        }
+        if let Broker::Late(late) = &simulation.service().broker {
+            late.numbers.borrow_mut().begin_epoch();
+        }
+    }
 }

@@ -37,29 +37,29 @@ fn a_large_channel_waits_until_it_is_told_and_a_small_one_does_not() {
     publish(&mut hub, "a", 1);
     publish(&mut hub, "b", 1);
     assert_eq!(sweep(&mut hub), said(&[(3, "b1")]));
-    assert!(hub.has_waiting() && !hub.is_in_round());
+    assert!(hub.has_waiting() && !hub.is_in_circle());
     publish(&mut hub, "a", 1);
-    hub.begin_rounds();
-    assert!(!hub.has_waiting() && hub.is_in_round());
+    hub.begin_circles();
+    assert!(!hub.has_waiting() && hub.is_in_circle());
     assert_eq!(
         sweep(&mut hub),
         said(&[(0, "a1 a2"), (1, "a1 a2"), (2, "a1 a2")])
     );
-    assert!(!hub.has_waiting() && !hub.is_in_round());
+    assert!(!hub.has_waiting() && !hub.is_in_circle());
     assert_eq!(hub.large_published(), 2);
 }
 
 #[test]
-fn what_is_published_during_a_round_goes_to_those_still_to_come_and_waits_for_the_others() {
+fn what_is_published_during_a_circle_goes_to_those_still_to_come_and_waits_for_the_others() {
     let mut hub = large_and_small(ENDLESS);
     publish(&mut hub, "a", 1);
-    hub.begin_rounds();
+    hub.begin_circles();
     assert_eq!(hub.next_behind(), Some(id(0)));
     assert_eq!(visit(&mut hub, id(0)), "a1");
     publish(&mut hub, "a", 1);
     assert_eq!(sweep(&mut hub), said(&[(1, "a1 a2"), (2, "a1 a2")]));
-    assert!(hub.has_waiting() && !hub.is_in_round() && hub.is_behind(id(0)));
-    hub.begin_rounds();
+    assert!(hub.has_waiting() && !hub.is_in_circle() && hub.is_behind(id(0)));
+    hub.begin_circles();
     assert_eq!(sweep(&mut hub), said(&[(0, "a2")]));
     assert!(!hub.has_waiting());
 }
@@ -71,7 +71,7 @@ fn a_visit_for_another_reason_brings_what_waits() {
     publish(&mut hub, "a", 1);
     publish(&mut hub, "c", 1);
     assert_eq!(sweep(&mut hub), said(&[(0, "a1 c1")]));
-    hub.begin_rounds();
+    hub.begin_circles();
     assert_eq!(sweep(&mut hub), said(&[(1, "a1"), (2, "a1")]));
 }
 
@@ -82,7 +82,7 @@ fn a_channel_whose_publishers_wait_does_not_wait_itself() {
     assert!(hub.has_waiting());
     let second = try_publish(&mut hub, "a", 8).expect("there is room");
     assert!(second.congested);
-    assert!(!hub.has_waiting() && hub.is_in_round());
+    assert!(!hub.has_waiting() && hub.is_in_circle());
     assert_eq!(sweep(&mut hub).len(), 3);
     assert_eq!(trim(&mut hub, 0), 1);
 }
@@ -91,13 +91,13 @@ fn a_channel_whose_publishers_wait_does_not_wait_itself() {
 fn a_channel_whose_publishers_wait_goes_around_until_they_need_not() {
     let mut hub = large_and_small(NEWEST);
     publish(&mut hub, "a", 1);
-    hub.begin_rounds();
+    hub.begin_circles();
     assert_eq!(hub.next_behind(), Some(id(0)));
     visit(&mut hub, id(0));
     publish(&mut hub, "a", 2);
     // The first is behind again, and gets another visit without being told.
     assert_eq!(sweep(&mut hub).len(), 3);
-    assert!(!hub.has_waiting() && !hub.is_in_round());
+    assert!(!hub.has_waiting() && !hub.is_in_circle());
     assert_eq!(trim(&mut hub, 0), 1);
 }
 
@@ -110,7 +110,7 @@ fn what_waits_is_not_trimmed() {
     let mut hub = large_and_small(NEWEST);
     publish(&mut hub, "a", 1);
     trim(&mut hub, 0);
-    hub.begin_rounds();
+    hub.begin_circles();
     assert_eq!(sweep(&mut hub)[2], (2, "a1".to_owned()));
 }
 
@@ -121,9 +121,9 @@ fn a_channel_that_becomes_small_while_it_waits_is_served_and_waits_no_more() {
     hub.unsubscribe(id(0), "a").expect("it is subscribed");
     hub.unsubscribe(id(1), "a").expect("it is subscribed");
     assert!(hub.has_waiting());
-    hub.begin_rounds();
+    hub.begin_circles();
     assert_eq!(sweep(&mut hub), said(&[(2, "a1")]));
-    assert!(!hub.is_in_round());
+    assert!(!hub.is_in_circle());
     publish(&mut hub, "a", 1);
     assert_eq!(sweep(&mut hub), said(&[(2, "a2")]));
 }
@@ -135,7 +135,7 @@ fn a_deserted_channel_that_waits_leaves_nothing_behind() {
     for i in 0..3 {
         hub.detach(id(i));
     }
-    hub.begin_rounds();
+    hub.begin_circles();
     assert_eq!(sweep(&mut hub), []);
-    assert!(!hub.has_waiting() && !hub.is_in_round());
+    assert!(!hub.has_waiting() && !hub.is_in_circle());
 }

@@ -1,0 +1,45 @@
+//! The client library against the daemon, and against servers that misbehave on purpose.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod connecting;
+mod daemon;
+mod losses;
+mod numbers;
+mod plain;
+
+use std::time::Duration;
+
+use common::Daemon;
+use fanfare::client::{Client, ClientError, Connector, Event, Reconnect};
+
+fn url(daemon: &Daemon) -> String {
+    format!("ws://{}", daemon.address)
+}
+
+fn connect(daemon: &Daemon) -> Client {
+    Client::connect(&url(daemon)).expect("the daemon takes the connection")
+}
+
+/// The next event, and the test fails if there is none.
+fn next(events: &mut impl Iterator<Item = Result<Event, ClientError>>) -> Event {
+    events.next().expect("an event").expect("no end")
+}
+
+/// The number and the data of the next message; anything else fails the test.
+fn message(events: &mut impl Iterator<Item = Result<Event, ClientError>>) -> (u64, String) {
+    match next(events) {
+        Event::Message { seq, data, .. } => (seq, data),
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+/// A client that comes back without much waiting.
+fn impatient(url: &str) -> Connector {
+    Connector::new(url)
+        .expect("a good URL")
+        .reconnect(Reconnect {
+            first: Duration::from_millis(1),
+            ..Reconnect::default()
+        })
+}

@@ -22,7 +22,7 @@ impl Dice {
 }
 
 /// How often it is begun anew, every other time with a broker.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 6;
 
 const CHANNELS: [&str; 3] = ["steps", "latest", "closes"];
 

@@ -23,7 +23,7 @@ use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::tickets::Ticket;
 use super::timers::Millis;
-use crate::config::{Config, NO_LIMIT};
+use crate::config::Config;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Decoder, MessageFrame, encode};
 use crate::hub::{
@@ -140,12 +140,10 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(config: Config) -> Service {
-        // The hub keeps no lists for limits that there are not.
-        let limit = |most| if most == NO_LIMIT { 0 } else { most };
         let limits = HubConfig {
-            retain_total: limit(config.retain_total),
-            max_channels: limit(config.max_channels),
-            max_subscriptions: limit(config.max_subscriptions),
+            retain_total: config.retain_total,
+            max_channels: config.max_channels,
+            max_subscriptions: config.max_subscriptions,
             linger_ms: config.channel_linger_ms,
             large: if config.coalesce_ms == 0 {
                 0
@@ -185,7 +183,7 @@ impl Service {
     /// What may wait in one outbox before its connection is no longer read from: less than `--outbox` once all of them
     /// together come near `--outbox-total`, and always room for an answer.
     pub(super) fn outbox_limit(&self) -> usize {
-        let left = (self.config.outbox_total).saturating_sub(self.ledger.outbox);
+        let left = self.config.outbox_total.left(self.ledger.outbox);
         left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
     }
 

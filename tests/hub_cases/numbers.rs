@@ -1,6 +1,7 @@
 //! A broker's numbers: clients see them, and jumps in them are no holes.
 
 use fanfare::hub::{OnLag, Reason, Subscribed};
+use fanfare::limit::Limit;
 
 use super::*;
 
@@ -66,7 +67,7 @@ fn told(subscribed: &Subscribed<'_>) -> (u64, Option<bool>, Option<(u64, u64, Re
 /// A channel that holds the newest `messages`.
 fn holding(messages: u64) -> Policy {
     Policy {
-        retain_messages: messages,
+        retain_messages: Limit::of(messages),
         ..ENDLESS
     }
 }
@@ -353,7 +354,7 @@ fn nobody_is_lapped_in_an_epoch_that_began_before_the_visit_was_over() {
 #[test]
 fn a_message_that_is_refused_begins_no_epoch() {
     let config = HubConfig {
-        retain_total: 10_000,
+        retain_total: Limit::of(10_000),
         ..UNLIMITED
     };
     let mut hub = linked(config, ENDLESS);
@@ -366,7 +367,7 @@ fn a_message_that_is_refused_begins_no_epoch() {
 #[test]
 fn the_numbers_count_in_what_the_logs_take_and_go_with_their_messages() {
     let config = HubConfig {
-        retain_total: 20_000,
+        retain_total: Limit::of(20_000),
         ..UNLIMITED
     };
     let mut hub = linked(config, ENDLESS);
@@ -396,7 +397,7 @@ fn a_channel_that_was_forgotten_begins_after_what_the_broker_has_come_to() {
         ..UNLIMITED
     };
     let policy = Policy {
-        retain_ms: 10,
+        retain_ms: Limit::of(10),
         ..ENDLESS
     };
     let mut hub = linked(config, policy);

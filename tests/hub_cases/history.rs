@@ -275,7 +275,7 @@ fn who_has_had_its_history_and_was_cut_is_not_lapped_though_its_channel_was_clea
 }
 
 #[test]
-fn who_has_had_its_history_and_is_blocked_or_at_the_head_by_the_same_write_holds_no_publisher() {
+fn a_subscriber_blocked_or_at_the_head_by_the_write_that_ends_its_history_holds_no_publisher() {
     let policy = Policy {
         retain_messages: Limit::of(2),
         ..ENDLESS

@@ -23,6 +23,7 @@ use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::tickets::Ticket;
 use super::timers::Millis;
+use crate::channel::name::is_daemons_own;
 use crate::config::Config;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Decoder, MessageFrame, encode};
@@ -76,6 +77,9 @@ pub(super) struct Subscribed {
 /// Why a request was refused, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
+    /// The daemon has no such channel of its own.
+    BadChannel,
+    Forbidden,
     AlreadySubscribed,
     NotSubscribed,
     Limit,
@@ -189,6 +193,10 @@ impl Service {
 
     /// Publishes a JSON value in a channel.
     pub(super) fn publish(&mut self, ticket: Ticket, name: &str, data: &[u8]) -> Answer<Published> {
+        if is_daemons_own(name) {
+            let text = "channels whose names begin with $ are the daemon's own";
+            return Answer::Done(Err(Refusal::new(Why::Forbidden, text)));
+        }
         match &mut self.broker {
             Broker::None => Answer::Done(self.append(ticket.connection, name, data)),
             #[cfg(test)]
@@ -231,6 +239,9 @@ impl Service {
         start: Start<'_>,
     ) -> Answer<Subscribed> {
         self.allowance.charge(allowance::SUBSCRIBE);
+        if is_daemons_own(name) {
+            return Answer::Done(Err(unknown()));
+        }
         let made = self.hub.subscribe(id, name, start, self.now);
         let made = made.map(|made| Subscribed {
             channel: made.channel,
@@ -244,6 +255,9 @@ impl Service {
     /// Ends a subscription.
     pub(super) fn unsubscribe(&mut self, id: SubscriberId, name: &str) -> Answer<()> {
         self.allowance.charge(allowance::SUBSCRIBE);
+        if is_daemons_own(name) {
+            return Answer::Done(Err(unknown()));
+        }
         let ended = self.hub.unsubscribe(id, name);
         Answer::Done(ended.map_err(|NotSubscribed| {
             Refusal::new(
@@ -302,6 +316,11 @@ impl Service {
             self.journal.write(self.now, None, what);
         }
     }
+}
+
+/// The daemon has no channels of its own yet, so each is unknown.
+fn unknown() -> Refusal {
+    Refusal::new(Why::BadChannel, "the daemon has no such channel")
 }
 
 /// The gap of a subscription that was just made, as the hub says it.

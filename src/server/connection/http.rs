@@ -271,10 +271,6 @@ impl Connection {
             let why = why.to_string();
             return Some(Response::problem(Status::BAD_REQUEST, "bad_channel", &why));
         }
-        if name::is_daemons_own(channel) {
-            let why = "channels whose names begin with $ are the daemon's own";
-            return Some(Response::problem(Status::FORBIDDEN, "forbidden", why));
-        }
         let mut values = std::mem::take(&mut service.values);
         let response = match values.decode(body) {
             Ok(data) => self.publish_data(service, channel, data),
@@ -431,6 +427,8 @@ pub(super) fn problem(why: Why, text: &str) -> Response {
     let (status, code) = match why {
         Why::Limit => (Status::UNAVAILABLE, "limit"),
         Why::Unavailable => (Status::UNAVAILABLE, "unavailable"),
+        Why::Forbidden => (Status::FORBIDDEN, "forbidden"),
+        Why::BadChannel => (Status::BAD_REQUEST, "bad_channel"),
         // Nobody subscribes by POST.
         Why::AlreadySubscribed | Why::NotSubscribed => (Status::BAD_REQUEST, "bad_request"),
     };

@@ -7,6 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use fanfare::hub::{
     Epoch, Frame, Hub, HubConfig, Numbering, Policy, Slices, Slot, Start, SubscriberId,
 };
+use fanfare::limit::Limit;
 
 /// A frame of ready-made bytes: what is measured is the log, not the writing of JSON.
 struct Bytes(Vec<u8>);
@@ -105,7 +106,7 @@ fn append_at(c: &mut Criterion) {
     for retain_messages in [1, 1_000] {
         for numbered in [false, true] {
             let policy = Policy {
-                retain_messages,
+                retain_messages: Limit::of(retain_messages),
                 ..Policy::default()
             };
             let numberings = Box::new(|_: &str| Numbering::Hub(Epoch::from_random([0; 12])));
@@ -198,8 +199,8 @@ fn resubscribe(c: &mut Criterion) {
     let mut group = c.benchmark_group("hub/resubscribe");
     for subscriptions in [1, 100, 1_000, 100_000] {
         let config = HubConfig {
-            max_channels: 0,
-            max_subscriptions: 0,
+            max_channels: Limit::NONE,
+            max_subscriptions: Limit::NONE,
             ..HubConfig::default()
         };
         let mut hub = hub_with(config);
@@ -233,8 +234,8 @@ fn make_room(c: &mut Criterion) {
     let mut group = c.benchmark_group("hub/make room");
     for channels in [1_000, 100_000] {
         let config = HubConfig {
-            max_channels: channels,
-            retain_total: channels * 512,
+            max_channels: Limit::of(channels),
+            retain_total: Limit::of(channels * 512),
             ..HubConfig::default()
         };
         let mut hub = hub_with(config);

@@ -24,6 +24,7 @@ pub mod dialect;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod hub;
+pub mod limit;
 #[cfg(any(feature = "client", feature = "server"))]
 mod random;
 #[cfg(feature = "server")]

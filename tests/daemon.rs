@@ -175,7 +175,15 @@ fn a_failed_request_gets_an_error_and_the_connection_goes_on() {
             "forbidden",
         ),
         (
+            r#"{"type":"publish","id":1,"channel":"\u0024sys","data":1}"#,
+            "forbidden",
+        ),
+        (
             r#"{"type":"subscribe","id":1,"channel":"$sys"}"#,
+            "bad_channel",
+        ),
+        (
+            r#"{"type":"unsubscribe","id":1,"channel":"$sys"}"#,
             "bad_channel",
         ),
         (r#"{"type":"publish","id":1,"channel":"a"}"#, "bad_request"),

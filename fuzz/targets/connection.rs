@@ -6,6 +6,7 @@
 
 use fanfare::config::{Config, Policy};
 use fanfare::dialect::json::{Event as Told, EventDecoder};
+use fanfare::limit::Limit;
 use fanfare::server::simulation::{PeerId, Simulation};
 use fanfare::ws::deflate::Inflater;
 use fanfare::ws::encode::{write_message, write_pong};
@@ -145,13 +146,13 @@ impl Listener {
 fn config() -> Config {
     Config {
         policy: Policy {
-            retain_bytes: 16 * 1024,
+            retain_bytes: Limit::of(16 * 1024),
             ..Policy::default()
         },
         max_message: MAX_MESSAGE,
         max_header: HEADER_MAX,
-        max_channels: 10,
-        max_subscriptions: 5,
+        max_channels: Limit::of(10),
+        max_subscriptions: Limit::of(5),
         outbox: OUTBOX,
         ..Config::default()
     }

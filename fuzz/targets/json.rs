@@ -147,7 +147,7 @@ fn publication(text: &str) -> Option<(Option<&str>, String, &str)> {
         return None;
     }
     let channel = string(members.only("channel")?)?;
-    if name::check(&channel).is_err() || name::is_daemons_own(&channel) {
+    if name::check(&channel).is_err() {
         return None;
     }
     Some((id, channel, members.only("data")?))

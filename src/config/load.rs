@@ -8,7 +8,7 @@ use super::args::ServeArgs;
 use super::file::{self, Block, Entry, File, Origin, Problem};
 use super::mistake::Mistake;
 use super::settings::{self, Set};
-use super::{ChannelRule, Config, NO_LIMIT};
+use super::{ChannelRule, Config};
 
 /// Why the daemon can't start with what it was told: every mistake that was found, each with where
 /// it stands, what is wrong and what is allowed.
@@ -182,8 +182,8 @@ impl Draft {
 
     /// Something has to bound what is held in memory: each channel's window, or all of them.
     fn check_retention(&mut self) {
-        if self.config.policy.retain_bytes == 0
-            && self.config.retain_total == NO_LIMIT
+        if self.config.policy.retain_bytes.is_none()
+            && self.config.retain_total.is_none()
             && let Some(origin) = &self.retain_bytes_origin
         {
             self.problems.push(origin.problem(UNBOUNDED));
@@ -196,7 +196,7 @@ impl Draft {
             if let Err(mistakes) = entry.setting.apply_to_policy(&mut policy, &entry.values) {
                 self.note(entry, &mistakes);
             }
-            let is_unbounded = policy.retain_bytes == 0 && self.config.retain_total == NO_LIMIT;
+            let is_unbounded = policy.retain_bytes.is_none() && self.config.retain_total.is_none();
             if entry.setting.key == "retain_bytes" && is_unbounded {
                 self.problems.push(entry.origin.problem(UNBOUNDED));
             }

@@ -1,6 +1,7 @@
 //! Limits that another limit lowers. Nobody's number is changed without a word in the log.
 
-use super::{Config, NO_LIMIT};
+use super::Config;
+use crate::limit::Limit;
 
 impl Config {
     /// One sentence for each limit that does not hold as it was set, where the process may have `file_limit` files open.
@@ -18,14 +19,14 @@ impl Config {
             ));
         }
         all.extend(self.lowered_outbox());
-        if self.max_message > self.input_total {
+        if !self.input_total.admits_size(self.max_message) {
             all.push(format!(
                 "--max-message is {} B, but --input-total is {} B: a longer message that comes in \
                  pieces is refused",
                 self.max_message, self.input_total
             ));
         }
-        if self.max_message > self.retain_total {
+        if !self.retain_total.admits_size(self.max_message) {
             all.push(format!(
                 "--max-message is {} B, but --retain-total is {} B: a longer message cannot be \
                  published",
@@ -39,12 +40,12 @@ impl Config {
     fn lowered_outbox(&self) -> Option<String> {
         let (outbox, total) = (self.outbox, self.outbox_total);
         let least = Config::OUTBOX_BYTES_MIN;
-        if total < least {
+        if !total.admits_size(least) {
             Some(format!(
                 "--outbox-total is {total} B, but each connection may have {least} B queued in any \
                  case; --outbox is lowered from {outbox} B to that"
             ))
-        } else if total < outbox {
+        } else if !total.admits_size(outbox) {
             Some(format!(
                 "--outbox is lowered from {outbox} B to {total} B, which is --outbox-total"
             ))
@@ -56,8 +57,8 @@ impl Config {
     /// The windows that are larger than what all channels together may hold.
     fn lowered_windows(&self) -> impl Iterator<Item = String> {
         let total = self.retain_total;
-        // 0 is no limit, and then the total is the only one that was asked for.
-        let is_lowered = move |bytes: u64| total != NO_LIMIT && bytes > total as u64;
+        // Where a channel has no limit, the total is the only one that was asked for.
+        let is_lowered = move |bytes: Limit| !bytes.is_none() && bytes > total;
         let own = Some(self.policy.retain_bytes).filter(|bytes| is_lowered(*bytes));
         let own = own.map(|bytes| {
             format!(

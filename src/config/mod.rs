@@ -1,9 +1,8 @@
 //! What the daemon was told: flags over environment over file over defaults.
 //!
-//! [`Config`] holds typed values that have been checked, so that whoever reads one need not ask
+//! [`Config`] holds typed values that have been checked, so that nobody who reads one has to ask
 //! again whether it makes sense. Where `0` means "no limit" on the command line, the value here is
-//! a number so large that nobody reaches it ([`NO_LIMIT`], [`NEVER_MS`]): the code that compares
-//! needs no second case. A channel's [`Policy`] alone keeps its 0, as the hub reads it.
+//! [`Limit::NONE`].
 //!
 //! This part knows nothing about sockets, channels or the loop.
 
@@ -28,19 +27,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::limit::Limit;
+
 #[cfg(feature = "cli")]
 pub use args::ServeArgs;
 #[cfg(feature = "cli")]
 pub use load::{ConfigError, unknown_variables};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};
-
-/// A count or a number of bytes that stands for "no limit". A sum of what is there and what is asked
-/// for stays below overflow.
-pub const NO_LIMIT: usize = usize::MAX >> 2;
-
-/// A time in milliseconds that stands for "never": some 285,000 years. Adding it to any clock of
-/// the daemon's stays below overflow.
-pub const NEVER_MS: u64 = 1 << 53;
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,8 +71,8 @@ pub struct Config {
     pub policy: Policy,
     /// Policies by pattern, in the file's order: the first that matches holds.
     pub channels: Vec<ChannelRule>,
-    /// Bytes that the logs of all channels may hold together, or [`NO_LIMIT`].
-    pub retain_total: usize,
+    /// Bytes that the logs of all channels may hold together.
+    pub retain_total: Limit,
     /// How long a channel's name, epoch and seq outlive its last subscriber and message, in
     /// milliseconds. 0: not at all.
     pub channel_linger_ms: u64,
@@ -89,45 +82,40 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Bytes of the longest message that a client may send, inflated, and of a request's body. From 1 to [`Config::MESSAGE_BYTES_MAX`].
     pub max_message: usize,
-    /// Channels at once, or [`NO_LIMIT`].
-    pub max_channels: usize,
-    /// Subscriptions of one connection, or [`NO_LIMIT`].
-    pub max_subscriptions: usize,
+    /// Channels at once.
+    pub max_channels: Limit,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: Limit,
     /// Bytes of an HTTP request's head. From [`Config::HEADER_BYTES_MIN`] to
     /// [`Config::HEADER_BYTES_MAX`].
     pub max_header: usize,
     /// Bytes of replies, errors and pongs queued for one connection before it is no longer read
     /// from. At least [`Config::OUTBOX_BYTES_MIN`].
     pub outbox: usize,
-    /// Bytes of memory for replies, errors and pongs queued for all connections together, or [`NO_LIMIT`]. What is left of it is
+    /// Bytes of memory for replies, errors and pongs queued for all connections together. What is left of it is
     /// the most that one may have before it is no longer read from, but never less than
     /// [`Config::OUTBOX_BYTES_MIN`].
-    pub outbox_total: usize,
-    /// Bytes of half-read messages of all connections together, or [`NO_LIMIT`].
-    pub input_total: usize,
-    /// Bytes of half-sent large frames that all connections together hold by reference, or
-    /// [`NO_LIMIT`].
-    pub held_total: usize,
+    pub outbox_total: Limit,
+    /// Bytes of half-read messages of all connections together.
+    pub input_total: Limit,
+    /// Bytes of half-sent large frames that all connections together hold by reference.
+    pub held_total: Limit,
     /// `TCP_NOTSENT_LOWAT` in bytes: how much of what was sent may wait in the kernel. `None`
     /// leaves it to the system.
     pub send_buffer: Option<usize>,
 
-    /// How long a connection may say nothing before it is pinged, in milliseconds, or [`NEVER_MS`].
-    pub ping_interval_ms: u64,
-    /// How long a sign of life may take after a ping, in milliseconds, or [`NEVER_MS`].
-    pub ping_timeout_ms: u64,
-    /// How long a connection that has something to get may take nothing, in milliseconds, or
-    /// [`NEVER_MS`].
-    pub stall_timeout_ms: u64,
-    /// How long a message may take from its first byte to its last, in milliseconds, or
-    /// [`NEVER_MS`].
-    pub message_timeout_ms: u64,
-    /// How long a request's head may take from accept or from its first byte, in milliseconds, or
-    /// [`NEVER_MS`].
-    pub handshake_timeout_ms: u64,
-    /// How long a kept-alive HTTP connection may wait for its next request, in milliseconds, or
-    /// [`NEVER_MS`].
-    pub http_idle_timeout_ms: u64,
+    /// How long a connection may say nothing before it is pinged, in milliseconds.
+    pub ping_interval_ms: Limit,
+    /// How long a sign of life may take after a ping, in milliseconds.
+    pub ping_timeout_ms: Limit,
+    /// How long a connection that has something to get may take nothing, in milliseconds.
+    pub stall_timeout_ms: Limit,
+    /// How long a message may take from its first byte to its last, in milliseconds.
+    pub message_timeout_ms: Limit,
+    /// How long a request's head may take from accept or from its first byte, in milliseconds.
+    pub handshake_timeout_ms: Limit,
+    /// How long a kept-alive HTTP connection may wait for its next request, in milliseconds.
+    pub http_idle_timeout_ms: Limit,
     /// How long a message to a large channel may wait, under a steady stream, for those after it to
     /// share its writes, in milliseconds. 0: not at all.
     pub coalesce_ms: u64,
@@ -151,26 +139,26 @@ impl Default for Config {
 
             policy: Policy::default(),
             channels: Vec::new(),
-            retain_total: 256 << 20,
+            retain_total: Limit::of(256 << 20),
             channel_linger_ms: 600_000,
 
             max_connections: None,
             max_message: 64 << 10,
-            max_channels: 100_000,
-            max_subscriptions: 1024,
+            max_channels: Limit::of(100_000),
+            max_subscriptions: Limit::of(1024),
             max_header: 8 << 10,
             outbox: 64 << 10,
-            input_total: 64 << 20,
-            outbox_total: 64 << 20,
-            held_total: 64 << 20,
+            input_total: Limit::of(64 << 20),
+            outbox_total: Limit::of(64 << 20),
+            held_total: Limit::of(64 << 20),
             send_buffer: Some(128 << 10),
 
-            ping_interval_ms: 25_000,
-            ping_timeout_ms: 10_000,
-            stall_timeout_ms: 60_000,
-            message_timeout_ms: 30_000,
-            handshake_timeout_ms: 5_000,
-            http_idle_timeout_ms: 60_000,
+            ping_interval_ms: Limit::of(25_000),
+            ping_timeout_ms: Limit::of(10_000),
+            stall_timeout_ms: Limit::of(60_000),
+            message_timeout_ms: Limit::of(30_000),
+            handshake_timeout_ms: Limit::of(5_000),
+            http_idle_timeout_ms: Limit::of(60_000),
             coalesce_ms: 14,
             drain_ms: 0,
 

@@ -6,6 +6,8 @@ use std::ffi::OsString;
 
 use clap::{Args, FromArgMatches};
 
+use crate::limit::Limit;
+
 use super::settings::{self, Set};
 use super::*;
 
@@ -185,8 +187,8 @@ fn a_file_may_say_numbers_and_switches_as_toml_has_them() {
     }
     .config();
     assert_eq!(config.max_message, 1_000);
-    assert_eq!(config.policy.retain_bytes, 1_024);
-    assert_eq!(config.policy.retain_ms, 5_000);
+    assert_eq!(config.policy.retain_bytes, Limit::of(1_024));
+    assert_eq!(config.policy.retain_ms, Limit::of(5_000));
     assert!(config.echo && !config.deflate);
     assert_eq!(config.listen, [Listen::Unix("/run/f.sock".into())]);
 }
@@ -265,8 +267,8 @@ fn a_channel_has_the_policy_of_the_first_pattern_that_matches() {
     }
     .config();
     let own = Policy {
-        retain_messages: 7,
-        retain_ms: 9_000,
+        retain_messages: Limit::of(7),
+        retain_ms: Limit::of(9_000),
         ..Policy::default()
     };
     assert_eq!(config.policy_for("news"), own);
@@ -280,13 +282,13 @@ fn a_channel_has_the_policy_of_the_first_pattern_that_matches() {
     );
     let latest = Policy {
         on_lag: OnLag::Latest,
-        retain_messages: 1,
+        retain_messages: Limit::of(1),
         ..own
     };
     assert_eq!(config.policy_for("prices.usd"), latest);
     let deep = Policy {
-        retain_bytes: 1 << 10,
-        retain_ms: 60_000,
+        retain_bytes: Limit::of(1 << 10),
+        retain_ms: Limit::of(60_000),
         ..own
     };
     assert_eq!(config.policy_for("prices.usd.chf"), deep);
@@ -300,11 +302,11 @@ fn a_channels_window_without_limit_needs_one_for_all_together() {
     };
     assert_eq!(
         told(&["--retain-bytes", "0"]).config().policy.retain_bytes,
-        0
+        Limit::NONE
     );
     assert_eq!(
         told(&["--retain-total", "0"]).config().retain_total,
-        NO_LIMIT
+        Limit::NONE
     );
     let problems = told(&["--retain-bytes", "0", "--retain-total", "0"]).problems();
     assert!(
@@ -374,7 +376,7 @@ fn each_limit_that_another_one_lowers_is_warned_about_with_both_numbers() {
         }
     }
     let tiny = Config {
-        outbox_total: 100,
+        outbox_total: Limit::of(100),
         ..Config::default()
     };
     let warnings = tiny.lowered_limits(u64::MAX);

@@ -7,8 +7,15 @@ use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use super::Listen;
 use super::mistake::Mistake;
-use super::{Listen, NEVER_MS, NO_LIMIT};
+use crate::limit::Limit;
+
+/// The largest size or count. A sum of what is there and what is asked for stays below overflow.
+const SIZE_MAX: usize = usize::MAX >> 2;
+
+/// The longest span of time in milliseconds: some 285,000 years.
+const MS_MAX: u64 = 1 << 53;
 
 /// Bytes: a whole number, alone or with a unit.
 pub(super) fn size(text: &str) -> Result<usize, String> {
@@ -22,7 +29,7 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
         ("MiB", 1 << 20),
         ("GiB", 1 << 30),
     ];
-    let bytes = scaled(text, &UNITS, NO_LIMIT as u64).map_err(|why| match why {
+    let bytes = scaled(text, &UNITS, SIZE_MAX as u64).map_err(|why| match why {
         Scale::Malformed => format!(
             "{text:?} is not a size: give a whole number of bytes, alone or with one of B, kB, MB, \
              GB (thousands) or KiB, MiB, GiB (1024s), such as 64KiB"
@@ -33,8 +40,8 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
 }
 
 /// Bytes, where 0 stands for no limit.
-pub(super) fn size_limit(text: &str) -> Result<usize, String> {
-    Ok(or_no_limit(size(text)?))
+pub(super) fn size_limit(text: &str) -> Result<Limit, String> {
+    size(text).map(limit_of)
 }
 
 /// A span of time in milliseconds, written as a whole number of seconds or with a unit.
@@ -46,7 +53,7 @@ pub(super) fn time_ms(text: &str) -> Result<u64, String> {
         ("m", 60_000),
         ("h", 3_600_000),
     ];
-    scaled(text, &UNITS, NEVER_MS).map_err(|why| match why {
+    scaled(text, &UNITS, MS_MAX).map_err(|why| match why {
         Scale::Malformed => format!(
             "{text:?} is not a time: give a whole number of seconds, or a whole number with one of \
              ms, s, m or h, such as 30s"
@@ -55,17 +62,14 @@ pub(super) fn time_ms(text: &str) -> Result<u64, String> {
     })
 }
 
-/// A span of time in milliseconds, where 0 stands for never.
-pub(super) fn timeout_ms(text: &str) -> Result<u64, String> {
-    Ok(match time_ms(text)? {
-        0 => NEVER_MS,
-        ms => ms,
-    })
+/// A span of time in milliseconds, where 0 stands for no limit.
+pub(super) fn timeout_ms(text: &str) -> Result<Limit, String> {
+    time_ms(text).map(Limit::from)
 }
 
 /// A whole number of things.
 pub(super) fn count(text: &str) -> Result<usize, String> {
-    let number = scaled(text, &[("", 1)], NO_LIMIT as u64).map_err(|why| match why {
+    let number = scaled(text, &[("", 1)], SIZE_MAX as u64).map_err(|why| match why {
         Scale::Malformed => format!("{text:?} is not a number: give a whole number, such as 1000"),
         Scale::TooLarge => format!("{text:?} is too large: give 0 for no limit"),
     })?;
@@ -73,8 +77,8 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A whole number of things, where 0 stands for no limit.
-pub(super) fn count_limit(text: &str) -> Result<usize, String> {
-    Ok(or_no_limit(count(text)?))
+pub(super) fn count_limit(text: &str) -> Result<Limit, String> {
+    count(text).map(limit_of)
 }
 
 /// `on` or `off`.
@@ -216,8 +220,9 @@ fn listen_address(text: &str) -> Result<Listen, String> {
         .ok_or_else(|| format!("{text:?} could not be looked up: it has no address"))
 }
 
-fn or_no_limit(number: usize) -> usize {
-    if number == 0 { NO_LIMIT } else { number }
+/// As it is written: 0 stands for no limit.
+fn limit_of(number: usize) -> Limit {
+    Limit::from(number as u64)
 }
 
 /// Why a number with a unit could not be read.
@@ -296,9 +301,9 @@ mod tests {
 
     #[test]
     fn nought_is_no_limit_where_a_limit_is_asked_for() {
-        assert_eq!(size_limit("0KiB"), Ok(NO_LIMIT));
-        assert_eq!(count_limit("0"), Ok(NO_LIMIT));
-        assert_eq!(timeout_ms("0ms"), Ok(NEVER_MS));
+        assert_eq!(size_limit("0KiB"), Ok(Limit::NONE));
+        assert_eq!(count_limit("0"), Ok(Limit::NONE));
+        assert_eq!(timeout_ms("0ms"), Ok(Limit::NONE));
         assert_eq!((size("0"), time_ms("0"), count("0")), (Ok(0), Ok(0), Ok(0)));
     }
 
@@ -343,7 +348,7 @@ mod tests {
                 .unwrap_err()
                 .contains("too large")
         );
-        assert_eq!(time_ms("9007199254740991ms"), Ok(NEVER_MS - 1));
+        assert_eq!(time_ms("9007199254740991ms"), Ok(MS_MAX - 1));
     }
 
     #[test]

@@ -500,8 +500,7 @@ impl Channel {
         } = self.policy;
         protected > 1
             && !self.subs.is_empty()
-            && ((retain_messages != 0 && protected > retain_messages)
-                || (retain_bytes != 0 && bytes > retain_bytes))
+            && (!retain_messages.admits(protected) || !retain_bytes.admits(bytes))
     }
 
     /// The log that a subscription reads its next message from.

@@ -1,4 +1,4 @@
-//! Who numbers a channel's messages, and the name of one run of its numbering.
+//! The numbering of a channel: by the hub or by a broker, and the name of one run of it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,7 +23,7 @@ impl Epoch {
     }
 }
 
-/// Who numbers the messages of a channel that comes into being, and in which epoch.
+/// How the messages of a channel that comes into being are numbered, and in which epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Numbering {
     /// The hub does: 1, 2, 3, … in an epoch of the channel's own.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::segment::{LONG, Segment, cost, entries_for};
+use crate::limit::Limit;
 
 /// The capacity that a log's first segment has: 100,000 channels of one small message each stay small.
 const SMALLEST: usize = 256;
@@ -14,12 +15,8 @@ const SHARE_OF_TOTAL: usize = 8;
 
 /// The capacity up to which segments of short frames double, in bytes: a quarter of the channel's window (0: no limit), and a
 /// small part of what all logs may take together (0: no limit).
-pub(super) fn largest_segment(window: u64, total: usize) -> u32 {
-    let part = |whole: usize, parts: usize| match whole {
-        0 => BIGGEST,
-        whole => whole / parts,
-    };
-    let window = usize::try_from(window).unwrap_or(usize::MAX);
+pub(super) fn largest_segment(window: Limit, total: Limit) -> u32 {
+    let part = |whole: Limit, parts: usize| whole.left(0) / parts;
     let largest = part(window, 4).min(part(total, SHARE_OF_TOTAL));
     largest.clamp(SMALLEST, BIGGEST) as u32
 }

@@ -80,6 +80,8 @@ use self::queue::ChannelQueue;
 use self::render::Rendered;
 use self::subscriber::{Bits, Subscriber};
 
+use crate::limit::Limit;
+
 pub use self::directory::ChannelId;
 pub use self::epoch::{Epoch, Numbering};
 pub use self::gather::{Advanced, Gathered};
@@ -136,12 +138,12 @@ pub struct Gap<'a> {
 /// The limits over all channels, and their encodings. For the limits of a channel see [`Policy`].
 #[derive(Clone, Copy, Debug)]
 pub struct HubConfig {
-    /// Bytes of memory that all logs may take together, indexes included; 0 means no limit.
-    pub retain_total: usize,
-    /// How many channels there may be; 0 means no limit. One without subscribers goes for a new one.
-    pub max_channels: usize,
-    /// How many channels one subscriber may be subscribed to; 0 means no limit.
-    pub max_subscriptions: usize,
+    /// Bytes of memory that all logs may take together, indexes included.
+    pub retain_total: Limit,
+    /// How many channels there may be. One without subscribers goes for a new one.
+    pub max_channels: Limit,
+    /// How many channels one subscriber may be subscribed to.
+    pub max_subscriptions: Limit,
     /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever, or
     /// until there are `max_channels`.
     pub linger_ms: u64,
@@ -159,9 +161,9 @@ impl Default for HubConfig {
     /// back, and a base frame is all payload.
     fn default() -> Self {
         Self {
-            retain_total: 256 << 20,
-            max_channels: 1_000_000,
-            max_subscriptions: 10_000,
+            retain_total: Limit::of(256 << 20),
+            max_channels: Limit::of(1_000_000),
+            max_subscriptions: Limit::of(10_000),
             linger_ms: 600_000,
             large: 0,
             slots: [SlotConfig::default(); Slot::COUNT],

@@ -1,5 +1,7 @@
 //! What a channel keeps, and what happens to a subscriber that falls behind it.
 
+use crate::limit::Limit;
+
 /// What becomes of a subscriber whose next message is no longer held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLag {
@@ -17,12 +19,12 @@ pub enum OnLag {
 /// The newest message is exempt from `retain_messages` and `retain_bytes`, not from `retain_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How many messages are held; 0 means no limit.
-    pub retain_messages: u64,
-    /// How many bytes are held, counted as frames of the base log; 0 means no limit.
-    pub retain_bytes: u64,
-    /// How many milliseconds a message is held; 0 means no limit.
-    pub retain_ms: u64,
+    /// How many messages are held.
+    pub retain_messages: Limit,
+    /// How many bytes are held, counted as frames of the base log.
+    pub retain_bytes: Limit,
+    /// How many milliseconds a message is held.
+    pub retain_ms: Limit,
     /// What becomes of a subscriber that the window has left behind.
     pub on_lag: OnLag,
 }
@@ -31,9 +33,9 @@ impl Default for Policy {
     /// 1 MiB, any number of messages, 300 seconds, skip.
     fn default() -> Self {
         Self {
-            retain_messages: 0,
-            retain_bytes: 1 << 20,
-            retain_ms: 300_000,
+            retain_messages: Limit::NONE,
+            retain_bytes: Limit::of(1 << 20),
+            retain_ms: Limit::of(300_000),
             on_lag: OnLag::Skip,
         }
     }

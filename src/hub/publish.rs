@@ -7,6 +7,7 @@ use super::epoch::Epoch;
 use super::log::Grown;
 use super::slot::Encode;
 use super::{ChannelId, Hub};
+use crate::limit::Limit;
 
 /// A message that knows how to write itself as the frame that all subscribers of the base slot get.
 pub trait Frame {
@@ -254,9 +255,6 @@ impl Hub {
 }
 
 /// Whether a frame of `len` bytes fits into `most` bytes (0: no limit), once everything had gone that can go.
-fn has_room(channel: &Channel, len: usize, now: u64, most: usize) -> bool {
-    if most == 0 {
-        return u32::try_from(len).is_ok();
-    }
-    u32::try_from(len).is_ok() && channel.least_with(len, now) <= most
+fn has_room(channel: &Channel, len: usize, now: u64, most: Limit) -> bool {
+    u32::try_from(len).is_ok() && (most.is_none() || most.admits_size(channel.least_with(len, now)))
 }

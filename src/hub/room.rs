@@ -53,7 +53,7 @@ impl Channel {
 impl Hub {
     /// Notes that a channel has something that can go, or has something that can go sooner, when the logs are too big.
     pub(super) fn note_evictable(&mut self, index: u32) {
-        if self.config.retain_total == 0 {
+        if self.config.retain_total.is_none() {
             return;
         }
         if let Some(rank) = self.directory.get(index).and_then(Channel::eviction_rank) {
@@ -64,7 +64,7 @@ impl Hub {
     /// Notes that a channel may go for another, and how soon, or that it may not any more. Its entry may come too early later
     /// on, because more is published, but nothing that has subscribers has one.
     pub(super) fn note_vacant(&mut self, index: u32) {
-        if self.config.max_channels == 0 {
+        if self.config.max_channels.is_none() {
             return;
         }
         let rank = self.directory.get(index).and_then(Channel::vacancy_rank);
@@ -74,7 +74,7 @@ impl Hub {
     /// Adds a new channel, if need be in the place of one without subscribers; `None` if all have some.
     pub(super) fn admit(&mut self, channel: Channel) -> Option<u32> {
         let most = self.config.max_channels;
-        if most != 0 && self.directory.len() >= most {
+        if !most.admits_size(self.directory.len() + 1) {
             let index = self.find_vacancy()?;
             self.forget(index);
         }
@@ -129,12 +129,12 @@ impl Hub {
         let most = self.config.retain_total;
         self.over_total = false;
         self.evicts_on = false;
-        if most == 0 || self.total <= most {
+        if most.admits_size(self.total) {
             return;
         }
         let mut protected = Vec::new();
         let mut looks = EVICTION_LOOKS;
-        while self.total > most && looks != 0 {
+        while !most.admits_size(self.total) && looks != 0 {
             let Some((key, index)) = self.evictions.first() else {
                 break;
             };
@@ -148,7 +148,7 @@ impl Hub {
             }
         }
         // What is protected can go once it has been delivered, and publishers wait for that.
-        self.over_total = self.total > most && (looks == 0 || !protected.is_empty());
+        self.over_total = !most.admits_size(self.total) && (looks == 0 || !protected.is_empty());
         self.evicts_on = self.over_total && looks == 0;
         for (key, index) in protected {
             self.evictions.lower(index, key);
@@ -196,6 +196,7 @@ impl Hub {
 mod tests {
     use super::super::{Epoch, Frame, HubConfig, Numbering, Policy, Slot, Start, SubscriberId};
     use super::*;
+    use crate::limit::Limit;
 
     struct Byte;
 
@@ -209,10 +210,10 @@ mod tests {
         }
     }
 
-    fn hub(max_channels: usize, retain_total: usize) -> Hub {
+    fn hub(max_channels: u64, retain_total: u64) -> Hub {
         let config = HubConfig {
-            max_channels,
-            retain_total,
+            max_channels: Limit::from(max_channels),
+            retain_total: Limit::from(retain_total),
             ..HubConfig::default()
         };
         let policies = Box::new(|_: &str| Policy::default());

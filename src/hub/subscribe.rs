@@ -163,7 +163,7 @@ impl Hub {
         if existing.is_some_and(|index| links.contains(index)) {
             return Err(SubscribeError::AlreadySubscribed);
         }
-        if most != 0 && links.len() >= most {
+        if !most.admits_size(links.len() + 1) {
             return Err(SubscribeError::TooManySubscriptions);
         }
         let index = match existing {

@@ -49,10 +49,9 @@ impl Channel {
             let outside = |i: usize| {
                 let position = segment.first + i as u64;
                 let bytes = written - segment.offset - segment.start(i) as u64;
-                let over = (policy.retain_messages != 0 && end - position > policy.retain_messages)
-                    || (policy.retain_bytes != 0 && bytes > policy.retain_bytes);
-                let old = policy.retain_ms != 0
-                    && now.saturating_sub(segment.time(i)) >= policy.retain_ms;
+                let over = !policy.retain_messages.admits(end - position)
+                    || !policy.retain_bytes.admits(bytes);
+                let old = policy.retain_ms.after(segment.time(i)) <= now;
                 old || (over && position + 1 != end)
             };
             let from = (tail - segment.first) as usize;
@@ -71,10 +70,8 @@ impl Channel {
     /// When it has to be looked at for expiry.
     fn expiry(&self, linger_ms: u64) -> u64 {
         if self.messages() != 0 {
-            return match (self.policy.retain_ms, self.base.time(self.tail)) {
-                (0, _) | (_, None) => NEVER,
-                (retain, Some(time)) => time.saturating_add(retain),
-            };
+            let time = self.base.time(self.tail);
+            return time.map_or(NEVER, |time| self.policy.retain_ms.after(time));
         }
         if self.subs.is_empty() {
             self.idle_since.saturating_add(linger_ms)

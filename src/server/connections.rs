@@ -219,7 +219,7 @@ impl Connections {
     /// Lets go of the connections that have kept too much of their input for longest, while all keep more than
     /// `--input-total`.
     pub(super) fn judge_hoards(&mut self) {
-        while self.service.ledger.input > self.service.config.input_total
+        while !(self.service.config.input_total).admits_size(self.service.ledger.input)
             && let Some(index) = self.service.ledger.hoards.first_to_go()
         {
             self.act(index, |connection, service, peer| {
@@ -232,7 +232,7 @@ impl Connections {
     /// Drops stalled connections until what half-sent messages hold is within its limit. Called after the
     /// sweep and before the trim: until then the logs hold all of it anyway.
     pub(super) fn drop_stalled(&mut self) {
-        while self.service.ledger.held.bytes() > self.service.config.held_total
+        while !(self.service.config.held_total).admits_size(self.service.ledger.held.bytes())
             && let Some(index) = self.service.ledger.held.first_to_go()
         {
             // Half of a frame is out, so a close could not be said.

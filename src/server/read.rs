@@ -131,7 +131,7 @@ impl Reader {
         }
         let may_be_kept = !service.congested.is_empty()
             || connection.inflates()
-            || service.ledger.input > service.config.input_total / 4;
+            || !(service.config.input_total).admits_size(4 * service.ledger.input);
         let quantum = match may_be_kept {
             true => READ_BYTES_KEPT,
             false => quantum,

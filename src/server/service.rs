@@ -27,7 +27,8 @@ use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::tickets::Ticket;
 use super::timers::Millis;
-use crate::config::{Config, NO_LIMIT};
+use crate::channel::name::is_daemons_own;
+use crate::config::Config;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Decoder, MessageFrame, encode};
 use crate::hub::{
@@ -80,6 +81,9 @@ pub(super) struct Subscribed {
 /// Why a request was refused, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
+    /// The daemon has no such channel of its own.
+    BadChannel,
+    Forbidden,
     AlreadySubscribed,
     NotSubscribed,
     Limit,
@@ -158,12 +162,10 @@ impl Service {
 
     /// With a broker, which numbers all channels if there is one.
     pub(super) fn with_broker(config: Config, broker: Broker) -> Service {
-        // The hub keeps no lists for limits that there are not.
-        let limit = |most| if most == NO_LIMIT { 0 } else { most };
         let limits = HubConfig {
-            retain_total: limit(config.retain_total),
-            max_channels: limit(config.max_channels),
-            max_subscriptions: limit(config.max_subscriptions),
+            retain_total: config.retain_total,
+            max_channels: config.max_channels,
+            max_subscriptions: config.max_subscriptions,
             linger_ms: config.channel_linger_ms,
             large: if config.coalesce_ms == 0 {
                 0
@@ -209,12 +211,16 @@ impl Service {
     /// What may wait in one outbox before its connection is no longer read from: less than `--outbox` once all of them
     /// together come near `--outbox-total`, and always room for an answer.
     pub(super) fn outbox_limit(&self) -> usize {
-        let left = (self.config.outbox_total).saturating_sub(self.ledger.outbox);
+        let left = self.config.outbox_total.left(self.ledger.outbox);
         left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
     }
 
     /// Publishes a JSON value in a channel.
     pub(super) fn publish(&mut self, ticket: Ticket, name: &str, data: &[u8]) -> Answer<Published> {
+        if is_daemons_own(name) {
+            let text = "channels whose names begin with $ are the daemon's own";
+            return Answer::Done(Err(Refusal::new(Why::Forbidden, text)));
+        }
         match &mut self.broker {
             Broker::None => Answer::Done(self.append(ticket.connection, None, name, data)),
             #[cfg(test)]
@@ -308,6 +314,9 @@ impl Service {
         start: Start<'_>,
     ) -> Answer<Subscribed> {
         self.allowance.charge(allowance::SUBSCRIBE);
+        if is_daemons_own(name) {
+            return Answer::Done(Err(unknown()));
+        }
         let made = self.hub.subscribe(id, name, start, self.now);
         let made = made.map(|made| Subscribed {
             channel: made.channel,
@@ -321,6 +330,9 @@ impl Service {
     /// Ends a subscription.
     pub(super) fn unsubscribe(&mut self, id: SubscriberId, name: &str) -> Answer<()> {
         self.allowance.charge(allowance::SUBSCRIBE);
+        if is_daemons_own(name) {
+            return Answer::Done(Err(unknown()));
+        }
         let ended = self.hub.unsubscribe(id, name);
         Answer::Done(ended.map_err(|NotSubscribed| {
             Refusal::new(
@@ -379,6 +391,11 @@ impl Service {
             self.journal.write(self.now, None, what);
         }
     }
+}
+
+/// The daemon has no channels of its own yet, so each is unknown.
+fn unknown() -> Refusal {
+    Refusal::new(Why::BadChannel, "the daemon has no such channel")
 }
 
 /// The gap of a subscription that was just made, as the hub says it.

@@ -17,7 +17,7 @@ use super::connection::seat::Seat;
 use super::engine::{Engine, Ready};
 use super::pace::Pace;
 use super::timers::Millis;
-use crate::config::{Config, NO_LIMIT};
+use crate::config::Config;
 use crate::transport::Transport;
 use crate::transport::memory::{Far, pipe};
 
@@ -84,7 +84,7 @@ impl Simulation {
     /// A server without peers, at the time 0. `config` says everything but where to listen; `coalesce_ms` is taken to be 0.
     pub fn new(mut config: Config) -> Self {
         config.coalesce_ms = 0;
-        let limit = config.max_connections.unwrap_or(NO_LIMIT);
+        let limit = config.max_connections.unwrap_or(usize::MAX);
         let pace = Pace::new(std::time::Duration::ZERO);
         Simulation {
             engine: Engine::new(config, limit, pace),

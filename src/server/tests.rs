@@ -7,6 +7,7 @@ use std::thread;
 use super::*;
 use crate::client::{Client, Event, Start};
 use crate::config::Listen;
+use crate::limit::Limit;
 use crate::transport::withholding::veil;
 
 /// A daemon whose transports keep bytes, and before it a relay that takes their veil off. Both live as long as the tests do.
@@ -16,7 +17,7 @@ fn daemon() -> SocketAddr {
         listen: vec![Listen::Tcp(address)],
         // So that nothing is lapped however slowly it is read, and sockets are full often.
         policy: crate::hub::Policy {
-            retain_bytes: 0,
+            retain_bytes: Limit::NONE,
             ..Config::default().policy
         },
         send_buffer: Some(4096),

@@ -6,7 +6,7 @@ use super::close::{CloseCode, CloseFrame};
 use super::deflate::Inflater;
 use super::frame::{FrameHeader, Opcode, parse_header};
 use super::mask::unmask;
-use super::partial::Partial;
+use super::partial::{NOT_UTF8, Partial};
 use super::violation::Violation;
 
 /// Which side of the connection this one is.
@@ -440,9 +440,6 @@ impl Endpoint {
         self.partial.get_or_insert_default()
     }
 }
-
-/// RFC 6455 §8.1.
-pub(super) const NOT_UTF8: Violation = Violation::invalid_data("a text message that is not UTF-8");
 /// RFC 6455 §5.1: "a server MUST close the connection upon receiving a frame that is not masked".
 const UNMASKED: Violation = Violation::protocol("a frame from a client that is not masked");
 /// RFC 6455 §5.1: "a client MUST close a connection if it detects a masked frame".

@@ -41,6 +41,7 @@
 //! ```
 
 pub mod close;
+mod close_code;
 pub mod deflate;
 pub mod encode;
 pub mod endpoint;

@@ -1,11 +1,13 @@
 //! What an endpoint keeps between two inputs: half a header, half a frame, half a message.
 
 use super::deflate::Inflater;
-use super::endpoint::NOT_UTF8;
 use super::frame::{FrameHeader, MAX_HEADER, Opcode, parse_header};
 use super::mask::unmask;
 use super::utf8::Utf8Stream;
 use super::violation::Violation;
+
+/// RFC 6455 §8.1.
+pub(super) const NOT_UTF8: Violation = Violation::invalid_data("a text message that is not UTF-8");
 
 /// The incomplete, on the heap. Its buffers grow with the bytes received, never with an announced length.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::{error, fmt};
 
-use super::close::CloseCode;
+use super::close_code::CloseCode;
 use crate::words::in_words;
 
 /// A breach of RFC 6455 or RFC 7692, or of a limit, by the peer.

@@ -10,7 +10,7 @@ const TWO_ARE_LARGE: HubConfig = HubConfig {
 
 /// A channel that holds only its newest message.
 const NEWEST: Policy = Policy {
-    retain_messages: 1,
+    retain_messages: Limit::of(1),
     ..ENDLESS
 };
 

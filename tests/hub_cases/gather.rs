@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use fanfare::hub::Remainder;
+use fanfare::limit::Limit;
 
 use super::*;
 
@@ -127,7 +128,7 @@ fn the_rest_of_a_frame_of_up_to_4_kib_is_copied() {
 #[test]
 fn the_rest_of_a_frame_over_4_kib_is_held_and_outlives_the_log() {
     let newest = Policy {
-        retain_messages: 1,
+        retain_messages: Limit::of(1),
         ..ENDLESS
     };
     let mut hub = hub(UNLIMITED, newest);

@@ -1,6 +1,7 @@
 //! Who asks for history: it gets what is held, and nobody waits for it.
 
 use fanfare::hub::{Gap, Reason};
+use fanfare::limit::Limit;
 
 use super::*;
 
@@ -9,7 +10,7 @@ const WINDOW: u64 = 100;
 
 fn windowed() -> Hub {
     let policy = Policy {
-        retain_messages: WINDOW,
+        retain_messages: Limit::of(WINDOW),
         ..ENDLESS
     };
     hub(UNLIMITED, policy)
@@ -274,9 +275,9 @@ fn who_has_had_its_history_and_was_cut_is_not_lapped_though_its_channel_was_clea
 }
 
 #[test]
-fn who_has_had_its_history_and_is_blocked_or_at_the_head_by_the_same_write_holds_no_publisher() {
+fn a_subscriber_blocked_or_at_the_head_by_the_write_that_ends_its_history_holds_no_publisher() {
     let policy = Policy {
-        retain_messages: 2,
+        retain_messages: Limit::of(2),
         ..ENDLESS
     };
     // A part of what is there, and all of it: it lies in two logs, so it is two pieces.

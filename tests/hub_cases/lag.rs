@@ -1,14 +1,15 @@
 //! Who falls behind what a channel holds, and what becomes of it.
 
 use fanfare::hub::{OnLag, Reason, TooSlow};
+use fanfare::limit::Limit;
 
 use super::*;
 
 /// A hub in which `id(0)` had `a1`, was blocked until only `a5 a6` were held, and has been named for a visit again.
 fn lapped(on_lag: OnLag, retain_ms: u64) -> Hub {
     let policy = Policy {
-        retain_messages: 2,
-        retain_ms,
+        retain_messages: Limit::of(2),
+        retain_ms: Limit::from(retain_ms),
         on_lag,
         ..ENDLESS
     };
@@ -96,7 +97,7 @@ fn a_lapped_subscription_keeps_nothing_from_the_others() {
 #[test]
 fn a_visit_tells_of_64_gaps_at_most_and_the_rest_follows() {
     let newest = Policy {
-        retain_messages: 1,
+        retain_messages: Limit::of(1),
         ..ENDLESS
     };
     let mut hub = hub(UNLIMITED, newest);
@@ -128,7 +129,7 @@ fn a_visit_tells_of_64_gaps_at_most_and_the_rest_follows() {
 #[test]
 fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_where_it_was() {
     let policies = |name: &str| Policy {
-        retain_messages: 1,
+        retain_messages: Limit::of(1),
         on_lag: if name == "close" {
             OnLag::Close
         } else {

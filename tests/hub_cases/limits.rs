@@ -1,12 +1,13 @@
 //! The limits over all channels.
 
 use fanfare::hub::{NotSubscribed, SubscribeError};
+use fanfare::limit::Limit;
 
 use super::*;
 
 /// Four messages of 5,000 bytes with what they cost beside, and not five.
 const FOUR: HubConfig = HubConfig {
-    retain_total: 21_000,
+    retain_total: Limit::of(21_000),
     ..UNLIMITED
 };
 
@@ -52,7 +53,7 @@ fn holdings(hub: &mut Hub, channels: &[&str]) -> Vec<String> {
             .expect("nobody is refused while something older can go");
         sweep(hub);
         trim(hub, now);
-        assert!(hub.stats().allocated <= FOUR.retain_total);
+        assert!(FOUR.retain_total.admits_size(hub.stats().allocated));
         let all = ["a", "b", "c", "d", "e"].map(|name| holds(hub, name));
         holdings.push(all.concat().trim().to_owned());
     }
@@ -149,7 +150,7 @@ fn a_channel_that_the_total_has_emptied_lingers_and_goes_though_its_messages_nev
 fn however_many_messages_are_newer_than_they_were_an_eviction_goes_on_until_there_is_room() {
     const CHANNELS: usize = 20_000;
     let config = HubConfig {
-        retain_total: CHANNELS * 400,
+        retain_total: Limit::of(400 * CHANNELS as u64),
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);
@@ -172,7 +173,7 @@ fn however_many_messages_are_newer_than_they_were_an_eviction_goes_on_until_ther
     assert_eq!(hub.stats().channels, CHANNELS);
     // Everybody is newer than when it was noted. One call looks at a bounded number of them, and publishers wait meanwhile.
     let total = hub.stats().allocated;
-    let room = config.retain_total - total;
+    let room = config.retain_total.left(total);
     let first = Word {
         channel: "x",
         len: room,
@@ -204,7 +205,7 @@ fn however_many_messages_are_newer_than_they_were_an_eviction_goes_on_until_ther
         assert!(calls <= CHANNELS / 1000);
     }
     assert!(calls > 2);
-    assert!(hub.stats().allocated <= config.retain_total);
+    assert!(config.retain_total.admits_size(hub.stats().allocated));
     assert_eq!(hub.next_timeout(), None);
     assert!(hub.held("x").is_some_and(|held| held.end - held.start == 2));
     // The least recent is the one that was published to first in the last round.
@@ -232,7 +233,7 @@ fn what_somebody_who_reads_has_still_to_get_is_not_evicted_and_publishers_wait_f
 
 /// At most two channels, for ever.
 const TWO: HubConfig = HubConfig {
-    max_channels: 2,
+    max_channels: Limit::of(2),
     ..UNLIMITED
 };
 
@@ -265,7 +266,7 @@ fn only_while_all_channels_have_subscribers_is_a_new_one_refused() {
 #[test]
 fn for_a_new_channel_goes_first_the_one_without_messages_that_is_idle_for_longest() {
     let config = HubConfig {
-        max_channels: 4,
+        max_channels: Limit::of(4),
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);
@@ -338,7 +339,7 @@ fn a_name_that_went_for_another_comes_back_with_a_new_epoch() {
 #[test]
 fn a_congested_channel_that_goes_for_another_lets_its_publishers_go_on() {
     let newest = Policy {
-        retain_messages: 1,
+        retain_messages: Limit::of(1),
         ..ENDLESS
     };
     let mut hub = hub(TWO, newest);
@@ -361,7 +362,7 @@ fn a_congested_channel_that_goes_for_another_lets_its_publishers_go_on() {
 #[test]
 fn a_new_channel_looks_at_a_bounded_number_of_others_and_takes_none_that_has_subscribers() {
     let config = HubConfig {
-        max_channels: 2000,
+        max_channels: Limit::of(2000),
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);
@@ -390,7 +391,7 @@ fn a_new_channel_looks_at_a_bounded_number_of_others_and_takes_none_that_has_sub
 #[test]
 fn a_subscription_beyond_max_subscriptions_is_refused_and_makes_no_channel() {
     let config = HubConfig {
-        max_subscriptions: 2,
+        max_subscriptions: Limit::of(2),
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);

@@ -64,7 +64,7 @@ fn what_a_new_subscription_asked_for_comes_with_what_is_published_elsewhere() {
 
 /// A channel that holds only its newest message.
 const NEWEST: Policy = Policy {
-    retain_messages: 1,
+    retain_messages: Limit::of(1),
     ..ENDLESS
 };
 

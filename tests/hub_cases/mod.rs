@@ -21,12 +21,13 @@ use fanfare::hub::{
     Encode, Epoch, Frame, Hub, HubConfig, Message, Numbering, Policy, PublishError, Published,
     Slices, Slot, SlotConfig, Start, SubscriberId,
 };
+use fanfare::limit::Limit;
 
 /// A hub without any limit.
 const UNLIMITED: HubConfig = HubConfig {
-    retain_total: 0,
-    max_channels: 0,
-    max_subscriptions: 0,
+    retain_total: Limit::NONE,
+    max_channels: Limit::NONE,
+    max_subscriptions: Limit::NONE,
     linger_ms: u64::MAX,
     large: 0,
     slots: SLOTS,
@@ -47,9 +48,9 @@ const SLOTS: [SlotConfig; Slot::COUNT] = {
 
 /// A channel that holds everything.
 const ENDLESS: Policy = Policy {
-    retain_messages: 0,
-    retain_bytes: 0,
-    retain_ms: 0,
+    retain_messages: Limit::NONE,
+    retain_bytes: Limit::NONE,
+    retain_ms: Limit::NONE,
     on_lag: fanfare::hub::OnLag::Skip,
 };
 

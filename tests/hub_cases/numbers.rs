@@ -1,6 +1,7 @@
 //! A broker's numbers: clients see them, and jumps in them are no holes.
 
 use fanfare::hub::{OnLag, Reason, Subscribed};
+use fanfare::limit::Limit;
 
 use super::*;
 
@@ -66,7 +67,7 @@ fn told(subscribed: &Subscribed<'_>) -> (u64, Option<bool>, Option<(u64, u64, Re
 /// A channel that holds the newest `messages`.
 fn holding(messages: u64) -> Policy {
     Policy {
-        retain_messages: messages,
+        retain_messages: Limit::of(messages),
         ..ENDLESS
     }
 }
@@ -215,7 +216,7 @@ fn a_channel_that_holds_nothing_says_after_which_number_the_next_comes() {
 }
 
 #[test]
-fn who_was_lapped_is_told_the_numbers_that_it_missed() {
+fn a_lapped_subscriber_is_told_the_numbers_that_it_missed() {
     for (on_lag, to, words) in [
         (OnLag::Skip, 120, "a130 a140"),
         (OnLag::Latest, 130, "a140"),
@@ -251,7 +252,7 @@ fn who_was_lapped_is_told_the_numbers_that_it_missed() {
 }
 
 #[test]
-fn who_is_lapped_twice_is_told_each_time_and_who_comes_back_is_not_told_of_before() {
+fn a_subscriber_lapped_twice_is_told_each_time_and_after_it_came_back_nothing_of_before() {
     let mut hub = linked(UNLIMITED, holding(1));
     join(&mut hub, id(0), "a");
     let mut seq = 100;
@@ -309,7 +310,7 @@ fn another_epoch_takes_the_messages_with_it_and_everybody_is_told() {
         hub.set_blocked(id(2), false);
         assert_eq!(gaps(&mut hub, 2), [(0, 6, Reason::Epoch)]);
         assert_eq!(visit(&mut hub, id(2)), "<a7>");
-        // Who lags behind in the new one, lags behind in it alone.
+        // From there on everything goes as before.
         trim(&mut hub, 0);
         assert_eq!(try_append(&mut hub, b'f', 9, "a", 8), Ok(9));
         assert_eq!(sweep(&mut hub).len(), 4);
@@ -353,7 +354,7 @@ fn nobody_is_lapped_in_an_epoch_that_began_before_the_visit_was_over() {
 #[test]
 fn a_message_that_is_refused_begins_no_epoch() {
     let config = HubConfig {
-        retain_total: 10_000,
+        retain_total: Limit::of(10_000),
         ..UNLIMITED
     };
     let mut hub = linked(config, ENDLESS);
@@ -366,7 +367,7 @@ fn a_message_that_is_refused_begins_no_epoch() {
 #[test]
 fn the_numbers_count_in_what_the_logs_take_and_go_with_their_messages() {
     let config = HubConfig {
-        retain_total: 20_000,
+        retain_total: Limit::of(20_000),
         ..UNLIMITED
     };
     let mut hub = linked(config, ENDLESS);
@@ -396,7 +397,7 @@ fn a_channel_that_was_forgotten_begins_after_what_the_broker_has_come_to() {
         ..UNLIMITED
     };
     let policy = Policy {
-        retain_ms: 10,
+        retain_ms: Limit::of(10),
         ..ENDLESS
     };
     let mut hub = linked(config, policy);
@@ -419,7 +420,7 @@ fn a_channel_that_was_forgotten_begins_after_what_the_broker_has_come_to() {
 }
 
 #[test]
-fn who_is_cut_before_it_is_told_of_another_epoch_is_not_lapped_in_that() {
+fn a_visit_cut_before_the_word_of_another_epoch_loses_nothing_of_that_epoch() {
     let mut hub = linked(UNLIMITED, holding(1));
     publish(&mut hub, "$b", 1);
     hub.attach(id(0), QUOTED);

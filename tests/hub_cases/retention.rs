@@ -1,13 +1,14 @@
 //! What a channel holds, for how long, and how long the channel itself stays.
 
 use fanfare::hub::{Gap, Reason};
+use fanfare::limit::Limit;
 
 use super::*;
 
 #[test]
 fn a_channel_holds_the_newest_messages_that_its_window_allows() {
     let three = Policy {
-        retain_messages: 3,
+        retain_messages: Limit::of(3),
         ..ENDLESS
     };
     let mut by_number = hub(UNLIMITED, three);
@@ -17,7 +18,7 @@ fn a_channel_holds_the_newest_messages_that_its_window_allows() {
 
     // Each frame has eight bytes.
     let two = Policy {
-        retain_bytes: 23,
+        retain_bytes: Limit::of(23),
         ..three
     };
     let mut by_size = hub(UNLIMITED, two);
@@ -29,7 +30,7 @@ fn a_channel_holds_the_newest_messages_that_its_window_allows() {
 #[test]
 fn the_newest_message_is_held_though_it_is_larger_than_the_window() {
     let tiny = Policy {
-        retain_bytes: 10,
+        retain_bytes: Limit::of(10),
         ..ENDLESS
     };
     let mut hub = hub(UNLIMITED, tiny);
@@ -41,7 +42,7 @@ fn the_newest_message_is_held_though_it_is_larger_than_the_window() {
 }
 
 const HUNDRED_MS: Policy = Policy {
-    retain_ms: 100,
+    retain_ms: Limit::of(100),
     ..ENDLESS
 };
 

@@ -1,6 +1,7 @@
 //! The commonest visits, in the hub's own loop.
 
 use fanfare::hub::{Remainder, Run};
+use fanfare::limit::Limit;
 
 use super::*;
 
@@ -228,7 +229,7 @@ fn who_is_blocked_or_at_the_head_is_passed_over() {
 #[test]
 fn who_has_been_lapped_is_left_to_an_ordinary_visit() {
     let newest = Policy {
-        retain_messages: 1,
+        retain_messages: Limit::of(1),
         ..ENDLESS
     };
     let mut hub = hub(UNLIMITED, newest);

@@ -1,6 +1,7 @@
 //! The derived logs of a channel: kept while somebody reads them.
 
 use fanfare::hub::{Advanced, Remainder};
+use fanfare::limit::Limit;
 
 use super::*;
 
@@ -223,7 +224,7 @@ fn a_message_is_encoded_once_for_each_slot_in_use_however_many_read_it() {
 #[test]
 fn for_want_of_room_the_derived_logs_go_before_any_message_and_their_readers_get_everything() {
     let config = HubConfig {
-        retain_total: 60_000,
+        retain_total: Limit::of(60_000),
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);
@@ -254,7 +255,7 @@ fn for_want_of_room_the_derived_logs_go_before_any_message_and_their_readers_get
 #[test]
 fn a_message_that_has_room_in_the_base_log_alone_is_not_refused_for_its_copies() {
     let config = HubConfig {
-        retain_total: 20_000,
+        retain_total: Limit::of(20_000),
         ..UNLIMITED
     };
     let mut hub = hub(config, ENDLESS);

@@ -1,13 +1,14 @@
 //! Where a subscription begins.
 
 use fanfare::hub::Reason;
+use fanfare::limit::Limit;
 
 use super::*;
 
 /// A hub with `a3 a4 a5` in channel `a`, and that channel's epoch.
 fn from_3_to_5() -> (Hub, String) {
     let three = Policy {
-        retain_messages: 3,
+        retain_messages: Limit::of(3),
         ..ENDLESS
     };
     let mut hub = hub(UNLIMITED, three);

@@ -1,12 +1,13 @@
 //! The round and the circle: nobody is missed, and nobody who reads is lapped, whatever comes between two visits.
 
 use fanfare::hub::Run;
+use fanfare::limit::Limit;
 
 use super::*;
 
 /// A channel that holds only its newest message.
 const NEWEST: Policy = Policy {
-    retain_messages: 1,
+    retain_messages: Limit::of(1),
     ..ENDLESS
 };
 
@@ -100,7 +101,7 @@ fn who_was_cut_is_not_lapped_though_the_round_is_over() {
 #[test]
 fn who_was_blocked_and_then_cut_is_not_lapped_from_there_on() {
     let hundred = Policy {
-        retain_messages: 100,
+        retain_messages: Limit::of(100),
         ..ENDLESS
     };
     let mut hub = crowd(1, hundred);

@@ -182,11 +182,14 @@ impl Run {
             .filter(|(_, naive)| !naive.vacated)
             .map(|(&c, naive)| naive.end() - naive.tail(self.settings.policy(c), self.now))
             .sum();
-        if config.retain_total == 0 {
+        if config.retain_total.is_none() {
             assert_eq!(stats.messages, held);
         } else {
             assert!(stats.messages <= held);
-            assert!(stats.allocated <= config.retain_total, "{stats:?}");
+            assert!(
+                config.retain_total.admits_size(stats.allocated),
+                "{stats:?}"
+            );
         }
     }
 }

@@ -12,9 +12,9 @@ impl Settings {
     pub(super) fn policy(self, channel: u8) -> Policy {
         let b = self.0[channel as usize % 4];
         Policy {
-            retain_messages: [0, 0, 1, 3, 20][b as usize % 5],
-            retain_bytes: [0, 300, 1500, 20_000][b as usize / 5 % 4],
-            retain_ms: [0, 0, 40, 500][b as usize / 20 % 4],
+            retain_messages: [0, 0, 1, 3, 20][b as usize % 5].into(),
+            retain_bytes: [0, 300, 1500, 20_000][b as usize / 5 % 4].into(),
+            retain_ms: [0, 0, 40, 500][b as usize / 20 % 4].into(),
             on_lag: [OnLag::Skip, OnLag::Latest, OnLag::Close][b as usize / 80 % 3],
         }
     }
@@ -23,9 +23,9 @@ impl Settings {
         let mut slots = [SlotConfig::default(); Slot::COUNT];
         slots[usize::from(HALVES.0)].falls_back = true;
         HubConfig {
-            retain_total: [0, 0, 4_000, 100_000][self.0[4] as usize % 4],
-            max_channels: [0, 3][self.0[5] as usize % 2],
-            max_subscriptions: [0, 3][self.0[5] as usize / 2 % 2],
+            retain_total: [0, 0, 4_000, 100_000][self.0[4] as usize % 4].into(),
+            max_channels: [0, 3][self.0[5] as usize % 2].into(),
+            max_subscriptions: [0, 3][self.0[5] as usize / 2 % 2].into(),
             linger_ms: [0, 30, u64::MAX][self.0[6] as usize % 3],
             large: [0, 0, 1, 3][self.0[7] as usize / 4 % 4],
             slots,
@@ -124,9 +124,7 @@ impl Naive {
         let crowd = &self.messages[self.mark.max(1) as usize - 1..];
         let bytes: u64 = crowd.iter().map(|message| message.bytes).sum();
         let count = crowd.len() as u64;
-        count > 1
-            && ((policy.retain_messages != 0 && count > policy.retain_messages)
-                || (policy.retain_bytes != 0 && bytes > policy.retain_bytes))
+        count > 1 && (!policy.retain_messages.admits(count) || !policy.retain_bytes.admits(bytes))
     }
 
     /// The oldest position that the window holds, by counting.
@@ -137,9 +135,9 @@ impl Naive {
             bytes += message.bytes;
             let count = (self.messages.len() - i) as u64;
             let newest = count == 1;
-            let old = policy.retain_ms != 0 && now - message.time >= policy.retain_ms;
-            let many = policy.retain_messages != 0 && count > policy.retain_messages;
-            let big = policy.retain_bytes != 0 && bytes > policy.retain_bytes;
+            let old = policy.retain_ms.after(message.time) <= now;
+            let many = !policy.retain_messages.admits(count);
+            let big = !policy.retain_bytes.admits(bytes);
             if old || (!newest && (many || big)) {
                 break;
             }

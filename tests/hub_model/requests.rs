@@ -48,7 +48,7 @@ impl Run {
             Err(PublishError::RetainTotal) => {
                 let total = self.settings.config().retain_total;
                 assert!(
-                    total != 0 && 8 * (HEAD + frame.filler) > total,
+                    !total.admits_size(8 * (HEAD + frame.filler)),
                     "refused for less"
                 );
                 assert_eq!(self.present(), present);
@@ -67,7 +67,7 @@ impl Run {
         let after = at.map_or(0, |_| after);
         self.meet(channel, &epoch, id, after);
         let policy = self.settings.policy(channel);
-        let evicts = self.settings.config().retain_total != 0;
+        let evicts = !self.settings.config().retain_total.is_none();
         let naive = self.channels.get_mut(&channel).expect("just met");
         if at.is_none() {
             assert_eq!(seq, naive.messages.len() as u64 + 1);
@@ -105,7 +105,7 @@ impl Run {
             .clients
             .iter()
             .any(|client| client.subscriptions.contains_key(&channel));
-        let evicts = self.settings.config().retain_total != 0;
+        let evicts = !self.settings.config().retain_total.is_none();
         let naive = self.channels.entry(channel).or_default();
         if naive.id.is_none() {
             naive.begin_epoch(epoch, after);
@@ -160,10 +160,8 @@ impl Run {
             }
             Err(SubscribeError::TooManySubscriptions) => {
                 let subscriptions = &self.clients[client as usize].subscriptions;
-                assert_eq!(
-                    subscriptions.len(),
-                    self.settings.config().max_subscriptions
-                );
+                let most = self.settings.config().max_subscriptions;
+                assert_eq!(most.get(), Some(subscriptions.len() as u64));
                 return;
             }
         };
@@ -208,7 +206,7 @@ impl Run {
     ) -> Expected {
         let naive = &self.channels[&channel];
         let end = naive.end();
-        let evicts = self.settings.config().retain_total != 0;
+        let evicts = !self.settings.config().retain_total.is_none();
         // More than the window demands goes only for want of room.
         let most_tail = match naive.tail(self.settings.policy(channel), self.now) {
             _ if evicts => end,

@@ -12,7 +12,7 @@ impl Run {
     /// What each channel holds that there is, where the limits make that of interest.
     pub(super) fn present(&self) -> Vec<Held> {
         let config = self.settings.config();
-        if config.max_channels == 0 && config.retain_total == 0 {
+        if config.max_channels.is_none() && config.retain_total.is_none() {
             return Vec::new();
         }
         let positions = |channel: u8, held: Range<u64>| {
@@ -36,9 +36,8 @@ impl Run {
     /// A channel was refused: all there are have subscribers.
     pub(super) fn check_full(&self) {
         let most = self.settings.config().max_channels;
-        assert!(most != 0);
         let present = self.present();
-        assert_eq!(present.len(), most);
+        assert_eq!(Some(present.len() as u64), most.get());
         for (channel, _) in present {
             assert!(self.is_subscribed(channel), "{channel} could have gone");
         }
@@ -47,17 +46,17 @@ impl Run {
     /// A request may have made a channel: if another went for it, it was the one that had to.
     pub(super) fn check_vacancy(&mut self, before: &[Held]) {
         let most = self.settings.config().max_channels;
-        if most == 0 {
+        if most.is_none() {
             return;
         }
         let now = self.present();
-        assert!(now.len() <= most);
+        assert!(most.admits_size(now.len()));
         let is_there = |channel| now.iter().any(|(other, _)| *other == channel);
         let mut gone = before.iter().filter(|(channel, _)| !is_there(*channel));
         let Some(&(channel, ref held)) = gone.next() else {
             return;
         };
-        assert!(gone.next().is_none() && before.len() == most);
+        assert!(gone.next().is_none() && most.get() == Some(before.len() as u64));
         assert!(!self.is_subscribed(channel));
         let rank =
             |naive: &Naive, held: &Range<u64>| (!held.is_empty()).then(|| naive.time(held.end - 1));
@@ -78,11 +77,14 @@ impl Run {
     /// written to, so nothing was protected.
     pub(super) fn check_evictions(&self, before: &[Held], is_swept: bool) {
         let total = self.settings.config().retain_total;
-        if total == 0 {
+        if total.is_none() {
             return;
         }
         let allocated = self.hub.stats().allocated;
-        assert!(allocated <= total || !is_swept, "{allocated} bytes");
+        assert!(
+            total.admits_size(allocated) || !is_swept,
+            "{allocated} bytes"
+        );
         let now = self.present();
         let held = |channel| now.iter().find(|(other, _)| *other == channel);
         for (channel, before) in before {

@@ -109,13 +109,13 @@ impl Run {
         // Messages count as needing their channel until they expire.
         for (&c, naive) in &mut self.channels {
             let policy = self.settings.policy(c);
-            if policy.retain_ms == 0 || naive.messages.is_empty() {
+            if policy.retain_ms.is_none() || naive.messages.is_empty() {
                 continue;
             }
             let last = naive
                 .messages
                 .last()
-                .map_or(0, |m| m.time + policy.retain_ms);
+                .map_or(0, |m| policy.retain_ms.after(m.time));
             naive.needed = naive.needed.max(last.min(self.now + ms));
         }
         self.now += ms;
@@ -263,7 +263,7 @@ impl Run {
         } else {
             assert_eq!(advanced.more, more);
             self.cuts += usize::from(more);
-            let evicts = self.settings.config().retain_total != 0;
+            let evicts = !self.settings.config().retain_total.is_none();
             for (channel, subscription) in &mut state.subscriptions {
                 // A visit that was cut may not have come to one that had been lapped before.
                 let tail = self.channels[channel].tail(self.settings.policy(*channel), self.now);
@@ -274,7 +274,7 @@ impl Run {
                 }
             }
         }
-        let evicts = self.settings.config().retain_total != 0;
+        let evicts = !self.settings.config().retain_total.is_none();
         self.delivered += state.read(&self.channels, evicts);
         for (channel, subscription) in &mut state.subscriptions {
             let naive = self.channels.get_mut(channel).expect("it has a subscriber");

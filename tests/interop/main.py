@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 from support.daemon import Daemon, raise_file_limit
@@ -71,6 +72,7 @@ def run_check(name, context):
 
     check = importlib.import_module(f"checks.{name}")
     print(f"{name}: {check.__doc__.splitlines()[0]}", flush=True)
+    began = time.monotonic()
     signal.signal(signal.SIGALRM, late)
     signal.alarm(CHECKS[name])
     try:
@@ -80,6 +82,7 @@ def run_check(name, context):
         context.holds(f"the check {name!r} runs to its end", False, f"{type(error).__name__}: {error}")
     finally:
         signal.alarm(0)
+        context.note(f"{name} took {time.monotonic() - began:.0f} s")
 
 
 def run_apart(name, arguments, folder):

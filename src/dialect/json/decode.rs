@@ -1,10 +1,11 @@
 //! Requests: from the bytes of a text message to a command that borrows from them.
 
-use super::fault::{Fault, NotJson};
+use super::fault::NotJson;
 use super::meter::{Free, Meter, Steps};
-use super::unescape::{self, Key, in_place};
-use super::walk::{Levels, Text, Value, Walker};
-use super::{ErrorCode, ErrorReply, Id, MAX_DEPTH, MAX_ID_BYTES, VALUE_LEVELS};
+use super::place::{Text, Value};
+use super::unescape::{self, in_place};
+use super::walk::{self, Members};
+use super::{ErrorCode, ErrorReply, Id, MAX_ID_BYTES};
 use crate::channel::name;
 use crate::hub::Start;
 
@@ -109,8 +110,9 @@ impl Decoder {
             return Err(DecodeError::NotUtf8);
         }
         let mut fields = Fields::default();
-        if let Err(fault) = fields.read(&mut Walker::new(message, meter)) {
-            return Err(fault.explain(message).into());
+        match walk::message(message, &mut fields, meter) {
+            Ok(is_object) => fields.is_object = is_object,
+            Err(fault) => return Err(fault.explain(message).into()),
         }
         fields.unescape(message, self.auth, meter);
         fields.into_request(message, self.auth)
@@ -136,12 +138,7 @@ impl ValueDecoder {
         if simdutf8::basic::from_utf8(text).is_err() {
             return Err(DecodeError::NotUtf8);
         }
-        let mut meter = Free;
-        let mut walker = Walker::new(text, &mut meter);
-        // The envelope, which the value gets later, is a level of its own.
-        let read = walker
-            .value(VALUE_LEVELS)
-            .and_then(|value| walker.end().map(|()| value.raw(text)));
+        let read = walk::value(text, &mut Free).map(|value| value.raw(text));
         read.map_err(|fault| fault.explain(text).into())
     }
 }
@@ -234,60 +231,71 @@ impl<T> Field<T> {
     }
 }
 
-/// A member's value where only a string will do, `None` if it is something else.
-type Textual = Option<Text>;
-
 /// The members that some request knows; others are ignored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Type,
+    Id,
+    Channel,
+    Data,
+    Since,
+    Last,
+    Token,
+    SinceEpoch,
+    SinceSeq,
+}
+
+/// Where they stand. Of `since` there is only the beginning if it is an object that has members.
 #[derive(Default)]
 struct Fields {
     is_object: bool,
-    kind: Field<Textual>,
-    id: Field<Value>,
-    channel: Field<Textual>,
-    data: Field<Value>,
-    since: Field<Since>,
-    last: Field<Value>,
-    token: Field<Textual>,
+    members: [Field<Value>; 9],
 }
 
-/// What stands in `since`.
-#[derive(Clone, Copy, Default)]
-struct Since {
-    is_object: bool,
-    epoch: Field<Textual>,
-    seq: Field<Value>,
+impl Members for Fields {
+    type Key = Member;
+
+    const LENGTHS: u32 = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 7;
+
+    const ENTERED: Option<Member> = Some(Member::Since);
+
+    #[inline(always)]
+    fn find(key: &[u8], inner: bool) -> Option<Member> {
+        match (inner, key) {
+            (false, b"type") => Some(Member::Type),
+            (false, b"id") => Some(Member::Id),
+            (false, b"channel") => Some(Member::Channel),
+            (false, b"data") => Some(Member::Data),
+            (false, b"since") => Some(Member::Since),
+            (false, b"last") => Some(Member::Last),
+            (false, b"token") => Some(Member::Token),
+            (true, b"epoch") => Some(Member::SinceEpoch),
+            (true, b"seq") => Some(Member::SinceSeq),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, _: &[u8], key: Member, value: Value) {
+        self.members[key as usize].put(value);
+    }
 }
 
 impl Fields {
-    /// Reads the whole message.
     #[inline(always)]
-    fn read<M: Meter>(&mut self, walker: &mut Walker<'_, '_, M>) -> Result<(), Fault> {
-        self.is_object = walker.peek() == b'{';
-        if !self.is_object {
-            walker.no_object(VALUE_LEVELS)?;
-            return walker.end();
-        }
-        let text = walker.text();
-        let mut room = Key::new();
-        walker.members(|walker, key| {
-            let key = room.read(text, key);
-            if key == b"since" {
-                self.since.put(Since::read(walker)?);
-                return Ok(());
-            }
-            let value = walker.value(VALUE_LEVELS)?;
-            match key {
-                b"type" => self.kind.put(value.as_text(text)),
-                b"id" => self.id.put(value),
-                b"channel" => self.channel.put(value.as_text(text)),
-                b"data" => self.data.put(value),
-                b"last" => self.last.put(value),
-                b"token" => self.token.put(value.as_text(text)),
-                _ => {}
-            }
-            Ok(())
-        })?;
-        walker.end()
+    fn field(&self, member: Member) -> &Field<Value> {
+        &self.members[member as usize]
+    }
+
+    /// The text of the only member that this is, which has to be a string.
+    fn text(
+        &self,
+        message: &[u8],
+        member: Member,
+        complaints: &Complaints,
+    ) -> Result<Text, Reason> {
+        let value = self.field(member).required(complaints)?;
+        value.as_text(message).ok_or(bad_request(complaints.wrong))
     }
 
     /// Unescapes the strings that are looked at as texts.
@@ -295,24 +303,22 @@ impl Fields {
     /// No byte takes more than the six of `\u00XX`. A string that is too long even so stays as it is, since it is refused
     /// or equal to no other whatever it says.
     fn unescape(&mut self, message: &mut [u8], auth: bool, meter: &mut impl Meter) {
-        let epoch = self.since.member.as_mut().map(|since| &mut since.epoch);
-        let token = auth.then_some(&mut self.token);
-        let fields = [
-            (Some(&mut self.kind), MAX_TYPE_BYTES),
-            (Some(&mut self.channel), name::MAX_BYTES),
-            (epoch, MAX_EPOCH_BYTES),
-            (token, usize::MAX / 6),
+        let texts = [
+            (Member::Type, MAX_TYPE_BYTES),
+            (Member::Channel, name::MAX_BYTES),
+            (Member::SinceEpoch, MAX_EPOCH_BYTES),
+            (Member::Token, if auth { usize::MAX / 6 } else { 0 }),
         ];
-        for (field, most) in fields {
-            if let Some(Field {
-                member: Some(Some(text)),
-                ..
-            }) = field
-                && text.escaped
+        for (member, most) in texts {
+            if let Some(value) = &mut self.members[member as usize].member
+                && value.escaped
+                && let Some(mut text) = value.as_text(message)
                 && text.end - text.start <= 6 * most
             {
                 meter.add(20 * (text.end - text.start) as u64);
-                in_place(message, text);
+                in_place(message, &mut text);
+                value.end = text.end + 1;
+                value.escaped = text.escaped;
             }
         }
     }
@@ -353,31 +359,25 @@ impl Fields {
             b"publish" => {
                 id?;
                 let channel = channel?;
-                let data = self.data.required(&DATA)?;
-                if name::is_daemons_own(channel) {
-                    return Err((ErrorCode::Forbidden, "only the daemon publishes here"));
-                }
+                let data = self.field(Member::Data).required(&DATA)?;
                 let data = data.raw(message);
                 Ok(Command::Publish { channel, data })
             }
             b"subscribe" => {
                 id?;
-                let channel = not_daemons_own(channel?)?;
+                let channel = channel?;
                 let start = self.start(message)?;
                 Ok(Command::Subscribe { channel, start })
             }
             b"unsubscribe" => {
                 id?;
-                let channel = not_daemons_own(channel?)?;
+                let channel = channel?;
                 Ok(Command::Unsubscribe { channel })
             }
             b"ping" => id.map(|_| Command::Ping),
             b"auth" if auth => {
                 id?;
-                let token = self
-                    .token
-                    .required(&TOKEN)?
-                    .ok_or(bad_request(TOKEN.wrong))?;
+                let token = self.text(message, Member::Token, &TOKEN)?;
                 let token = token.as_str(message);
                 Ok(Command::Auth { token })
             }
@@ -386,7 +386,7 @@ impl Fields {
     }
 
     fn kind<'a>(&self, message: &'a [u8]) -> Result<&'a [u8], Reason> {
-        let kind = self.kind.required(&TYPE)?.ok_or(bad_request(TYPE.wrong))?;
+        let kind = self.text(message, Member::Type, &TYPE)?;
         Ok(message.get(kind.start..kind.end).unwrap_or_default())
     }
 
@@ -398,7 +398,7 @@ impl Fields {
     }
 
     fn id<'a>(&self, message: &'a [u8]) -> Result<Option<Id<'a>>, Reason> {
-        let Some(value) = self.id.optional(&ID)? else {
+        let Some(value) = self.field(Member::Id).optional(&ID)? else {
             return Ok(None);
         };
         let good = match value.as_text(message) {
@@ -410,8 +410,7 @@ impl Fields {
     }
 
     fn channel<'a>(&self, message: &'a [u8]) -> Result<&'a str, Reason> {
-        let text = self.channel.required(&CHANNEL)?;
-        let text = text.ok_or(bad_request(CHANNEL.wrong))?;
+        let text = self.text(message, Member::Channel, &CHANNEL)?;
         if text.end - text.start > name::MAX_BYTES {
             return Err((ErrorCode::BadChannel, name::Why::TooLong.explain()));
         }
@@ -422,8 +421,8 @@ impl Fields {
 
     /// Where a subscription begins.
     fn start<'a>(&self, message: &'a [u8]) -> Result<Start<'a>, Reason> {
-        let since = self.since.optional(&SINCE)?;
-        let last = self.last.optional(&LAST)?;
+        let since = self.field(Member::Since).optional(&SINCE)?;
+        let last = self.field(Member::Last).optional(&LAST)?;
         let since = match (since, last) {
             (None, None) => return Ok(Start::Live),
             (Some(_), Some(_)) => {
@@ -437,51 +436,17 @@ impl Fields {
             }
             (Some(since), None) => since,
         };
-        if !since.is_object {
+        if !since.raw(message).starts_with(b"{") {
             return Err(bad_request(SINCE.wrong));
         }
-        let epoch = since
-            .epoch
-            .required(&EPOCH)?
-            .ok_or(bad_request(EPOCH.wrong))?;
-        let seq = since.seq.required(&SEQ)?.as_whole_number(message);
+        let epoch = self.text(message, Member::SinceEpoch, &EPOCH)?;
+        let seq = self.field(Member::SinceSeq).required(&SEQ)?;
+        let seq = seq.as_whole_number(message);
         Ok(Start::Since {
             epoch: epoch.as_str(message),
             seq: seq.ok_or(bad_request(SEQ.wrong))?,
         })
     }
-}
-
-impl Since {
-    /// Reads the value of `since`, whatever it is.
-    fn read<M: Meter>(walker: &mut Walker<'_, '_, M>) -> Result<Self, Fault> {
-        let mut since = Self::default();
-        if walker.peek() != b'{' {
-            walker.value(VALUE_LEVELS)?;
-            return Ok(since);
-        }
-        since.is_object = true;
-        let text = walker.text();
-        let mut room = Key::new();
-        walker.members(|walker, key| {
-            let value = walker.value(Levels::new(MAX_DEPTH - 2))?;
-            match room.read(text, key) {
-                b"epoch" => since.epoch.put(value.as_text(text)),
-                b"seq" => since.seq.put(value),
-                _ => {}
-            }
-            Ok(())
-        })?;
-        Ok(since)
-    }
-}
-
-fn not_daemons_own(channel: &str) -> Result<&str, Reason> {
-    if name::is_daemons_own(channel) {
-        // The daemon has none yet, so each is unknown.
-        return Err((ErrorCode::BadChannel, "the daemon has no such channel"));
-    }
-    Ok(channel)
 }
 
 #[cfg(test)]

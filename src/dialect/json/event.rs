@@ -6,11 +6,12 @@ use std::fmt;
 use std::ops::Range;
 use std::str;
 
-use super::fault::{Fault, NotJson};
+use super::Id;
+use super::fault::NotJson;
 use super::meter::Free;
-use super::unescape::{Key, in_place};
-use super::walk::{Text, Value, Walker};
-use super::{Id, VALUE_LEVELS};
+use super::place::{Text, Value};
+use super::unescape::in_place;
+use super::walk::{self, Members};
 
 /// Something that the server says. Texts are unescaped; codes and reasons are as they
 /// came, since a client meets ones that are younger than itself.
@@ -263,7 +264,7 @@ impl EventDecoder {
             return Err(EventError::NotUtf8);
         }
         let mut fields = Fields::default();
-        if let Err(fault) = fields.read(text) {
+        if let Err(fault) = walk::message(text, &mut fields, &mut Free) {
             return Err(fault.explain(text).into());
         }
         for place in fields.texts() {
@@ -298,46 +299,70 @@ struct Fields {
     recovered: Option<bool>,
 }
 
-impl Fields {
-    /// Reads the whole message. One that is no object has no members.
-    fn read(&mut self, text: &[u8]) -> Result<(), Fault> {
-        let mut meter = Free;
-        let mut walker = Walker::new(text, &mut meter);
-        if walker.peek() != b'{' {
-            walker.no_object(VALUE_LEVELS)?;
-            return walker.end();
+/// The keys of the members that some event has.
+const KEYS: [&str; 20] = [
+    "type",
+    "channel",
+    "epoch",
+    "reason",
+    "code",
+    "message",
+    "protocol",
+    "server",
+    "session",
+    "id",
+    "data",
+    "features",
+    "seq",
+    "from",
+    "to",
+    "max_message",
+    "offset",
+    "retry_after_ms",
+    "reconnect_after_ms",
+    "recovered",
+];
+
+impl Members for Fields {
+    type Key = &'static str;
+
+    const LENGTHS: u32 = {
+        let (mut lengths, mut at) = (0, 0);
+        while at < KEYS.len() {
+            lengths |= 1 << KEYS[at].len();
+            at += 1;
         }
-        let mut room = Key::new();
-        walker.members(|walker, key| {
-            let value = walker.value(VALUE_LEVELS)?;
-            self.put(text, room.read(text, key), &value);
-            Ok(())
-        })?;
-        walker.end()
+        lengths
+    };
+
+    const ENTERED: Option<&'static str> = None;
+
+    fn find(key: &[u8], _: bool) -> Option<&'static str> {
+        KEYS.into_iter().find(|known| known.as_bytes() == key)
     }
 
-    fn put(&mut self, text: &[u8], key: &[u8], value: &Value) {
+    fn put(&mut self, text: &[u8], key: &'static str, value: Value) {
         match key {
-            b"type" => self.kind = value.as_text(text),
-            b"channel" => self.channel = value.as_text(text),
-            b"epoch" => self.epoch = value.as_text(text),
-            b"reason" => self.reason = value.as_text(text),
-            b"code" => self.code = value.as_text(text),
-            b"message" => self.message = value.as_text(text),
-            b"protocol" => self.protocol = value.as_text(text),
-            b"server" => self.server = value.as_text(text),
-            b"session" => self.session = value.as_text(text),
-            b"id" => self.id = Some(*value),
-            b"data" => self.data = Some(*value),
-            b"features" => self.features = Some(*value),
-            b"seq" => self.seq = value.as_whole_number(text),
-            b"from" => self.from = value.as_whole_number(text),
-            b"to" => self.to = value.as_whole_number(text),
-            b"max_message" => self.max_message = value.as_whole_number(text),
-            b"offset" => self.offset = value.as_whole_number(text),
-            b"retry_after_ms" => self.retry_after_ms = value.as_whole_number(text),
-            b"reconnect_after_ms" => self.reconnect_after_ms = value.as_whole_number(text),
-            b"recovered" => {
+            "type" => self.kind = value.as_text(text),
+            "channel" => self.channel = value.as_text(text),
+            "epoch" => self.epoch = value.as_text(text),
+            "reason" => self.reason = value.as_text(text),
+            "code" => self.code = value.as_text(text),
+            "message" => self.message = value.as_text(text),
+            "protocol" => self.protocol = value.as_text(text),
+            "server" => self.server = value.as_text(text),
+            "session" => self.session = value.as_text(text),
+            "id" => self.id = Some(value),
+            "data" => self.data = Some(value),
+            "features" => self.features = Some(value),
+            "seq" => self.seq = value.as_whole_number(text),
+            "from" => self.from = value.as_whole_number(text),
+            "to" => self.to = value.as_whole_number(text),
+            "max_message" => self.max_message = value.as_whole_number(text),
+            "offset" => self.offset = value.as_whole_number(text),
+            "retry_after_ms" => self.retry_after_ms = value.as_whole_number(text),
+            "reconnect_after_ms" => self.reconnect_after_ms = value.as_whole_number(text),
+            "recovered" => {
                 self.recovered = match value.raw(text) {
                     b"true" => Some(true),
                     b"false" => Some(false),
@@ -347,7 +372,9 @@ impl Fields {
             _ => {}
         }
     }
+}
 
+impl Fields {
     fn texts(&mut self) -> impl Iterator<Item = &mut Text> {
         [
             &mut self.kind,

@@ -63,6 +63,8 @@ const ITEMS: &[&str] = &[
     "1e308,",
     "-1e308,",
     "17e307,",
+    "179e306,",
+    "0.01e310,",
     "1.7976931348623157e308,",
     "17900000000000000636e289,",
     "0.00000001e300,",
@@ -80,6 +82,8 @@ const ITEMS: &[&str] = &[
     r#""abcdefghijklmnopq","#,
     r#""abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvw","#,
     r#""\n","#,
+    r#""a\n","#,
+    r#""\nabcde","#,
     r#""\u0041","#,
     "\"é\",",
     // Brackets.
@@ -104,6 +108,9 @@ const ITEMS: &[&str] = &[
     " 1 , ",
     "1 ,",
     "1\t\t,",
+    "1\n\t\t,",
+    "\n\t\t1\n\t\t,",
+    "[\n\t],",
     "[ ] , ",
     "{ \"\" : 1 } , ",
     "\n   1,",
@@ -142,15 +149,33 @@ const MEMBERS: &[&str] = &[
     r#""a\n":[1],"#,
     r#""a\n":1e0308,"#,
     r#""a\n":179e306,"#,
+    r#""a\u0061":1,"#,
+    r#""a\u0061":179e306,"#,
+    "\"a\":[\n\t],",
+    "\"é\":179e306,",
     r#""id":1,"#,
+    r#""id":11,"#,
+    r#""id":179e306,"#,
+    r#""id":"a\n","#,
     r#""type":"","#,
     r#""since":{},"#,
     r#""since":{"seq":1},"#,
+    r#""since":{"":{}},"#,
     r#""token":"\n","#,
     r#""\n":1,"#,
     r#""\u0074ype":1,"#,
     r#""reconnect_after_m\u0073":1,"#,
     r#" "a" : 1 , "#,
+];
+
+/// What is repeated as members of `since`.
+const SINCE: &[&str] = &[
+    r#""":1,"#,
+    r#""a":[1],"#,
+    r#""a\u0061":1,"#,
+    r#""seq":1,"#,
+    r#""\u0073eq":179e306,"#,
+    "\"é\":179e306,",
 ];
 
 /// What has a shape of its own, and what is refused only at its end.
@@ -314,8 +339,14 @@ pub fn shapes() -> Vec<Shape> {
         unit,
         end: r#""type":"ping"}"#,
     });
+    let since = SINCE.iter().map(|unit| Shape {
+        start: r#"{"type":"subscribe","channel":"c","since":{"#,
+        unit,
+        end: r#""seq":1}}"#,
+    });
     items
         .chain(texts)
+        .chain(since)
         .chain(members)
         .chain(OTHERS.iter().copied())
         .collect()

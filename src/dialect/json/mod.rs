@@ -8,6 +8,7 @@
 //!
 //! Both decoders check a message with one walk over its bytes, which needs no memory.
 
+mod bytes;
 pub mod decode;
 pub mod encode;
 pub mod event;
@@ -15,11 +16,13 @@ mod fault;
 pub mod hostile;
 mod meter;
 mod number;
+mod place;
 pub mod request;
 pub mod sample;
 mod strings;
 mod unescape;
 mod walk;
+mod white;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,9 +37,6 @@ pub const SUB_PROTOCOL: &str = "json.fanfare.v1";
 
 /// How many levels of objects and arrays a message may have, its own object included.
 pub const MAX_DEPTH: usize = 64;
-
-/// How many levels the value of a member may have: the message's object is the first.
-const VALUE_LEVELS: walk::Levels = walk::Levels::new(MAX_DEPTH - 1);
 
 /// The longest `id` that is a string, in bytes after unescaping.
 pub const MAX_ID_BYTES: usize = 64;

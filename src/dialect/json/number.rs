@@ -4,9 +4,9 @@
 //! numbers. Only one that has the same exponent as the least number that rounds to infinity is compared with it, digit
 //! by digit: so the answer is exact, and a digit costs the same whatever the number's value is.
 
+use super::bytes::{HIGH, ONES, peek, word};
 use super::fault::{Fault, What};
 use super::meter::Meter;
-use super::walk::{GOES_ON, peek, word};
 
 /// The least real number that rounds to infinity: 2^1024 - 2^970, halfway between the greatest double and 2^1024. The
 /// tie goes to 2^1024, whose significand is even.
@@ -20,6 +20,20 @@ const SAFE_DIGITS: usize = LIMIT.len() - 1;
 /// An exponent counts as no greater than this. It is more than a message has digits.
 const MAX_EXPONENT: i64 = 1 << 40;
 
+/// Whether a number can go on with a byte.
+static GOES_ON: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut digit = b'0';
+    while digit <= b'9' {
+        table[digit as usize] = true;
+        digit += 1;
+    }
+    table[b'.' as usize] = true;
+    table[b'e' as usize] = true;
+    table[b'E' as usize] = true;
+    table
+};
+
 /// Passes the number whose first digit is at `digit`, and says what follows it.
 #[inline(always)]
 pub(super) fn number(
@@ -32,7 +46,7 @@ pub(super) fn number(
     meter.add(13);
     if next.is_ascii_digit() && peek(text, digit) != b'0' {
         // Whole numbers are short. To go digit by digit is the shortest way through them.
-        meter.add(5);
+        meter.add(16);
         while next.is_ascii_digit() {
             meter.add(7);
             at += 1;
@@ -89,7 +103,7 @@ fn long_number(
     if peek(text, at) | 0x20 == b'e' {
         return long_exponent(text, digit, whole_end, at, meter);
     }
-    if is_infinite(&text[digit..at], whole_end - digit, 0, meter) {
+    if is_infinite(&text[..at], digit, whole_end, 0, meter) {
         return Err(too_large(text, digit));
     }
     Ok(at)
@@ -106,8 +120,8 @@ fn exponent(
     meter: &mut impl Meter,
 ) -> Result<(usize, u8), Fault> {
     let mut at = mark + 1;
-    let mut next = peek(text, at);
-    meter.add(12);
+    let next = peek(text, at);
+    meter.add(20);
     if !next.is_ascii_digit() {
         meter.add(3);
         if next == b'-' {
@@ -123,28 +137,34 @@ fn exponent(
         meter.add(7);
         at += 1;
     }
-    // Most exponents have one digit or two, and most numbers are far from any limit then.
+    // Most exponents have three digits at most, and most numbers are far from any limit then.
     let whole = whole_end - digit;
-    if whole < SAFE_DIGITS - 100 {
-        for end in [at + 1, at + 2] {
-            meter.add(6);
-            next = peek(text, end);
-            if !next.is_ascii_digit() {
-                return Ok((end, next));
-            }
+    if whole < SAFE_DIGITS - 100
+        && let Some(&[a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk)
+    {
+        meter.add(22);
+        if !b.is_ascii_digit() {
+            return Ok((at + 1, b));
         }
-        next = peek(text, at + 3);
-        if !next.is_ascii_digit() {
-            let value = |at| usize::from(peek(text, at).wrapping_sub(b'0'));
-            let exponent = 100 * value(at) + 10 * value(at + 1) + value(at + 2);
-            meter.add(25);
-            if exponent + whole > SAFE_DIGITS
-                && !(exponent + whole == LIMIT.len() && begins_below_limit(text, digit))
-                && is_infinite(&text[digit..mark], whole, exponent as i64, meter)
-            {
-                return Err(too_large(text, digit));
+        if !c.is_ascii_digit() {
+            return Ok((at + 2, c));
+        }
+        if !d.is_ascii_digit() {
+            let [a, b, c] = [a, b, c].map(|digit| usize::from(digit & 0xF));
+            let exponent = 100 * a + 10 * b + c;
+            meter.add(35);
+            if exponent + whole > SAFE_DIGITS {
+                let far = exponent + whole > LIMIT.len() || peek(text, digit) == b'0';
+                let infinite = if far {
+                    is_infinite(&text[..mark], digit, whole_end, exponent as i64, meter)
+                } else {
+                    reaches_limit(&text[digit..mark], meter)
+                };
+                if infinite {
+                    return Err(too_large(text, digit));
+                }
             }
-            return Ok((at + 3, next));
+            return Ok((at + 3, d));
         }
     }
     let end = long_exponent(text, digit, whole_end, mark, meter)?;
@@ -181,7 +201,7 @@ fn long_exponent(
     }
     let whole = whole_end - digit;
     let safe = exponent.max(0) + whole as i64 <= SAFE_DIGITS as i64;
-    if !safe && is_infinite(&text[digit..mark], whole, exponent, meter) {
+    if !safe && is_infinite(&text[..mark], digit, whole_end, exponent, meter) {
         return Err(too_large(text, digit));
     }
     Ok(end)
@@ -194,47 +214,48 @@ fn too_large(text: &[u8], digit: usize) -> Fault {
     Fault::new(What::Range, digit - usize::from(signed))
 }
 
-/// Whether the first three digits say that a number is below [`LIMIT`], if both have as many digits.
-#[inline(always)]
-fn begins_below_limit(text: &[u8], digit: usize) -> bool {
-    if peek(text, digit) >= b'2' {
-        return false;
-    }
-    let mut at = digit + 1;
-    let mut next = peek(text, at);
-    if next == b'.' {
-        at += 1;
-        next = peek(text, at);
-    }
-    matches!(next, b'0'..=b'6' | b'e' | b'E')
-        || next == b'7' && matches!(peek(text, at + 1), b'0'..=b'8' | b'e' | b'E')
-}
-
-/// Whether a number rounds to infinity. `mantissa` has digits, perhaps a `.` between them, after the first `whole`
-/// bytes.
+/// Whether a number rounds to infinity. Its digits, perhaps with a `.` at `whole_end`, begin at `digit`, and `text` ends
+/// with them.
 #[inline(never)]
-fn is_infinite(mantissa: &[u8], whole: usize, exponent: i64, meter: &mut impl Meter) -> bool {
+fn is_infinite(
+    text: &[u8],
+    digit: usize,
+    whole_end: usize,
+    exponent: i64,
+    meter: &mut impl Meter,
+) -> bool {
     // The number is 0.D × 10^scale, where the digits D begin with a significant one. Only a whole part that is 0 begins
     // with another.
-    let mut first = 0;
-    let mut scale = exponent + whole as i64;
+    let mut first = digit;
+    let mut scale = exponent + (whole_end - digit) as i64;
     meter.add(16);
-    if mantissa.first() == Some(&b'0') {
-        let zeros = mantissa.iter().skip(2).take_while(|digit| **digit == b'0');
-        let zeros = zeros.count();
-        meter.add(10 + 5 * zeros as u64);
-        first = 2 + zeros;
-        scale = exponent - zeros as i64;
-        if first >= mantissa.len() {
+    if peek(text, digit) == b'0' {
+        first = whole_end + 1;
+        while peek(text, first) == b'0' {
+            meter.add(5);
+            first += 1;
+        }
+        if first >= text.len() {
             return false;
         }
+        scale = exponent - (first - whole_end - 1) as i64;
     }
     if scale != LIMIT.len() as i64 {
         return scale > LIMIT.len() as i64;
     }
+    reaches_limit(text.get(first..).unwrap_or_default(), meter)
+}
+
+/// Whether a number is [`LIMIT`] or more that has as many digits before its point. These are the digits, perhaps with a
+/// `.` somewhere.
+#[inline(always)]
+fn reaches_limit(digits: &[u8], meter: &mut impl Meter) -> bool {
     let mut limit = LIMIT.iter();
-    for digit in mantissa[first..].iter().filter(|byte| **byte != b'.') {
-        meter.add(9);
+    for digit in digits {
+        meter.add(8);
+        if *digit == b'.' {
+            continue;
+        }
         match limit.next() {
             Some(same) if same == digit => {}
             Some(other) => return digit > other,
@@ -282,9 +303,8 @@ fn digits(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
 /// The high bit of each byte that is no digit, exact up to the first of them.
 #[inline(always)]
 const fn not_digits(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let value = word ^ (ONES * 0x30);
-    (((value & (ONES * 0x7F)) + ONES * 0x76) | value) & (ONES * 0x80)
+    (((value & (ONES * 0x7F)) + ONES * 0x76) | value) & HIGH
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Strings, passed eight bytes or more at a time: what is in them must be plain text or an escape that JSON knows.
 
+use super::bytes::{HIGH, ONES, peek, word};
 use super::fault::{Fault, What};
 use super::meter::Meter;
-use super::walk::{HIGH, ONES, peek, word};
 
 /// The high bit of each byte that ends a string's plain part: a quote, a backslash or a control character. Exact up to
 /// the first of them.
@@ -30,60 +30,119 @@ static SPECIAL: [bool; 256] = {
     table
 };
 
-/// Passes a string from behind its opening quote to behind its closing one, and says whether it has escapes.
+/// How a string was passed: where it ends and whether it has escapes, or what is wrong with it. It is one number, which
+/// fits into a register.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Passed(usize);
+
+impl Passed {
+    /// This bit is set if something is wrong. Those below it say what, …
+    const WRONG: u32 = usize::BITS - 1;
+    /// … and those below this one say where.
+    const WHAT: u32 = usize::BITS - 3;
+
+    #[inline(always)]
+    pub(super) const fn new(end: usize, escaped: bool) -> Self {
+        Self(end << 1 | escaped as usize)
+    }
+
+    const CONTROL: usize = 0b100 << Self::WHAT;
+    const ESCAPE: usize = 0b101 << Self::WHAT;
+    const UNCLOSED: usize = 0b110 << Self::WHAT;
+
+    /// Behind its closing quote.
+    #[inline(always)]
+    pub(super) const fn end(self) -> usize {
+        self.0 >> 1
+    }
+
+    #[inline(always)]
+    pub(super) const fn escaped(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    #[inline(always)]
+    fn good(self) -> Result<Self, Fault> {
+        if self.0 >> Self::WRONG == 0 {
+            return Ok(self);
+        }
+        Err(self.fault())
+    }
+
+    #[cold]
+    const fn fault(self) -> Fault {
+        let at = self.0 & !(usize::MAX << Self::WHAT);
+        let what = match self.0 - at {
+            Self::CONTROL => What::Control,
+            Self::ESCAPE => What::Escape,
+            _ => What::Unclosed,
+        };
+        Fault::new(what, at)
+    }
+}
+
+/// Passes a string from behind its opening quote to behind its closing one.
 #[inline(always)]
-pub(super) fn string(
-    text: &[u8],
-    mut at: usize,
-    meter: &mut impl Meter,
-) -> Result<(usize, bool), Fault> {
+pub(super) fn string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<Passed, Fault> {
     meter.add(8);
-    let first = peek(text, at);
-    if first == b'"' {
-        return Ok((at + 1, false));
+    let mut next = peek(text, at);
+    if next == b'"' {
+        return Ok(Passed::new(at + 1, false));
     }
-    if first == b'\\' {
-        return escaped_string(text, at, meter);
-    }
-    if let Some(word) = word(text, at) {
+    if next != b'\\'
+        && let Some(word) = word(text, at)
+    {
         meter.add(32);
         let found = special(word);
-        at += found.trailing_zeros() as usize / 8;
-        if found != 0 && peek(text, at) == b'"' {
-            return Ok((at + 1, false));
+        if found == 0 {
+            return long_string(text, at + 8, false, meter).good();
+        }
+        let plain = found.trailing_zeros() & !7;
+        at += plain as usize / 8;
+        next = (word >> plain) as u8;
+        if next == b'"' {
+            return Ok(Passed::new(at + 1, false));
         }
     }
-    long_string(text, at, meter)
+    let passed = match next {
+        b'\\' => escaped_string(text, at, meter),
+        _ => long_string(text, at, false, meter),
+    };
+    passed.good()
 }
 
-/// Passes a string that begins with an escape.
+/// Passes the rest of a string from an escape on, most often a short one.
 #[inline(never)]
-fn escaped_string(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
+fn escaped_string(text: &[u8], at: usize, meter: &mut impl Meter) -> Passed {
     meter.add(20);
-    let at = escapes(text, at, meter)?;
-    if peek(text, at) == b'"' {
-        return Ok((at + 1, true));
+    let (at, next) = escapes(text, at, meter);
+    match next {
+        b'"' => Passed::new(at + 1, true),
+        b'\\' => Passed(Passed::ESCAPE | at),
+        _ => long_string(text, at, true, meter),
     }
-    let (end, _) = long_string(text, at, meter)?;
-    Ok((end, true))
 }
 
-/// Passes the rest of a string that has more than eight bytes, or something other than plain text in them.
+/// Passes the rest of a string that has more than eight bytes, or something other than plain text in them. `escaped` if
+/// it had escapes before.
 #[inline(never)]
-fn long_string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
-    let mut escaped = false;
+fn long_string(text: &[u8], mut at: usize, mut escaped: bool, meter: &mut impl Meter) -> Passed {
     meter.add(40);
     loop {
         meter.add(6);
         match text.get(at) {
-            Some(b'"') => return Ok((at + 1, escaped)),
+            Some(b'"') => return Passed::new(at + 1, escaped),
             Some(b'\\') => {
                 escaped = true;
-                at = escapes(text, at, meter)?;
+                let next;
+                (at, next) = escapes(text, at, meter);
+                if next == b'\\' {
+                    return Passed(Passed::ESCAPE | at);
+                }
             }
-            Some(0..0x20) => return Err(Fault::new(What::Control, at)),
+            Some(0..0x20) => return Passed(Passed::CONTROL | at),
             Some(_) => at = plain(text, at + 1, meter),
-            None => return Err(Fault::new(What::Unclosed, at)),
+            None => return Passed(Passed::UNCLOSED | at),
         }
     }
 }
@@ -126,40 +185,55 @@ fn has_special(chunk: &[u8; 32]) -> bool {
     found != 0
 }
 
-/// Passes the escape at `at`, and those that follow it at once or nearly so.
+/// Passes the escape at `at`, and those that follow it at once or nearly so, and says what follows them. It is a
+/// backslash only if that is no escape that JSON knows.
 #[inline(always)]
-fn escapes(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
+fn escapes(text: &[u8], mut at: usize, meter: &mut impl Meter) -> (usize, u8) {
     loop {
-        meter.add(29);
-        at += escape_len(text, at, meter).ok_or(Fault::new(What::Escape, at))?;
-        let near = at + 4;
-        while at < near && !SPECIAL[usize::from(peek(text, at))] {
-            meter.add(8);
-            at += 1;
+        meter.add(20);
+        let Some(len) = escape_len(text, at, meter) else {
+            return (at, b'\\');
+        };
+        at += len;
+        let mut next = peek(text, at);
+        if !SPECIAL[usize::from(next)]
+            && let Some(word) = word(text, at)
+        {
+            meter.add(24);
+            at += special(word).trailing_zeros() as usize / 8;
+            next = peek(text, at);
         }
-        if peek(text, at) != b'\\' {
-            return Ok(at);
+        if next != b'\\' {
+            return (at, next);
         }
     }
 }
 
+/// Whether a byte and the backslash before it are an escape.
+static SHORT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 8 {
+        table[b"\"\\/bfnrt"[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// The length of the escape at `at`, `None` if JSON does not know it.
 #[inline(always)]
 fn escape_len(text: &[u8], at: usize, meter: &mut impl Meter) -> Option<usize> {
-    match peek(text, at + 1) {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => {
+    if SHORT[usize::from(peek(text, at + 1))] {
+        return Some(2);
+    }
+    meter.add(26);
+    match unit(text, at)? {
+        0xD800..=0xDBFF => {
             meter.add(26);
-            match unit(text, at)? {
-                0xD800..=0xDBFF => {
-                    meter.add(26);
-                    matches!(unit(text, at + 6)?, 0xDC00..=0xDFFF).then_some(12)
-                }
-                0xDC00..=0xDFFF => None,
-                _ => Some(6),
-            }
+            matches!(unit(text, at + 6)?, 0xDC00..=0xDFFF).then_some(12)
         }
-        _ => None,
+        0xDC00..=0xDFFF => None,
+        _ => Some(6),
     }
 }
 

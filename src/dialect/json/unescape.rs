@@ -1,7 +1,8 @@
 //! Escapes in strings that the walk has passed: they are good.
 
+use super::bytes::peek;
+use super::place::Text;
 use super::strings::{low_unit, unit};
-use super::walk::{Text, peek};
 
 /// The character that the escape at `at` stands for, and the escape's length.
 #[inline(always)]
@@ -72,29 +73,16 @@ impl Key {
         Self([0; MAX_KEY])
     }
 
-    /// The key at `of`. An escaped one that cannot be a known key reads as nothing.
+    /// The text of a key, without its escapes. `None` if it cannot be a known key: those are made of letters and `_`, for
+    /// which JSON has no other escape than `\u00XX`.
     #[inline(always)]
-    pub(super) fn read<'k>(&'k mut self, text: &'k [u8], of: Text) -> &'k [u8] {
-        if !of.escaped {
-            return text.get(of.start..of.end).unwrap_or_default();
-        }
-        // The shortest is `id`, with one escape.
-        if of.end - of.start < 7 {
-            return &[];
-        }
-        self.unescape(text, of).unwrap_or_default()
-    }
-
-    /// Known keys are made of letters and `_`, for which JSON has no other escape than `\u00XX`.
-    #[inline(never)]
-    fn unescape(&mut self, text: &[u8], of: Text) -> Option<&[u8]> {
-        let mut at = of.start;
+    pub(super) fn unescape(&mut self, key: &[u8]) -> Option<&[u8]> {
+        let mut at = 0;
         let mut len = 0;
-        while at < of.end {
-            let mut byte = peek(text, at);
+        while let Some(&(mut byte)) = key.get(at) {
             at += 1;
             if byte == b'\\' {
-                byte = low_unit(text, at - 1)?;
+                byte = low_unit(key, at - 1)?;
                 at += 5;
             }
             *self.0.get_mut(len)? = byte;

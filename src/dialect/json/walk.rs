@@ -5,76 +5,15 @@
 //! white space and digits are passed eight bytes or more at a time. What a text may cost is bounded by its length; see
 //! [`meter`](super::meter).
 
+use super::MAX_DEPTH;
+use super::bytes::peek;
 use super::fault::{Fault, What};
 use super::meter::Meter;
 use super::number::{negative, number};
-use super::strings::string;
-use super::{Id, MAX_WHOLE_NUMBER};
-
-/// Where a string's text stands, without its quotes.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct Text {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// It has escapes.
-    pub(super) escaped: bool,
-}
-
-impl Text {
-    /// The text of a string, as it stands in the message: UTF-8, whose quotes are in no character's middle. To check it
-    /// again costs less than to carry the proof.
-    pub(super) fn as_str(self, text: &[u8]) -> &str {
-        let bytes = text.get(self.start..self.end).unwrap_or_default();
-        str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
-/// Where a value stands, without the white space around it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Value {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// It is a string with escapes.
-    pub(super) escaped: bool,
-}
-
-impl Value {
-    /// The value as it was written.
-    pub(super) fn raw<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        text.get(self.start..self.end).unwrap_or_default()
-    }
-
-    /// The value if it is a whole number from 0 to 2^53 - 1, written without sign, fraction and exponent.
-    pub(super) fn as_whole_number(&self, text: &[u8]) -> Option<u64> {
-        let number = Id(self.raw(text)).as_number()?;
-        (number <= MAX_WHOLE_NUMBER).then_some(number)
-    }
-
-    /// What stands between the quotes, if the value is a string.
-    pub(super) fn as_text(&self, text: &[u8]) -> Option<Text> {
-        (peek(text, self.start) == b'"').then(|| Text {
-            start: self.start + 1,
-            end: self.end - 1,
-            escaped: self.escaped,
-        })
-    }
-}
-
-/// The byte at `at`. The text's end reads as NUL, which is no part of JSON either.
-#[inline(always)]
-pub(super) fn peek(text: &[u8], at: usize) -> u8 {
-    match text.get(at) {
-        Some(&byte) => byte,
-        None => 0,
-    }
-}
-
-/// The eight bytes from `at` on, the first of them lowest. `None` near the text's end.
-#[inline(always)]
-pub(super) fn word(text: &[u8], at: usize) -> Option<u64> {
-    let bytes = text.get(at..)?.first_chunk()?;
-    Some(u64::from_le_bytes(*bytes))
-}
+use super::place::Value;
+use super::strings::{Passed, string};
+use super::unescape::Key;
+use super::white::{some_white, white};
 
 /// How a value begins.
 #[derive(Clone, Copy)]
@@ -112,200 +51,256 @@ static BEGINS: [Begins; 256] = {
     table
 };
 
-/// Whether a number can go on with a byte.
-pub(super) static GOES_ON: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut digit = b'0';
-    while digit <= b'9' {
-        table[digit as usize] = true;
-        digit += 1;
+/// [`Walk::open`] where as many levels are left as a member's value may have: all but that of the message itself.
+const BOTTOM: u64 = u64::MAX >> (MAX_DEPTH - 1);
+
+/// Keeps the members of a message that it knows.
+pub(super) trait Members {
+    /// Stands for a key that is known.
+    type Key: Copy + PartialEq;
+
+    /// The lengths of all keys that are known, as bits. No length is above 31.
+    const LENGTHS: u32;
+
+    /// The key whose value's members are kept as well, if it is an object that has some.
+    const ENTERED: Option<Self::Key>;
+
+    /// The key if it is known, in the message's object or (`inner`) in that of [`ENTERED`](Self::ENTERED).
+    fn find(key: &[u8], inner: bool) -> Option<Self::Key>;
+
+    /// Keeps a member. Of one that is entered, `value` is only the beginning.
+    fn put(&mut self, text: &[u8], key: Self::Key, value: Value);
+}
+
+/// Checks a message and tells its members if it is an object. Says whether it is one.
+#[inline(always)]
+pub(super) fn message(
+    text: &[u8],
+    members: &mut impl Members,
+    meter: &mut impl Meter,
+) -> Result<bool, Fault> {
+    let at = white(text, 0, meter);
+    if peek(text, at) != b'{' {
+        other_message(text, at, meter)?;
+        return Ok(false);
     }
-    table[b'.' as usize] = true;
-    table[b'e' as usize] = true;
-    table[b'E' as usize] = true;
-    table
-};
+    let mut walk = Walk::new(text, at);
+    let mut object = Object {
+        members,
+        key: None,
+        start: 0,
+    };
+    if walk.enters(b'}', meter)? {
+        object.key(&mut walk, meter)?;
+        walk.run(&mut object, meter)?;
+    }
+    end(text, walk.at, meter)?;
+    Ok(true)
+}
 
-/// No more bytes of a key with escapes are read than this: so many a known key takes if each is written as `\u00XX`.
-const MAX_KEY_READ: usize = 18 * 6;
+/// Checks a message that is no object and begins at `at`.
+#[inline(never)]
+fn other_message(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<(), Fault> {
+    let mut walk = Walk::new(text, at);
+    if walk.next != b'[' {
+        walk.run(&mut Alone, meter)?;
+    } else if walk.enters(b']', meter)? {
+        walk.run(&mut InArray, meter)?;
+    }
+    end(text, walk.at, meter)
+}
 
-/// How many levels of brackets are left: as many as there are zeros above the ones.
-#[derive(Clone, Copy)]
-pub(super) struct Levels(u64);
+/// Checks a text that is a value, and finds it. It may have as many levels as a member of a message.
+#[inline(never)]
+pub(super) fn value(text: &[u8], meter: &mut impl Meter) -> Result<Value, Fault> {
+    let start = white(text, 0, meter);
+    let mut walk = Walk::new(text, start);
+    walk.run(&mut Alone, meter)?;
+    end(text, walk.at, meter)?;
+    let end = walk.at;
+    Ok(Value {
+        start,
+        end,
+        escaped: false,
+    })
+}
 
-impl Levels {
-    /// So many, from 1 to 63.
-    pub(super) const fn new(levels: usize) -> Self {
-        assert!(0 < levels && levels < 64, "it has to fit");
-        Self(u64::MAX >> levels)
+/// Checks that nothing but white space is left.
+fn end(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<(), Fault> {
+    let end = white(text, at, meter);
+    if end < text.len() {
+        return Err(Fault::new(What::Trailing, end));
+    }
+    Ok(())
+}
+
+/// What a value stands in at which the walk is where no bracket is open.
+trait Bottom {
+    /// Goes on behind the value, to the next one. Says whether the walk has ended.
+    fn ended(&mut self, walk: &mut Walk<'_>, meter: &mut impl Meter) -> Result<bool, Fault>;
+}
+
+/// Nothing.
+struct Alone;
+
+impl Bottom for Alone {
+    #[inline(always)]
+    fn ended(&mut self, _: &mut Walk<'_>, _: &mut impl Meter) -> Result<bool, Fault> {
+        Ok(true)
     }
 }
 
-/// Reads a text from its start to its end.
-pub(super) struct Walker<'t, 'm, M> {
-    text: &'t [u8],
-    at: usize,
-    meter: &'m mut M,
+/// An array that is a level more than [`BOTTOM`] counts.
+struct InArray;
+
+impl Bottom for InArray {
+    #[inline(always)]
+    fn ended(&mut self, walk: &mut Walk<'_>, meter: &mut impl Meter) -> Result<bool, Fault> {
+        loop {
+            if walk.next == b',' {
+                walk.step();
+                return Ok(false);
+            }
+            if walk.next == b']' {
+                walk.step();
+                return Ok(true);
+            }
+            if !walk.is_white() {
+                return Err(Fault::new(What::InArray, walk.at));
+            }
+            walk.white(meter);
+        }
+    }
 }
 
-impl<'t, 'm, M: Meter> Walker<'t, 'm, M> {
-    /// At the start of `text`.
-    pub(super) fn new(text: &'t [u8], meter: &'m mut M) -> Self {
-        Self { text, at: 0, meter }
-    }
+/// An object whose members are kept.
+struct Object<'m, M: Members> {
+    members: &'m mut M,
+    /// The key of the member at whose value the walk is, if it is known, …
+    key: Option<M::Key>,
+    /// … and where the value starts.
+    start: usize,
+}
 
-    /// The text.
-    pub(super) fn text(&self) -> &'t [u8] {
-        self.text
-    }
-
-    /// The next byte that is not white space, NUL at the end.
+impl<M: Members> Bottom for Object<'_, M> {
     #[inline(always)]
-    pub(super) fn peek(&mut self) -> u8 {
-        self.meter.add(5);
-        let byte = peek(self.text, self.at);
-        if byte > b' ' {
-            return byte;
-        }
-        if !is_white(byte) {
-            return byte;
-        }
-        let next;
-        (self.at, next) = some_white(self.text, self.at, self.meter);
-        next
-    }
-
-    /// Passes one value of at most `levels` levels.
-    #[inline(always)]
-    pub(super) fn value(&mut self, levels: Levels) -> Result<Value, Fault> {
-        let first = self.peek();
-        let (text, start) = (self.text, self.at);
-        let mut escaped = false;
-        self.at = match BEGINS[usize::from(first)] {
-            Begins::String => {
-                let end;
-                (end, escaped) = string(text, start + 1, self.meter)?;
-                end
-            }
-            Begins::Number if !GOES_ON[usize::from(peek(text, start + 1))] => {
-                self.meter.add(9);
-                start + 1
-            }
-            Begins::Number | Begins::Minus => some_number(text, start, self.meter)?,
-            Begins::Array if peek(text, start + 1) == b']' => start + 2,
-            Begins::Object if peek(text, start + 1) == b'}' => start + 2,
-            _ => nested(text, start, levels, false, self.meter)?,
-        };
-        let end = self.at;
-        Ok(Value {
-            start,
-            end,
-            escaped,
-        })
-    }
-
-    /// Passes an object, at whose `{` the walk is. `member` is told each key and has to pass its value.
-    #[inline(always)]
-    pub(super) fn members(
-        &mut self,
-        mut member: impl FnMut(&mut Self, Text) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        self.at += 1;
-        let mut next = self.peek();
-        if next == b'}' {
-            self.at += 1;
-            return Ok(());
+    fn ended(&mut self, walk: &mut Walk<'_>, meter: &mut impl Meter) -> Result<bool, Fault> {
+        meter.add(25);
+        if let Some(key) = self.key {
+            meter.add(20);
+            let value = Value {
+                start: self.start,
+                end: walk.at,
+                escaped: walk.string == Passed::new(walk.at, true),
+            };
+            self.members.put(walk.text, key, value);
         }
         loop {
-            self.meter.add(55);
-            if next != b'"' {
-                return Err(Fault::new(What::Key, self.at));
-            }
-            let start = self.at + 1;
-            let (end, escaped) = string(self.text, start, self.meter)?;
-            self.at = end;
-            if escaped && end - start > 7 {
-                self.meter.add(12 * (end - start).min(MAX_KEY_READ) as u64);
-            }
-            if self.peek() != b':' {
-                return Err(Fault::new(What::Colon, self.at));
-            }
-            self.at += 1;
-            let end = end - 1;
-            member(
-                self,
-                Text {
-                    start,
-                    end,
-                    escaped,
-                },
-            )?;
-            let after = self.peek();
-            match after {
-                b',' => self.at += 1,
-                b'}' => {
-                    self.at += 1;
-                    return Ok(());
+            if walk.next == b',' {
+                walk.at += 1;
+                if peek(walk.text, walk.at) <= b' ' {
+                    walk.at = white(walk.text, walk.at, meter);
                 }
-                _ => return Err(Fault::new(What::InObject, self.at)),
+                self.key(walk, meter)?;
+                return Ok(false);
             }
-            next = self.peek();
+            if walk.next == b'}' {
+                walk.step();
+                if walk.open == BOTTOM {
+                    return Ok(true);
+                }
+                walk.open >>= 1;
+                walk.bottom = walk.open;
+                continue;
+            }
+            if !walk.is_white() {
+                return Err(Fault::new(What::InObject, walk.at));
+            }
+            walk.white(meter);
         }
-    }
-
-    /// Passes a value that is no object, of one level more than `levels`.
-    pub(super) fn no_object(&mut self, levels: Levels) -> Result<(), Fault> {
-        if self.peek() != b'[' {
-            return self.value(levels).map(|_| ());
-        }
-        self.at += 1;
-        if self.peek() == b']' {
-            self.at += 1;
-            return Ok(());
-        }
-        self.at = nested(self.text, self.at, levels, true, self.meter)?;
-        Ok(())
-    }
-
-    /// Checks that nothing but white space is left.
-    #[inline]
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
-        self.peek();
-        if self.at < self.text.len() {
-            return Err(Fault::new(What::Trailing, self.at));
-        }
-        Ok(())
     }
 }
 
-/// Passes the value at `at`, of at most `levels` levels, and returns where it ends. With `in_array` the values
-/// that follow it in an array are passed as well, up to that array's end.
+impl<M: Members> Object<'_, M> {
+    /// Whether a key of so many bytes may be known. Most others are told by that.
+    #[inline(always)]
+    const fn may_know(len: usize, escaped: bool) -> bool {
+        // With escapes, a character takes up to six bytes. Known keys have none that takes two.
+        let shortest = M::LENGTHS.trailing_zeros() as usize + 5;
+        let longest = 6 * M::LENGTHS.ilog2() as usize;
+        if escaped {
+            return len >= shortest && len <= longest;
+        }
+        len < 32 && M::LENGTHS >> len & 1 != 0
+    }
+
+    /// Passes a key and its colon.
+    #[inline(always)]
+    fn key(&mut self, walk: &mut Walk<'_>, meter: &mut impl Meter) -> Result<(), Fault> {
+        loop {
+            let start = walk.at + 1;
+            let (end, escaped) = walk.key(meter)?;
+            self.key = None;
+            if !Self::may_know(end - start, escaped) {
+                return Ok(());
+            }
+            meter.add(50);
+            if escaped {
+                meter.add(20 + 7 * (end - start) as u64);
+            }
+            let inner = walk.open != BOTTOM;
+            self.key = match escaped {
+                false => find::<M>(walk.text, start, end, inner),
+                true => find_escaped::<M>(walk.text, start, end, inner),
+            };
+            if walk.next <= b' ' {
+                walk.at = white(walk.text, walk.at, meter);
+                walk.next = peek(walk.text, walk.at);
+            }
+            self.start = walk.at;
+            let Some(key) = self.key else {
+                return Ok(());
+            };
+            if self.key != M::ENTERED || walk.next != b'{' {
+                return Ok(());
+            }
+            let Some(first_key) = first_key(walk.text, walk.at, meter) else {
+                return Ok(());
+            };
+            let value = Value {
+                start: self.start,
+                end: walk.at + 1,
+                escaped: false,
+            };
+            self.members.put(walk.text, key, value);
+            walk.at = first_key;
+            walk.open = walk.open << 1 | 1;
+            walk.bottom = walk.open;
+        }
+    }
+}
+
+/// The key if it is known.
 #[inline(never)]
-fn nested(
-    text: &[u8],
-    at: usize,
-    levels: Levels,
-    in_array: bool,
-    meter: &mut impl Meter,
-) -> Result<usize, Fault> {
-    let mut walk = Nested {
-        text,
-        at,
-        next: peek(text, at),
-        open: levels.0,
-        bottom: levels.0,
-        in_array,
-    };
-    meter.add(50);
-    loop {
-        if walk.value(meter)? && walk.ended(meter)? {
-            return Ok(walk.at);
-        }
-    }
+fn find<M: Members>(text: &[u8], start: usize, end: usize, inner: bool) -> Option<M::Key> {
+    M::find(text.get(start..end)?, inner)
 }
 
-/// A walk through one value and all that is in it. It is taken apart into registers: all its functions are inlined.
-struct Nested<'t> {
+/// The key with escapes if it is known.
+#[inline(never)]
+fn find_escaped<M: Members>(text: &[u8], start: usize, end: usize, inner: bool) -> Option<M::Key> {
+    M::find(Key::new().unescape(text.get(start..end)?)?, inner)
+}
+
+/// Where the first key stands of the object whose brace is at `at`. `None` if the object is empty.
+#[inline(never)]
+fn first_key(text: &[u8], at: usize, meter: &mut impl Meter) -> Option<usize> {
+    let key = white(text, at + 1, meter);
+    (peek(text, key) != b'}').then_some(key)
+}
+
+/// A walk through a value and all that is in it. It is taken apart into registers: all its functions are inlined.
+struct Walk<'t> {
     text: &'t [u8],
     at: usize,
     /// The byte at `at`.
@@ -315,11 +310,33 @@ struct Nested<'t> {
     open: u64,
     /// What `open` is while no bracket is open.
     bottom: u64,
-    /// The value stands in an array, which is passed to its end.
-    in_array: bool,
+    /// The value that is a string and was passed last.
+    string: Passed,
 }
 
-impl Nested<'_> {
+impl<'t> Walk<'t> {
+    #[inline(always)]
+    fn new(text: &'t [u8], at: usize) -> Self {
+        Self {
+            text,
+            at,
+            next: peek(text, at),
+            open: BOTTOM,
+            bottom: BOTTOM,
+            string: Passed::new(0, false),
+        }
+    }
+
+    /// Passes a value at which the walk is, and goes on until that has ended in which it stands.
+    #[inline(always)]
+    fn run(&mut self, within: &mut impl Bottom, meter: &mut impl Meter) -> Result<(), Fault> {
+        loop {
+            if self.value(meter)? && self.ended(within, meter)? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Passes a value or the beginning of one. Says whether it has ended.
     #[inline(always)]
     fn value(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
@@ -328,7 +345,8 @@ impl Nested<'_> {
         (self.at, self.next) = match BEGINS[usize::from(self.next)] {
             Begins::Number => number(text, at, meter)?,
             Begins::String => {
-                let (end, _) = string(text, at + 1, meter)?;
+                self.string = string(text, at + 1, meter)?;
+                let end = self.string.end();
                 (end, peek(text, end))
             }
             Begins::Array => {
@@ -366,7 +384,7 @@ impl Nested<'_> {
         if self.open & FULL != 0 {
             return Err(Fault::new(What::Depth, self.at));
         }
-        meter.add(7);
+        meter.add(12);
         self.step();
         if self.next <= b' ' {
             self.at = white(self.text, self.at, meter);
@@ -382,7 +400,7 @@ impl Nested<'_> {
     /// Goes on behind a value that has ended, to the next value, and closes the brackets that end on the way. Says
     /// whether the walk has ended.
     #[inline(always)]
-    fn ended(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
+    fn ended(&mut self, within: &mut impl Bottom, meter: &mut impl Meter) -> Result<bool, Fault> {
         loop {
             meter.add(13);
             if self.open & 1 == 0 {
@@ -398,7 +416,7 @@ impl Nested<'_> {
                     return Err(Fault::new(What::InArray, self.at));
                 }
             } else if self.open == self.bottom {
-                return self.ended_at_bottom(meter);
+                return within.ended(self, meter);
             } else {
                 if self.next == b',' {
                     self.at += 1;
@@ -416,28 +434,6 @@ impl Nested<'_> {
                     return Err(Fault::new(What::InObject, self.at));
                 }
             }
-        }
-    }
-
-    /// The same where no bracket is open.
-    #[inline(always)]
-    fn ended_at_bottom(&mut self, meter: &mut impl Meter) -> Result<bool, Fault> {
-        if !self.in_array {
-            return Ok(true);
-        }
-        loop {
-            if self.next == b',' {
-                self.step();
-                return Ok(false);
-            }
-            if self.next == b']' {
-                self.at += 1;
-                return Ok(true);
-            }
-            if !self.is_white() {
-                return Err(Fault::new(What::InArray, self.at));
-            }
-            self.white(meter);
         }
     }
 
@@ -466,56 +462,27 @@ impl Nested<'_> {
         (self.at, self.next) = some_white(self.text, self.at, meter);
     }
 
-    /// Passes a key and its colon.
+    /// Passes a key and its colon. Says where the key's text ends, and whether it has escapes.
     #[inline(always)]
-    fn key(&mut self, meter: &mut impl Meter) -> Result<(), Fault> {
-        self.at = key(self.text, self.at, meter)?;
-        self.next = peek(self.text, self.at);
-        Ok(())
+    fn key(&mut self, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
+        let text = self.text;
+        meter.add(7);
+        if peek(text, self.at) != b'"' {
+            return Err(Fault::new(What::Key, self.at));
+        }
+        let passed = string(text, self.at + 1, meter)?;
+        self.at = passed.end();
+        self.next = peek(text, self.at);
+        if self.next <= b' ' {
+            self.at = white(text, self.at, meter);
+            self.next = peek(text, self.at);
+        }
+        if self.next != b':' {
+            return Err(Fault::new(What::Colon, self.at));
+        }
+        self.step();
+        Ok((passed.end() - 1, passed.escaped()))
     }
-}
-
-/// Passes the white space at `at`, of which there is some, and says what follows it. Nearly always it is one space.
-#[inline(always)]
-fn some_white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> (usize, u8) {
-    meter.add(6);
-    at += 1;
-    let mut next = peek(text, at);
-    if next <= b' ' {
-        at = white(text, at, meter);
-        next = peek(text, at);
-    }
-    (at, next)
-}
-
-/// Passes the number at `at`, and returns where it ends.
-#[inline(never)]
-fn some_number(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
-    meter.add(15);
-    let (end, _) = match peek(text, at) {
-        b'-' => negative(text, at, meter)?,
-        _ => number(text, at, meter)?,
-    };
-    Ok(end)
-}
-
-/// Passes a key and its colon.
-#[inline(always)]
-fn key(text: &[u8], at: usize, meter: &mut impl Meter) -> Result<usize, Fault> {
-    meter.add(7);
-    if peek(text, at) != b'"' {
-        return Err(Fault::new(What::Key, at));
-    }
-    let (mut at, _) = string(text, at + 1, meter)?;
-    let mut next = peek(text, at);
-    if next <= b' ' {
-        at = white(text, at, meter);
-        next = peek(text, at);
-    }
-    if next != b':' {
-        return Err(Fault::new(What::Colon, at));
-    }
-    Ok(at + 1)
 }
 
 #[inline(always)]
@@ -530,64 +497,4 @@ fn literal<const N: usize>(
         Some(bytes) if bytes == literal => Ok((at + N, peek(text, at + N))),
         _ => Err(Fault::new(What::Value, at)),
     }
-}
-
-/// Where the white space ends that begins at `at`, if there is any.
-#[inline(never)]
-fn white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
-    // Most of it is one space, or a line's end and what indents the next.
-    const NEAR: usize = 2;
-    let near = at + NEAR;
-    meter.add(6);
-    while at < near {
-        meter.add(8);
-        if !is_white(peek(text, at)) {
-            return at;
-        }
-        at += 1;
-    }
-    much_white(text, at, meter)
-}
-
-/// Where much white space ends.
-#[inline(never)]
-fn much_white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
-    meter.add(8);
-    while let Some(word) = word(text, at) {
-        meter.add(24);
-        let others = not_white(word);
-        at += others.trailing_zeros() as usize / 8;
-        if others != 0 {
-            return at;
-        }
-    }
-    let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| is_white(**byte)).count()
-}
-
-/// What JSON calls white space, which is less than ASCII does.
-#[inline(always)]
-const fn is_white(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// A one in each byte.
-pub(super) const ONES: u64 = 0x0101_0101_0101_0101;
-/// The high bit of each byte.
-pub(super) const HIGH: u64 = ONES << 7;
-
-/// The high bit of each byte that is not white space, exact up to the first of them.
-#[inline(always)]
-const fn not_white(word: u64) -> u64 {
-    let spaces = word ^ (ONES * 0x20);
-    let line_feeds = word ^ (ONES * 0x0A);
-    // These two differ in one bit.
-    let tabs_and_returns = (word & !(ONES * 0x04)) ^ (ONES * 0x09);
-    not_zero(spaces) & not_zero(line_feeds) & not_zero(tabs_and_returns) & HIGH
-}
-
-/// The high bit of each byte that is not zero; the other bits mean nothing.
-#[inline(always)]
-const fn not_zero(word: u64) -> u64 {
-    ((word & !HIGH) + !HIGH) | word
 }

@@ -4,7 +4,7 @@ use super::ends::Gone;
 use super::flow::Flow;
 use super::phase::{Open, Phase};
 use super::{Connection, Peer};
-use crate::config::{Config, NEVER_MS};
+use crate::config::Config;
 use crate::server::service::Service;
 use crate::server::timers::{Millis, NEVER};
 use crate::ws::close::CloseCode;
@@ -32,7 +32,7 @@ impl Connection {
         if open.message_since == NEVER || !self.flow.may_read() {
             NEVER
         } else {
-            open.message_since + config.message_timeout_ms
+            config.message_timeout_ms.after(open.message_since)
         }
     }
 
@@ -45,17 +45,17 @@ impl Connection {
         if !self.flow.may_write() || !self.flow.may_read() {
             NEVER
         } else if open.pinged_at == NEVER {
-            if config.ping_interval_ms >= NEVER_MS {
-                return NEVER;
+            match config.ping_interval_ms.get() {
+                Some(interval) => self.silent_since + interval - self.ping_lead(interval),
+                None => NEVER,
             }
-            self.silent_since + config.ping_interval_ms - self.ping_lead(config)
         } else {
             let patience = if self.flow.contains(Flow::BACKLOG) {
                 config.ping_timeout_ms.max(config.stall_timeout_ms)
             } else {
                 config.ping_timeout_ms
             };
-            open.pinged_at + patience
+            patience.after(open.pinged_at)
         }
     }
 
@@ -63,7 +63,7 @@ impl Connection {
         if self.flow.may_write() {
             NEVER
         } else {
-            self.blocked_since + config.stall_timeout_ms
+            config.stall_timeout_ms.after(self.blocked_since)
         }
     }
 
@@ -99,9 +99,9 @@ impl Connection {
     /// How much earlier than after a whole interval this connection is pinged: something between
     /// nothing and half an interval that differs from connection to connection, so that those
     /// that came in one storm are not pinged in one.
-    fn ping_lead(&self, config: &Config) -> u64 {
+    fn ping_lead(&self, interval: Millis) -> Millis {
         let mixed = (self.token.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        (config.ping_interval_ms / 2).saturating_mul(mixed) >> 32
+        (interval / 2).saturating_mul(mixed) >> 32
     }
 
     /// Does what is due. The caller drops the connection if it is told so.

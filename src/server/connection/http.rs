@@ -33,7 +33,7 @@ enum Next {
 
 /// When the head of a request has to be whole that begins now.
 pub(in crate::server) fn head_deadline(service: &Service, seat: Seat) -> Millis {
-    service.now + seat.head_timeout_ms(&service.config)
+    seat.head_timeout_ms(&service.config).after(service.now)
 }
 
 fn limits(service: &Service) -> HttpLimits {
@@ -115,7 +115,7 @@ impl Connection {
         }
         if http.parser.awaits_body() && !http.body_begun {
             http.body_begun = true;
-            http.deadline = now + service.config.message_timeout_ms;
+            http.deadline = service.config.message_timeout_ms.after(now);
         }
         if bytes.capacity() > 4 * bytes.len() {
             // What remains of many requests.
@@ -176,7 +176,7 @@ impl Connection {
             service
                 .allowance
                 .charge(allowance::REQUEST + request.consumed);
-            http.expect_next(service.now + service.config.http_idle_timeout_ms);
+            http.expect_next(service.config.http_idle_timeout_ms.after(service.now));
             if let Some(next) = self.answer_request(service, peer, &request) {
                 return next;
             }
@@ -271,10 +271,6 @@ impl Connection {
             let why = why.to_string();
             return Some(Response::problem(Status::BAD_REQUEST, "bad_channel", &why));
         }
-        if name::is_daemons_own(channel) {
-            let why = "channels whose names begin with $ are the daemon's own";
-            return Some(Response::problem(Status::FORBIDDEN, "forbidden", why));
-        }
         let mut values = std::mem::take(&mut service.values);
         let response = match values.decode(body) {
             Ok(data) => self.publish_data(service, channel, data),
@@ -341,7 +337,7 @@ impl Connection {
         let Some(keep_alive) = http.keep_alive_after_answer.take() else {
             return;
         };
-        http.deadline = service.now + service.config.http_idle_timeout_ms;
+        http.deadline = service.config.http_idle_timeout_ms.after(service.now);
         self.resume(service.now, Flow::AWAITS);
         let keep_alive = keep_alive && !response.closes();
         self.respond(service, peer, response, keep_alive);
@@ -431,6 +427,8 @@ pub(super) fn problem(why: Why, text: &str) -> Response {
     let (status, code) = match why {
         Why::Limit => (Status::UNAVAILABLE, "limit"),
         Why::Unavailable => (Status::UNAVAILABLE, "unavailable"),
+        Why::Forbidden => (Status::FORBIDDEN, "forbidden"),
+        Why::BadChannel => (Status::BAD_REQUEST, "bad_channel"),
         // Nobody subscribes by POST.
         Why::AlreadySubscribed | Why::NotSubscribed => (Status::BAD_REQUEST, "bad_request"),
     };

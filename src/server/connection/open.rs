@@ -104,7 +104,7 @@ impl Connection {
         } else if open.message_since == NEVER || got_message {
             // The message that it is in the middle of now began after the one that ended.
             open.message_since = now;
-        } else if open.message_since + config.message_timeout_ms <= now {
+        } else if config.message_timeout_ms.after(open.message_since) <= now {
             open.late_visits += 1;
             // The message's own bytes twice over: a peer that sends without an end is not waited for without one.
             let max_message = open.speaker.max_message(config);

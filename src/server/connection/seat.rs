@@ -2,9 +2,10 @@
 
 use crate::config::Config;
 use crate::http::{Request, Response, Route, Site, is_health_check, route};
+use crate::limit::Limit;
 
 /// How long the head of a request may take beyond the limit.
-const PATIENCE_MS: u64 = 2_000;
+const PATIENCE_MS: Limit = Limit::of(2_000);
 
 /// When a client that was turned away may try again, in seconds.
 const RETRY_AFTER_S: u32 = 5;
@@ -22,7 +23,7 @@ pub(in crate::server) enum Seat {
 
 impl Seat {
     /// How long the head of a request may take.
-    pub(in crate::server) fn head_timeout_ms(self, config: &Config) -> u64 {
+    pub(in crate::server) fn head_timeout_ms(self, config: &Config) -> Limit {
         match self {
             Seat::Regular => config.handshake_timeout_ms,
             Seat::Reserve | Seat::Lobby => config.handshake_timeout_ms.min(PATIENCE_MS),

@@ -1,5 +1,6 @@
 use super::*;
-use crate::config::{Config, NEVER_MS};
+use crate::config::Config;
+use crate::limit::Limit;
 use crate::server::timers::NEVER;
 use crate::ws::endpoint::{Endpoint, Role};
 
@@ -38,7 +39,7 @@ fn a_connection_that_is_never_pinged_has_no_deadline() {
         let mut connection = connection();
         connection.token = Token(token);
         let config = Config {
-            ping_interval_ms: NEVER_MS,
+            ping_interval_ms: Limit::NONE,
             ..Config::default()
         };
         assert_eq!(connection.next_deadline(&config), NEVER);
@@ -48,8 +49,8 @@ fn a_connection_that_is_never_pinged_has_no_deadline() {
 #[test]
 fn pauses_do_not_count_for_a_message_and_the_time_between_them_does() {
     let config = Config {
-        ping_interval_ms: NEVER_MS,
-        message_timeout_ms: 1_000,
+        ping_interval_ms: Limit::NONE,
+        message_timeout_ms: Limit::of(1_000),
         ..Config::default()
     };
     let mut connection = connection();
@@ -83,8 +84,8 @@ fn only_what_the_peer_sends_says_that_nothing_waits_before_a_ping() {
 #[test]
 fn a_peer_that_takes_something_gets_no_more_time_for_its_message() {
     let config = Config {
-        ping_interval_ms: NEVER_MS,
-        message_timeout_ms: 1_000,
+        ping_interval_ms: Limit::NONE,
+        message_timeout_ms: Limit::of(1_000),
         ..Config::default()
     };
     let mut connection = connection();
@@ -116,7 +117,7 @@ fn a_connection_is_judged_only_after_it_was_asked_for_input() {
     let config = Config::default();
     let mut connection = connection();
     begin_message(&mut connection, 0);
-    let late = config.message_timeout_ms;
+    let late = config.message_timeout_ms.after(0);
     assert!(connection.is_to_be_heard(late, &config));
     assert!(connection.flow.wants_visit_to_read());
     // It is asked, and has nothing.

@@ -11,6 +11,7 @@ mod tickets;
 use super::super::service::Service;
 use super::*;
 use crate::hub::Policy;
+use crate::limit::Limit;
 
 impl Simulation {
     fn service(&mut self) -> &mut Service {
@@ -48,7 +49,7 @@ impl Simulation {
 fn with_window(retain_bytes: u64) -> Config {
     Config {
         policy: Policy {
-            retain_bytes,
+            retain_bytes: Limit::of(retain_bytes),
             ..Policy::default()
         },
         ..Config::default()

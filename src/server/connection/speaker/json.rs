@@ -198,6 +198,11 @@ fn unsubscribe(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str) {
 
 fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str, refusal: &Refusal) {
     let code = match refusal.why {
+        // What is no channel is not repeated.
+        Why::BadChannel => {
+            return fail(session, id, None, ErrorCode::BadChannel, &refusal.text);
+        }
+        Why::Forbidden => ErrorCode::Forbidden,
         Why::AlreadySubscribed => ErrorCode::AlreadySubscribed,
         Why::NotSubscribed => ErrorCode::NotSubscribed,
         Why::Limit => ErrorCode::Limit,

@@ -105,7 +105,7 @@ impl Somebody {
 
 fn config() -> Config {
     let policy = Policy {
-        retain_bytes: 20_000,
+        retain_bytes: Limit::of(20_000),
         ..Policy::default()
     };
     let rule = |channel: &str, on_lag| crate::config::ChannelRule {
@@ -120,9 +120,9 @@ fn config() -> Config {
         ],
         outbox: 2_000,
         max_message: 16 * 1024,
-        input_total: 40_000,
-        held_total: 60_000,
-        retain_total: 100_000,
+        input_total: Limit::of(40_000),
+        held_total: Limit::of(60_000),
+        retain_total: Limit::of(100_000),
         ..Config::default()
     }
 }

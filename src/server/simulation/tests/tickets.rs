@@ -2,7 +2,6 @@
 
 use super::client::{Client, Said, Tongue, post, publish, subscribe, text_frame};
 use super::*;
-use crate::config::NEVER_MS;
 use crate::server::broker::Broker;
 use crate::server::connection::flow::Flow;
 use crate::server::late_broker::LateBroker;
@@ -106,7 +105,7 @@ fn a_post_waits_for_its_answer_and_what_is_pipelined_behind_it_waits_too() {
         let sent = [&post("a", "1", false), &post("a", "22", closes), health].concat();
         for cut in 0..sent.len() {
             let mut simulation = simulation(Config {
-                http_idle_timeout_ms: NEVER_MS,
+                http_idle_timeout_ms: Limit::NONE,
                 ..Config::default()
             });
             let peer = simulation.connect();

@@ -1,115 +1,230 @@
-//! A whole connection as a stranger sees it: the request, the handshake, frames, requests in JSON. Whatever comes and however it is
-//! cut, nothing panics, and what is held stays within the limits.
+//! A whole connection as a stranger makes it, in a whole server: the request, the handshake, frames, requests in JSON. Whatever
+//! comes and however it is cut, what the server says is well-formed, what it holds stays within the limits, and a subscriber
+//! beside the stranger gets what it should.
 
 #![no_main]
 
-use fanfare::dialect::json::{Command, DecodeError, Decoder, encode};
-use fanfare::http::{HttpLimits, HttpParser, NO_HEADERS, Progress};
-use fanfare::ws::deflate::{Deflater, Inflater, WindowBits};
-use fanfare::ws::encode::{write_close, write_message, write_message_deflated, write_pong};
+use fanfare::config::{Config, Policy};
+use fanfare::dialect::json::{Event as Told, EventDecoder};
+use fanfare::limit::Limit;
+use fanfare::server::simulation::{PeerId, Simulation};
+use fanfare::ws::deflate::Inflater;
+use fanfare::ws::encode::{write_message, write_pong};
 use fanfare::ws::endpoint::{Endpoint, Event, Role};
-use fanfare::ws::extension::Agreed;
-use fanfare::ws::handshake::server::{self, Terms};
 use fanfare_fuzz::Cuts;
 use libfuzzer_sys::fuzz_target;
 
 const MAX_MESSAGE: usize = 4096;
-const LIMITS: HttpLimits = HttpLimits {
-    max_head: 1024,
-    max_body: 100,
-};
-const TERMS: Terms<'static> = Terms {
-    protocols: &["json.fanfare.v1"],
-    deflate: true,
-};
+const HEADER_MAX: usize = 1024;
+const OUTBOX: usize = 1024;
 
-/// Reads the handshake at the beginning of `bytes`: how long it is, and what was agreed.
-fn open(bytes: &[u8], out: &mut Vec<u8>) -> Option<(usize, Option<Agreed>)> {
-    match HttpParser::new().next_request(bytes, &mut NO_HEADERS.clone(), &LIMITS) {
-        Progress::Request(request) => {
-            let accept = server::check(&request.head, &TERMS).ok()?;
-            server::write_accept(out, &accept, None);
-            Some((request.consumed, accept.deflate))
-        }
-        Progress::Refuse(response) => {
-            response.write(out, "", false);
-            None
-        }
-        Progress::Incomplete | Progress::ExpectContinue => None,
+/// The longest answer of the server, as text of a request's and words about it.
+const ANSWER_MAX: usize = 2048;
+
+/// Where the watcher is subscribed: what the seeds publish to.
+const CHANNELS: [&str; 2] = ["prices", "a"];
+
+/// What the first byte of an input says.
+struct Settings(u8);
+
+impl Settings {
+    /// The stranger offers compression, where the target shakes hands for it.
+    fn deflates(&self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// The input begins with a request. Otherwise the target shakes hands, and the input is frames.
+    fn begins_with_request(&self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// How much the stranger takes after each piece that it sends.
+    fn takes(&self) -> usize {
+        if self.0 & 4 != 0 { 10 } else { usize::MAX }
+    }
+
+    /// How many milliseconds pass after each piece.
+    fn pause_ms(&self) -> u64 {
+        if self.0 & 8 != 0 { 1_500 } else { 0 }
+    }
+
+    /// The stranger finishes at the end. Otherwise it goes without a word.
+    fn finishes(&self) -> bool {
+        self.0 & 16 != 0
     }
 }
 
-/// Appends the reply to a message, if it gets one.
-fn reply(decoder: &mut Decoder, message: &mut [u8], out: &mut Vec<u8>) {
-    match decoder.decode(message) {
-        Ok(request) => match request.command {
-            Command::Subscribe { channel, .. } => {
-                encode::subscribed(out, request.id, channel, "epoch", 1, None);
-            }
-            Command::Unsubscribe { channel } => encode::unsubscribed(out, request.id, channel),
-            Command::Publish { channel, data } => {
-                encode::published(out, request.id, channel, "epoch", data.len() as u64);
-            }
-            Command::Auth { .. } | Command::Ping => encode::pong(out, request.id),
-        },
-        Err(DecodeError::Refused(reply)) => encode::error(out, &reply),
-        Err(DecodeError::NotUtf8) => {}
+/// Reads what the server says to one peer, and insists that it is well-formed.
+struct Listener {
+    peer: PeerId,
+    /// What was said before the WebSocket, as far as it was not understood yet; `None` once the WebSocket is open.
+    http: Option<Vec<u8>>,
+    /// A HEAD request may be among the peer's: then an answer's length says nothing.
+    has_head_request: bool,
+    endpoint: Endpoint,
+    inflater: Inflater,
+    events: EventDecoder,
+    messages: u64,
+}
+
+impl Listener {
+    fn new(peer: PeerId) -> Self {
+        Listener {
+            peer,
+            http: Some(Vec::new()),
+            has_head_request: false,
+            endpoint: Endpoint::new(Role::Client, false, true),
+            inflater: Inflater::new(),
+            events: EventDecoder::new(),
+            messages: 0,
+        }
     }
+
+    /// Takes up to `most` bytes. What has to be answered is appended to `answers`.
+    fn listen(&mut self, simulation: &mut Simulation, most: usize, answers: &mut Vec<u8>) {
+        let mut bytes = simulation.receive(self.peer, most);
+        if let Some(mut http) = self.http.take() {
+            http.extend_from_slice(&bytes);
+            match self.answers(http) {
+                Some(rest) => bytes = rest,
+                None => return,
+            }
+        }
+        let (mut pos, end) = (0, bytes.len());
+        loop {
+            let event = self.endpoint.receive(
+                &mut bytes,
+                &mut pos,
+                end,
+                1 << 20,
+                &mut self.inflater,
+            );
+            match event.expect("the server keeps to the protocol") {
+                None => return,
+                Some(Event::Message { text, data }) => {
+                    assert!(text);
+                    let told = self.events.decode_whole(data).expect("an event in JSON");
+                    assert!(!matches!(told, Told::Unknown { .. }));
+                    self.messages += u64::from(matches!(told, Told::Message(_)));
+                }
+                Some(Event::Ping(payload)) => write_pong(answers, payload, Some([0; 4])),
+                Some(Event::Pong(_) | Event::Close(_)) => {}
+            }
+        }
+    }
+
+    /// Reads answers over HTTP. What comes after the one that opens the WebSocket is handed back.
+    fn answers(&mut self, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+        while let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = std::str::from_utf8(&bytes[..end]).expect("text");
+            assert!(head.starts_with("HTTP/1.1 "), "{head}");
+            let status = &head[9..12];
+            if status == "101" {
+                let deflates = head.contains("permessage-deflate");
+                self.endpoint = Endpoint::new(Role::Client, deflates, true);
+                return Some(bytes.split_off(end + 4));
+            }
+            let field = |name| head.lines().find_map(|line: &str| line.strip_prefix(name));
+            let len = match field("Content-Length: ") {
+                Some(_) if self.has_head_request => break,
+                Some(len) => len.parse().expect("a length"),
+                None => {
+                    assert!(matches!(status, "100" | "204" | "304"), "{head}");
+                    0
+                }
+            };
+            if bytes.len() < end + 4 + len {
+                break;
+            }
+            bytes.drain(..end + 4 + len);
+        }
+        self.http = Some(bytes);
+        None
+    }
+}
+
+fn config() -> Config {
+    Config {
+        policy: Policy {
+            retain_bytes: Limit::of(16 * 1024),
+            ..Policy::default()
+        },
+        max_message: MAX_MESSAGE,
+        max_header: HEADER_MAX,
+        max_channels: Limit::of(10),
+        max_subscriptions: Limit::of(5),
+        outbox: OUTBOX,
+        ..Config::default()
+    }
+}
+
+/// A handshake that the server takes.
+fn handshake(deflate: bool) -> Vec<u8> {
+    let extensions = match deflate {
+        true => "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+        false => "",
+    };
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: json.fanfare.v1\r\n{extensions}\r\n"
+    )
+    .into_bytes()
+}
+
+/// A subscriber to what the stranger may publish to.
+fn watcher(simulation: &mut Simulation) -> Listener {
+    let watcher = Listener::new(simulation.connect());
+    simulation.send(watcher.peer, &handshake(true));
+    for channel in CHANNELS {
+        let mut request = Vec::new();
+        let text = format!(r#"{{"type":"subscribe","channel":"{channel}"}}"#);
+        write_message(&mut request, true, text.as_bytes(), Some([0; 4]));
+        simulation.send(watcher.peer, &request);
+    }
+    simulation.settle();
+    watcher
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some(([settings, cuts @ ..], mut bytes)) = data.split_first_chunk::<9>() else {
+    let Some(([settings, cuts @ ..], bytes)) = data.split_first_chunk::<9>() else {
         return;
     };
-    let mut out = Vec::new();
-    let mut deflate = settings & 1 != 0;
-    if settings & 2 != 0 {
-        let Some((consumed, agreed)) = open(bytes, &mut out) else {
-            return;
-        };
-        bytes = &bytes[consumed..];
-        deflate = agreed.is_some();
+    let settings = Settings(*settings);
+    let mut simulation = Simulation::new(config());
+    let mut watcher = watcher(&mut simulation);
+    let mut stranger = Listener::new(simulation.connect_with(if settings.0 & 4 != 0 { 64 } else { 1 << 20 }));
+    stranger.has_head_request = bytes.windows(5).any(|five| five == b"HEAD ");
+    let mut answers = Vec::new();
+    if !settings.begins_with_request() {
+        simulation.send(stranger.peer, &handshake(settings.deflates()));
+        simulation.settle();
+        stranger.listen(&mut simulation, usize::MAX, &mut Vec::new());
     }
-    let mut endpoint = Endpoint::new(Role::Server, deflate, settings & 4 != 0);
-    let (mut inflater, mut decoder) = (Inflater::new(), Decoder::new());
-    let mut deflater = Deflater::new(2, WindowBits::MAX);
-    let mut answer = Vec::new();
     for piece in Cuts(*cuts).pieces(bytes) {
-        let (mut input, mut pos) = (piece.to_vec(), 0);
-        loop {
-            let event = endpoint.receive(
-                &mut input,
-                &mut pos,
-                piece.len(),
-                MAX_MESSAGE,
-                &mut inflater,
-            );
-            out.clear();
-            answer.clear();
-            match event {
-                Ok(None) => break,
-                Ok(Some(Event::Message { data, .. })) => {
-                    reply(&mut decoder, data, &mut answer);
-                    // Whatever a request says, the reply is JSON again.
-                    if !answer.is_empty() {
-                        let read = serde_json::from_slice::<&serde_json::value::RawValue>(&answer);
-                        assert!(read.is_ok(), "{}", String::from_utf8_lossy(&answer));
-                    }
-                    match deflate {
-                        true => {
-                            write_message_deflated(&mut out, true, &answer, None, &mut deflater)
-                        }
-                        false => write_message(&mut out, true, &answer, None),
-                    }
-                }
-                Ok(Some(Event::Ping(data))) => write_pong(&mut out, data, None),
-                Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(close))) => write_close(&mut out, close, None),
-                Err(violation) => write_close(&mut out, Some(violation.into()), None),
-            }
-            assert!(out.len() <= 4 * MAX_MESSAGE);
-        }
-        // A message and a frame of it at most, in buffers that double.
-        assert!(endpoint.held_bytes() <= 2 * MAX_MESSAGE + 1024);
+        simulation.send(stranger.peer, piece);
+        simulation.settle();
+        simulation.advance(settings.pause_ms());
+        stranger.listen(&mut simulation, settings.takes(), &mut Vec::new());
+        watcher.listen(&mut simulation, usize::MAX, &mut answers);
+        simulation.send(watcher.peer, &std::mem::take(&mut answers));
+        // A message and a frame of it at most, or a request, in buffers that double; and what was read and waits.
+        assert!(simulation.input_bytes() <= 2 * (MAX_MESSAGE + HEADER_MAX) + 1024 + bytes.len());
+        // Answers over the limit end the reading. Beside them half of a message may wait.
+        assert!(simulation.outbox_bytes() <= 2 * (OUTBOX + ANSWER_MAX) + 2 * MAX_MESSAGE);
+        assert!(simulation.held_bytes() <= 64 * 1024);
     }
+    simulation.settle();
+    watcher.listen(&mut simulation, usize::MAX, &mut answers);
+    let published = CHANNELS.iter().map(|channel| simulation.published(channel));
+    assert_eq!(watcher.messages, published.sum::<u64>());
+    assert!(simulation.is_open(watcher.peer));
+    match settings.finishes() {
+        true => simulation.finish(stranger.peer),
+        false => simulation.reset(stranger.peer),
+    }
+    stranger.listen(&mut simulation, usize::MAX, &mut Vec::new());
+    simulation.settle();
+    simulation.receive(stranger.peer, usize::MAX);
+    simulation.advance(130_000);
+    assert!(!simulation.is_open(stranger.peer));
 });

@@ -166,7 +166,10 @@ impl Accepting {
                     true => transport.withholding(),
                     false => transport,
                 };
-                if let Err(error) = connections.insert(transport, seat, registry) {
+                let registered = connections.insert(transport, seat, |transport, token| {
+                    transport.register(registry, token)
+                });
+                if let Err(error) = registered {
                     warn!("cannot poll a connection: {error}");
                 }
                 return None;

@@ -3,7 +3,9 @@
 //! Whatever happens on a connection happens through [`Connections::act`] or ends with [`Connections::touch`]: then the
 //! sums, the hub and the queues say what the connection says.
 
-use mio::{Registry, Token};
+use std::io;
+
+use mio::Token;
 use slab::Slab;
 
 use super::connection::ends::Gone;
@@ -76,21 +78,22 @@ impl Connections {
         (entry.connection.token == token).then_some(&mut entry.connection)
     }
 
-    /// Takes in a new connection. One that cannot be polled is dropped.
+    /// Takes in a new connection. `register` sees to it that its events are told under its token; one that cannot be polled is
+    /// dropped.
     ///
     /// # Errors
-    /// The system's, for want of memory.
+    /// Those of `register`.
     pub(super) fn insert(
         &mut self,
         mut transport: Transport,
         seat: Seat,
-        registry: &Registry,
-    ) -> std::io::Result<Token> {
+        register: impl FnOnce(&mut Transport, Token) -> io::Result<()>,
+    ) -> io::Result<Token> {
         let entry = self.slab.vacant_entry();
         let index = entry.key();
         self.generation = self.generation.wrapping_add(1);
         let token = token_of(index, self.generation);
-        transport.register(registry, token)?;
+        register(&mut transport, token)?;
         let service = &mut self.service;
         let deadline = head_deadline(service, seat);
         let connection = Connection::new(token, seat, service.now, deadline);

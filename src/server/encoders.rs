@@ -25,6 +25,9 @@ pub(super) struct Encoders {
     deflaters: Deflaters,
     /// What was made since this was last asked has cost, in the units of an allowance.
     cost: usize,
+    /// How many messages were made for the slot [`LINES`].
+    #[cfg(test)]
+    pub(super) lines: usize,
 }
 
 impl Encoders {
@@ -33,6 +36,8 @@ impl Encoders {
         Encoders {
             deflaters: Deflaters::new(deflate_level),
             cost: 0,
+            #[cfg(test)]
+            lines: 0,
         }
     }
 
@@ -64,7 +69,10 @@ impl Encode for Encoders {
     fn encode(&mut self, slot: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
         match slot {
             #[cfg(test)]
-            LINES => write_line(message, out),
+            LINES => {
+                self.lines += 1;
+                write_line(message, out);
+            }
             _ => self.compress(message.frame, out),
         }
     }

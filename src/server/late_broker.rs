@@ -1,8 +1,11 @@
 //! A broker for tests that answers when it is told to, numbers all channels together and may change their epoch.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use super::tickets::Ticket;
+use crate::hub::{Epoch, Numbering};
 
 /// A publication that the broker has taken and not numbered.
 #[derive(Debug)]
@@ -12,13 +15,69 @@ pub(super) struct Taken {
     pub(super) data: Vec<u8>,
 }
 
+/// How the broker numbers: all channels together, in one epoch.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    epochs: u8,
+    newest: u64,
+}
+
+impl Numbers {
+    fn epoch(&self) -> Epoch {
+        Epoch::from_random([self.epochs; 12])
+    }
+
+    /// The epoch and the number of the next message.
+    pub(super) fn next(&self) -> (Epoch, u64) {
+        (self.epoch(), self.newest + 1)
+    }
+
+    /// That message is in its channel.
+    pub(super) fn advance(&mut self) {
+        self.newest += 1;
+    }
+
+    /// Begins another epoch.
+    pub(super) fn begin_epoch(&mut self) {
+        self.epochs += 1;
+        self.newest = 0;
+    }
+}
+
 /// The broker's end of the link.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LateBroker {
     pub(super) taken: VecDeque<Taken>,
+    pub(super) numbers: Rc<RefCell<Numbers>>,
+    /// It is out of reach.
+    pub(super) is_lost: bool,
 }
 
 impl LateBroker {
+    pub(super) fn new() -> Self {
+        let numbers = Numbers {
+            epochs: 0,
+            newest: 0,
+        };
+        LateBroker {
+            taken: VecDeque::new(),
+            numbers: Rc::new(RefCell::new(numbers)),
+            is_lost: false,
+        }
+    }
+
+    /// Who numbers a channel that comes into being: the broker.
+    pub(super) fn numbering(&self) -> Box<dyn FnMut(&str) -> Numbering> {
+        let numbers = Rc::clone(&self.numbers);
+        Box::new(move |_| {
+            let numbers = numbers.borrow();
+            Numbering::Broker {
+                epoch: numbers.epoch(),
+                after: numbers.newest,
+            }
+        })
+    }
+
     /// Takes a publication.
     pub(super) fn take(&mut self, ticket: Ticket, channel: &str, data: &[u8]) {
         self.taken.push_back(Taken {

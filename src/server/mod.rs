@@ -14,6 +14,7 @@
 //! - `read`: bytes are read and given to their connections, in the order of `reads`;
 //! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
 //! - `ending`: the daemon's own end;
+//! - `engine`: the turn's work without a poll, a clock and listeners, so that it can be simulated;
 //! - `journal`: log lines about single connections.
 //!
 //! [`Server`] ties them together and has no methods but those of the turn.
@@ -29,6 +30,7 @@ mod connections;
 mod date;
 mod encoders;
 mod ending;
+mod engine;
 mod held;
 mod hoards;
 mod journal;
@@ -43,6 +45,8 @@ mod read;
 mod reads;
 mod seats;
 mod service;
+#[cfg(any(test, fuzzing))]
+pub mod simulation;
 mod sweep;
 mod tickets;
 mod timers;
@@ -63,14 +67,9 @@ use signal_hook_mio::v1_0::Signals;
 
 use self::accept::Accepting;
 use self::clock::Clock;
-use self::connection::flow::Flow;
-use self::connections::Connections;
-use self::ending::Shutdown;
+use self::engine::{Engine, Ready};
 use self::listener::Listener;
 use self::pace::Pace;
-use self::read::Reader;
-use self::sweep::Sweep;
-use self::tokens::index_of;
 use crate::config::Config;
 
 /// How long the reads of one turn may take, and then the sweep, before the others have their turn. One connection more is
@@ -90,10 +89,7 @@ pub struct Server {
     signals: Signals,
     clock: Clock,
     accepting: Accepting,
-    connections: Connections,
-    reader: Reader,
-    sweep: Sweep,
-    shutdown: Option<Shutdown>,
+    engine: Engine,
 }
 
 /// Runs the daemon until it is told to end.
@@ -134,10 +130,7 @@ impl Server {
             signals,
             clock: Clock::new(),
             accepting: Accepting::new(listeners),
-            connections: Connections::new(config, limit),
-            reader: Reader::new(),
-            sweep: Sweep::new(pace),
-            shutdown: None,
+            engine: Engine::new(config, limit, pace),
         })
     }
 
@@ -154,13 +147,13 @@ impl Server {
 
     fn turn_until_ended(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        while !self.has_ended() {
+        while !self.engine.has_ended() {
             let timeout = self.poll_timeout();
             self.poll(&mut events, timeout);
             let stalled = self.clock.begin_turn(timeout);
             self.turn(&mut events, stalled);
         }
-        let service = &mut self.connections.service;
+        let service = &mut self.engine.connections.service;
         service.journal.finish();
         info!(
             "ended after {:.1} s: {}",
@@ -171,31 +164,14 @@ impl Server {
 
     /// One time around the loop, with the events of a poll.
     fn turn(&mut self, events: &mut Events, stalled: bool) {
-        let service = &mut self.connections.service;
-        service.now = self.clock.turn();
-        service.metrics.turns += 1;
-        // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
-        service.hub.handle_timeout(service.now);
+        self.engine.begin_turn(self.clock.turn());
         self.note_all(events, stalled);
-        self.work();
-    }
-
-    /// The turn's work, once its events are noted.
-    fn work(&mut self) {
-        let connections = &mut self.connections;
         let registry = self.poll.registry();
-        self.accepting.accept(connections, registry);
-        self.reader.read(connections);
-        connections.answer_tickets();
-        connections.handle_timeouts();
-        if let Some(shutdown) = &mut self.shutdown {
-            shutdown.step(connections, &mut self.sweep);
-        }
-        self.sweep.sweep(connections);
-        self.accepting.admit_held_back(connections, registry);
-        connections.drop_stalled();
-        self.sweep.trim(connections);
-        connections.check_sums();
+        self.accepting
+            .accept(&mut self.engine.connections, registry);
+        self.engine.work();
+        self.accepting
+            .admit_held_back(&mut self.engine.connections, registry);
     }
 
     /// Waits for events. A signal or the end of a stop (SIGCONT) interrupts the wait without telling what
@@ -215,7 +191,7 @@ impl Server {
     /// tell: one poll has room for [`EVENTS`], and nobody is late whose bytes are here.
     fn note_all(&mut self, events: &mut Events, stalled: bool) {
         // Whatever is ready now is told within so many polls.
-        let mut polls = self.connections.len() / EVENTS + 1;
+        let mut polls = self.engine.connections.len() / EVENTS + 1;
         let mut may_be_more = stalled;
         loop {
             let mut count = 0;
@@ -224,8 +200,8 @@ impl Server {
                 count += 1;
             }
             may_be_more |= count >= EVENTS;
-            let now = self.connections.service.now;
-            let next = self.connections.work.timers.next();
+            let now = self.engine.connections.service.now;
+            let next = self.engine.connections.work.timers.next();
             let is_due = next.is_some_and(|next| next <= now);
             if !may_be_more || !is_due || polls == 0 {
                 return;
@@ -247,67 +223,44 @@ impl Server {
             self.accepting.listeners[listener].ready = true;
             return;
         }
-        let Some(connection) = self.connections.find(token) else {
-            return;
+        let ready = Ready {
+            readable: event.is_readable(),
+            writable: event.is_writable(),
+            ended: event.is_read_closed() || event.is_error(),
         };
-        let has_ended = event.is_read_closed() || event.is_error();
-        if event.is_readable() || has_ended {
-            connection.flow.insert(Flow::READABLE);
-            connection.flow.set(
-                Flow::HUNG_UP,
-                connection.flow.contains(Flow::HUNG_UP) || has_ended,
-            );
-            self.connections.touch(index_of(token));
-        }
-        if event.is_writable()
-            && self.connections.unblock(token)
-            && let Some(shutdown) = &mut self.shutdown
-        {
-            shutdown.go_on(token);
-        }
+        self.engine.note(token, ready);
     }
 
     /// How long the poll may wait: not at all while anything is left to do.
     fn poll_timeout(&self) -> Option<Duration> {
         let now = self.clock.now();
-        let Connections { work, service, .. } = &self.connections;
-        let is_busy = !work.reads.is_empty()
-            || !work.visits.is_empty()
-            || !service.finished.is_empty()
-            || service.hub.has_work()
-            || self.sweep.has_work()
-            || self.accepting.has_work(now);
-        if is_busy {
+        if self.engine.is_busy() || self.accepting.has_work(now) {
             return Some(Duration::ZERO);
         }
-        let next = [
-            work.timers.next(),
-            service.hub.next_timeout(),
-            self.accepting.next_timeout(),
-            self.shutdown.as_ref().map(|s| s.next_step(now)),
-        ];
+        let next = [self.engine.next_timeout(now), self.accepting.next_timeout()];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
-        let circles = service.hub.has_waiting();
-        let circles = circles.then(|| self.sweep.pace.remaining(Instant::now()));
+        let circles = self.engine.connections.service.hub.has_waiting();
+        let circles = circles.then(|| self.engine.sweep.pace.remaining(Instant::now()));
         next.into_iter().chain(circles).min()
     }
 
     fn handle_signals(&mut self) {
         let signals: Vec<_> = self.signals.pending().collect();
-        let metrics = &self.connections.service.metrics;
         for signal in signals {
+            let connections = &self.engine.connections;
+            let metrics = &connections.service.metrics;
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
                 SIGHUP => info!("SIGHUP: options are read at the start only; nothing changes"),
-                _ if self.shutdown.is_some() => {
+                _ if self.engine.shutdown.is_some() => {
                     info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
                 }
                 _ => {
-                    info!("ending: closing {} connections", self.connections.len());
+                    info!("ending: closing {} connections", connections.len());
                     self.accepting.listeners.clear();
-                    self.shutdown = Some(Shutdown::begin(&self.connections));
+                    self.engine.shut_down();
                 }
             }
         }
@@ -315,11 +268,12 @@ impl Server {
 
     /// What there is now, for the log line that SIGUSR1 asks for.
     fn state(&self) -> String {
-        let Connections { service, .. } = &self.connections;
+        let connections = &self.engine.connections;
+        let service = &connections.service;
         let (hub, ledger) = (service.hub.stats(), &service.ledger);
         format!(
             "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}, outbox bytes {}, half-sent bytes {}",
-            self.connections.len(),
+            connections.len(),
             hub.channels,
             hub.messages,
             hub.bytes,
@@ -327,14 +281,6 @@ impl Server {
             ledger.outbox,
             ledger.held.bytes(),
         )
-    }
-
-    /// Whether the daemon may end: it was told to, and everybody is gone or had time enough.
-    fn has_ended(&self) -> bool {
-        let Some(shutdown) = &self.shutdown else {
-            return false;
-        };
-        self.connections.len() == 0 || shutdown.is_over(self.connections.service.now)
     }
 }
 

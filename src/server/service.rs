@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
+#[cfg(test)]
+use std::rc::Rc;
 
 use log::{Level, log_enabled};
 use mio::Token;
@@ -19,6 +21,8 @@ use super::broker::Broker;
 use super::date::Date;
 use super::encoders::{Encoders, slots};
 use super::journal::{Journal, Who};
+#[cfg(test)]
+use super::late_broker::Taken;
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::tickets::Ticket;
@@ -108,12 +112,20 @@ impl Refusal {
     }
 }
 
+/// The broker cannot take a publication, or its answer will not come.
+#[cfg(test)]
+fn unavailable() -> Refusal {
+    Refusal::new(Why::Unavailable, "the broker is out of reach")
+}
+
 /// The outcome of a publication that was pending.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) ticket: Ticket,
     /// The epoch and the number that it got.
     pub(super) outcome: Result<(Epoch, u64), Refusal>,
+    /// The channel may take no more until its subscribers were swept: the publisher is not read from meanwhile.
+    pub(super) congested: bool,
 }
 
 /// The hub behind its door, and what all connections share.
@@ -143,7 +155,13 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// With no broker: the hub numbers all channels.
     pub(super) fn new(config: Config) -> Service {
+        Service::with_broker(config, Broker::None)
+    }
+
+    /// With a broker, which numbers all channels if there is one.
+    pub(super) fn with_broker(config: Config, broker: Broker) -> Service {
         let limits = HubConfig {
             retain_total: config.retain_total,
             max_channels: config.max_channels,
@@ -162,7 +180,13 @@ impl Service {
         let hub = Hub::new(
             limits,
             Box::new(move |channel| policies.policy_for(channel)),
-            Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes()))),
+            match &broker {
+                Broker::None => {
+                    Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes())))
+                }
+                #[cfg(test)]
+                Broker::Late(late) => late.numbering(),
+            },
         );
         Service {
             now: 0,
@@ -177,7 +201,7 @@ impl Service {
             encoders: Encoders::new(config.deflate_level),
             decoder: Decoder::new(),
             values: ValueDecoder::new(),
-            broker: Broker::default(),
+            broker,
             finished: VecDeque::new(),
             congested: Vec::new(),
             config,
@@ -198,7 +222,9 @@ impl Service {
             return Answer::Done(Err(Refusal::new(Why::Forbidden, text)));
         }
         match &mut self.broker {
-            Broker::None => Answer::Done(self.append(ticket.connection, name, data)),
+            Broker::None => Answer::Done(self.append(ticket.connection, None, name, data)),
+            #[cfg(test)]
+            Broker::Late(late) if late.is_lost => Answer::Done(Err(unavailable())),
             #[cfg(test)]
             Broker::Late(late) => {
                 late.take(ticket, name, data);
@@ -207,12 +233,61 @@ impl Service {
         }
     }
 
-    /// Appends a publication to its channel's log.
-    fn append(&mut self, publisher: Token, name: &str, data: &[u8]) -> Result<Published, Refusal> {
+    /// The tests' broker numbers the first `count` publications that it has taken, and they come back.
+    #[cfg(test)]
+    pub(super) fn deliver(&mut self, count: usize) {
+        let Broker::Late(late) = &mut self.broker else {
+            return;
+        };
+        let count = count.min(late.taken.len());
+        let taken: Vec<_> = late.taken.drain(..count).collect();
+        let numbers = Rc::clone(&late.numbers);
+        for Taken {
+            ticket,
+            channel,
+            data,
+        } in taken
+        {
+            let (epoch, seq) = numbers.borrow().next();
+            let appended = self.append(ticket.connection, Some((&epoch, seq)), &channel, &data);
+            numbers.borrow_mut().advance();
+            let congested = appended.as_ref().is_ok_and(|made| made.congested);
+            self.finished.push_back(Finished {
+                ticket,
+                outcome: appended.map(|made| (epoch, made.seq)),
+                congested,
+            });
+        }
+    }
+
+    /// The tests' broker is lost, with all that it has taken.
+    #[cfg(test)]
+    pub(super) fn lose_broker(&mut self) {
+        let Broker::Late(late) = &mut self.broker else {
+            return;
+        };
+        late.is_lost = true;
+        for Taken { ticket, .. } in late.taken.drain(..) {
+            self.finished.push_back(Finished {
+                ticket,
+                outcome: Err(unavailable()),
+                congested: false,
+            });
+        }
+    }
+
+    /// Appends a publication to its channel's log. `at` is the broker's epoch and number; without it the hub numbers.
+    fn append(
+        &mut self,
+        publisher: Token,
+        at: Option<(&Epoch, u64)>,
+        name: &str,
+        data: &[u8],
+    ) -> Result<Published, Refusal> {
         let frame = MessageFrame::new(name, data);
         let published = self
             .hub
-            .publish(name, &frame, &mut self.encoders, self.now)
+            .append_at(at, name, &frame, &mut self.encoders, self.now)
             .map(|made| Published {
                 channel: made.channel,
                 seq: made.seq,

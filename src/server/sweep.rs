@@ -225,7 +225,8 @@ impl Sweep {
         let mut gathered = Gathered::default();
         if let Phase::Open(_) = connection.phase {
             gathered = service.hub.gather(id, &mut slices);
-            if gathered.unrendered && self.may_render(index) {
+            // A reader that takes little at a time would have them made again for each part of the message before.
+            if gathered.unrendered && own == 0 && self.may_render(index) {
                 self.render(service, id);
                 slices = Slices::new();
                 push_own(&mut slices, connection);

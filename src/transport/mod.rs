@@ -16,6 +16,8 @@
 //!
 //! Deliberately absent: what the bytes mean, timeouts, and the poll's tokens.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod memory;
 #[cfg(test)]
 pub(crate) mod withholding;
 
@@ -28,6 +30,8 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use rustix::net::sockopt::socket_peercred;
 
+#[cfg(any(test, fuzzing))]
+use self::memory::Memory;
 #[cfg(test)]
 use self::withholding::Withholding;
 
@@ -58,6 +62,9 @@ pub(crate) struct Written {
 pub(crate) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// For tests: a pipe in memory.
+    #[cfg(any(test, fuzzing))]
+    Memory(Memory),
     /// For tests: it keeps bytes in both directions, as TLS does.
     #[cfg(test)]
     Withholding(Box<Withholding>),
@@ -80,6 +87,9 @@ impl Transport {
         match self {
             Transport::Tcp(socket) => socket.register(registry, token, interest),
             Transport::Unix(socket) => socket.register(registry, token, interest),
+            #[cfg(any(test, fuzzing))]
+            // Its readiness is told by whoever has the other end.
+            Transport::Memory(_) => Ok(()),
             #[cfg(test)]
             Transport::Withholding(inner) => inner.register(registry, token),
         }
@@ -93,6 +103,8 @@ impl Transport {
         let len = match self {
             Transport::Tcp(socket) => socket.read(buffer),
             Transport::Unix(socket) => socket.read(buffer),
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(pipe) => pipe.read(buffer),
             #[cfg(test)]
             Transport::Withholding(inner) => return inner.read(buffer),
         }?;
@@ -110,6 +122,8 @@ impl Transport {
         let result = uninterrupted(|| match self {
             Transport::Tcp(socket) => socket.write(bytes),
             Transport::Unix(socket) => socket.write(bytes),
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(pipe) => pipe.write(bytes),
             #[cfg(test)]
             Transport::Withholding(inner) => inner.write(bytes),
         });
@@ -137,6 +151,8 @@ impl Transport {
         let result = uninterrupted(|| match self {
             Transport::Tcp(socket) => socket.write_vectored(slices),
             Transport::Unix(socket) => socket.write_vectored(slices),
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(pipe) => pipe.write_vectored(slices),
             #[cfg(test)]
             Transport::Withholding(inner) => inner.write_vectored(slices),
         });
@@ -151,6 +167,8 @@ impl Transport {
         match self {
             // A bare socket holds nothing of its own.
             Transport::Tcp(_) | Transport::Unix(_) => Ok(true),
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(_) => Ok(true),
             #[cfg(test)]
             Transport::Withholding(inner) => inner.flush(),
         }
@@ -163,6 +181,8 @@ impl Transport {
         let _ = match self {
             Transport::Tcp(socket) => socket.shutdown(Shutdown::Write),
             Transport::Unix(socket) => socket.shutdown(Shutdown::Write),
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(pipe) => pipe.finish_writing(),
             #[cfg(test)]
             Transport::Withholding(inner) => inner.finish_writing(),
         };
@@ -189,6 +209,8 @@ impl Transport {
     fn holds(&self) -> bool {
         match self {
             Transport::Tcp(_) | Transport::Unix(_) => false,
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(_) => false,
             #[cfg(test)]
             Transport::Withholding(inner) => inner.holds(),
         }
@@ -207,6 +229,8 @@ impl fmt::Display for Transport {
                 Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
                 Err(_) => f.write_str("(gone)"),
             },
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(_) => f.write_str("(in memory)"),
             #[cfg(test)]
             Transport::Withholding(inner) => inner.fmt(f),
         }

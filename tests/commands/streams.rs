@@ -245,6 +245,7 @@ fn a_daemon_whose_log_nobody_reads_goes_on_and_says_later_how_much_is_missing() 
         assert_eq!(output.status.code(), Some(0), "{n}: {said}");
     }
     let lines = crate::common::command::lines(reader);
+    wait_until("nobody reads the log", || has_room(&writer));
     drop(writer);
     let mut said = false;
     // There is room now, for the next line and what goes before it.

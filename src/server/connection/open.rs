@@ -258,6 +258,9 @@ impl Connection {
         finished: Finished,
     ) {
         let subscriber = self.subscriber();
+        if finished.congested && matches!(self.phase, Phase::Http(_) | Phase::Open(_)) {
+            self.pause(service.now, Flow::CONGESTED);
+        }
         match &mut self.phase {
             Phase::Http(_) => {
                 let response = match &finished.outcome {

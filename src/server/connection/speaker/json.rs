@@ -1,5 +1,7 @@
 //! `json.fanfare.v1` on a connection: its requests carried out, the answers queued.
 
+use std::collections::VecDeque;
+
 use mio::Token;
 
 use crate::dialect::json::{
@@ -29,7 +31,7 @@ struct Awaited {
 #[derive(Debug, Default)]
 struct Requests {
     next_key: u32,
-    awaited: Vec<Awaited>,
+    awaited: VecDeque<Awaited>,
 }
 
 /// One connection's side of the dialect.
@@ -109,7 +111,7 @@ impl Json {
             Answer::Pending => {
                 let requests = self.requests.get_or_insert_default();
                 requests.next_key = key.0.wrapping_add(1);
-                requests.awaited.push(Awaited {
+                requests.awaited.push_back(Awaited {
                     key,
                     id: id.map_or(&[][..], |id| id.as_bytes()).into(),
                     channel: channel.into(),
@@ -133,7 +135,9 @@ impl Json {
         let Some(at) = requests.awaited.iter().position(is_it) else {
             return;
         };
-        let awaited = requests.awaited.remove(at);
+        let Some(awaited) = requests.awaited.remove(at) else {
+            return;
+        };
         let id = (!awaited.id.is_empty()).then(|| Id::as_written(&awaited.id));
         match finished.outcome {
             Ok((epoch, seq)) if id.is_some() => session.answer(|text| {

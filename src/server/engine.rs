@@ -1,0 +1,123 @@
+//! A server without a poll, a clock and listeners: what it does in a turn once it knows the time and what happened.
+//!
+//! [`Server`](super::Server) turns it with sockets and the machine's clock. The tests' simulation turns it with pipes in
+//! memory and a clock of its own.
+
+use mio::Token;
+
+use super::connection::flow::Flow;
+use super::connections::Connections;
+use super::ending::Shutdown;
+use super::pace::Pace;
+use super::read::Reader;
+use super::sweep::Sweep;
+use super::timers::Millis;
+use super::tokens::index_of;
+use crate::config::Config;
+
+/// What an event says of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ready {
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// The peer said FIN, or the transport failed.
+    pub(super) ended: bool,
+}
+
+/// All that turns.
+pub(super) struct Engine {
+    pub(super) connections: Connections,
+    reader: Reader,
+    pub(super) sweep: Sweep,
+    pub(super) shutdown: Option<Shutdown>,
+}
+
+impl Engine {
+    /// With no more than `limit` regular seats.
+    pub(super) fn new(config: Config, limit: usize, pace: Pace) -> Self {
+        Engine {
+            connections: Connections::new(config, limit),
+            reader: Reader::new(),
+            sweep: Sweep::new(pace),
+            shutdown: None,
+        }
+    }
+
+    /// Begins a turn at `now`.
+    pub(super) fn begin_turn(&mut self, now: Millis) {
+        let service = &mut self.connections.service;
+        service.now = now;
+        service.metrics.turns += 1;
+        // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
+        service.hub.handle_timeout(now);
+    }
+
+    /// Notes what an event says of a connection; nothing is done about it yet.
+    pub(super) fn note(&mut self, token: Token, ready: Ready) {
+        let Some(connection) = self.connections.find(token) else {
+            return;
+        };
+        if ready.readable || ready.ended {
+            connection.flow.insert(Flow::READABLE);
+            if ready.ended {
+                connection.flow.insert(Flow::HUNG_UP);
+            }
+            self.connections.touch(index_of(token));
+        }
+        if ready.writable
+            && self.connections.unblock(token)
+            && let Some(shutdown) = &mut self.shutdown
+        {
+            shutdown.go_on(token);
+        }
+    }
+
+    /// The turn's work, once its events are noted.
+    pub(super) fn work(&mut self) {
+        let connections = &mut self.connections;
+        self.reader.read(connections);
+        connections.answer_tickets();
+        connections.handle_timeouts();
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.step(connections, &mut self.sweep);
+        }
+        self.sweep.sweep(connections);
+        connections.drop_stalled();
+        self.sweep.trim(connections);
+        connections.check_sums();
+    }
+
+    /// Whether anything is left to do that waits for nothing.
+    pub(super) fn is_busy(&self) -> bool {
+        let Connections { work, service, .. } = &self.connections;
+        !work.reads.is_empty()
+            || !work.visits.is_empty()
+            || !service.finished.is_empty()
+            || service.hub.has_work()
+            || self.sweep.has_work()
+    }
+
+    /// When something is due that no event announces.
+    pub(super) fn next_timeout(&self, now: Millis) -> Option<Millis> {
+        let Connections { work, service, .. } = &self.connections;
+        let next = [
+            work.timers.next(),
+            service.hub.next_timeout(),
+            self.shutdown.as_ref().map(|s| s.next_step(now)),
+        ];
+        next.into_iter().flatten().min()
+    }
+
+    /// Begins to end: every connection is closed, at the pace that was asked for.
+    pub(super) fn shut_down(&mut self) {
+        self.shutdown = Some(Shutdown::begin(&self.connections));
+    }
+
+    /// Whether it may end: it was told to, and everybody is gone or had time enough.
+    pub(super) fn has_ended(&self) -> bool {
+        let Some(shutdown) = &self.shutdown else {
+            return false;
+        };
+        self.connections.len() == 0 || shutdown.is_over(self.connections.service.now)
+    }
+}

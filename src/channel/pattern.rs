@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::matcher::matches_parts;
 use super::name;
 
 /// Which channel names are meant: parts separated by `.`, where `*` stands for exactly one part
@@ -47,16 +48,7 @@ impl Pattern {
 
     /// Whether the channel of this name is meant.
     pub fn matches(&self, name: &str) -> bool {
-        let mut parts = name.split('.');
-        for wanted in self.0.split('.') {
-            match (wanted, parts.next()) {
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (literal, Some(part)) if literal == part => {}
-                _ => return false,
-            }
-        }
-        parts.next().is_none()
+        matches_parts(&self.0, name, false)
     }
 
     /// Whether this pattern matches every name that `other` matches.

@@ -254,7 +254,7 @@ fn of_daemons_that_start_at_one_path_in_the_same_moment_exactly_one_listens() {
 fn a_unix_socket_has_the_permissions_and_the_group_that_were_asked_for() {
     let folder = Folder::new("mode");
     let own = fs::metadata(&folder.0).expect("the folder");
-    // Who is not root may only give it to a group of its own.
+    // A process that is not root's may only give it to a group of its own.
     let group = if own.uid() == 0 { 4711 } else { own.gid() };
     let path = folder.stale("f.sock");
     let group_text = group.to_string();

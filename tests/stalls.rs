@@ -51,7 +51,7 @@ fn a_client_that_answered_its_ping_while_the_daemon_was_stopped_stays() {
     for client in &mut clients {
         is_alive(client);
     }
-    // Who says nothing at all is closed still.
+    // A client that says nothing at all is closed still.
     assert_eq!(silent.close().0, 1011);
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Event {
         channel: usize,
         /// The channel's sequence number, where the server has one.
         seq: Option<u64>,
-        /// Who published it; `None` from the bare sender.
+        /// Its publisher; `None` from the bare sender.
         origin: Option<Origin>,
     },
     /// A subscription is in place; `seq` of the newest message.

@@ -20,7 +20,7 @@ pub(crate) fn to_core(core: usize) -> Result<()> {
 /// Raises the limit of open files to its hard maximum and returns it.
 pub(crate) fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    // Who may not raise it works with what there is.
+    // A process that may not raise it works with what there is.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {

@@ -191,7 +191,7 @@ impl Config {
     }
 
     /// How many connections to let in where the process may have `file_limit` files open: so many
-    /// that who is too many hears a 503 and `accept` never fails for want of files. At least 1.
+    /// that one beyond them hears a 503 and `accept` never fails for want of files. At least 1.
     pub fn connection_limit(&self, file_limit: u64) -> usize {
         let files = usize::try_from(file_limit).unwrap_or(usize::MAX);
         let possible = files.saturating_sub(Config::FILES_RESERVED).max(1);

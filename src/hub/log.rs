@@ -13,8 +13,8 @@ const BIGGEST: usize = 64 * 1024;
 /// their indexes.
 const SHARE_OF_TOTAL: usize = 8;
 
-/// The capacity up to which segments of short frames double, in bytes: a quarter of the channel's window (0: no limit), and a
-/// small part of what all logs may take together (0: no limit).
+/// The capacity up to which segments of short frames double, in bytes: a quarter of the channel's window, and a small
+/// part of what all logs may take together.
 pub(super) fn largest_segment(window: Limit, total: Limit) -> u32 {
     let part = |whole: Limit, parts: usize| whole.left(0) / parts;
     let largest = part(window, 4).min(part(total, SHARE_OF_TOTAL));

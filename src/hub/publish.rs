@@ -254,7 +254,7 @@ impl Hub {
     }
 }
 
-/// Whether a frame of `len` bytes fits into `most` bytes (0: no limit), once everything had gone that can go.
+/// Whether a frame of `len` bytes is within `most` bytes, once everything had gone that can go.
 fn has_room(channel: &Channel, len: usize, now: u64, most: Limit) -> bool {
     u32::try_from(len).is_ok() && (most.is_none() || most.admits_size(channel.least_with(len, now)))
 }

@@ -66,7 +66,7 @@ impl LateBroker {
         }
     }
 
-    /// Who numbers a channel that comes into being: the broker.
+    /// How a channel that comes into being is numbered: by the broker.
     pub(super) fn numbering(&self) -> Box<dyn FnMut(&str) -> Numbering> {
         let numbers = Rc::clone(&self.numbers);
         Box::new(move |_| {

@@ -19,6 +19,11 @@ impl Charge {
             self.0 = bytes;
         }
     }
+
+    /// How many bytes it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.0
+    }
 }
 
 /// The sums over all connections.

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use super::ledger::Charge;
 use crate::hub::Remainder;
 
 #[derive(Debug, Default)]
@@ -18,8 +19,8 @@ struct Queue {
     private: Vec<u8>,
     /// How much of `private` the kernel has taken.
     private_sent: usize,
-    /// How many bytes of memory are counted for it in the sum over all outboxes.
-    counted: usize,
+    /// What it takes of the sum over all outboxes.
+    charge: Charge,
 }
 
 impl Queue {
@@ -66,8 +67,7 @@ impl Outbox {
     pub(super) fn count(&mut self, sum: &mut usize) {
         if let Some(queue) = &mut self.queue {
             let bytes = queue.memory();
-            *sum = *sum - queue.counted + bytes;
-            queue.counted = bytes;
+            queue.charge.set(sum, bytes);
         }
     }
 
@@ -83,13 +83,13 @@ impl Outbox {
     /// Takes what is counted of this outbox off `sum`.
     pub(super) fn uncount(&mut self, sum: &mut usize) {
         if let Some(queue) = &mut self.queue {
-            *sum -= std::mem::take(&mut queue.counted);
+            queue.charge.set(sum, 0);
         }
     }
 
     /// How much of this outbox is counted in the sum.
     pub(super) fn counted_bytes(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.counted)
+        self.queue.as_ref().map_or(0, |queue| queue.charge.bytes())
     }
 
     /// The end of the private bytes, to write one or more whole frames to.

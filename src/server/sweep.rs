@@ -6,17 +6,19 @@
 //! in a channel that was published to. A connection that the budget does not reach has its visit next
 //! turn, and gets what was published meanwhile in the same write.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use mio::Token;
+
 use super::TURN_BUDGET;
-use super::connection::Connection;
 use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connection::phase::Phase;
 use super::connections::{Connections, Entry};
+use super::outbox::Outbox;
 use super::pace::{Circles, Pace};
 use super::service::Service;
 use super::tokens::index_of;
@@ -39,10 +41,12 @@ pub(super) struct Sweep {
     joined: Vec<u8>,
     /// Where the hub reports channels that were caught up with.
     decongested: Vec<ChannelId>,
-    /// How long messages may still be made for single connections in this turn.
+    /// How long messages may be made for single connections in a turn.
+    pub(super) render_budget: Duration,
+    /// How much of it is left in this turn.
     render_left: Duration,
-    /// Connections whose next messages have to be made in a later turn.
-    unrendered: Vec<usize>,
+    /// Connections whose next messages have to be made in a later turn, each once.
+    pub(super) unrendered: VecDeque<Token>,
 }
 
 impl Sweep {
@@ -52,8 +56,9 @@ impl Sweep {
             became_full: Vec::new(),
             joined: Vec::new(),
             decongested: Vec::new(),
+            render_budget: RENDER_BUDGET,
             render_left: RENDER_BUDGET,
-            unrendered: Vec::new(),
+            unrendered: VecDeque::new(),
         }
     }
 
@@ -65,7 +70,7 @@ impl Sweep {
     /// Visits connections until none that can be written to is behind, or the budget is spent.
     pub(super) fn sweep(&mut self, connections: &mut Connections) {
         let began = Instant::now();
-        self.render_left = RENDER_BUDGET;
+        self.render_left = self.render_budget;
         self.visit_unrendered(connections);
         loop {
             let visited = self.visit_private(connections);
@@ -94,10 +99,19 @@ impl Sweep {
         begins
     }
 
-    /// Visits those whose messages could not be made in the turn before.
+    /// Visits those whose messages could not be made in an earlier turn, as long as there is time to make some.
     fn visit_unrendered(&mut self, connections: &mut Connections) {
-        for index in std::mem::take(&mut self.unrendered) {
-            self.visit(connections, index);
+        for _ in 0..self.unrendered.len() {
+            if self.render_left.is_zero() {
+                return;
+            }
+            let Some(token) = self.unrendered.pop_front() else {
+                return;
+            };
+            if let Some(connection) = connections.find(token) {
+                connection.flow.remove(Flow::UNRENDERED);
+                self.visit(connections, index_of(token));
+            }
         }
     }
 
@@ -220,16 +234,19 @@ impl Sweep {
         let service = &mut connections.service;
         let id = connection.subscriber();
         let mut slices = Slices::new();
-        push_own(&mut slices, connection);
+        push_own(&mut slices, &connection.outbox);
         let own = slices.bytes();
         let mut gathered = Gathered::default();
         if let Phase::Open(_) = connection.phase {
             gathered = service.hub.gather(id, &mut slices);
             // A reader that takes little at a time would have them made again for each part of the message before.
-            if gathered.unrendered && own == 0 && self.may_render(index) {
+            if gathered.unrendered
+                && own == 0
+                && self.may_render(connection.token, &mut connection.flow)
+            {
                 self.render(service, id);
                 slices = Slices::new();
-                push_own(&mut slices, connection);
+                push_own(&mut slices, &connection.outbox);
                 gathered = service.hub.gather(id, &mut slices);
             }
         }
@@ -242,12 +259,13 @@ impl Sweep {
         Some(gathered)
     }
 
-    /// Whether this turn has time to make messages for one connection alone. If not, it is visited in the next.
+    /// Whether this turn has time to make messages for one connection alone. If not, it is visited in a later one.
     #[cold]
-    fn may_render(&mut self, index: usize) -> bool {
+    fn may_render(&mut self, token: Token, flow: &mut Flow) -> bool {
         let has_time = !self.render_left.is_zero();
-        if !has_time {
-            self.unrendered.push(index);
+        if !has_time && !flow.contains(Flow::UNRENDERED) {
+            flow.insert(Flow::UNRENDERED);
+            self.unrendered.push_back(token);
         }
         has_time
     }
@@ -313,10 +331,10 @@ impl Sweep {
     }
 }
 
-/// What waits in the connection's outbox comes before what is its channels'.
+/// What waits in a connection's outbox comes before what is its channels'.
 #[inline]
-fn push_own<'c>(slices: &mut Slices<'c>, connection: &'c Connection) {
-    for slice in connection.outbox.slices() {
+fn push_own<'c>(slices: &mut Slices<'c>, outbox: &'c Outbox) {
+    for slice in outbox.slices() {
         slices.push(slice);
     }
 }

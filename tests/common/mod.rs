@@ -176,7 +176,7 @@ impl Daemon {
     /// Sends `request` as it is and returns everything up to the end of the stream.
     pub fn exchange(&self, request: &[u8]) -> String {
         let mut stream = self.raw();
-        // Who is refused may find the stream closed before all is written.
+        // A client that is refused may find the stream closed before all is written.
         let _ = stream.write_all(request);
         read_to_end(&mut stream)
     }

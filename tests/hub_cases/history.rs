@@ -1,4 +1,4 @@
-//! Who asks for history: it gets what is held, and nobody waits for it.
+//! A subscriber that asks for history gets what is held, and nobody waits for it.
 
 use fanfare::hub::{Gap, Reason};
 use fanfare::limit::Limit;

@@ -1,4 +1,4 @@
-//! Who falls behind what a channel holds, and what becomes of it.
+//! A subscriber that falls behind what a channel holds, and what becomes of it.
 
 use fanfare::hub::{OnLag, Reason, TooSlow};
 use fanfare::limit::Limit;

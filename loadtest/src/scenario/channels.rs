@@ -43,7 +43,7 @@ pub(super) fn run(scenario: Scenario, bench: &Bench, report: &mut Report) -> Res
     Ok(())
 }
 
-/// Who subscribes to what in `many`.
+/// Which subscriber is in which channels in `many`.
 struct Shares {
     channels: usize,
     each: usize,

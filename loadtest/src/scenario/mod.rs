@@ -268,7 +268,7 @@ fn daemon_recipe(target: &Target, scenario: Scenario, parameters: &Parameters) -
         arguments.push(format!("--retain-messages={}", parameters.last));
     }
     if scenario == Scenario::Slow {
-        // Who stalls has to be there to the end.
+        // A client that stalls has to be there to the end.
         arguments.extend(["--stall-timeout", "0", "--ping-interval", "0"].map(str::to_owned));
     }
     if matches!(scenario, Scenario::Board | Scenario::Many) {

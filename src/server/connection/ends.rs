@@ -163,7 +163,8 @@ impl Connection {
     pub(in crate::server) fn peer_finished(&mut self, service: &mut Service) -> Option<Gone> {
         self.flow.remove(Flow::READABLE | Flow::HUNG_UP);
         match self.phase {
-            Phase::Http(_) if !self.outbox.is_empty() => self.finish(service),
+            // A transport that took all of an answer may hold some of it.
+            Phase::Http(_) if !self.takes_messages() => self.finish(service),
             Phase::Open(_) => return Some(Gone::Lost),
             Phase::Draining { .. } if !self.takes_messages() => {}
             _ => return Some(Gone::Done),

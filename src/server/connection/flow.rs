@@ -5,8 +5,7 @@ use bitflags::bitflags;
 bitflags! {
     /// What is known of a connection's input and output, and in which queues it stands.
     ///
-    /// [`Connection::touch`](super::Connection) and the queues read it. It is changed where something happens, and nothing
-    /// else is done there.
+    /// `Connections::touch` and the queues read it. It is changed where something happens, and nothing else is done there.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(in crate::server) struct Flow: u16 {
         /// The transport may have something to read.
@@ -38,6 +37,8 @@ bitflags! {
         const IN_READS = 1 << 11;
         /// It stands in the queue of those to visit.
         const IN_VISITS = 1 << 12;
+        /// It stands in the queue of those whose messages have to be made in a later turn.
+        const UNRENDERED = 1 << 13;
 
         /// Everything for which a connection is paused.
         const PAUSED = Self::OUTBOX_FULL.bits() | Self::CONGESTED.bits() | Self::AWAITS.bits();

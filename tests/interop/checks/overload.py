@@ -13,7 +13,7 @@ CHANNEL = "flood"
 CI_SECONDS = 6
 FULL_SECONDS = 20
 SAMPLE_SECONDS = 0.1
-# Who is blocked for longer than the window lasts is slow, whatever the reason; with the default of
+# A reader that is blocked for longer than the window lasts is slow, whatever the reason; with the default of
 # 1 MiB a busy machine that does not run the readers for 0.2 s would make them so. The full run,
 # for a quiet machine, has the default.
 CI_WINDOW = 16 << 20

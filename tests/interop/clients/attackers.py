@@ -2,7 +2,7 @@
 
 Task: `address`, `attack` (a name of `ATTACKS`), `count`. Reports "ready" once all are connected. Orders: {"begin": true} starts the
 attack, and "begun" says that everybody has sent something; {"end": true} ends it, and "done" says how many `bytes` were
-sent and how many connections the daemon has `closed`. Whoever is closed connects again.
+sent and how many connections the daemon has `closed`. A connection that is closed is made again.
 """
 
 import json

@@ -81,3 +81,30 @@ fn a_connection_is_not_judged_before_what_nobody_announced_is_read() {
         assert!(said.contains(answer), "{said}");
     }
 }
+
+#[test]
+fn a_client_that_has_finished_gets_its_whole_answer_though_the_transport_holds_it() {
+    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut whole = Simulation::new(Config::default());
+    let peer = whole.connect();
+    whole.send(peer, health.as_bytes());
+    let answer = whole.receive_text(peer);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for room in [1, 10, answer.len() - 1] {
+        let mut simulation = Simulation::new(Config::default());
+        let peer = simulation.connect_withholding(room);
+        simulation.send(peer, health.as_bytes());
+        simulation.settle();
+        simulation.finish(peer);
+        let mut received = String::new();
+        loop {
+            let some = simulation.receive_text(peer);
+            if some.is_empty() {
+                break;
+            }
+            received.push_str(&some);
+        }
+        assert_eq!(received, answer, "{room}");
+        assert!(simulation.is_at_end(peer), "{room}");
+    }
+}

@@ -195,3 +195,27 @@ fn what_is_made_for_one_reader_is_not_made_again_for_each_part_that_it_takes() {
     let made = scene.simulation.service().encoders.lines;
     assert!(made <= 2 * MESSAGES + 2, "{made}");
 }
+
+#[test]
+fn a_reader_whose_messages_there_is_no_time_to_make_waits_in_one_place_and_gets_them_later() {
+    let mut scene = Scene::begin(100);
+    scene.publish(20);
+    let mut reader = Client::open(&mut scene.simulation, Tongue::Lines);
+    reader.say(&mut scene.simulation, "sub d");
+    assert_eq!(reader.hear(&mut scene.simulation).len(), 1);
+    let sweep = &mut scene.simulation.engine.sweep;
+    let budget = std::mem::take(&mut sweep.render_budget);
+    reader.say(&mut scene.simulation, "sub c last 20");
+    for n in 0..10 {
+        // Each brings a visit.
+        let message = publish(None, "d", &n.to_string());
+        scene.publisher.say(&mut scene.simulation, &message);
+        for _ in 0..3 {
+            scene.simulation.tick(1);
+            assert_eq!(scene.simulation.engine.sweep.unrendered.len(), 1);
+        }
+    }
+    scene.simulation.engine.sweep.render_budget = budget;
+    assert_eq!(reader.hear(&mut scene.simulation).len(), 1 + 20 + 10);
+    assert!(!scene.simulation.engine.sweep.has_work());
+}

@@ -24,7 +24,7 @@ use super::settings::{self, Group, Set, Setting};
 ///
 /// let cli = Cli::parse_from(["fanfare", "--listen", "127.0.0.1:0", "--retain-bytes", "2MiB"]);
 /// let config = cli.serve.load().expect("these are good values");
-/// assert_eq!(config.policy.retain_bytes, 2 << 20);
+/// assert_eq!(config.policy.retain_bytes, fanfare::limit::Limit::of(2 << 20));
 /// ```
 #[derive(Default)]
 pub struct ServeArgs {

@@ -10,13 +10,17 @@ use super::slices::Slices;
 use super::subscriber::{APART, CAUGHT_UP, LAGS, Link, Links};
 use super::{Hub, SubscriberId};
 
+/// How many subscriptions whose messages have to be rendered a visit passes over to get to others. With thousands of them a
+/// visit would otherwise look at each.
+const PASSED_OVER: u32 = 16;
+
 /// What `gather` found besides the slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gathered {
     /// Some subscriptions have been lapped and were left out: call [`Hub::settle`], send its gaps first, and gather again.
     pub lapped: bool,
-    /// Messages come next that have to be made for this subscriber alone: call [`Hub::render`], and gather again. Never so in a
-    /// slot that falls back.
+    /// In a subscription messages come next that have to be made for this subscriber alone: call [`Hub::render`] and gather
+    /// again, or [`Hub::postpone`]. Other subscriptions went in all the same. Never so in a slot that falls back.
     pub unrendered: bool,
     /// Not everything went in. If all that did is written and [`Hub::advance`] hears of it, be it nothing, `next_behind` will
     /// name the subscriber again.
@@ -45,8 +49,9 @@ pub(super) struct Plan {
     pieces: Vec<Piece>,
     /// Something was left out.
     more: bool,
-    /// The subscription whose next messages have to be rendered.
+    /// The last subscription whose next messages were found to be rendered first, and how many there were before it.
     unrendered: Option<Link>,
+    passed_over: u32,
     /// The subscribers and subscriptions that have had their history in this visit and were still behind then.
     past_history: Vec<(u32, Link)>,
 }
@@ -56,6 +61,8 @@ enum Share {
     All,
     Part,
     Nothing,
+    /// Its next messages have to be rendered.
+    Unrendered,
 }
 
 impl Plan {
@@ -65,6 +72,7 @@ impl Plan {
         self.pieces.clear();
         self.more = false;
         self.unrendered = None;
+        self.passed_over = 0;
     }
 
     /// The subscription of `id` that the last gathering found unrendered.
@@ -109,6 +117,12 @@ impl Plan {
             Share::All => None,
             Share::Part => Some(link.channel.wrapping_add(1)),
             Share::Nothing => Some(link.channel),
+            Share::Unrendered => {
+                gathered.unrendered = true;
+                gathered.more = true;
+                self.passed_over += 1;
+                (self.passed_over > PASSED_OVER).then_some(link.channel)
+            }
         }
     }
 
@@ -130,7 +144,9 @@ impl Plan {
                 choose(reading, sub, slices)
             };
             let Some((to, bytes)) = chosen else {
-                return if sub.next > begun {
+                return if self.unrendered == Some(link) {
+                    Share::Unrendered
+                } else if sub.next > begun {
                     Share::Part
                 } else {
                     Share::Nothing
@@ -222,7 +238,6 @@ impl Hub {
         };
         if let Some(next) = cut {
             gathered.more = true;
-            gathered.unrendered = plan.unrendered.is_some();
             subscriber.first = next;
         }
         plan.more = gathered.more;
@@ -308,6 +323,15 @@ impl Hub {
             more: false,
             delivered,
         }
+    }
+
+    /// Puts off the visit for which the last `gather` for `id` found nothing but what has to be rendered: the caller comes back to
+    /// it by itself. Until then what `id` has to get is not trimmed, but for history.
+    #[cold]
+    pub fn postpone(&mut self, id: SubscriberId) {
+        self.end_history(id.0, true);
+        self.end_plan(id.0);
+        self.note_lag(id);
     }
 
     /// Drops what was promised to `id`: it was written, or its subscriptions are not where they were.

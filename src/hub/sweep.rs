@@ -263,6 +263,12 @@ impl Hub {
 
     /// Owes `id` another visit, since the last left something. What it still has to get is not trimmed, but for history.
     pub(super) fn lag(&mut self, id: SubscriberId) {
+        self.note_lag(id);
+        self.owe(id.0);
+    }
+
+    /// Notes where `id` is behind after a visit. What it still has to get is not trimmed, but for history.
+    pub(super) fn note_lag(&mut self, id: SubscriberId) {
         let Some(subscriber) = self.subscribers.get_mut(id.0 as usize) else {
             return;
         };
@@ -291,7 +297,6 @@ impl Hub {
         for channel in behind {
             self.apart.note(id.0, subscriber, channel);
         }
-        self.owe(id.0);
     }
 
     /// Places the cursors of `id` that have been lapped as their channels' policies say, and reports what they miss.

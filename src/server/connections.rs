@@ -223,7 +223,7 @@ impl Connections {
             && let Some(index) = self.service.ledger.hoards.first_to_go()
         {
             self.act(index, |connection, service, peer| {
-                connection.make_room(service, peer);
+                connection.end_hoard(service, peer);
                 None
             });
         }

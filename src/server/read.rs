@@ -92,8 +92,7 @@ impl Reader {
         let connection = &mut connections.slab[index].connection;
         if until.is_none() && connection.completes_much(quantum) {
             connection.flow.insert(Flow::HEAVY);
-            connections.work.queue_read(connection);
-            return;
+            return connections.touch(index);
         }
         match self.read_from(connections, index, quantum) {
             Some(gone) => connections.remove(index, gone),

@@ -4,8 +4,8 @@
 //! broker, and the answer comes later under the request's [`Ticket`]. A ticket names the connection and, in the words
 //! of its dialect, the request. A connection that is gone takes its tickets with it.
 //!
-//! The door knows no connection and no dialect. It keeps what all connections share: the hub, the sums of the
-//! [`Ledger`], what the visit under way may cost.
+//! The door knows no connection, and of dialects only that the base log's frames are JSON. It keeps what all connections
+//! share: the hub, the sums of the [`Ledger`], what the visit under way may cost, and decoders.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

@@ -252,6 +252,9 @@ impl Sweep {
         }
         let wanted = slices.bytes();
         if wanted == 0 {
+            if gathered.unrendered {
+                service.hub.postpone(id);
+            }
             return gathered.lapped.then_some(gathered);
         }
         let result = transport.write_slices(slices.as_slice(), wanted, &mut self.joined);

@@ -269,3 +269,29 @@ fn a_message_that_has_room_in_the_base_log_alone_is_not_refused_for_its_copies()
     assert_eq!(hub.held("a"), Some(1..2));
     assert!(hub.stats().allocated <= 20_000);
 }
+
+#[test]
+fn what_has_to_be_rendered_keeps_no_other_subscription_waiting_and_a_visit_can_be_put_off() {
+    let mut hub = hub(UNLIMITED, ENDLESS);
+    publish(&mut hub, "a", 2);
+    join_quoted(&mut hub, 0);
+    hub.subscribe(id(0), "b", Start::Live, 0)
+        .expect("nothing forbids it");
+    publish(&mut hub, "b", 1);
+    let gather = |hub: &mut Hub| {
+        let mut slices = Slices::new();
+        let gathered = hub.gather(id(0), &mut slices);
+        assert!(gathered.unrendered && gathered.more);
+        (words(&slices), slices.bytes())
+    };
+    let (found, bytes) = gather(&mut hub);
+    assert_eq!(found, "<b1>");
+    assert!(hub.advance(id(0), bytes).more);
+    assert_eq!(hub.next_behind(), Some(id(0)));
+    assert_eq!(gather(&mut hub), (String::new(), 0));
+    hub.postpone(id(0));
+    assert_eq!(hub.next_behind(), None);
+    assert!(hub.is_behind(id(0)));
+    let (found, rendered, advanced) = visit_rendered(&mut hub, 0, usize::MAX);
+    assert_eq!((&*found, rendered, advanced.more), ("<a1> <a2>", 2, false));
+}

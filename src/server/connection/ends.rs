@@ -42,7 +42,7 @@ impl Connection {
     }
 
     /// Ends it, since its half-read input has to make room.
-    pub(in crate::server) fn make_room(&mut self, service: &mut Service, peer: Peer<'_>) {
+    pub(in crate::server) fn end_hoard(&mut self, service: &mut Service, peer: Peer<'_>) {
         match self.phase {
             Phase::Http(_) => self.refuse_request(service, peer),
             _ => self.fail(service, peer, NO_ROOM),

@@ -3,8 +3,9 @@
 //! A speaker takes messages, asks the door for what they want, and writes answers and gaps in its own tongue. It is chosen
 //! by sub-protocol first, then by path. What its tongue looks like as bytes is the business of `dialect`.
 //!
-//! To add a dialect: a file here, a variant of [`Speaker`], a line in [`Speaker::protocols`] and one in
-//! [`Speaker::choose`], and a slot in `encoders` if its messages differ from the base log's.
+//! To add a dialect: a file here, a variant of [`Speaker`] with its arm in each method below, a line in
+//! [`Speaker::protocols`] and one in [`Speaker::choose`], and a slot in `encoders` if its messages differ from the base
+//! log's.
 
 mod json;
 #[cfg(test)]

@@ -108,3 +108,52 @@ fn a_client_that_has_finished_gets_its_whole_answer_though_the_transport_holds_i
         assert!(simulation.is_at_end(peer), "{room}");
     }
 }
+
+#[test]
+fn a_client_that_pipelines_and_finishes_gets_every_answer_however_slowly_it_takes_them() {
+    const REQUESTS: usize = 300;
+    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+    let sent: String = (0..REQUESTS)
+        .map(|n| match n % 3 {
+            0 => post("a", &format!("[{n}]"), false),
+            _ => health.clone(),
+        })
+        .collect();
+    for withholds in [false, true] {
+        for (room, takes, piece) in [(40, 30, 7), (500, 499, 1_000), (90_000, 1, 90_000)] {
+            let mut simulation = Simulation::new(Config {
+                outbox: 2_000,
+                ..with_window(1_000)
+            });
+            let peer = match withholds {
+                true => simulation.connect_withholding(room),
+                false => simulation.connect_with(room),
+            };
+            for piece in sent.as_bytes().chunks(piece) {
+                simulation.send(peer, piece);
+                simulation.turn();
+            }
+            simulation.finish(peer);
+            let mut received = Vec::new();
+            loop {
+                simulation.settle();
+                let some = simulation.receive(peer, takes);
+                if some.is_empty() {
+                    break;
+                }
+                received.extend(some);
+            }
+            let received = String::from_utf8(received).expect("text");
+            let (created, ok) = ("HTTP/1.1 201 ", "HTTP/1.1 200 ");
+            let heads = received.lines().filter(|line| line.starts_with("HTTP"));
+            let expected = (0..REQUESTS).map(|n| if n % 3 == 0 { created } else { ok });
+            assert_eq!(heads.clone().count(), REQUESTS, "{room} {withholds}");
+            assert!(
+                heads
+                    .zip(expected)
+                    .all(|(head, begin)| head.starts_with(begin))
+            );
+            assert!(simulation.is_at_end(peer));
+        }
+    }
+}

@@ -197,25 +197,73 @@ fn what_is_made_for_one_reader_is_not_made_again_for_each_part_that_it_takes() {
 }
 
 #[test]
-fn a_reader_whose_messages_there_is_no_time_to_make_waits_in_one_place_and_gets_them_later() {
-    let mut scene = Scene::begin(100);
-    scene.publish(20);
-    let mut reader = Client::open(&mut scene.simulation, Tongue::Lines);
-    reader.say(&mut scene.simulation, "sub d");
-    assert_eq!(reader.hear(&mut scene.simulation).len(), 1);
-    let sweep = &mut scene.simulation.engine.sweep;
-    let budget = std::mem::take(&mut sweep.render_budget);
-    reader.say(&mut scene.simulation, "sub c last 20");
-    for n in 0..10 {
-        // Each brings a visit.
-        let message = publish(None, "d", &n.to_string());
-        scene.publisher.say(&mut scene.simulation, &message);
-        for _ in 0..3 {
-            scene.simulation.tick(1);
-            assert_eq!(scene.simulation.engine.sweep.unrendered.len(), 1);
+fn a_reader_whose_history_there_is_no_time_to_make_waits_in_one_place_and_gets_all_else_meanwhile()
+{
+    // So many other channels it has. With many, a visit does not look at each.
+    for others in [0, 200] {
+        let mut scene = Scene::begin(100);
+        scene.publish(20);
+        let mut reader = Client::open(&mut scene.simulation, Tongue::Lines);
+        reader.say(&mut scene.simulation, "sub d");
+        for n in 0..others {
+            reader.say(&mut scene.simulation, &format!("sub other.{n}"));
         }
+        assert_eq!(reader.hear(&mut scene.simulation).len(), 1 + others);
+        let sweep = &mut scene.simulation.engine.sweep;
+        let budget = std::mem::take(&mut sweep.render_budget);
+        reader.say(&mut scene.simulation, "sub c last 20");
+        let mut heard = 0;
+        for n in 1..=10 {
+            let message = publish(None, "d", &n.to_string());
+            scene.publisher.say(&mut scene.simulation, &message);
+            for _ in 0..3 {
+                scene.simulation.tick(1);
+                assert_eq!(scene.simulation.engine.sweep.unrendered.len(), 1);
+            }
+            heard += reader.hear_some(&mut scene.simulation, usize::MAX).len();
+            // The answer to its request, and what was published in the other channel.
+            assert_eq!(heard, 1 + n);
+        }
+        scene.simulation.engine.sweep.render_budget = budget;
+        assert_eq!(reader.hear(&mut scene.simulation).len(), 20);
+        assert!(!scene.simulation.engine.sweep.has_work());
     }
-    scene.simulation.engine.sweep.render_budget = budget;
-    assert_eq!(reader.hear(&mut scene.simulation).len(), 1 + 20 + 10);
-    assert!(!scene.simulation.engine.sweep.has_work());
+}
+
+#[test]
+fn what_is_published_while_there_is_no_time_to_make_messages_arrives_however_many_channels_have_history()
+ {
+    for channels in [10, 40, 300] {
+        let mut scene = Scene::begin(100);
+        for n in 0..channels {
+            let message = publish(None, &format!("h.{n}"), "1");
+            scene.publisher.say(&mut scene.simulation, &message);
+        }
+        scene.simulation.settle();
+        let mut reader = Client::open(&mut scene.simulation, Tongue::Lines);
+        // With so many other channels, a visit does not look at each.
+        for n in 0..200 {
+            reader.say(&mut scene.simulation, &format!("sub other.{n}"));
+        }
+        reader.say(&mut scene.simulation, "sub d");
+        scene.simulation.settle();
+        let message = publish(None, "d", "1");
+        scene.publisher.say(&mut scene.simulation, &message);
+        assert_eq!(reader.hear(&mut scene.simulation).len(), 202);
+        let budget = std::mem::take(&mut scene.simulation.engine.sweep.render_budget);
+        for n in 0..channels {
+            reader.say(&mut scene.simulation, &format!("sub h.{n} last 1"));
+        }
+        for _ in 0..10 {
+            scene.simulation.tick(1);
+        }
+        // Once: nothing more will be published there.
+        scene.publisher.say(&mut scene.simulation, &message);
+        for _ in 0..10 {
+            scene.simulation.tick(1);
+        }
+        scene.simulation.engine.sweep.render_budget = budget;
+        let heard = reader.hear(&mut scene.simulation).len();
+        assert_eq!(heard, 2 * channels + 1, "{channels}");
+    }
 }

@@ -215,11 +215,22 @@ impl Service {
         left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
     }
 
-    /// Publishes a JSON value in a channel.
-    pub(super) fn publish(&mut self, ticket: Ticket, name: &str, data: &[u8]) -> Answer<Published> {
+    /// Whether anything may be published in a channel, whatever it is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn may_publish(&self, name: &str) -> Result<(), Refusal> {
         if is_daemons_own(name) {
             let text = "channels whose names begin with $ are the daemon's own";
-            return Answer::Done(Err(Refusal::new(Why::Forbidden, text)));
+            return Err(Refusal::new(Why::Forbidden, text));
+        }
+        Ok(())
+    }
+
+    /// Publishes a JSON value in a channel.
+    pub(super) fn publish(&mut self, ticket: Ticket, name: &str, data: &[u8]) -> Answer<Published> {
+        if let Err(refusal) = self.may_publish(name) {
+            return Answer::Done(Err(refusal));
         }
         match &mut self.broker {
             Broker::None => Answer::Done(self.append(ticket.connection, None, name, data)),
@@ -304,6 +315,11 @@ impl Service {
             }
             Err(error) => Err(self.publish_refusal(error)),
         }
+    }
+
+    /// Whether a publisher waits for the sweep of a channel that it published to.
+    pub(super) fn is_congested(&self, publisher: Token) -> bool {
+        self.congested.iter().any(|(_, token)| *token == publisher)
     }
 
     /// Subscribes to a channel.

@@ -271,6 +271,9 @@ impl Connection {
             let why = why.to_string();
             return Some(Response::problem(Status::BAD_REQUEST, "bad_channel", &why));
         }
+        if let Err(refusal) = service.may_publish(channel) {
+            return Some(problem(refusal.why, &refusal.text));
+        }
         let mut values = std::mem::take(&mut service.values);
         let response = match values.decode(body) {
             Ok(data) => self.publish_data(service, channel, data),

@@ -258,7 +258,9 @@ impl Connection {
         finished: Finished,
     ) {
         let subscriber = self.subscriber();
-        if finished.congested && matches!(self.phase, Phase::Http(_) | Phase::Open(_)) {
+        // The channel may have been caught up with since.
+        let is_congested = finished.congested && service.is_congested(self.token);
+        if is_congested && matches!(self.phase, Phase::Http(_) | Phase::Open(_)) {
             self.pause(service.now, Flow::CONGESTED);
         }
         match &mut self.phase {

@@ -157,3 +157,16 @@ fn a_client_that_pipelines_and_finishes_gets_every_answer_however_slowly_it_take
         }
     }
 }
+
+#[test]
+fn a_post_to_a_channel_of_the_daemons_own_is_forbidden_whatever_its_body_is() {
+    for body in ["1", "{", ""] {
+        let mut simulation = Simulation::new(Config::default());
+        let peer = simulation.connect();
+        simulation.send(peer, post("%24a", body, false).as_bytes());
+        simulation.settle();
+        let answer = simulation.receive(peer, usize::MAX);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{body}: {answer}");
+    }
+}

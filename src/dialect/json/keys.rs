@@ -138,3 +138,67 @@ fn escaped_key(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::meter::Free;
+    use super::*;
+
+    const KNOWN: [&str; 4] = ["id", "seq", "type", "channel"];
+    static KEYS: Keys<&str, 4> = {
+        let [a, b, c, d] = KNOWN;
+        Keys::new([(a, a), (b, b), (c, c), (d, d)])
+    };
+
+    /// What the key is known as whose text, between its quotes, is `written`.
+    fn found(written: &str, behind: &str) -> Option<&'static str> {
+        let text = format!("{written}\"{behind}");
+        let (passed, word) = key(text.as_bytes(), 0, &mut Free).unwrap();
+        assert_eq!(passed.end(), written.len() + 1, "{text}");
+        assert_eq!(passed.escaped(), written.contains('\\'), "{text}");
+        KEYS.find(word)
+    }
+
+    /// The key with those characters as escapes whose bits are set.
+    fn written(key: &str, escapes: u32) -> String {
+        let write = |(at, character): (usize, char)| match escapes >> at & 1 {
+            0 => character.to_string(),
+            _ => format!("\\u{:04x}", character as u32),
+        };
+        key.chars().enumerate().map(write).collect()
+    }
+
+    #[test]
+    fn a_key_is_known_however_it_is_written_and_no_other_key_is() {
+        for known in KNOWN {
+            let others = [
+                format!("{known}x"),
+                format!("{known}xxxxxxxx"),
+                format!("x{known}"),
+                format!("{known}é"),
+                format!("{known}\0"),
+                format!("ď{}", &known[1..]),
+                known[1..].to_owned(),
+                known[..known.len() - 1].to_owned(),
+                known.to_uppercase(),
+            ];
+            for behind in ["", ":1}", ":1,\"id\":2}"] {
+                for escapes in 0..1 << known.len() {
+                    assert_eq!(found(&written(known, escapes), behind), Some(known));
+                    for other in &others {
+                        // A NUL cannot stand without an escape.
+                        let escapes = match other.find('\0') {
+                            Some(at) => escapes | 1 << at,
+                            None => escapes,
+                        };
+                        assert_eq!(found(&written(other, escapes), behind), None, "{other}");
+                    }
+                    let with_quote = format!("{}\\u0022:1", written(known, escapes));
+                    assert_eq!(found(&with_quote, behind), None);
+                    let with_escape = format!("{}\\n", written(known, escapes));
+                    assert_eq!(found(&with_escape, behind), None);
+                }
+            }
+        }
+    }
+}

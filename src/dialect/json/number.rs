@@ -204,6 +204,18 @@ fn exponent<const ZERO: bool>(
     Ok((end, peek(text, end)))
 }
 
+/// Whether a number whose whole part is 0 is 0. Its digits stand up to `end`, perhaps with a `.` at `point`.
+#[inline(always)]
+fn is_zero(text: &[u8], point: usize, end: usize, meter: &mut impl Meter) -> bool {
+    let mut at = point + 1;
+    meter.add(40);
+    while at < end && peek(text, at) == b'0' {
+        meter.add(6);
+        at += 1;
+    }
+    at >= end
+}
+
 /// Reads any exponent, as [`exponent`] does, and returns where it ends.
 #[inline(never)]
 fn long_exponent(
@@ -213,9 +225,25 @@ fn long_exponent(
     mark: usize,
     meter: &mut impl Meter,
 ) -> Result<usize, Fault> {
+    if peek(text, digit) == b'0' && is_zero(text, whole_end, mark, meter) {
+        let signed = matches!(peek(text, mark + 1), b'+' | b'-');
+        return some_digits(text, mark + 1 + usize::from(signed), meter);
+    }
+    far_exponent(text, digit, whole_end, mark, meter)
+}
+
+/// [`long_exponent`] of a number that is not 0.
+#[inline(never)]
+fn far_exponent(
+    text: &[u8],
+    digit: usize,
+    whole_end: usize,
+    mark: usize,
+    meter: &mut impl Meter,
+) -> Result<usize, Fault> {
     let sign = peek(text, mark + 1);
-    let digits = mark + 1 + usize::from(matches!(sign, b'+' | b'-'));
-    let mut end = digits;
+    let begin = mark + 1 + usize::from(matches!(sign, b'+' | b'-'));
+    let mut end = begin;
     let mut exponent = 0;
     loop {
         let digit = peek(text, end).wrapping_sub(b'0');
@@ -225,8 +253,8 @@ fn long_exponent(
         exponent = (exponent * 10 + i64::from(digit)).min(MAX_EXPONENT);
         end += 1;
     }
-    meter.add(35 + 11 * (end - digits) as u64);
-    if end == digits {
+    meter.add(35 + 11 * (end - begin) as u64);
+    if end == begin {
         return Err(Fault::new(What::Digit, end));
     }
     if sign == b'-' {
@@ -446,6 +474,9 @@ mod tests {
         for (text, good) in [
             (format!("1e{many}"), false),
             (format!("0e{many}"), true),
+            (format!("0.0e{many}"), true),
+            ("0e+3083".to_owned(), true),
+            ("0.01e3083".to_owned(), false),
             (format!("-0.{zeros}e+{many}"), true),
             (format!("0.{zeros}1e1309"), true),
             (format!("0.{zeros}1e1310"), false),

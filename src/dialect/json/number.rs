@@ -197,7 +197,10 @@ fn exponent<const ZERO: bool>(
             if a != b'0' {
                 break;
             }
-            at += 1;
+            while peek(text, at) == b'0' && peek(text, at + 1).is_ascii_digit() {
+                meter.add(7);
+                at += 1;
+            }
         }
     }
     let end = long_exponent(text, digit, whole_end, mark, meter)?;

@@ -1,10 +1,11 @@
 //! Requests: from the bytes of a text message to a command that borrows from them.
 
 use super::fault::NotJson;
+use super::keys::Keys;
 use super::meter::{Free, Meter, Steps};
 use super::place::{Text, Value};
 use super::unescape::{self, in_place};
-use super::walk::{self, Members};
+use super::walk::{self, Key, Members};
 use super::{ErrorCode, ErrorReply, Id, MAX_ID_BYTES};
 use crate::channel::name;
 use crate::hub::Start;
@@ -194,43 +195,6 @@ const MAX_TYPE_BYTES: usize = 16;
 /// No epoch is longer.
 const MAX_EPOCH_BYTES: usize = 64;
 
-/// The members with one key.
-#[derive(Clone, Copy)]
-struct Field<T> {
-    member: Option<T>,
-    twice: bool,
-}
-
-impl<T> Default for Field<T> {
-    fn default() -> Self {
-        Self {
-            member: None,
-            twice: false,
-        }
-    }
-}
-
-impl<T> Field<T> {
-    #[inline(always)]
-    fn put(&mut self, member: T) {
-        self.twice = self.member.is_some();
-        self.member = Some(member);
-    }
-
-    /// The only member with this key, if there is one.
-    fn optional(&self, complaints: &Complaints) -> Result<Option<&T>, Reason> {
-        if self.twice {
-            return Err(bad_request(complaints.twice));
-        }
-        Ok(self.member.as_ref())
-    }
-
-    fn required(&self, complaints: &Complaints) -> Result<&T, Reason> {
-        self.optional(complaints)?
-            .ok_or(bad_request(complaints.missing))
-    }
-}
-
 /// The members that some request knows; others are ignored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Member {
@@ -245,46 +209,69 @@ enum Member {
     SinceSeq,
 }
 
+impl Member {
+    const fn is_of_since(self) -> bool {
+        matches!(self, Self::SinceEpoch | Self::SinceSeq)
+    }
+}
+
+static KEYS: Keys<Member, 9> = Keys::new([
+    ("type", Member::Type),
+    ("id", Member::Id),
+    ("channel", Member::Channel),
+    ("data", Member::Data),
+    ("since", Member::Since),
+    ("last", Member::Last),
+    ("token", Member::Token),
+    ("epoch", Member::SinceEpoch),
+    ("seq", Member::SinceSeq),
+]);
+
 /// Where they stand. Of `since` there is only the beginning if it is an object that has members.
 #[derive(Default)]
 struct Fields {
     is_object: bool,
-    members: [Field<Value>; 9],
+    /// The members by their keys, the last one of each key.
+    members: [Option<Value>; 9],
+    /// The keys that stand twice, as bits. No more of them are kept, since they would change nothing: so a message of
+    /// thousands of them costs less.
+    twice: u32,
 }
 
 impl Members for Fields {
     type Key = Member;
 
-    const LENGTHS: u32 = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 7;
-
     const ENTERED: Option<Member> = Some(Member::Since);
 
     #[inline(always)]
-    fn find(key: &[u8], inner: bool) -> Option<Member> {
-        match (inner, key) {
-            (false, b"type") => Some(Member::Type),
-            (false, b"id") => Some(Member::Id),
-            (false, b"channel") => Some(Member::Channel),
-            (false, b"data") => Some(Member::Data),
-            (false, b"since") => Some(Member::Since),
-            (false, b"last") => Some(Member::Last),
-            (false, b"token") => Some(Member::Token),
-            (true, b"epoch") => Some(Member::SinceEpoch),
-            (true, b"seq") => Some(Member::SinceSeq),
-            _ => None,
-        }
+    fn find(&self, _: &[u8], key: Key, inner: bool) -> Option<Member> {
+        let member = KEYS.find(key.word)?;
+        let twice = self.twice >> member as usize & 1 != 0;
+        (member.is_of_since() == inner && !twice).then_some(member)
     }
 
     #[inline(always)]
     fn put(&mut self, _: &[u8], key: Member, value: Value) {
-        self.members[key as usize].put(value);
+        let member = &mut self.members[key as usize];
+        self.twice |= u32::from(member.is_some()) << key as usize;
+        *member = Some(value);
     }
 }
 
 impl Fields {
+    /// The only member with this key, if there is one.
     #[inline(always)]
-    fn field(&self, member: Member) -> &Field<Value> {
-        &self.members[member as usize]
+    fn optional(&self, member: Member, complaints: &Complaints) -> Result<Option<&Value>, Reason> {
+        if self.twice >> member as usize & 1 != 0 {
+            return Err(bad_request(complaints.twice));
+        }
+        Ok(self.members[member as usize].as_ref())
+    }
+
+    #[inline(always)]
+    fn required(&self, member: Member, complaints: &Complaints) -> Result<&Value, Reason> {
+        self.optional(member, complaints)?
+            .ok_or(bad_request(complaints.missing))
     }
 
     /// The text of the only member that this is, which has to be a string.
@@ -294,7 +281,7 @@ impl Fields {
         member: Member,
         complaints: &Complaints,
     ) -> Result<Text, Reason> {
-        let value = self.field(member).required(complaints)?;
+        let value = self.required(member, complaints)?;
         value.as_text(message).ok_or(bad_request(complaints.wrong))
     }
 
@@ -310,7 +297,7 @@ impl Fields {
             (Member::Token, if auth { usize::MAX / 6 } else { 0 }),
         ];
         for (member, most) in texts {
-            if let Some(value) = &mut self.members[member as usize].member
+            if let Some(value) = &mut self.members[member as usize]
                 && value.escaped
                 && let Some(mut text) = value.as_text(message)
                 && text.end - text.start <= 6 * most
@@ -359,7 +346,7 @@ impl Fields {
             b"publish" => {
                 id?;
                 let channel = channel?;
-                let data = self.field(Member::Data).required(&DATA)?;
+                let data = self.required(Member::Data, &DATA)?;
                 let data = data.raw(message);
                 Ok(Command::Publish { channel, data })
             }
@@ -398,7 +385,7 @@ impl Fields {
     }
 
     fn id<'a>(&self, message: &'a [u8]) -> Result<Option<Id<'a>>, Reason> {
-        let Some(value) = self.field(Member::Id).optional(&ID)? else {
+        let Some(value) = self.optional(Member::Id, &ID)? else {
             return Ok(None);
         };
         let good = match value.as_text(message) {
@@ -421,8 +408,8 @@ impl Fields {
 
     /// Where a subscription begins.
     fn start<'a>(&self, message: &'a [u8]) -> Result<Start<'a>, Reason> {
-        let since = self.field(Member::Since).optional(&SINCE)?;
-        let last = self.field(Member::Last).optional(&LAST)?;
+        let since = self.optional(Member::Since, &SINCE)?;
+        let last = self.optional(Member::Last, &LAST)?;
         let since = match (since, last) {
             (None, None) => return Ok(Start::Live),
             (Some(_), Some(_)) => {
@@ -440,7 +427,7 @@ impl Fields {
             return Err(bad_request(SINCE.wrong));
         }
         let epoch = self.text(message, Member::SinceEpoch, &EPOCH)?;
-        let seq = self.field(Member::SinceSeq).required(&SEQ)?;
+        let seq = self.required(Member::SinceSeq, &SEQ)?;
         let seq = seq.as_whole_number(message);
         Ok(Start::Since {
             epoch: epoch.as_str(message),

@@ -10,8 +10,8 @@ use super::Id;
 use super::fault::NotJson;
 use super::meter::Free;
 use super::place::{Text, Value};
-use super::unescape::in_place;
-use super::walk::{self, Members};
+use super::unescape::{Unescaped, in_place};
+use super::walk::{self, Key, Members};
 
 /// Something that the server says. Texts are unescaped; codes and reasons are as they
 /// came, since a client meets ones that are younger than itself.
@@ -326,18 +326,16 @@ const KEYS: [&str; 20] = [
 impl Members for Fields {
     type Key = &'static str;
 
-    const LENGTHS: u32 = {
-        let (mut lengths, mut at) = (0, 0);
-        while at < KEYS.len() {
-            lengths |= 1 << KEYS[at].len();
-            at += 1;
-        }
-        lengths
-    };
-
     const ENTERED: Option<&'static str> = None;
 
-    fn find(key: &[u8], _: bool) -> Option<&'static str> {
+    #[inline(never)]
+    fn find(&self, text: &[u8], key: Key, _: bool) -> Option<&'static str> {
+        let mut unescaped = Unescaped::new();
+        let place = key.text;
+        let key = match text.get(place.start..place.end)? {
+            key if place.escaped => unescaped.key(key)?,
+            key => key,
+        };
         KEYS.into_iter().find(|known| known.as_bytes() == key)
     }
 

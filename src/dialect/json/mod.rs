@@ -14,6 +14,7 @@ pub mod encode;
 pub mod event;
 mod fault;
 pub mod hostile;
+mod keys;
 mod meter;
 mod number;
 mod place;

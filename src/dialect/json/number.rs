@@ -14,6 +14,12 @@ const LIMIT: &[u8; 309] = b"1797693134862315807937289714053034150799341327100378
 9775872070963302864166928879109465555478519404026306574886715058206819089020007083836762738548458177115317644757302700\
 69855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
+/// The first digits of [`LIMIT`], the first of them highest.
+const LIMIT_BEGINS: u64 = match LIMIT.first_chunk() {
+    Some(digits) => u64::from_be_bytes(*digits),
+    None => 0,
+};
+
 /// A number whose whole part has at most so many digits is below [`LIMIT`] unless it has an exponent.
 const SAFE_DIGITS: usize = LIMIT.len() - 1;
 
@@ -34,7 +40,7 @@ static GOES_ON: [bool; 256] = {
     table
 };
 
-/// Passes the number whose first digit is at `digit`, and says what follows it.
+/// Passes the number whose first digit is at `digit` and is not 0, and says what follows it.
 #[inline(always)]
 pub(super) fn number(
     text: &[u8],
@@ -44,9 +50,9 @@ pub(super) fn number(
     let mut at = digit + 1;
     let mut next = peek(text, at);
     meter.add(13);
-    if next.is_ascii_digit() && peek(text, digit) != b'0' {
+    if next.is_ascii_digit() {
         // Whole numbers are short. To go digit by digit is the shortest way through them.
-        meter.add(16);
+        meter.add(12);
         while next.is_ascii_digit() {
             meter.add(7);
             at += 1;
@@ -57,19 +63,18 @@ pub(super) fn number(
             return Ok((at, peek(text, at)));
         }
     }
-    if !GOES_ON[usize::from(next)] {
-        return Ok((at, next));
-    }
-    meter.add(4);
-    let whole_end = at;
-    if next == b'.' {
-        at = some_digits(text, at + 1, meter)?;
-        next = peek(text, at);
-    }
-    if next | 0x20 == b'e' {
-        return exponent(text, digit, whole_end, at, meter);
-    }
-    Ok((at, next))
+    fraction::<false>(text, digit, at, next, meter)
+}
+
+/// Passes the number that begins with a 0 at `digit`, and says what follows it.
+#[inline(always)]
+pub(super) fn zero(
+    text: &[u8],
+    digit: usize,
+    meter: &mut impl Meter,
+) -> Result<(usize, u8), Fault> {
+    meter.add(13);
+    fraction::<true>(text, digit, digit + 1, peek(text, digit + 1), meter)
 }
 
 /// Passes the negative number whose sign is at `sign`, and says what follows it.
@@ -80,10 +85,36 @@ pub(super) fn negative(
     meter: &mut impl Meter,
 ) -> Result<(usize, u8), Fault> {
     meter.add(5);
-    if !peek(text, sign + 1).is_ascii_digit() {
-        return Err(Fault::new(What::Digit, sign + 1));
+    match peek(text, sign + 1) {
+        b'0' => zero(text, sign + 1, meter),
+        b'1'..=b'9' => number(text, sign + 1, meter),
+        _ => Err(Fault::new(What::Digit, sign + 1)),
     }
-    number(text, sign + 1, meter)
+}
+
+/// Passes what a number has behind its whole part, which is at least one byte, `next`, and says what follows the number.
+/// The whole part stands from `digit` to `whole_end`: it is 0 (`ZERO`) or does not begin with 0.
+#[inline(always)]
+fn fraction<const ZERO: bool>(
+    text: &[u8],
+    digit: usize,
+    whole_end: usize,
+    next: u8,
+    meter: &mut impl Meter,
+) -> Result<(usize, u8), Fault> {
+    if !GOES_ON[usize::from(next)] {
+        return Ok((whole_end, next));
+    }
+    let (mut at, mut next) = (whole_end, next);
+    meter.add(4);
+    if next == b'.' {
+        at = some_digits(text, at + 1, meter)?;
+        next = peek(text, at);
+    }
+    if next | 0x20 == b'e' {
+        return exponent::<ZERO>(text, digit, whole_end, at, meter);
+    }
+    Ok((at, next))
 }
 
 /// Reads the rest of a number whose whole part has more than [`SAFE_DIGITS`] digits, from `digit` to `whole_end`, and
@@ -103,16 +134,17 @@ fn long_number(
     if peek(text, at) | 0x20 == b'e' {
         return long_exponent(text, digit, whole_end, at, meter);
     }
-    if is_infinite(&text[..at], digit, whole_end, 0, meter) {
+    if is_infinite(text, digit, whole_end, at, 0, meter) {
         return Err(too_large(text, digit));
     }
     Ok(at)
 }
 
 /// Reads the exponent whose `e` is at `mark`, judges the number whose first digit is at `digit`, and says what follows
-/// it. The number's whole part, up to `whole_end`, has no more than [`SAFE_DIGITS`] digits.
+/// it. The number's whole part, up to `whole_end`, has no more than [`SAFE_DIGITS`] digits. It is 0 (`ZERO`) or does not
+/// begin with 0.
 #[inline(always)]
-fn exponent(
+fn exponent<const ZERO: bool>(
     text: &[u8],
     digit: usize,
     whole_end: usize,
@@ -121,7 +153,7 @@ fn exponent(
 ) -> Result<(usize, u8), Fault> {
     let mut at = mark + 1;
     let next = peek(text, at);
-    meter.add(20);
+    meter.add(17);
     if !next.is_ascii_digit() {
         meter.add(3);
         if next == b'-' {
@@ -133,42 +165,58 @@ fn exponent(
             return Err(Fault::new(What::Digit, at));
         }
     }
-    while peek(text, at) == b'0' && peek(text, at + 1).is_ascii_digit() {
-        meter.add(7);
-        at += 1;
-    }
     // Most exponents have three digits at most, and most numbers are far from any limit then.
     let whole = whole_end - digit;
-    if whole < SAFE_DIGITS - 100
-        && let Some(&[a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk)
-    {
-        meter.add(22);
-        if !b.is_ascii_digit() {
-            return Ok((at + 1, b));
-        }
-        if !c.is_ascii_digit() {
-            return Ok((at + 2, c));
-        }
-        if !d.is_ascii_digit() {
-            let [a, b, c] = [a, b, c].map(|digit| usize::from(digit & 0xF));
-            let exponent = 100 * a + 10 * b + c;
-            meter.add(35);
-            if exponent + whole > SAFE_DIGITS {
-                let far = exponent + whole > LIMIT.len() || peek(text, digit) == b'0';
-                let infinite = if far {
-                    is_infinite(&text[..mark], digit, whole_end, exponent as i64, meter)
-                } else {
-                    reaches_limit(&text[digit..mark], meter)
-                };
-                if infinite {
-                    return Err(too_large(text, digit));
-                }
+    if whole < SAFE_DIGITS - 100 {
+        while let Some(&[a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk) {
+            meter.add(20);
+            if !b.is_ascii_digit() {
+                return Ok((at + 1, b));
             }
-            return Ok((at + 3, d));
+            if !c.is_ascii_digit() {
+                return Ok((at + 2, c));
+            }
+            if !d.is_ascii_digit() {
+                const ZEROS: usize = 111 * b'0' as usize;
+                let [a, b, c] = [a, b, c].map(usize::from);
+                let exponent = (100 * a + 10 * b + c).wrapping_sub(ZEROS);
+                meter.add(16);
+                if exponent + whole > SAFE_DIGITS {
+                    let infinite = if ZERO {
+                        small_is_infinite(text, whole_end, mark, exponent as i64, meter)
+                    } else {
+                        exponent + whole > LIMIT.len()
+                            || reaches_limit(text, digit, whole_end, mark, meter)
+                    };
+                    if infinite {
+                        return Err(too_large(text, digit));
+                    }
+                }
+                return Ok((at + 3, d));
+            }
+            if a != b'0' {
+                break;
+            }
+            while peek(text, at) == b'0' && peek(text, at + 1).is_ascii_digit() {
+                meter.add(7);
+                at += 1;
+            }
         }
     }
     let end = long_exponent(text, digit, whole_end, mark, meter)?;
     Ok((end, peek(text, end)))
+}
+
+/// Whether a number whose whole part is 0 is 0. Its digits stand up to `end`, perhaps with a `.` at `point`.
+#[inline(always)]
+fn is_zero(text: &[u8], point: usize, end: usize, meter: &mut impl Meter) -> bool {
+    let mut at = point + 1;
+    meter.add(40);
+    while at < end && peek(text, at) == b'0' {
+        meter.add(6);
+        at += 1;
+    }
+    at >= end
 }
 
 /// Reads any exponent, as [`exponent`] does, and returns where it ends.
@@ -180,9 +228,25 @@ fn long_exponent(
     mark: usize,
     meter: &mut impl Meter,
 ) -> Result<usize, Fault> {
+    if peek(text, digit) == b'0' && is_zero(text, whole_end, mark, meter) {
+        let signed = matches!(peek(text, mark + 1), b'+' | b'-');
+        return some_digits(text, mark + 1 + usize::from(signed), meter);
+    }
+    far_exponent(text, digit, whole_end, mark, meter)
+}
+
+/// [`long_exponent`] of a number that is not 0.
+#[inline(never)]
+fn far_exponent(
+    text: &[u8],
+    digit: usize,
+    whole_end: usize,
+    mark: usize,
+    meter: &mut impl Meter,
+) -> Result<usize, Fault> {
     let sign = peek(text, mark + 1);
-    let digits = mark + 1 + usize::from(matches!(sign, b'+' | b'-'));
-    let mut end = digits;
+    let begin = mark + 1 + usize::from(matches!(sign, b'+' | b'-'));
+    let mut end = begin;
     let mut exponent = 0;
     loop {
         let digit = peek(text, end).wrapping_sub(b'0');
@@ -192,8 +256,8 @@ fn long_exponent(
         exponent = (exponent * 10 + i64::from(digit)).min(MAX_EXPONENT);
         end += 1;
     }
-    meter.add(35 + 11 * (end - digits) as u64);
-    if end == digits {
+    meter.add(35 + 11 * (end - begin) as u64);
+    if end == begin {
         return Err(Fault::new(What::Digit, end));
     }
     if sign == b'-' {
@@ -201,7 +265,7 @@ fn long_exponent(
     }
     let whole = whole_end - digit;
     let safe = exponent.max(0) + whole as i64 <= SAFE_DIGITS as i64;
-    if !safe && is_infinite(&text[..mark], digit, whole_end, exponent, meter) {
+    if !safe && is_infinite(text, digit, whole_end, mark, exponent, meter) {
         return Err(too_large(text, digit));
     }
     Ok(end)
@@ -214,44 +278,90 @@ fn too_large(text: &[u8], digit: usize) -> Fault {
     Fault::new(What::Range, digit - usize::from(signed))
 }
 
-/// Whether a number rounds to infinity. Its digits, perhaps with a `.` at `whole_end`, begin at `digit`, and `text` ends
-/// with them.
-#[inline(never)]
+/// Whether a number rounds to infinity. Its digits stand from `digit` to `end`, perhaps with a `.` at `whole_end`.
 fn is_infinite(
     text: &[u8],
     digit: usize,
     whole_end: usize,
+    end: usize,
     exponent: i64,
     meter: &mut impl Meter,
 ) -> bool {
-    // The number is 0.D × 10^scale, where the digits D begin with a significant one. Only a whole part that is 0 begins
-    // with another.
-    let mut first = digit;
-    let mut scale = exponent + (whole_end - digit) as i64;
     meter.add(16);
     if peek(text, digit) == b'0' {
-        first = whole_end + 1;
-        while peek(text, first) == b'0' {
-            meter.add(5);
-            first += 1;
-        }
-        if first >= text.len() {
-            return false;
-        }
-        scale = exponent - (first - whole_end - 1) as i64;
+        return small_is_infinite(text, whole_end, end, exponent, meter);
     }
-    if scale != LIMIT.len() as i64 {
-        return scale > LIMIT.len() as i64;
+    match exponent + (whole_end - digit) as i64 - LIMIT.len() as i64 {
+        0 => reaches_limit(text, digit, whole_end, end, meter),
+        over => over > 0,
     }
-    reaches_limit(text.get(first..).unwrap_or_default(), meter)
 }
 
-/// Whether a number is [`LIMIT`] or more that has as many digits before its point. These are the digits, perhaps with a
-/// `.` somewhere.
+/// Whether a number rounds to infinity whose whole part is 0. Its digits stand up to `end`, perhaps with a `.` at `point`.
+#[inline(never)]
+fn small_is_infinite(
+    text: &[u8],
+    point: usize,
+    end: usize,
+    exponent: i64,
+    meter: &mut impl Meter,
+) -> bool {
+    // The number is 0.D × 10^scale, where the digits D begin with a significant one.
+    let mut first = point + 1;
+    meter.add(36);
+    while peek(text, first) == b'0' {
+        meter.add(5);
+        first += 1;
+    }
+    if first >= end {
+        return false;
+    }
+    match exponent - (first - point - 1) as i64 - LIMIT.len() as i64 {
+        0 => reaches_limit(text, first, point, end, meter),
+        over => over > 0,
+    }
+}
+
+/// Whether a number is [`LIMIT`] or more that has as many digits before its point. Its digits stand from `first` to
+/// `end`, perhaps with a `.` at `whole_end`.
 #[inline(always)]
-fn reaches_limit(digits: &[u8], meter: &mut impl Meter) -> bool {
-    let mut limit = LIMIT.iter();
-    for digit in digits {
+fn reaches_limit(
+    text: &[u8],
+    first: usize,
+    whole_end: usize,
+    end: usize,
+    meter: &mut impl Meter,
+) -> bool {
+    if end - first <= 8
+        && let Some(word) = word(text, first)
+    {
+        meter.add(12);
+        let mut digits = word.swap_bytes();
+        let mut count = end - first;
+        if whole_end > first && whole_end < end {
+            let fraction = u64::MAX >> (8 * (whole_end - first));
+            digits = digits & !fraction | digits << 8 & fraction;
+            count -= 1;
+        }
+        let unused = (8 * count as u32).wrapping_neg();
+        // If all these digits are the limit's, the number is below it, as it has no more of them.
+        return digits.wrapping_shr(unused) > LIMIT_BEGINS.wrapping_shr(unused);
+    }
+    let digits = text.get(first..end).unwrap_or_default();
+    all_reach_limit(digits, meter)
+}
+
+/// [`reaches_limit`] for any number of digits.
+#[inline(never)]
+fn all_reach_limit(digits: &[u8], meter: &mut impl Meter) -> bool {
+    // A number that is meant to cost much begins like the limit.
+    let same = match digits.first_chunk() {
+        Some(first) if u64::from_be_bytes(*first) == LIMIT_BEGINS => first.len(),
+        _ => 0,
+    };
+    let mut limit = LIMIT[same..].iter();
+    meter.add(15);
+    for digit in &digits[same..] {
         meter.add(8);
         if *digit == b'.' {
             continue;
@@ -314,7 +424,11 @@ mod tests {
 
     fn read(text: &str) -> Result<usize, Fault> {
         let sign = usize::from(text.starts_with('-'));
-        number(text.as_bytes(), sign, &mut Free).map(|(end, _)| end)
+        let read = match text.as_bytes()[sign] {
+            b'0' => zero(text.as_bytes(), sign, &mut Free),
+            _ => number(text.as_bytes(), sign, &mut Free),
+        };
+        read.map(|(end, _)| end)
     }
 
     fn is_double(text: &str) -> bool {
@@ -363,6 +477,9 @@ mod tests {
         for (text, good) in [
             (format!("1e{many}"), false),
             (format!("0e{many}"), true),
+            (format!("0.0e{many}"), true),
+            ("0e+3083".to_owned(), true),
+            ("0.01e3083".to_owned(), false),
             (format!("-0.{zeros}e+{many}"), true),
             (format!("0.{zeros}1e1309"), true),
             (format!("0.{zeros}1e1310"), false),

@@ -7,7 +7,7 @@ use super::meter::Meter;
 /// The high bit of each byte that ends a string's plain part: a quote, a backslash or a control character. Exact up to
 /// the first of them.
 #[inline(always)]
-const fn special(word: u64) -> u64 {
+pub(super) const fn special(word: u64) -> u64 {
     let quotes = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
     let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
     let controls = word.wrapping_sub(ONES * 0x20);
@@ -62,7 +62,7 @@ impl Passed {
     }
 
     #[inline(always)]
-    fn good(self) -> Result<Self, Fault> {
+    pub(super) fn good(self) -> Result<Self, Fault> {
         if self.0 >> Self::WRONG == 0 {
             return Ok(self);
         }
@@ -111,9 +111,41 @@ pub(super) fn string(text: &[u8], mut at: usize, meter: &mut impl Meter) -> Resu
     passed.good()
 }
 
-/// Passes the rest of a string from an escape on, most often a short one.
+/// Passes the rest of a string from an escape on. Most often it is a short one, which may end at once.
 #[inline(never)]
-fn escaped_string(text: &[u8], at: usize, meter: &mut impl Meter) -> Passed {
+pub(super) fn escaped_string(text: &[u8], at: usize, meter: &mut impl Meter) -> Passed {
+    const NEAR: usize = 4;
+    meter.add(24);
+    let mut escape = at;
+    loop {
+        meter.add(14);
+        if !SHORT[usize::from(peek(text, escape + 1))] {
+            break;
+        }
+        let mut end = escape + 2;
+        let mut next = peek(text, end);
+        for _ in 0..NEAR {
+            if SPECIAL[usize::from(next)] {
+                break;
+            }
+            meter.add(6);
+            end += 1;
+            next = peek(text, end);
+        }
+        if next == b'"' {
+            return Passed::new(end + 1, true);
+        }
+        if next != b'\\' {
+            break;
+        }
+        escape = end;
+    }
+    more_escapes(text, escape, meter)
+}
+
+/// [`escaped_string`] for longer strings.
+#[inline(never)]
+fn more_escapes(text: &[u8], at: usize, meter: &mut impl Meter) -> Passed {
     meter.add(20);
     let (at, next) = escapes(text, at, meter);
     match next {
@@ -126,7 +158,12 @@ fn escaped_string(text: &[u8], at: usize, meter: &mut impl Meter) -> Passed {
 /// Passes the rest of a string that has more than eight bytes, or something other than plain text in them. `escaped` if
 /// it had escapes before.
 #[inline(never)]
-fn long_string(text: &[u8], mut at: usize, mut escaped: bool, meter: &mut impl Meter) -> Passed {
+pub(super) fn long_string(
+    text: &[u8],
+    mut at: usize,
+    mut escaped: bool,
+    meter: &mut impl Meter,
+) -> Passed {
     meter.add(40);
     loop {
         meter.add(6);

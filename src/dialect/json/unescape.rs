@@ -66,9 +66,9 @@ pub(super) fn is_within(text: &[u8], of: Text, limit: usize) -> bool {
 const MAX_KEY: usize = 18;
 
 /// Room for a key as it reads once unescaped, for comparison with known keys.
-pub(super) struct Key([u8; MAX_KEY]);
+pub(super) struct Unescaped([u8; MAX_KEY]);
 
-impl Key {
+impl Unescaped {
     pub(super) const fn new() -> Self {
         Self([0; MAX_KEY])
     }
@@ -76,7 +76,7 @@ impl Key {
     /// The text of a key, without its escapes. `None` if it cannot be a known key: those are made of letters and `_`, for
     /// which JSON has no other escape than `\u00XX`.
     #[inline(always)]
-    pub(super) fn unescape(&mut self, key: &[u8]) -> Option<&[u8]> {
+    pub(super) fn key(&mut self, key: &[u8]) -> Option<&[u8]> {
         let mut at = 0;
         let mut len = 0;
         while let Some(&(mut byte)) = key.get(at) {

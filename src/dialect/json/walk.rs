@@ -8,11 +8,11 @@
 use super::MAX_DEPTH;
 use super::bytes::peek;
 use super::fault::{Fault, What};
+use super::keys::key;
 use super::meter::Meter;
-use super::number::{negative, number};
-use super::place::Value;
+use super::number::{negative, number, zero};
+use super::place::{Text, Value};
 use super::strings::{Passed, string};
-use super::unescape::Key;
 use super::white::{some_white, white};
 
 /// How a value begins.
@@ -22,6 +22,7 @@ enum Begins {
     White,
     String,
     Number,
+    Zero,
     Minus,
     Array,
     Object,
@@ -32,7 +33,7 @@ enum Begins {
 
 static BEGINS: [Begins; 256] = {
     let mut table = [Begins::Nothing; 256];
-    let mut digit = b'0';
+    let mut digit = b'1';
     while digit <= b'9' {
         table[digit as usize] = Begins::Number;
         digit += 1;
@@ -42,6 +43,7 @@ static BEGINS: [Begins; 256] = {
     table[b'\n' as usize] = Begins::White;
     table[b'\r' as usize] = Begins::White;
     table[b'"' as usize] = Begins::String;
+    table[b'0' as usize] = Begins::Zero;
     table[b'-' as usize] = Begins::Minus;
     table[b'[' as usize] = Begins::Array;
     table[b'{' as usize] = Begins::Object;
@@ -54,19 +56,26 @@ static BEGINS: [Begins; 256] = {
 /// [`Walk::open`] where as many levels are left as a member's value may have: all but that of the message itself.
 const BOTTOM: u64 = u64::MAX >> (MAX_DEPTH - 1);
 
+/// A key that may be known.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    /// Where it stands.
+    pub(super) text: Text,
+    /// What [`key`] says it begins with.
+    pub(super) word: u64,
+}
+
 /// Keeps the members of a message that it knows.
 pub(super) trait Members {
     /// Stands for a key that is known.
     type Key: Copy + PartialEq;
 
-    /// The lengths of all keys that are known, as bits. No length is above 31.
-    const LENGTHS: u32;
-
     /// The key whose value's members are kept as well, if it is an object that has some.
     const ENTERED: Option<Self::Key>;
 
-    /// The key if it is known, in the message's object or (`inner`) in that of [`ENTERED`](Self::ENTERED).
-    fn find(key: &[u8], inner: bool) -> Option<Self::Key>;
+    /// The key if it is known and of interest, in the message's object or (`inner`) in that of
+    /// [`ENTERED`](Self::ENTERED).
+    fn find(&self, text: &[u8], key: Key, inner: bool) -> Option<Self::Key>;
 
     /// Keeps a member. Of one that is entered, `value` is only the beginning.
     fn put(&mut self, text: &[u8], key: Self::Key, value: Value);
@@ -222,45 +231,23 @@ impl<M: Members> Bottom for Object<'_, M> {
 }
 
 impl<M: Members> Object<'_, M> {
-    /// Whether a key of so many bytes may be known. Most others are told by that.
-    #[inline(always)]
-    const fn may_know(len: usize, escaped: bool) -> bool {
-        // With escapes, a character takes up to six bytes. Known keys have none that takes two.
-        let shortest = M::LENGTHS.trailing_zeros() as usize + 5;
-        let longest = 6 * M::LENGTHS.ilog2() as usize;
-        if escaped {
-            return len >= shortest && len <= longest;
-        }
-        len < 32 && M::LENGTHS >> len & 1 != 0
-    }
-
     /// Passes a key and its colon.
     #[inline(always)]
     fn key(&mut self, walk: &mut Walk<'_>, meter: &mut impl Meter) -> Result<(), Fault> {
         loop {
-            let start = walk.at + 1;
-            let (end, escaped) = walk.key(meter)?;
-            self.key = None;
-            if !Self::may_know(end - start, escaped) {
-                return Ok(());
-            }
-            meter.add(50);
-            if escaped {
-                meter.add(20 + 7 * (end - start) as u64);
-            }
+            let key = walk.known_key(meter)?;
             let inner = walk.open != BOTTOM;
-            self.key = match escaped {
-                false => find::<M>(walk.text, start, end, inner),
-                true => find_escaped::<M>(walk.text, start, end, inner),
+            meter.add(12);
+            self.key = self.members.find(walk.text, key, inner);
+            let Some(key) = self.key else {
+                return Ok(());
             };
+            meter.add(20);
             if walk.next <= b' ' {
                 walk.at = white(walk.text, walk.at, meter);
                 walk.next = peek(walk.text, walk.at);
             }
             self.start = walk.at;
-            let Some(key) = self.key else {
-                return Ok(());
-            };
             if self.key != M::ENTERED || walk.next != b'{' {
                 return Ok(());
             }
@@ -278,18 +265,6 @@ impl<M: Members> Object<'_, M> {
             walk.bottom = walk.open;
         }
     }
-}
-
-/// The key if it is known.
-#[inline(never)]
-fn find<M: Members>(text: &[u8], start: usize, end: usize, inner: bool) -> Option<M::Key> {
-    M::find(text.get(start..end)?, inner)
-}
-
-/// The key with escapes if it is known.
-#[inline(never)]
-fn find_escaped<M: Members>(text: &[u8], start: usize, end: usize, inner: bool) -> Option<M::Key> {
-    M::find(Key::new().unescape(text.get(start..end)?)?, inner)
 }
 
 /// Where the first key stands of the object whose brace is at `at`. `None` if the object is empty.
@@ -368,6 +343,7 @@ impl<'t> Walk<'t> {
                 self.white(meter);
                 return Ok(false);
             }
+            Begins::Zero => zero(text, at, meter)?,
             Begins::Minus => negative(text, at, meter)?,
             Begins::True => literal(text, at, b"true", meter)?,
             Begins::Null => literal(text, at, b"null", meter)?,
@@ -462,26 +438,52 @@ impl<'t> Walk<'t> {
         (self.at, self.next) = some_white(self.text, self.at, meter);
     }
 
-    /// Passes a key and its colon. Says where the key's text ends, and whether it has escapes.
+    /// Passes a key that is of no interest, and its colon.
     #[inline(always)]
-    fn key(&mut self, meter: &mut impl Meter) -> Result<(usize, bool), Fault> {
-        let text = self.text;
+    fn key(&mut self, meter: &mut impl Meter) -> Result<(), Fault> {
+        let start = self.begin_key(meter)?;
+        let passed = string(self.text, start, meter)?;
+        self.end_key(passed, meter)
+    }
+
+    /// Passes a key that may be known, and its colon.
+    #[inline(always)]
+    fn known_key(&mut self, meter: &mut impl Meter) -> Result<Key, Fault> {
+        let start = self.begin_key(meter)?;
+        let (passed, word) = key(self.text, start, meter)?;
+        self.end_key(passed, meter)?;
+        let end = passed.end() - 1;
+        let text = Text {
+            start,
+            end,
+            escaped: passed.escaped(),
+        };
+        Ok(Key { text, word })
+    }
+
+    #[inline(always)]
+    fn begin_key(&self, meter: &mut impl Meter) -> Result<usize, Fault> {
         meter.add(7);
-        if peek(text, self.at) != b'"' {
+        if peek(self.text, self.at) != b'"' {
             return Err(Fault::new(What::Key, self.at));
         }
-        let passed = string(text, self.at + 1, meter)?;
-        self.at = passed.end();
-        self.next = peek(text, self.at);
+        Ok(self.at + 1)
+    }
+
+    /// Passes the colon behind a key.
+    #[inline(always)]
+    fn end_key(&mut self, key: Passed, meter: &mut impl Meter) -> Result<(), Fault> {
+        self.at = key.end();
+        self.next = peek(self.text, self.at);
         if self.next <= b' ' {
-            self.at = white(text, self.at, meter);
-            self.next = peek(text, self.at);
+            self.at = white(self.text, self.at, meter);
+            self.next = peek(self.text, self.at);
         }
         if self.next != b':' {
             return Err(Fault::new(What::Colon, self.at));
         }
         self.step();
-        Ok((passed.end() - 1, passed.escaped()))
+        Ok(())
     }
 }
 

@@ -36,6 +36,13 @@ pub(super) fn some_white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> 
 pub(super) fn white(text: &[u8], mut at: usize, meter: &mut impl Meter) -> usize {
     // Most of it is one space, or a line's end and what indents the next.
     const NEAR: usize = 4;
+    meter.add(8);
+    if peek(text, at) == b' ' {
+        at += 1;
+        if peek(text, at) > b' ' {
+            return at;
+        }
+    }
     let near = at + NEAR;
     meter.add(6);
     while at < near {

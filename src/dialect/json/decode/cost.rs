@@ -5,7 +5,7 @@ use crate::dialect::json::sample::{Kind, Samples};
 use crate::dialect::json::{hostile, request};
 
 /// How many times as much as on the average of ordinary messages a byte may take at most: see `docs/performance.md`.
-const MOST: f64 = 2.4;
+const MOST: f64 = 2.0;
 
 fn steps_per_byte(message: &[u8]) -> f64 {
     let mut bytes = message.to_vec();

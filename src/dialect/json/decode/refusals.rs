@@ -56,6 +56,10 @@ fn a_member_that_is_missing_repeated_or_of_the_wrong_type_is_named() {
             r#"{"type":"ping","id":1,"x":2,"id":1,"id":3}"#,
             "`id` stands twice",
         ),
+        (
+            r#"{"type":"ping","type":"ping","type":"ping","type":1}"#,
+            "`type` stands twice",
+        ),
         (r#"{"type":"subscribe"}"#, "`channel` is missing"),
         (
             r#"{"type":"subscribe","channel":7}"#,
@@ -134,6 +138,10 @@ fn a_member_that_is_missing_repeated_or_of_the_wrong_type_is_named() {
         ),
         (
             r#"{"type":"subscribe","channel":"a","since":{"epoch":"x","seq":1},"since":{}}"#,
+            "`since` stands twice",
+        ),
+        (
+            r#"{"since":{},"since":{},"since":{"epoch":"x","seq":1},"type":"subscribe","channel":"a"}"#,
             "`since` stands twice",
         ),
         (

@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 const BYTES: usize = 64 * 1024;
 
 /// Steps for a byte of such a message: see `docs/performance.md`.
-const MOST: u64 = 22;
+const MOST: u64 = 25;
 
 fn message(input: &[u8]) -> Option<Vec<u8>> {
     let (&[start, end], rest) = input.split_first_chunk()?;

@@ -132,7 +132,8 @@ fn long_number(
         at = some_digits(text, at + 1, meter)?;
     }
     if peek(text, at) | 0x20 == b'e' {
-        return long_exponent(text, digit, whole_end, at, meter);
+        let begin = at + 1 + usize::from(matches!(peek(text, at + 1), b'+' | b'-'));
+        return long_exponent(text, digit, whole_end, at, begin, meter);
     }
     if is_infinite(text, digit, whole_end, at, 0, meter) {
         return Err(too_large(text, digit));
@@ -203,7 +204,7 @@ fn exponent<const ZERO: bool>(
             }
         }
     }
-    let end = long_exponent(text, digit, whole_end, mark, meter)?;
+    let end = long_exponent(text, digit, whole_end, mark, at, meter)?;
     Ok((end, peek(text, end)))
 }
 
@@ -219,20 +220,21 @@ fn is_zero(text: &[u8], point: usize, end: usize, meter: &mut impl Meter) -> boo
     at >= end
 }
 
-/// Reads any exponent, as [`exponent`] does, and returns where it ends.
+/// Reads any exponent, as [`exponent`] does, and returns where it ends. Its digits go on at `begin`; those before it are
+/// zeros.
 #[inline(never)]
 fn long_exponent(
     text: &[u8],
     digit: usize,
     whole_end: usize,
     mark: usize,
+    begin: usize,
     meter: &mut impl Meter,
 ) -> Result<usize, Fault> {
     if peek(text, digit) == b'0' && is_zero(text, whole_end, mark, meter) {
-        let signed = matches!(peek(text, mark + 1), b'+' | b'-');
-        return some_digits(text, mark + 1 + usize::from(signed), meter);
+        return some_digits(text, begin, meter);
     }
-    far_exponent(text, digit, whole_end, mark, meter)
+    far_exponent(text, digit, whole_end, mark, begin, meter)
 }
 
 /// [`long_exponent`] of a number that is not 0.
@@ -242,10 +244,9 @@ fn far_exponent(
     digit: usize,
     whole_end: usize,
     mark: usize,
+    begin: usize,
     meter: &mut impl Meter,
 ) -> Result<usize, Fault> {
-    let sign = peek(text, mark + 1);
-    let begin = mark + 1 + usize::from(matches!(sign, b'+' | b'-'));
     let mut end = begin;
     let mut exponent = 0;
     loop {
@@ -260,7 +261,7 @@ fn far_exponent(
     if end == begin {
         return Err(Fault::new(What::Digit, end));
     }
-    if sign == b'-' {
+    if peek(text, mark + 1) == b'-' {
         exponent = -exponent;
     }
     let whole = whole_end - digit;

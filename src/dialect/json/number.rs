@@ -153,7 +153,7 @@ fn exponent<const ZERO: bool>(
     meter: &mut impl Meter,
 ) -> Result<(usize, u8), Fault> {
     let mut at = mark + 1;
-    let next = peek(text, at);
+    let mut next = peek(text, at);
     meter.add(17);
     if !next.is_ascii_digit() {
         meter.add(3);
@@ -162,49 +162,56 @@ fn exponent<const ZERO: bool>(
             return Ok((at, peek(text, at)));
         }
         at += usize::from(next == b'+');
-        if !peek(text, at).is_ascii_digit() {
+        next = peek(text, at);
+        if !next.is_ascii_digit() {
             return Err(Fault::new(What::Digit, at));
+        }
+    }
+    while next == b'0' {
+        meter.add(7);
+        at += 1;
+        next = peek(text, at);
+        if !next.is_ascii_digit() {
+            return Ok((at, next));
         }
     }
     // Most exponents have three digits at most, and most numbers are far from any limit then.
     let whole = whole_end - digit;
-    if whole < SAFE_DIGITS - 100 {
-        while let Some(&[a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk) {
-            meter.add(20);
-            if !b.is_ascii_digit() {
-                return Ok((at + 1, b));
-            }
-            if !c.is_ascii_digit() {
-                return Ok((at + 2, c));
-            }
-            if !d.is_ascii_digit() {
-                const ZEROS: usize = 111 * b'0' as usize;
-                let [a, b, c] = [a, b, c].map(usize::from);
-                let exponent = (100 * a + 10 * b + c).wrapping_sub(ZEROS);
-                meter.add(16);
-                if exponent + whole > SAFE_DIGITS {
-                    let infinite = if ZERO {
-                        small_is_infinite(text, whole_end, mark, exponent as i64, meter)
-                    } else {
-                        exponent + whole > LIMIT.len()
-                            || reaches_limit(text, digit, whole_end, mark, meter)
-                    };
-                    if infinite {
-                        return Err(too_large(text, digit));
-                    }
+    if whole < SAFE_DIGITS - 100
+        && let Some(&[a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk)
+    {
+        meter.add(20);
+        if !b.is_ascii_digit() {
+            return Ok((at + 1, b));
+        }
+        if !c.is_ascii_digit() {
+            return Ok((at + 2, c));
+        }
+        if !d.is_ascii_digit() {
+            const ZEROS: usize = 111 * b'0' as usize;
+            let [a, b, c] = [a, b, c].map(usize::from);
+            let exponent = (100 * a + 10 * b + c).wrapping_sub(ZEROS);
+            meter.add(16);
+            if exponent + whole > SAFE_DIGITS {
+                let infinite = if ZERO {
+                    small_is_infinite(text, whole_end, mark, exponent as i64, meter)
+                } else {
+                    exponent + whole > LIMIT.len()
+                        || reaches_limit(text, digit, whole_end, mark, meter)
+                };
+                if infinite {
+                    return Err(too_large(text, digit));
                 }
-                return Ok((at + 3, d));
             }
-            if a != b'0' {
-                break;
-            }
-            while peek(text, at) == b'0' && peek(text, at + 1).is_ascii_digit() {
-                meter.add(7);
-                at += 1;
-            }
+            return Ok((at + 3, d));
         }
     }
-    let end = long_exponent(text, digit, whole_end, mark, at, meter)?;
+    let end = if ZERO && whole_end == mark {
+        // Whatever the exponent is, the number is 0.
+        some_digits(text, at, meter)?
+    } else {
+        long_exponent(text, digit, whole_end, mark, at, meter)?
+    };
     Ok((end, peek(text, end)))
 }
 
@@ -318,6 +325,8 @@ fn small_is_infinite(
         return false;
     }
     match exponent - (first - point - 1) as i64 - LIMIT.len() as i64 {
+        // The limit begins with a 1 and has more digits than that.
+        0 if first + 1 == end => peek(text, first) != b'1',
         0 => reaches_limit(text, first, point, end, meter),
         over => over > 0,
     }

@@ -107,8 +107,20 @@ impl Connections {
         Ok(token)
     }
 
-    /// Does something with a connection, and brings up to date what is known of it. It is dropped if `what` says so.
+    /// Does something with a connection, and brings up to date what is known of it.
     pub(super) fn act(
+        &mut self,
+        index: usize,
+        what: impl FnOnce(&mut Connection, &mut Service, Peer<'_>),
+    ) {
+        self.act_or_drop(index, |connection, service, peer| {
+            what(connection, service, peer);
+            None
+        });
+    }
+
+    /// The same, but the connection is dropped if `what` says so.
+    fn act_or_drop(
         &mut self,
         index: usize,
         what: impl FnOnce(&mut Connection, &mut Service, Peer<'_>) -> Option<Gone>,
@@ -164,7 +176,6 @@ impl Connections {
         }
         self.act(index, |connection, service, _| {
             connection.unblock(service);
-            None
         });
         true
     }
@@ -192,7 +203,7 @@ impl Connections {
                 self.work.timers.push(connection.wake_at, token);
                 self.work.queue_read(connection);
             } else {
-                self.act(index, Connection::handle_deadline);
+                self.act_or_drop(index, Connection::handle_deadline);
             }
         }
         let slab = &self.slab;
@@ -210,7 +221,6 @@ impl Connections {
             if self.find(token).is_some() {
                 self.act(index_of(token), |connection, service, peer| {
                     connection.answer(service, peer, finished);
-                    None
                 });
             }
         }
@@ -224,7 +234,6 @@ impl Connections {
         {
             self.act(index, |connection, service, peer| {
                 connection.end_hoard(service, peer);
-                None
             });
         }
     }

@@ -115,7 +115,6 @@ impl Shutdown {
                     }
                     Phase::Http(_) => connections.act(index, |connection, service, _| {
                         connection.finish(service);
-                        None
                     }),
                     Phase::Closing { .. } | Phase::Draining { .. } => {}
                 }
@@ -171,7 +170,6 @@ fn go_away(connections: &mut Connections, token: Token) {
         connections.act(index_of(token), |connection, service, peer| {
             let reason = "the server is going away";
             connection.begin_close(service, peer, CloseCode::GOING_AWAY, reason);
-            None
         });
     }
 }

@@ -18,7 +18,6 @@ use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connection::phase::Phase;
 use super::connections::{Connections, Entry};
-use super::outbox::Outbox;
 use super::pace::{Circles, Pace};
 use super::service::Service;
 use super::tokens::index_of;
@@ -180,7 +179,6 @@ impl Sweep {
             if connections.find(token).is_some() {
                 connections.act(index_of(token), |connection, service, _| {
                     connection.resume(service.now, Flow::CONGESTED);
-                    None
                 });
             }
         }
@@ -234,7 +232,9 @@ impl Sweep {
         let service = &mut connections.service;
         let id = connection.subscriber();
         let mut slices = Slices::new();
-        push_own(&mut slices, &connection.outbox);
+        for slice in connection.outbox.slices() {
+            slices.push(slice);
+        }
         let own = slices.bytes();
         let mut gathered = Gathered::default();
         if let Phase::Open(_) = connection.phase {
@@ -246,7 +246,6 @@ impl Sweep {
             {
                 self.render(service, id);
                 slices = Slices::new();
-                push_own(&mut slices, &connection.outbox);
                 gathered = service.hub.gather(id, &mut slices);
             }
         }
@@ -334,14 +333,6 @@ impl Sweep {
     }
 }
 
-/// What waits in a connection's outbox comes before what is its channels'.
-#[inline]
-fn push_own<'c>(slices: &mut Slices<'c>, outbox: &'c Outbox) {
-    for slice in outbox.slices() {
-        slices.push(slice);
-    }
-}
-
 /// Places cursors that were lapped and queues a gap for each. Says whether there is now
 /// something to write. There is not where the connection is blocked, gone, or closed for it.
 fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
@@ -369,7 +360,6 @@ fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
     connections.act(index, |connection, service, peer| {
         let reason = "the client is too slow for a channel's window";
         connection.begin_close(service, peer, CloseCode::TOO_SLOW, reason);
-        None
     });
     false
 }
@@ -378,7 +368,6 @@ fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
 fn block(connections: &mut Connections, index: usize) {
     connections.act(index, |connection, service, _| {
         connection.block(service);
-        None
     });
 }
 
@@ -386,7 +375,6 @@ fn block(connections: &mut Connections, index: usize) {
 fn after_flush(connections: &mut Connections, index: usize) {
     connections.act(index, |connection, service, _| {
         connection.after_flush(service);
-        None
     });
     if let Some(entry) = connections.slab.get_mut(index)
         && entry.connection.take_end()

@@ -162,8 +162,9 @@ impl Connection {
             };
             if !may_read || service.allowance.is_spent() {
                 self.flow.insert(Flow::KEPT);
-                self.flow
-                    .set(Flow::HEAVY, self.flow.contains(Flow::HEAVY) || may_read);
+                if may_read {
+                    self.flow.insert(Flow::HEAVY);
+                }
                 return Next::Stay;
             }
             let rest = &bytes[*consumed..];

@@ -39,7 +39,7 @@ use super::outbox::Outbox;
 use super::reads::Standing;
 use super::service::Service;
 use super::timers::{Millis, NEVER};
-use super::tokens::subscriber;
+use super::tokens::{index_of, subscriber};
 use crate::hub::SubscriberId;
 
 /// The most that is read in one visit, in bytes, where much of it may have to be kept: while a channel
@@ -124,7 +124,7 @@ impl Connection {
         self.outbox.count(&mut ledger.outbox);
         let (before, since) = (self.aside.hoards_since(), self.hoards_since(unread));
         if since != before {
-            let index = super::tokens::index_of(self.token);
+            let index = index_of(self.token);
             ledger.hoards.change(index, before, since);
             self.aside.set_hoards_since(since);
         }
@@ -139,7 +139,7 @@ impl Connection {
 
     /// The connection goes: gives all that it holds of the sums back.
     pub(super) fn release(&mut self, service: &mut Service) {
-        let index = super::tokens::index_of(self.token);
+        let index = index_of(self.token);
         let ledger = &mut service.ledger;
         self.input.set(&mut ledger.input, 0);
         self.outbox.uncount(&mut ledger.outbox);
@@ -327,7 +327,7 @@ impl Connection {
         self.blocked_since = service.now;
         self.flow.insert(Flow::BLOCKED);
         if let Some(segment) = self.outbox.held() {
-            let index = super::tokens::index_of(self.token);
+            let index = index_of(self.token);
             (service.ledger.held).stall(segment, service.now, index);
         }
         self.outbox.shrink();
@@ -337,7 +337,7 @@ impl Connection {
     /// still in the kernel stands before the next ping.
     pub(super) fn unblock(&mut self, service: &mut Service) {
         if let Some(segment) = self.outbox.held() {
-            let index = super::tokens::index_of(self.token);
+            let index = index_of(self.token);
             (service.ledger.held).go_on(segment, self.blocked_since, index);
         }
         self.blocked_since = NEVER;

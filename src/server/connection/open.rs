@@ -8,7 +8,6 @@ use super::session::{Outcome, Session};
 use super::{Connection, Peer, READ_BYTES_KEPT};
 use crate::http::Response;
 use crate::server::allowance;
-use crate::server::journal::Who;
 use crate::server::service::{Finished, Service, TICKETS_MAX};
 use crate::server::timers::NEVER;
 use crate::ws::close::CloseCode;
@@ -124,21 +123,11 @@ impl Connection {
         pos: &mut usize,
         end: usize,
     ) -> Result<Outcome, Violation> {
-        let subscriber = self.subscriber();
+        let who = self.who(peer);
         let Phase::Open(open) = &mut self.phase else {
             return Ok(Outcome::default());
         };
-        let mut session = Session {
-            service,
-            who: Who {
-                token: self.token,
-                peer,
-            },
-            subscriber,
-            outbox: &mut self.outbox,
-            deflate: open.deflate,
-            outcome: Outcome::default(),
-        };
+        let mut session = Session::new(service, who, &mut self.outbox, open.deflate);
         let max_message = open.speaker.max_message(&session.service.config);
         loop {
             if *pos < end && (session.has_to_wait() || open.speaker.pending() >= TICKETS_MAX) {
@@ -257,7 +246,7 @@ impl Connection {
         peer: Peer<'_>,
         finished: Finished,
     ) {
-        let subscriber = self.subscriber();
+        let who = self.who(peer);
         // The channel may have been caught up with since.
         let is_congested = finished.congested && service.is_congested(self.token);
         if is_congested && matches!(self.phase, Phase::Http(_) | Phase::Open(_)) {
@@ -272,17 +261,7 @@ impl Connection {
                 self.answer_late(service, peer, &response);
             }
             Phase::Open(open) => {
-                let mut session = Session {
-                    service: &mut *service,
-                    who: Who {
-                        token: self.token,
-                        peer,
-                    },
-                    subscriber,
-                    outbox: &mut self.outbox,
-                    deflate: open.deflate,
-                    outcome: Outcome::default(),
-                };
+                let mut session = Session::new(service, who, &mut self.outbox, open.deflate);
                 open.speaker.answer(&mut session, finished);
                 if open.speaker.pending() < TICKETS_MAX {
                     self.resume(service.now, Flow::AWAITS);

@@ -6,6 +6,7 @@ use crate::server::journal::{Shown, Who};
 use crate::server::outbox::Outbox;
 use crate::server::service::Service;
 use crate::server::tickets::{RequestKey, Ticket};
+use crate::server::tokens::subscriber;
 use crate::ws::close::CloseCode;
 use crate::ws::deflate::WindowBits;
 use crate::ws::encode::{write_message, write_message_deflated};
@@ -32,7 +33,24 @@ pub(in crate::server) struct Session<'s> {
     pub(super) outcome: Outcome,
 }
 
-impl Session<'_> {
+impl<'s> Session<'s> {
+    /// That of the connection with this token, before its messages led to anything.
+    pub(super) fn new(
+        service: &'s mut Service,
+        who: Who<'s>,
+        outbox: &'s mut Outbox,
+        deflate: Option<WindowBits>,
+    ) -> Self {
+        Session {
+            service,
+            who,
+            subscriber: subscriber(who.token),
+            outbox,
+            deflate,
+            outcome: Outcome::default(),
+        }
+    }
+
     /// Whether it may ask for nothing more at the moment: this visit has cost enough, it published to
     /// a channel that is congested, or it does not read the answers.
     pub(super) fn has_to_wait(&self) -> bool {

@@ -10,21 +10,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use common::fake::{Fake, serve_all, text_frame};
+use common::fake::{Fake, impatient, serve_all, text_frame};
 use common::{Daemon, PATIENCE};
 use fanfare::client::{
-    Cause, Client, ClientError, ConnectError, Connector, Event, Reconnect, Start, Step, Timeouts,
+    Cause, Client, ClientError, ConnectError, Connector, Event, Start, Step, Timeouts,
 };
-
-/// A client that comes back without much waiting.
-fn impatient(url: &str) -> Connector {
-    Connector::new(url)
-        .expect("a good URL")
-        .reconnect(Reconnect {
-            first: Duration::from_millis(1),
-            ..Reconnect::default()
-        })
-}
 
 /// The same, which gives a server up that does not answer at once.
 fn hasty(url: &str) -> Connector {

@@ -10,8 +10,8 @@ use fanfare::client::{
 use fanfare::ws::close::CloseCode;
 
 use crate::common::Daemon;
-use crate::common::fake::{Fake, listen, serve_in_turn};
-use crate::{impatient, message, next, url};
+use crate::common::fake::{Fake, impatient, listen, serve_in_turn};
+use crate::{message, next, url};
 
 #[test]
 fn a_client_comes_back_to_a_daemon_that_was_killed_and_announces_the_new_epoch() {

@@ -8,10 +8,8 @@ mod losses;
 mod numbers;
 mod plain;
 
-use std::time::Duration;
-
 use common::Daemon;
-use fanfare::client::{Client, ClientError, Connector, Event, Reconnect};
+use fanfare::client::{Client, ClientError, Event};
 
 fn url(daemon: &Daemon) -> String {
     format!("ws://{}", daemon.address)
@@ -32,14 +30,4 @@ fn message(events: &mut impl Iterator<Item = Result<Event, ClientError>>) -> (u6
         Event::Message { seq, data, .. } => (seq, data),
         other => panic!("no message: {other:?}"),
     }
-}
-
-/// A client that comes back without much waiting.
-fn impatient(url: &str) -> Connector {
-    Connector::new(url)
-        .expect("a good URL")
-        .reconnect(Reconnect {
-            first: Duration::from_millis(1),
-            ..Reconnect::default()
-        })
 }

@@ -2,8 +2,8 @@
 
 use fanfare::client::{Event, GapReason, Start};
 
-use crate::common::fake::{Fake, serve_in_turn};
-use crate::{impatient, next};
+use crate::common::fake::{Fake, impatient, serve_in_turn};
+use crate::next;
 
 fn subscribed(fake: &mut Fake, since: &str, answer: &str) {
     let request = fake.hear();

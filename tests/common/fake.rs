@@ -3,10 +3,22 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
+use fanfare::client::{Connector, Reconnect};
 use fanfare::ws::handshake::accept_key;
 
 use super::{PATIENCE, header, read_head};
+
+/// A client that comes back without much waiting.
+pub fn impatient(url: &str) -> Connector {
+    Connector::new(url)
+        .expect("a good URL")
+        .reconnect(Reconnect {
+            first: Duration::from_millis(1),
+            ..Reconnect::default()
+        })
+}
 
 /// One connection of a client under test.
 pub struct Fake(pub TcpStream);

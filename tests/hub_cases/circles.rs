@@ -24,13 +24,6 @@ fn large_and_small(policy: Policy) -> Hub {
     hub
 }
 
-fn said(words: &[(u32, &str)]) -> Vec<(u32, String)> {
-    words
-        .iter()
-        .map(|&(i, word)| (i, word.to_owned()))
-        .collect()
-}
-
 #[test]
 fn a_large_channel_waits_until_it_is_told_and_a_small_one_does_not() {
     let mut hub = large_and_small(ENDLESS);

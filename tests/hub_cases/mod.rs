@@ -192,6 +192,14 @@ fn sweep(hub: &mut Hub) -> Vec<(u32, String)> {
     visits
 }
 
+/// What [`sweep`] says, written shortly.
+fn said(words: &[(u32, &str)]) -> Vec<(u32, String)> {
+    words
+        .iter()
+        .map(|&(i, word)| (i, word.to_owned()))
+        .collect()
+}
+
 /// All that `channel` holds, as somebody gets it who asks for it.
 fn held(hub: &mut Hub, channel: &str) -> String {
     let curious = id(999);

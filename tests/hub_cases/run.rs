@@ -41,13 +41,6 @@ impl Handed {
     }
 }
 
-fn said(words: &[(u32, &str)]) -> Vec<(u32, String)> {
-    words
-        .iter()
-        .map(|&(i, word)| (i, word.to_owned()))
-        .collect()
-}
-
 #[test]
 fn a_run_that_looks_at_very_many_in_vain_pauses_and_goes_on_where_it_stopped() {
     const BLOCKED: u32 = 70_000;

@@ -58,6 +58,18 @@ fn gaps(hub: &mut Hub, subscriber: u32) -> Vec<(u64, u64, Reason)> {
     gaps
 }
 
+/// `id(0)` subscribes to `a` after the message `seq` of the epoch with this letter.
+fn come_back(hub: &mut Hub, letter: u8, seq: u64, now: u64) -> Subscribed<'_> {
+    hub.attach(id(0), Slot::BASE);
+    let epoch = epoch(letter);
+    let start = Start::Since {
+        epoch: epoch.as_str(),
+        seq,
+    };
+    hub.subscribe(id(0), "a", start, now)
+        .expect("nothing forbids it")
+}
+
 /// What there is to know of a subscription: seq, recovered, and what is missing.
 fn told(subscribed: &Subscribed<'_>) -> (u64, Option<bool>, Option<(u64, u64, Reason)>) {
     let gap = subscribed.gap.map(|gap| (gap.from, gap.to, gap.reason));
@@ -177,15 +189,7 @@ fn since_goes_on_after_its_number_wherever_that_lies() {
         (b'f', 111, Some(false), Some((0, 107, Reason::Epoch)), all),
     ];
     for (letter, seq, recovered, gap, words) in cases {
-        hub.attach(id(0), Slot::BASE);
-        let asked = epoch(letter);
-        let start = Start::Since {
-            epoch: asked.as_str(),
-            seq,
-        };
-        let subscribed = hub
-            .subscribe(id(0), "a", start, 0)
-            .expect("nothing forbids it");
+        let subscribed = come_back(&mut hub, letter, seq, 0);
         assert_eq!(told(&subscribed), (130, recovered, gap), "since {seq}");
         assert_eq!(visit(&mut hub, id(0)), words, "since {seq}");
     }
@@ -202,15 +206,7 @@ fn a_channel_that_holds_nothing_says_after_which_number_the_next_comes() {
     assert_eq!(hub.held("a"), Some(101..101));
     hub.detach(id(0));
     append(&mut hub, &[150]);
-    hub.attach(id(0), Slot::BASE);
-    let asked = epoch(b'e');
-    let start = Start::Since {
-        epoch: asked.as_str(),
-        seq: 100,
-    };
-    let again = hub
-        .subscribe(id(0), "a", start, 0)
-        .expect("nothing forbids it");
+    let again = come_back(&mut hub, b'e', 100, 0);
     assert_eq!(told(&again), (150, Some(true), None));
     assert_eq!(visit(&mut hub, id(0)), "a150");
 }
@@ -404,15 +400,7 @@ fn a_channel_that_was_forgotten_begins_after_what_the_broker_has_come_to() {
     append(&mut hub, &[90 + 11, 102]);
     hub.handle_timeout(10);
     assert_eq!(hub.held("a"), None);
-    hub.attach(id(0), Slot::BASE);
-    let asked = epoch(b'e');
-    let start = Start::Since {
-        epoch: asked.as_str(),
-        seq: 90,
-    };
-    let again = hub
-        .subscribe(id(0), "a", start, 10)
-        .expect("nothing forbids it");
+    let again = come_back(&mut hub, b'e', 90, 10);
     assert_eq!(
         told(&again),
         (100, Some(false), Some((91, 100, Reason::Expired)))

@@ -11,10 +11,10 @@ import subprocess
 import threading
 
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from support.groups import Groups
 from support.proxies import BACKEND, HOST, Certificate, free_ports, haproxy, nginx
+from support.single import Client
 from support.streams import between
 from support.wire import Closed, RawClient
 
@@ -41,7 +41,8 @@ def run(context):
 def dial(proxy, tls, path="", **options):
     """An open WebSocket of the library's, through a proxy."""
     sock = socket.create_connection(("127.0.0.1", proxy.port))
-    return connect(proxy.url + path, sock=sock, ssl=tls, server_hostname=HOST, proxy=None, **options)
+    sock.setblocking(False)
+    return Client(proxy.url + path, sock=sock, ssl=tls, server_hostname=HOST, proxy=None, **options)
 
 
 def refusal(proxy, tls, **options):
@@ -109,10 +110,19 @@ def slow(context, daemon, proxy, tls):
         grown = proxy.rss() - before
         context.holds(f"{proxy.name}: a reader that stops costs the proxy next to no memory", grown < 4 << 20, f"{grown / 1024:.0f} KiB")
         gap = reader.until("gap")
-        for due in between(seqs, gap["to"], seqs[-1] + 1):
-            message = reader.until("message")
-            if message["seq"] != due:
-                raise AssertionError(f"{message['seq']} where {due} was due")
+        position = gap["to"]
+        while position < seqs[-1]:
+            event = reader.next_json()
+            if event["type"] == "gap":
+                # It fell behind once more while it read.
+                if event["from"] <= position or between(seqs, position, event["from"]):
+                    raise AssertionError(f"a gap from {event['from']} after {position}")
+                position = event["to"]
+            elif event["type"] == "message":
+                due = between(seqs, position, seqs[-1] + 1)[0]
+                if event["seq"] != due:
+                    raise AssertionError(f"{event['seq']} where {due} was due")
+                position = due
         context.equal(f"{proxy.name}: and it gets a gap, as without a proxy", gap["reason"], "slow")
 
 

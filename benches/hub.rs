@@ -4,8 +4,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fanfare::channel::topic::Topic;
 use fanfare::hub::{
-    Epoch, Frame, Hub, HubConfig, Numbering, Policy, Slices, Slot, Start, SubscriberId,
+    Epoch, Frame, Hub, HubConfig, Numbering, Place, Policy, Slices, Slot, Start, SubscriberId,
 };
 use fanfare::limit::Limit;
 
@@ -13,11 +14,11 @@ use fanfare::limit::Limit;
 struct Bytes(Vec<u8>);
 
 impl Frame for Bytes {
-    fn len(&self, _: u64) -> usize {
+    fn len(&self, _: Place<'_>) -> usize {
         self.0.len()
     }
 
-    fn write(&self, _: u64, out: &mut Vec<u8>) {
+    fn write(&self, _: Place<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0);
     }
 }
@@ -28,7 +29,7 @@ fn hub() -> Hub {
 
 fn hub_with(config: HubConfig) -> Hub {
     let mut made = 0u32;
-    let numberings = Box::new(move |_: &str| {
+    let numberings = Box::new(move |_: Topic<'_>| {
         made += 1;
         let mut bits = [0; 12];
         bits[..4].copy_from_slice(&made.to_le_bytes());
@@ -109,7 +110,7 @@ fn append_at(c: &mut Criterion) {
                 retain_messages: Limit::of(retain_messages),
                 ..Policy::default()
             };
-            let numberings = Box::new(|_: &str| Numbering::Hub(Epoch::from_random([0; 12])));
+            let numberings = Box::new(|_: Topic<'_>| Numbering::Hub(Epoch::from_random([0; 12])));
             let mut hub = Hub::new(HubConfig::default(), Box::new(move |_| policy), numberings);
             for i in 0..1_000 {
                 hub.attach(SubscriberId(i), Slot::BASE);

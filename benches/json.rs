@@ -9,8 +9,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fanfare::channel::name;
 use fanfare::dialect::json::sample::{Kind, Samples};
-use fanfare::dialect::json::{Decoder, EventDecoder, MessageFrame, event, request};
-use fanfare::hub::Frame;
+use fanfare::dialect::json::{Data, Decoder, EventDecoder, MessageFrame, event, request};
+use fanfare::hub::{Frame, Place};
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
 const CHANNEL: &str = "prices.EURUSD";
@@ -96,15 +96,19 @@ fn encode(c: &mut Criterion) {
             let data = Samples::new(1).next(kind, size);
             let mut out = Vec::new();
             let mut seq = 1_000_000;
-            MessageFrame::new(CHANNEL, data.as_bytes()).write(seq, &mut out);
+            MessageFrame::new(CHANNEL, Data::json(data.as_bytes()))
+                .write(Place::Channel { seq }, &mut out);
             group.throughput(Throughput::Bytes(out.len() as u64));
             group.bench_function(BenchmarkId::new("frame", size), |b| {
                 b.iter(|| {
                     seq += 1;
-                    let frame = MessageFrame::new(black_box(CHANNEL), black_box(data.as_bytes()));
+                    let frame = MessageFrame::new(
+                        black_box(CHANNEL),
+                        Data::json(black_box(data.as_bytes())),
+                    );
                     out.clear();
-                    out.reserve(frame.len(seq));
-                    frame.write(seq, &mut out);
+                    out.reserve(frame.len(Place::Channel { seq }));
+                    frame.write(Place::Channel { seq }, &mut out);
                     black_box(&out);
                 });
             });

@@ -46,6 +46,11 @@ impl Pattern {
         Ok(Pattern(text.to_owned()))
     }
 
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether the channel of this name is meant.
     pub fn matches(&self, name: &str) -> bool {
         matches_parts(&self.0, name, false)

@@ -27,6 +27,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::channel::matcher::Matcher;
+use crate::channel::topic::Topic;
 use crate::limit::Limit;
 
 #[cfg(feature = "cli")]
@@ -181,13 +183,17 @@ impl Config {
     /// that are answered although there are as many as allowed.
     pub const FILES_RESERVED: usize = 64;
 
-    /// How the channel of this name keeps its messages: the first rule that matches, else the
-    /// daemon's own policy. Nothing is allocated.
-    pub fn policy_for(&self, channel: &str) -> Policy {
-        self.channels
-            .iter()
-            .find(|rule| rule.pattern.matches(channel))
-            .map_or(self.policy, |rule| rule.policy)
+    /// How a channel or a pattern's log keeps its messages: a channel as the first rule says that matches its name, a
+    /// pattern's log as the rule says whose pattern is the very same; else the daemon's own policy. Nothing is allocated.
+    pub fn policy_for<'t>(&self, topic: impl Into<Topic<'t>>) -> Policy {
+        let topic = topic.into();
+        let applies = |rule: &&ChannelRule| match topic {
+            Topic::Channel(name) => rule.pattern.matches(name),
+            Topic::Pattern(Matcher::Parts, text) => rule.pattern.as_str() == text,
+            Topic::Pattern(..) => false,
+        };
+        let rule = self.channels.iter().find(applies);
+        rule.map_or(self.policy, |rule| rule.policy)
     }
 
     /// How many connections to let in where the process may have `file_limit` files open: so many

@@ -26,10 +26,12 @@ use super::cursor::{HISTORY, LAGGING, Sub, history};
 use super::epoch::{Epoch, Numbering};
 use super::log::Log;
 use super::numbers::{Numbers, most_allocated};
+use super::payload::Parts;
 use super::policy::Policy;
 use super::reading::{Logs, Reading};
 use super::slot::{DerivedLogs, Slot, SlotConfig, Source};
 use super::subscriber::Bits;
+use crate::channel::topic::Topic;
 
 /// Where a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,11 +267,11 @@ impl Channel {
     }
 
     /// What its messages have in common.
-    pub(super) fn messages_of(&self, payload: fn(&[u8]) -> &[u8]) -> Source<'_> {
+    pub(super) fn messages_of(&self, read: fn(&[u8]) -> Option<Parts<'_>>) -> Source<'_> {
         Source {
-            channel: &self.name,
+            topic: Topic::Channel(&self.name),
             epoch: &self.epoch,
-            payload,
+            read,
         }
     }
 

@@ -50,6 +50,7 @@ mod epoch;
 mod gather;
 mod log;
 mod numbers;
+mod payload;
 mod piece;
 mod policy;
 mod publish;
@@ -80,14 +81,16 @@ use self::queue::ChannelQueue;
 use self::render::Rendered;
 use self::subscriber::{Bits, Subscriber};
 
+use crate::channel::topic::Topic;
 use crate::limit::Limit;
 
 pub use self::directory::ChannelId;
 pub use self::epoch::{Epoch, Numbering};
 pub use self::gather::{Advanced, Gathered};
+pub use self::payload::{Parts, Payload};
 pub use self::piece::Remainder;
 pub use self::policy::{OnLag, Policy};
-pub use self::publish::{Frame, PublishError, Published};
+pub use self::publish::{Frame, Place, PublishError, Published};
 pub use self::run::Run;
 pub use self::slices::Slices;
 pub use self::slot::{Encode, Message, Slot, SlotConfig};
@@ -152,13 +155,13 @@ pub struct HubConfig {
     pub large: usize,
     /// The slots, by number. What it says of the base is of no account.
     pub slots: [SlotConfig; Slot::COUNT],
-    /// Finds what was published in a base frame, for [`Message::payload`].
-    pub payload: fn(&[u8]) -> &[u8],
+    /// Reads a base frame, for [`Message::parts`].
+    pub read: fn(&[u8]) -> Option<Parts<'_>>,
 }
 
 impl Default for HubConfig {
     /// 256 MiB, a million channels, 10,000 subscriptions, ten minutes; no channel counts as large, no slot falls
-    /// back, and a base frame is all payload.
+    /// back, and nothing is read from a base frame.
     fn default() -> Self {
         Self {
             retain_total: Limit::of(256 << 20),
@@ -167,7 +170,7 @@ impl Default for HubConfig {
             linger_ms: 600_000,
             large: 0,
             slots: [SlotConfig::default(); Slot::COUNT],
-            payload: |frame| frame,
+            read: |_| None,
         }
     }
 }
@@ -188,8 +191,8 @@ pub struct Stats {
 /// All channels and their subscribers.
 pub struct Hub {
     config: HubConfig,
-    policies: Box<dyn Fn(&str) -> Policy>,
-    numberings: Box<dyn FnMut(&str) -> Numbering>,
+    policies: Box<dyn Fn(Topic<'_>) -> Policy>,
+    numberings: Box<dyn FnMut(Topic<'_>) -> Numbering>,
     directory: Directory,
     subscribers: Vec<Subscriber>,
     blocked: Bits,
@@ -242,12 +245,12 @@ impl fmt::Debug for Hub {
 impl Hub {
     /// A hub without channels.
     ///
-    /// `policies` and `numberings` are asked once for each channel that comes into being, with its name. Times given to the hub are
+    /// `policies` and `numberings` are asked once for each channel and pattern that comes into being. Times given to the hub are
     /// milliseconds since any moment, the same for all calls, and never go back.
     pub fn new(
         config: HubConfig,
-        policies: Box<dyn Fn(&str) -> Policy>,
-        numberings: Box<dyn FnMut(&str) -> Numbering>,
+        policies: Box<dyn Fn(Topic<'_>) -> Policy>,
+        numberings: Box<dyn FnMut(Topic<'_>) -> Numbering>,
     ) -> Self {
         Self {
             config,
@@ -312,9 +315,10 @@ impl Hub {
 
     /// A channel of that name, not among the others yet.
     fn new_channel(&mut self, name: &str) -> Channel {
-        let policy = (self.policies)(name);
+        let topic = Topic::Channel(name);
+        let policy = (self.policies)(topic);
         let largest = largest_segment(policy.retain_bytes, self.config.retain_total);
-        Channel::new(name, (self.numberings)(name), policy, largest, self.now)
+        Channel::new(name, (self.numberings)(topic), policy, largest, self.now)
     }
 
     /// The subscriber `id`, made if it was never seen.

@@ -11,10 +11,29 @@ use crate::limit::Limit;
 
 /// A message that knows how to write itself as the frame that all subscribers of the base slot get.
 pub trait Frame {
-    /// The length of the frame in bytes, if the message gets this seq. Must be what [`Frame::write`] appends.
-    fn len(&self, seq: u64) -> usize;
+    /// The length of the frame in bytes, if the message gets this place. Must be what [`Frame::write`] appends.
+    fn len(&self, place: Place<'_>) -> usize;
     /// Appends the frame to `out`, which has room for it.
-    fn write(&self, seq: u64, out: &mut Vec<u8>);
+    fn write(&self, place: Place<'_>, out: &mut Vec<u8>);
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In its channel.
+    Channel {
+        /// Its number there.
+        seq: u64,
+    },
+    /// In a pattern's log.
+    Pattern {
+        /// The pattern's text.
+        pattern: &'a str,
+        /// The message's number there.
+        seq: u64,
+        /// Its number in its channel.
+        channel_seq: u64,
+    },
 }
 
 /// A message that was published.
@@ -134,7 +153,7 @@ impl Hub {
             return Err(PublishError::TooManyChannels);
         };
         let (seq, begun) = channel.next_seq(at)?;
-        let len = message.len(seq);
+        let len = message.len(Place::Channel { seq });
         if !has_room(channel, len, self.now, self.config.retain_total) {
             return Err(PublishError::RetainTotal);
         }
@@ -165,7 +184,10 @@ impl Hub {
     ) -> Result<u32, PublishError> {
         let channel = self.new_channel(name);
         let (seq, _) = channel.next_seq(at)?;
-        let (len, most) = (message.len(seq), self.config.retain_total);
+        let (len, most) = (
+            message.len(Place::Channel { seq }),
+            self.config.retain_total,
+        );
         if !has_room(&channel, len, self.now, most) {
             return Err(PublishError::RetainTotal);
         }
@@ -191,7 +213,9 @@ impl Hub {
             return;
         };
         let (end, written) = (channel.end(), channel.base.written());
-        let grown = channel.base.append(len, now, |out| message.write(seq, out));
+        let grown = channel
+            .base
+            .append(len, now, |out| message.write(Place::Channel { seq }, out));
         let numbered = channel.number(seq);
         let soiled = channel.begin_round(end, written);
         if !channel.touched {
@@ -231,7 +255,7 @@ impl Hub {
         let Some(mut logs) = channel.derived.take() else {
             return;
         };
-        let message = channel.messages_of(self.config.payload);
+        let message = channel.messages_of(self.config.read);
         let message = message.message(seq, channel.base.newest());
         let before = logs.allocated();
         for derived in logs.iter_mut() {

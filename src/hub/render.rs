@@ -94,7 +94,7 @@ impl Hub {
         if !reading.is_private || sub.next < channel.tail {
             return;
         }
-        let source = channel.messages_of(self.config.payload);
+        let source = channel.messages_of(self.config.read);
         let rendered = &mut self.rendered;
         (rendered.owner, rendered.link, rendered.from) = (id.0, link, sub.next);
         for position in sub.next..reading.until {

@@ -194,18 +194,21 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Epoch, Frame, HubConfig, Numbering, Policy, Slot, Start, SubscriberId};
+    use super::super::{
+        Epoch, Frame, HubConfig, Numbering, Place, Policy, Slot, Start, SubscriberId,
+    };
     use super::*;
+    use crate::channel::topic::Topic;
     use crate::limit::Limit;
 
     struct Byte;
 
     impl Frame for Byte {
-        fn len(&self, _: u64) -> usize {
+        fn len(&self, _: Place<'_>) -> usize {
             1
         }
 
-        fn write(&self, _: u64, out: &mut Vec<u8>) {
+        fn write(&self, _: Place<'_>, out: &mut Vec<u8>) {
             out.push(0);
         }
     }
@@ -216,8 +219,8 @@ mod tests {
             retain_total: Limit::from(retain_total),
             ..HubConfig::default()
         };
-        let policies = Box::new(|_: &str| Policy::default());
-        let numbering = |_: &str| Numbering::Hub(Epoch::from_random([0; 12]));
+        let policies = Box::new(|_: Topic<'_>| Policy::default());
+        let numbering = |_: Topic<'_>| Numbering::Hub(Epoch::from_random([0; 12]));
         Hub::new(config, policies, Box::new(numbering))
     }
 

@@ -5,6 +5,8 @@
 
 use super::epoch::Epoch;
 use super::log::Log;
+use super::payload::Parts;
+use crate::channel::topic::Topic;
 
 /// Which encoding a subscriber is served in: a small number that the caller gives a meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,21 +29,21 @@ pub struct SlotConfig {
 /// A message that a slot's bytes are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// The channel's name.
-    pub channel: &'a str,
-    /// The channel's epoch.
+    /// Whose log it is in: its channel's, or that of a pattern.
+    pub topic: Topic<'a>,
+    /// The log's epoch.
     pub epoch: &'a str,
-    /// The message's number.
+    /// The message's number in the log.
     pub seq: u64,
     /// Its frame in the base log.
     pub frame: &'a [u8],
-    payload: fn(&[u8]) -> &[u8],
+    read: fn(&[u8]) -> Option<Parts<'_>>,
 }
 
 impl<'a> Message<'a> {
-    /// What was published, without what the base frame has around it. See [`super::HubConfig::payload`].
-    pub fn payload(&self) -> &'a [u8] {
-        (self.payload)(self.frame)
+    /// What the base frame says, as [`super::HubConfig::read`] reads it; nothing if it cannot.
+    pub fn parts(&self) -> Option<Parts<'a>> {
+        (self.read)(self.frame)
     }
 }
 
@@ -62,20 +64,20 @@ impl Encode for () {
 /// Makes messages of base frames: what they have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'c> {
-    pub(super) channel: &'c str,
+    pub(super) topic: Topic<'c>,
     pub(super) epoch: &'c Epoch,
-    pub(super) payload: fn(&[u8]) -> &[u8],
+    pub(super) read: fn(&[u8]) -> Option<Parts<'_>>,
 }
 
 impl<'c> Source<'c> {
     /// The message numbered `seq`, whose base frame is `frame`.
     pub(super) fn message(self, seq: u64, frame: &'c [u8]) -> Message<'c> {
         Message {
-            channel: self.channel,
+            topic: self.topic,
             epoch: self.epoch.as_str(),
             seq,
             frame,
-            payload: self.payload,
+            read: self.read,
         }
     }
 }

@@ -1,7 +1,11 @@
 //! The slots of the hub, and what makes their bytes.
 
 use super::allowance;
+#[cfg(test)]
+use crate::channel::topic::Topic;
 use crate::hub::{Encode, Message, Slot, SlotConfig};
+#[cfg(test)]
+use crate::hub::{Parts, Payload};
 use crate::ws::deflate::{Deflater, Deflaters, WindowBits};
 use crate::ws::encode::write_message_deflated;
 use crate::ws::frame::parse_header;
@@ -81,13 +85,25 @@ impl Encode for Encoders {
 /// Appends a message as the slot [`LINES`] has it.
 #[cfg(test)]
 fn write_line(message: &Message<'_>, out: &mut Vec<u8>) {
-    let data = String::from_utf8_lossy(message.payload());
+    let parts = message.parts().expect("a frame of this daemon");
+    let data = match &parts.payload {
+        Payload::Json(data) => String::from_utf8_lossy(data),
+        Payload::Text(text) => text.as_ref().into(),
+        Payload::Bytes(bytes) => String::from_utf8_lossy(bytes),
+    };
     let Message {
-        channel,
-        epoch,
-        seq,
-        ..
+        topic, epoch, seq, ..
     } = message;
-    let text = format!("{channel} {epoch} {seq} {data}");
+    let text = match topic {
+        Topic::Channel(channel) => format!("{channel} {epoch} {seq} {data}"),
+        Topic::Pattern(_, pattern) => {
+            let Parts {
+                channel,
+                seq: channel_seq,
+                ..
+            } = &parts;
+            format!("{pattern} {epoch} {seq} {channel} {channel_seq} {data}")
+        }
+    };
     crate::ws::encode::write_message(out, true, text.as_bytes(), None);
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::tickets::Ticket;
+use crate::channel::topic::Topic;
 use crate::hub::{Epoch, Numbering};
 
 /// A publication that the broker has taken and not numbered.
@@ -67,7 +68,7 @@ impl LateBroker {
     }
 
     /// How a channel that comes into being is numbered: by the broker.
-    pub(super) fn numbering(&self) -> Box<dyn FnMut(&str) -> Numbering> {
+    pub(super) fn numbering(&self) -> Box<dyn FnMut(Topic<'_>) -> Numbering> {
         let numbers = Rc::clone(&self.numbers);
         Box::new(move |_| {
             let numbers = numbers.borrow();

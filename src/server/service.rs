@@ -30,7 +30,7 @@ use super::timers::Millis;
 use crate::channel::name::is_daemons_own;
 use crate::config::Config;
 use crate::dialect::json::decode::ValueDecoder;
-use crate::dialect::json::{Decoder, MessageFrame, encode};
+use crate::dialect::json::{Data, Decoder, MessageFrame, encode};
 use crate::hub::{
     self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason, Start,
     SubscribeError, SubscriberId,
@@ -173,13 +173,13 @@ impl Service {
                 LARGE_CHANNEL
             },
             slots: slots(),
-            payload: encode::data_of,
+            read: encode::read_frame,
         };
         let policies = config.clone();
         let mut random = Random::new();
         let hub = Hub::new(
             limits,
-            Box::new(move |channel| policies.policy_for(channel)),
+            Box::new(move |topic| policies.policy_for(topic)),
             match &broker {
                 Broker::None => {
                     Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes())))
@@ -295,7 +295,7 @@ impl Service {
         name: &str,
         data: &[u8],
     ) -> Result<Published, Refusal> {
-        let frame = MessageFrame::new(name, data);
+        let frame = MessageFrame::new(name, Data::json(data));
         let published = self
             .hub
             .append_at(at, name, &frame, &mut self.encoders, self.now)

@@ -128,9 +128,9 @@ fn a_visit_tells_of_64_gaps_at_most_and_the_rest_follows() {
 
 #[test]
 fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_where_it_was() {
-    let policies = |name: &str| Policy {
+    let policies = |topic: Topic<'_>| Policy {
         retain_messages: Limit::of(1),
-        on_lag: if name == "close" {
+        on_lag: if topic.text() == "close" {
             OnLag::Close
         } else {
             OnLag::Skip
@@ -138,7 +138,7 @@ fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_wher
         ..ENDLESS
     };
     let mut made = 0;
-    let numberings = move |_: &str| {
+    let numberings = move |_: Topic<'_>| {
         made += 1;
         Numbering::Hub(Epoch::from_random([made; 12]))
     };

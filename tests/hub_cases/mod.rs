@@ -17,9 +17,10 @@ mod slots;
 mod subscribing;
 mod sweep;
 
+use fanfare::channel::topic::Topic;
 use fanfare::hub::{
-    Encode, Epoch, Frame, Hub, HubConfig, Message, Numbering, Policy, PublishError, Published,
-    Slices, Slot, SlotConfig, Start, SubscriberId,
+    Encode, Epoch, Frame, Hub, HubConfig, Message, Numbering, Place, Policy, PublishError,
+    Published, Slices, Slot, SlotConfig, Start, SubscriberId,
 };
 use fanfare::limit::Limit;
 
@@ -31,7 +32,7 @@ const UNLIMITED: HubConfig = HubConfig {
     linger_ms: u64::MAX,
     large: 0,
     slots: SLOTS,
-    payload: |frame| frame,
+    read: |_| None,
 };
 
 /// The slot of capitals: its readers may be given small letters.
@@ -61,7 +62,7 @@ const fn id(number: u32) -> SubscriberId {
 /// A hub, with epochs that count.
 fn hub(config: HubConfig, policy: Policy) -> Hub {
     let mut made = 0u32;
-    let numberings = move |_: &str| {
+    let numberings = move |_: Topic<'_>| {
         made += 1;
         let mut bits = [0; 12];
         bits[..4].copy_from_slice(&made.to_le_bytes());
@@ -70,19 +71,26 @@ fn hub(config: HubConfig, policy: Policy) -> Hub {
     Hub::new(config, Box::new(move |_| policy), Box::new(numberings))
 }
 
-/// The frame `a2 ` for message 2 of channel `a`, filled up with spaces to `len` bytes.
+/// The frame `a2 ` for message 2 of channel `a`, filled up with spaces to `len` bytes; `*7=a2 ` for message 7 of the pattern `*`.
 struct Word<'a> {
     channel: &'a str,
     len: usize,
 }
 
 impl Frame for Word<'_> {
-    fn len(&self, _: u64) -> usize {
+    fn len(&self, _: Place<'_>) -> usize {
         self.len
     }
 
-    fn write(&self, seq: u64, out: &mut Vec<u8>) {
-        let word = format!("{}{seq} ", self.channel);
+    fn write(&self, place: Place<'_>, out: &mut Vec<u8>) {
+        let word = match place {
+            Place::Channel { seq } => format!("{}{seq} ", self.channel),
+            Place::Pattern {
+                pattern,
+                seq,
+                channel_seq,
+            } => format!("{pattern}{seq}={}{channel_seq} ", self.channel),
+        };
         assert!(word.len() <= self.len);
         let end = out.len() + self.len;
         out.extend_from_slice(word.as_bytes());
@@ -98,8 +106,8 @@ impl Encode for Capitals {
     fn encode(&mut self, slot: Slot, message: &Message<'_>, out: &mut Vec<u8>) {
         self.0 += 1;
         if slot == QUOTED {
-            let word = format!("<{}{}>", message.channel, message.seq);
-            let end = out.len() + message.payload().len() + 2;
+            let word = format!("<{}{}>", message.topic.text(), message.seq);
+            let end = out.len() + message.frame.len() + 2;
             out.extend_from_slice(word.as_bytes());
             out.resize(end, b' ');
         } else {

@@ -13,9 +13,9 @@ fn epoch(letter: u8) -> Epoch {
 /// A hub whose channels a broker numbers, in the epoch `e` and above 100; all but those that begin with `$`.
 fn linked(config: HubConfig, policy: Policy) -> Hub {
     let mut made = 0;
-    let numberings = move |name: &str| {
+    let numberings = move |topic: Topic<'_>| {
         made += 1;
-        if name.starts_with('$') {
+        if topic.text().starts_with('$') {
             Numbering::Hub(Epoch::from_random([made; 12]))
         } else {
             Numbering::Broker {

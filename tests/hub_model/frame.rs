@@ -1,6 +1,8 @@
 //! Messages that say all about themselves, in three encodings.
 
-use fanfare::hub::{Encode, Frame, Message, Slot};
+use fanfare::hub::{Encode, Frame, Message, Parts, Payload, Place, Slot};
+
+use super::name;
 
 /// The slot of halved messages. Its readers may be given base frames.
 pub(super) const HALVES: Slot = Slot(1);
@@ -18,23 +20,31 @@ pub(super) struct TestFrame {
 pub(super) const HEAD: usize = 1 + 1 + 8 + 8 + 4;
 
 impl Frame for TestFrame {
-    fn len(&self, _: u64) -> usize {
+    fn len(&self, _: Place<'_>) -> usize {
         HEAD + self.filler
     }
 
-    fn write(&self, seq: u64, out: &mut Vec<u8>) {
+    fn write(&self, place: Place<'_>, out: &mut Vec<u8>) {
+        let Place::Channel { seq } = place else {
+            panic!("there are no patterns");
+        };
         out.push(b'B');
         out.push(self.channel);
         out.extend_from_slice(&self.id.to_le_bytes());
         out.extend_from_slice(&seq.to_le_bytes());
-        out.extend_from_slice(&(self.len(seq) as u32).to_le_bytes());
+        out.extend_from_slice(&(self.len(place) as u32).to_le_bytes());
         out.resize(out.len() + self.filler, self.id as u8);
     }
 }
 
-/// What a frame carries: its filler.
-pub(super) fn payload(frame: &[u8]) -> &[u8] {
-    &frame[HEAD..]
+/// What a frame says: its payload is its filler.
+pub(super) fn read(frame: &[u8]) -> Option<Parts<'_>> {
+    let seq = frame[10..18].try_into().expect("eight bytes");
+    Some(Parts {
+        channel: name(frame[1]).into(),
+        seq: u64::from_le_bytes(seq),
+        payload: Payload::Json(&frame[HEAD..]),
+    })
 }
 
 /// How much longer a message is in the slot [`PARTS`].
@@ -55,13 +65,17 @@ impl Encode for Encoder {
                 out.extend_from_slice(&frame[HEAD..HEAD + filler]);
             }
             PARTS => {
-                let letter = message.channel.bytes().next_back();
+                let parts = message.parts().expect("a frame of this model");
+                let letter = parts.channel.bytes().next_back();
                 out.push(b'P');
                 out.push(letter.expect("names are not empty") - b'a');
                 out.extend_from_slice(&frame[2..10]);
                 out.extend_from_slice(&message.seq.to_le_bytes());
                 out.extend_from_slice(&((frame.len() + LONGER) as u32).to_le_bytes());
-                out.extend_from_slice(message.payload());
+                let Payload::Json(filler) = parts.payload else {
+                    panic!("all payloads are of one kind");
+                };
+                out.extend_from_slice(filler);
                 out.extend_from_slice(&[frame[2]; LONGER]);
             }
             _ => panic!("nobody uses slot {}", slot.0),

@@ -18,6 +18,7 @@ mod visits;
 
 use std::collections::{HashMap, HashSet};
 
+use fanfare::channel::topic::Topic;
 use fanfare::hub::{ChannelId, Epoch, Hub, Numbering, Slot, SubscriberId};
 
 use self::broker::Broker;
@@ -66,18 +67,26 @@ impl Run {
         let broker = Broker::default();
         let link = broker.link();
         let mut made = 0u64;
-        let numberings = Box::new(move |name: &str| {
+        let numberings = Box::new(move |topic: Topic<'_>| {
             made += 1;
             let mut bits = [0; 12];
             bits[..8].copy_from_slice(&made.to_le_bytes());
-            let letter = name.bytes().next_back().expect("names are not empty");
+            let letter = topic
+                .text()
+                .bytes()
+                .next_back()
+                .expect("names are not empty");
             if settings.is_linked(letter - b'a') {
                 return link.numbering();
             }
             Numbering::Hub(Epoch::from_random(bits))
         });
-        let policies = Box::new(move |name: &str| {
-            let letter = name.bytes().next_back().expect("names are not empty");
+        let policies = Box::new(move |topic: Topic<'_>| {
+            let letter = topic
+                .text()
+                .bytes()
+                .next_back()
+                .expect("names are not empty");
             settings.policy(letter - b'a')
         });
         let mut hub = Hub::new(settings.config(), policies, numberings);

@@ -2,7 +2,7 @@
 
 use fanfare::hub::{ChannelId, HubConfig, OnLag, Policy, Slot, SlotConfig};
 
-use super::frame::{HALVES, payload};
+use super::frame::{HALVES, read};
 
 /// What a run is made with.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ impl Settings {
             linger_ms: [0, 30, u64::MAX][self.0[6] as usize % 3],
             large: [0, 0, 1, 3][self.0[7] as usize / 4 % 4],
             slots,
-            payload,
+            read,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The line that is printed for a message.
 
-use fanfare::dialect::json::MessageFrame;
+use fanfare::dialect::json::{Data, MessageFrame};
+use fanfare::hub::Place;
 use fanfare::words::is_obeyed;
 
 /// Memory that is kept from line to line.
@@ -29,7 +30,8 @@ impl Line {
         self.line.clear();
         self.line.shrink_to(KEPT_BYTES);
         if self.whole_events {
-            MessageFrame::new(channel, data.as_bytes()).write_text(seq, &mut self.line);
+            let frame = MessageFrame::new(channel, Data::json(data.as_bytes()));
+            frame.write_text(Place::Channel { seq }, &mut self.line);
         } else {
             self.line.extend_from_slice(data.as_bytes());
         }

@@ -3,10 +3,13 @@
 //!
 //! Nothing here allocates but the buffer itself when it has to grow.
 
-use crate::hub::Frame;
+use std::str;
+
+use crate::hub::{Frame, Parts, Place};
 use crate::ws::frame::{Opcode, header_len, parse_header, write_header};
 
-use super::{ErrorReply, Id, SUB_PROTOCOL};
+use super::data::unescaped;
+use super::{Data, Encoding, ErrorReply, Id, SUB_PROTOCOL};
 
 /// The first message on a connection.
 #[derive(Clone, Copy, Debug)]
@@ -125,23 +128,27 @@ pub fn goodbye(out: &mut Vec<u8>, reason: &str, reconnect_after_ms: u64) {
 }
 
 const MESSAGE: &[u8] = br#"{"type":"message","channel":"#;
+const PATTERN_MESSAGE: &[u8] = br#"{"type":"message","pattern":"#;
+const CHANNEL: &[u8] = br#","channel":"#;
 const SEQ: &[u8] = br#","seq":"#;
+const CHANNEL_SEQ: &[u8] = br#","channel_seq":"#;
+const ENCODING: &[u8] = br#","encoding":""#;
 const DATA: &[u8] = br#","data":"#;
 const END: &[u8] = b"}";
 
-/// A publication as every plain-JSON subscriber of its channel gets it: one unmasked,
-/// final WebSocket text frame (RFC 6455 §5.2) with the `message` in it.
+/// A publication as every plain-JSON subscriber of its channel, or of a pattern, gets it: one unmasked, final WebSocket text
+/// frame (RFC 6455 §5.2) with the `message` in it.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageFrame<'a> {
     channel: &'a str,
-    data: &'a [u8],
+    data: Data<'a>,
     /// The channel's length as a JSON string.
     quoted_len: usize,
 }
 
 impl<'a> MessageFrame<'a> {
-    /// Of a channel's name and a JSON value, which stands in the frame as it is.
-    pub fn new(channel: &'a str, data: &'a [u8]) -> Self {
+    /// Of a channel's name and what was published there, which stands in the frame as it is.
+    pub fn new(channel: &'a str, data: Data<'a>) -> Self {
         Self {
             channel,
             data,
@@ -151,8 +158,41 @@ impl<'a> MessageFrame<'a> {
 
     /// Appends the `message` alone, without the frame around it.
     #[inline]
-    pub fn write_text(&self, seq: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(MESSAGE);
+    pub fn write_text(&self, place: Place<'_>, out: &mut Vec<u8>) {
+        match place {
+            Place::Channel { seq } => {
+                out.extend_from_slice(MESSAGE);
+                self.write_channel(out);
+                out.extend_from_slice(SEQ);
+                number(out, seq);
+            }
+            Place::Pattern {
+                pattern,
+                seq,
+                channel_seq,
+            } => {
+                out.extend_from_slice(PATTERN_MESSAGE);
+                string(out, pattern);
+                out.extend_from_slice(SEQ);
+                number(out, seq);
+                out.extend_from_slice(CHANNEL);
+                self.write_channel(out);
+                out.extend_from_slice(CHANNEL_SEQ);
+                number(out, channel_seq);
+            }
+        }
+        if let Some(encoding) = self.data.encoding.as_str() {
+            out.extend_from_slice(ENCODING);
+            out.extend_from_slice(encoding.as_bytes());
+            out.push(b'"');
+        }
+        out.extend_from_slice(DATA);
+        out.extend_from_slice(self.data.raw);
+        out.extend_from_slice(END);
+    }
+
+    #[inline]
+    fn write_channel(&self, out: &mut Vec<u8>) {
         if self.quoted_len == self.channel.len() + 2 {
             out.push(b'"');
             out.extend_from_slice(self.channel.as_bytes());
@@ -160,54 +200,105 @@ impl<'a> MessageFrame<'a> {
         } else {
             string(out, self.channel);
         }
-        out.extend_from_slice(SEQ);
-        number(out, seq);
-        out.extend_from_slice(DATA);
-        out.extend_from_slice(self.data);
-        out.extend_from_slice(END);
     }
 
-    fn payload_len(&self, seq: u64) -> usize {
+    #[inline]
+    fn payload_len(&self, place: Place<'_>) -> usize {
         const FIXED: usize = MESSAGE.len() + SEQ.len() + DATA.len() + END.len();
-        let digits = seq.checked_ilog10().unwrap_or(0) as usize + 1;
-        FIXED + self.quoted_len + digits + self.data.len()
+        const PATTERN_FIXED: usize = PATTERN_MESSAGE.len()
+            + SEQ.len()
+            + CHANNEL.len()
+            + CHANNEL_SEQ.len()
+            + DATA.len()
+            + END.len();
+        let envelope = match place {
+            Place::Channel { seq } => FIXED + digits(seq),
+            Place::Pattern {
+                pattern,
+                seq,
+                channel_seq,
+            } => PATTERN_FIXED + quoted_len(pattern) + digits(seq) + digits(channel_seq),
+        };
+        let encoding = self.data.encoding.as_str();
+        let encoding = encoding.map_or(0, |name| ENCODING.len() + name.len() + 1);
+        envelope + self.quoted_len + encoding + self.data.raw.len()
     }
+}
+
+/// How many digits a number has.
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
 impl Frame for MessageFrame<'_> {
-    fn len(&self, seq: u64) -> usize {
-        let payload = self.payload_len(seq);
+    #[inline]
+    fn len(&self, place: Place<'_>) -> usize {
+        let payload = self.payload_len(place);
         header_len(payload, false) + payload
     }
 
-    fn write(&self, seq: u64, out: &mut Vec<u8>) {
-        let payload = self.payload_len(seq);
+    #[inline]
+    fn write(&self, place: Place<'_>, out: &mut Vec<u8>) {
+        let payload = self.payload_len(place);
         write_header(out, true, false, Opcode::Text, payload, None);
-        self.write_text(seq, out);
+        self.write_text(place, out);
     }
 }
 
-/// The `data` in a frame that [`MessageFrame`] wrote, as it was published; nothing if it is another's.
-pub fn data_of(frame: &[u8]) -> &[u8] {
-    find_data(frame).unwrap_or(&[])
+/// What a frame says that [`MessageFrame`] wrote; nothing if it is another's.
+pub fn read_frame(frame: &[u8]) -> Option<Parts<'_>> {
+    let (_, header_len) = parse_header(frame).ok()??;
+    let text = frame.get(header_len..)?;
+    let (channel, seq, rest) = match text.strip_prefix(MESSAGE) {
+        Some(rest) => {
+            let (channel, rest) = take_string(rest)?;
+            let (seq, rest) = take_number(rest.strip_prefix(SEQ)?)?;
+            (channel, seq, rest)
+        }
+        None => {
+            let (_, rest) = take_string(text.strip_prefix(PATTERN_MESSAGE)?)?;
+            let (_, rest) = take_number(rest.strip_prefix(SEQ)?)?;
+            let (channel, rest) = take_string(rest.strip_prefix(CHANNEL)?)?;
+            let (seq, rest) = take_number(rest.strip_prefix(CHANNEL_SEQ)?)?;
+            (channel, seq, rest)
+        }
+    };
+    let (encoding, rest) = match rest.strip_prefix(ENCODING) {
+        None => (Encoding::Json, rest),
+        Some(rest) => {
+            let encodings = [Encoding::Text, Encoding::Base64];
+            encodings.into_iter().find_map(|encoding| {
+                let rest = rest.strip_prefix(encoding.as_str()?.as_bytes())?;
+                Some((encoding, rest.strip_prefix(b"\"")?))
+            })?
+        }
+    };
+    let raw = rest.strip_prefix(DATA)?.strip_suffix(END)?;
+    Some(Parts {
+        channel: unescaped(channel)?,
+        seq,
+        payload: Data { encoding, raw }.payload()?,
+    })
 }
 
-fn find_data(frame: &[u8]) -> Option<&[u8]> {
-    let (_, header_len) = parse_header(frame).ok()??;
-    let text = frame.get(header_len..)?.strip_prefix(MESSAGE)?;
-    let name = text.strip_prefix(b"\"")?;
+/// A string at the beginning of `text`, without its quotes and as it is written, and what is behind it.
+fn take_string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let string = text.strip_prefix(b"\"")?;
     let mut end = 0;
     loop {
-        match name.get(end)? {
-            b'"' => break,
+        match string.get(end)? {
+            b'"' => return Some((&string[..end], &string[end + 1..])),
             b'\\' => end += 2,
             _ => end += 1,
         }
     }
-    let rest = name.get(end + 1..)?.strip_prefix(SEQ)?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
-    let rest = rest.get(digits.count()..)?;
-    rest.strip_prefix(DATA)?.strip_suffix(END)
+}
+
+/// A number at the beginning of `text`, and what is behind it.
+fn take_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = text.split_at(digits);
+    Some((str::from_utf8(number).ok()?.parse().ok()?, rest))
 }
 
 /// Begins an object with its `type`, which needs no escapes.

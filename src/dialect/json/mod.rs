@@ -9,6 +9,7 @@
 //! Both decoders check a message with one walk over its bytes, which needs no memory.
 
 mod bytes;
+mod data;
 pub mod decode;
 pub mod encode;
 pub mod event;
@@ -29,6 +30,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use crate::hub::Start;
+pub use data::{Data, Encoding};
 pub use decode::{Command, DecodeError, Decoder, Request, ValueDecoder};
 pub use encode::MessageFrame;
 pub use event::{Event, EventDecoder, EventError};

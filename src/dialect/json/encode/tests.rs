@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dialect::json::{ErrorCode, request};
-use crate::hub::Start;
+use crate::hub::{Payload, Start};
 
 fn text(write: impl Fn(&mut Vec<u8>)) -> String {
     // What stands in the buffer already stays.
@@ -156,10 +156,10 @@ fn a_frame_has_the_length_it_says_and_the_shortest_header() {
         for data_len in [1, 70, 71, 72, 73, 74, 75, 76, 300, 65_400, 65_500, 70_000] {
             let data = "1".repeat(data_len);
             for &seq in &seqs {
-                let frame = MessageFrame::new(channel, data.as_bytes());
+                let frame = MessageFrame::new(channel, Data::json(data.as_bytes()));
                 let mut out = Vec::new();
-                frame.write(seq, &mut out);
-                assert_eq!(out.len(), frame.len(seq));
+                frame.write(Place::Channel { seq }, &mut out);
+                assert_eq!(out.len(), frame.len(Place::Channel { seq }));
                 assert_eq!(out[0], 0x81);
                 let (len, payload) = match out[1] {
                     127 => {
@@ -179,18 +179,20 @@ fn a_frame_has_the_length_it_says_and_the_shortest_header() {
                 let expected =
                     format!(r#"{{"type":"message","channel":{quoted},"seq":{seq},"data":{data}}}"#);
                 assert!(payload == expected.as_bytes(), "{expected}");
-                assert!(data_of(&out) == data.as_bytes());
+                let parts = read_frame(&out).expect("a frame of ours");
+                assert_eq!((&*parts.channel, parts.seq), (channel, seq));
+                assert!(parts.payload == Payload::Json(data.as_bytes()));
             }
         }
     }
 }
 
 #[test]
-fn the_data_of_a_frame_that_is_not_a_message_is_nothing() {
+fn nothing_is_read_from_a_frame_that_is_not_a_message() {
     let mut whole = Vec::new();
-    MessageFrame::new("a", b"1").write(7, &mut whole);
+    MessageFrame::new("a", Data::json(b"1")).write(Place::Channel { seq: 7 }, &mut whole);
     for end in 0..whole.len() {
-        assert_eq!(data_of(&whole[..end]), b"");
+        assert_eq!(read_frame(&whole[..end]), None);
     }
-    assert_eq!(data_of(b"\x81\x02{}"), b"");
+    assert_eq!(read_frame(b"\x81\x02{}"), None);
 }

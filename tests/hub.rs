@@ -125,6 +125,40 @@ proptest! {
     }
 
     #[test]
+    fn a_pattern_has_each_message_of_its_channels_in_order_and_no_reader_of_it_makes_a_publisher_wait(
+        windows: [u8; 4],
+        limits in 0u8..16,
+        linked in 0u8..2,
+        total in 0u8..4,
+        steps in proptest::collection::vec((0u8..24, 0u8..6, any::<u8>(), any::<u8>()), 0..300),
+    ) {
+        let [a, b, c, d] = windows;
+        let settings = [a, b, c, d, total, limits, 1 + 3 * linked, 1];
+        let mut run = Run::new(hub_model::Settings(settings));
+        for (kind, client, b, n) in steps {
+            let (channel, pattern) = (b % 4, run.pattern(b));
+            match kind {
+                0..=4 => run.publish(channel, n),
+                5 => run.burst(channel, n),
+                6..=7 => run.subscribe(client, pattern, n % 8, n / 8),
+                8 => run.subscribe(client, channel, n % 8, n / 8),
+                9..=10 => run.unsubscribe(client, pattern),
+                11 => run.give_room(client, usize::from(n) * 8),
+                12 => run.give_room(client, ENDLESS),
+                13 => run.visit(client),
+                14 => run.reconnect(client, n),
+                15 => run.pass(u64::from(n) % 64),
+                16 => run.run_sweep(u32::from(n) % 8, n.is_multiple_of(3)),
+                17 => run.clear(channel),
+                18 => run.hear(n % 16, n / 16),
+                19 => run.trim(),
+                _ => run.turn(n as usize % 16, n.is_multiple_of(2)),
+            }
+        }
+        run.finish();
+    }
+
+    #[test]
     fn with_many_subscriptions_too_nobody_is_left_behind_in_one_of_them(
         large in 0u8..16,
         window in prop_oneof![Just(0), Just(1), Just(3)],

@@ -80,6 +80,18 @@ impl<T> Patterns<T> {
         self.generation
     }
 
+    /// The value of a pattern, if it is there.
+    pub fn get(&self, matcher: Matcher, text: &str) -> Option<&T> {
+        match matcher {
+            Matcher::Parts => get_parts(&self.parts, PARTS, text),
+            Matcher::PartsAndParent => get_parts(&self.parts, PARTS_AND_PARENT, text),
+            Matcher::Prefix => {
+                let found = self.prefixes.iter().find(|(prefix, _)| **prefix == *text);
+                found.map(|(_, value)| value)
+            }
+        }
+    }
+
     /// Adds a pattern; gives back the value that it had if it was there already.
     pub fn insert(&mut self, matcher: Matcher, text: &str, value: T) -> Option<T> {
         self.generation += 1;
@@ -143,6 +155,23 @@ fn cut(text: &str) -> (&str, Option<&str>) {
         Some((part, rest)) => (part, Some(rest)),
         None => (text, None),
     }
+}
+
+fn get_parts<'n, T>(node: &'n Node<T>, matcher: usize, text: &str) -> Option<&'n T> {
+    let mut node = node;
+    let mut left = Some(text);
+    while let Some(text) = left {
+        let (part, rest) = cut(text);
+        if part == ">" && rest.is_none() {
+            return node.rest[matcher].as_ref();
+        }
+        node = match part {
+            "*" => node.any.as_deref()?,
+            part => node.literals.get(part)?,
+        };
+        left = rest;
+    }
+    node.here[matcher].as_ref()
 }
 
 fn insert_parts<T>(node: &mut Node<T>, matcher: usize, text: &str, value: T) -> Option<T> {
@@ -272,6 +301,11 @@ mod tests {
                 !goes
             });
             prop_assert_eq!(patterns.len(), naive.len());
+            for (text, matcher) in &texts {
+                let matcher = MATCHERS[*matcher];
+                let there = naive.iter().find(|(other, kind, _)| (*other, *kind) == (text, matcher));
+                prop_assert_eq!(patterns.get(matcher, text), there.map(|(_, _, value)| value));
+            }
             for name in &names {
                 let matching = naive.iter().filter(|(text, matcher, _)| matcher.matches(text, name));
                 let mut expected: Vec<_> = matching.map(|(_, _, value)| *value).collect();

@@ -88,6 +88,10 @@ pub struct Config {
     pub max_channels: Limit,
     /// Subscriptions of one connection.
     pub max_subscriptions: Limit,
+    /// Patterns that are subscribed to at once.
+    pub max_patterns: Limit,
+    /// Keys of publications that are remembered.
+    pub max_keys: Limit,
     /// Bytes of an HTTP request's head. From [`Config::HEADER_BYTES_MIN`] to
     /// [`Config::HEADER_BYTES_MAX`].
     pub max_header: usize,
@@ -148,6 +152,8 @@ impl Default for Config {
             max_message: 64 << 10,
             max_channels: Limit::of(100_000),
             max_subscriptions: Limit::of(1024),
+            max_patterns: Limit::of(256),
+            max_keys: Limit::of(100_000),
             max_header: 8 << 10,
             outbox: 64 << 10,
             input_total: Limit::of(64 << 20),
@@ -179,6 +185,8 @@ impl Config {
     pub const HEADER_BYTES_MAX: usize = 64 << 10;
     /// The smallest [`Config::outbox`]: any single reply fits.
     pub const OUTBOX_BYTES_MIN: usize = 1 << 10;
+    /// How many patterns one connection may be subscribed to.
+    pub const PATTERNS_EACH: u64 = 16;
     /// Files that are kept free for what `max_connections` does not count: listeners, the poll, logs, and the connections
     /// that are answered although there are as many as allowed.
     pub const FILES_RESERVED: usize = 64;

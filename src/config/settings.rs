@@ -240,6 +240,22 @@ const LIMITS: &[Setting] = &[
         set: Set::Daemon(|c, text| put(&mut c.max_subscriptions, count_limit(text))),
     },
     Setting {
+        key: "max_patterns",
+        value: "COUNT",
+        default: "256",
+        help: "How many patterns may be subscribed to at once, each of them by any number of connections and \
+               16 of them by one; one without subscribers makes room for a new one; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.max_patterns, count_limit(text))),
+    },
+    Setting {
+        key: "max_keys",
+        value: "COUNT",
+        default: "100000",
+        help: "How many keys of publications are remembered, each for 5 minutes; the oldest is forgotten \
+               first; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.max_keys, count_limit(text))),
+    },
+    Setting {
         key: "max_header",
         value: "SIZE",
         default: "8KiB",

@@ -24,6 +24,7 @@
 use super::Reason;
 use super::cursor::{HISTORY, LAGGING, Sub, history};
 use super::epoch::{Epoch, Numbering};
+use super::feeds::Feeds;
 use super::log::Log;
 use super::numbers::{Numbers, most_allocated};
 use super::payload::Parts;
@@ -31,6 +32,7 @@ use super::policy::Policy;
 use super::reading::{Logs, Reading};
 use super::slot::{DerivedLogs, Slot, SlotConfig, Source};
 use super::subscriber::Bits;
+use crate::channel::matcher::Matcher;
 use crate::channel::topic::Topic;
 
 /// Where a walk ended.
@@ -48,7 +50,10 @@ pub(super) enum Walked {
 
 #[derive(Debug)]
 pub(super) struct Channel {
+    /// Its name; a pattern's text.
     pub(super) name: Box<str>,
+    /// How the text stands for names, if this is a pattern's log.
+    pub(super) matcher: Option<Matcher>,
     pub(super) epoch: Epoch,
     pub(super) policy: Policy,
     /// Its messages as they were published.
@@ -57,6 +62,8 @@ pub(super) struct Channel {
     pub(super) derived: Option<Box<DerivedLogs>>,
     /// What clients see in place of positions, where a broker numbers it.
     pub(super) numbers: Option<Box<Numbers>>,
+    /// The patterns' logs that its messages go to as well.
+    pub(super) feeds: Feeds,
     /// The position of the oldest message held; that of the next if none is.
     pub(super) tail: u64,
     pub(super) subs: Vec<Sub>,
@@ -83,14 +90,14 @@ pub(super) struct Channel {
     pub(super) gone: bool,
     /// Whether its publishers were told to wait.
     pub(super) congested: bool,
-    /// Since when it has neither message nor subscriber, if it has neither.
+    /// Since when it is [idle](Channel::is_idle), if it is.
     pub(super) idle_since: u64,
 }
 
 impl Channel {
     /// An empty channel. Its logs' segments double up to `largest` bytes.
     pub(super) fn new(
-        name: &str,
+        topic: Topic<'_>,
         numbering: Numbering,
         policy: Policy,
         largest: u32,
@@ -101,12 +108,17 @@ impl Channel {
             Numbering::Broker { epoch, after } => (epoch, Some(Box::new(Numbers::new(1, after)))),
         };
         Self {
-            name: name.into(),
+            name: topic.text().into(),
+            matcher: match topic {
+                Topic::Channel(_) => None,
+                Topic::Pattern(matcher, _) => Some(matcher),
+            },
             epoch,
             policy,
             base: Log::new(1, largest),
             derived: None,
             numbers,
+            feeds: Feeds::default(),
             tail: 1,
             subs: Vec::new(),
             walked: 0,
@@ -122,6 +134,24 @@ impl Channel {
             congested: false,
             idle_since: now,
         }
+    }
+
+    /// What it is the log of.
+    pub(super) fn topic(&self) -> Topic<'_> {
+        match self.matcher {
+            None => Topic::Channel(&self.name),
+            Some(matcher) => Topic::Pattern(matcher, &self.name),
+        }
+    }
+
+    /// Whether it is a pattern's log. Its readers hold nothing and nobody: they may be lapped at any time.
+    pub(super) fn is_pattern(&self) -> bool {
+        self.matcher.is_some()
+    }
+
+    /// Whether nobody needs it: a channel has neither message nor subscriber, a pattern's log has no subscriber.
+    pub(super) fn is_idle(&self) -> bool {
+        self.subs.is_empty() && (self.is_pattern() || self.messages() == 0)
     }
 
     /// The position that the next message gets: where the cursor of somebody at the head stands.
@@ -232,6 +262,31 @@ impl Channel {
         self.numbers = Some(Box::new(Numbers::new(self.tail, after)));
     }
 
+    /// Lets go of all before `position`, be somebody behind or not.
+    pub(super) fn clear(&mut self, position: u64) {
+        self.tail = self.tail.max(position);
+        if self.floor < self.tail {
+            self.set_floor(self.tail);
+        }
+    }
+
+    /// Leaves out a message that has the number `seq`, with all before it: whoever has still to get any is lapped. True if the
+    /// channel was clean, and has to be queued.
+    pub(super) fn leave_out(&mut self, seq: u64) -> bool {
+        let (end, written) = (self.end(), self.base.written());
+        self.base.skip();
+        if let Some(derived) = &mut self.derived {
+            derived.skip();
+        }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.push(seq);
+        }
+        let soiled = self.begin_round(end, written);
+        self.clear(self.end());
+        self.release();
+        soiled
+    }
+
     /// Gives back the segments and the numbers before the tail.
     pub(super) fn release(&mut self) {
         let tail = self.tail;
@@ -269,7 +324,7 @@ impl Channel {
     /// What its messages have in common.
     pub(super) fn messages_of(&self, read: fn(&[u8]) -> Option<Parts<'_>>) -> Source<'_> {
         Source {
-            topic: Topic::Channel(&self.name),
+            topic: self.topic(),
             epoch: &self.epoch,
             read,
         }
@@ -409,14 +464,14 @@ impl Channel {
         self.set_floor(floor.max(self.floor));
     }
 
-    /// Marks the subscription at `index` as lagging if it is behind and does not read history; true if it is. One that was lapped
-    /// has nothing to lose, unless it was by another epoch: then what is held of that is still to be got.
+    /// Marks the subscription at `index` as lagging if it is behind and does not read history; true if it is. No reader of a pattern
+    /// lags. One that was lapped has nothing to lose, unless it was by another epoch: then what is held of that is still to be got.
     pub(super) fn lag(&mut self, index: u32) -> bool {
         let (end, tail) = (self.end(), self.tail);
         let Some(sub) = self.subs.get_mut(index as usize) else {
             return false;
         };
-        if sub.next >= end || sub.flags & HISTORY != 0 {
+        if sub.next >= end || sub.flags & HISTORY != 0 || self.matcher.is_some() {
             return false;
         }
         let numbers = self.numbers.as_ref();
@@ -471,11 +526,17 @@ impl Channel {
 
     /// A position from which on nothing is trimmed, as of the last circle. The true floor may be higher.
     pub(super) fn known_floor(&self) -> u64 {
+        if self.is_pattern() {
+            return self.end();
+        }
         self.floor
     }
 
     /// The position from which on nothing is trimmed.
     pub(super) fn floor(&mut self) -> u64 {
+        if self.is_pattern() {
+            return self.end();
+        }
         if self.subs.is_empty() {
             self.set_floor(self.end());
         } else if !self.dirty {
@@ -501,6 +562,7 @@ impl Channel {
             ..
         } = self.policy;
         protected > 1
+            && !self.is_pattern()
             && !self.subs.is_empty()
             && (!retain_messages.admits(protected) || !retain_bytes.admits(bytes))
     }

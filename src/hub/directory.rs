@@ -1,4 +1,4 @@
-//! The channels there are, by name and by number.
+//! The channels there are, by name and by number, and patterns' logs by number.
 
 use std::hash::BuildHasher;
 
@@ -31,7 +31,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// How many channels there are.
+    /// How many channels there are; patterns' logs are none.
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }
@@ -49,14 +49,20 @@ impl Directory {
         self.names.find(self.hasher.hash_one(name), is_it).copied()
     }
 
-    /// Adds a channel whose name is not in use.
-    pub(super) fn insert(&mut self, channel: Channel) -> u32 {
-        let hash = self.hasher.hash_one(&*channel.name);
+    /// Adds what is found by other means than a channel's name.
+    pub(super) fn insert_unnamed(&mut self, channel: Channel) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32
         });
         self.slots[index as usize].channel = Some(Box::new(channel));
+        index
+    }
+
+    /// Adds a channel whose name is not in use.
+    pub(super) fn insert(&mut self, channel: Channel) -> u32 {
+        let hash = self.hasher.hash_one(&*channel.name);
+        let index = self.insert_unnamed(channel);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.names
             .insert_unique(hash, index, |&other| match &slots[other as usize].channel {
@@ -113,9 +119,9 @@ impl Directory {
         slot.channel.as_deref().filter(|channel| !channel.gone)
     }
 
-    /// Every channel that is not forgotten.
+    /// Every channel that is not forgotten; no pattern's log.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Channel> {
         let channels = self.slots.iter().filter_map(|slot| slot.channel.as_deref());
-        channels.filter(|channel| !channel.gone)
+        channels.filter(|channel| !channel.gone && !channel.is_pattern())
     }
 }

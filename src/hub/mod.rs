@@ -40,6 +40,8 @@
 //! - Everything counts by *positions*: the messages of a channel are 1, 2, 3, … in its logs. What clients see is the seq. It is
 //!   the position where the hub numbers the channel, and stands beside the message where a broker does (`numbers.rs`).
 //! - Among `max_channels` channels, one without subscribers makes room for a new one. If there is none, the new one is refused.
+//! - A pattern is one more log, to which each message is appended that is published to a channel it stands for. It begins with its
+//!   first subscriber. Those who read it hold nothing and nobody: they may be lapped at any time (`feeds.rs`).
 
 mod apart;
 mod channel;
@@ -47,6 +49,7 @@ mod cursor;
 mod directory;
 mod dirty;
 mod epoch;
+mod feeds;
 mod gather;
 mod log;
 mod numbers;
@@ -81,6 +84,7 @@ use self::queue::ChannelQueue;
 use self::render::Rendered;
 use self::subscriber::{Bits, Subscriber};
 
+use crate::channel::patterns::Patterns;
 use crate::channel::topic::Topic;
 use crate::limit::Limit;
 
@@ -123,12 +127,12 @@ impl Reason {
     }
 }
 
-/// Messages that a subscriber will not get. It has to learn of them before it gets the next one of that channel.
+/// Messages that a subscriber will not get. It has to learn of them before it gets the next one of that channel or pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap<'a> {
-    /// The channel's name.
-    pub channel: &'a str,
-    /// The epoch that the numbers belong to: the channel's present one.
+    /// The channel, or the pattern in whose log they are missing.
+    pub topic: Topic<'a>,
+    /// The epoch that the numbers belong to: the present one.
     pub epoch: &'a str,
     /// The first seq that may be missing; 0 if the reason is [`Reason::Epoch`].
     pub from: u64,
@@ -145,10 +149,14 @@ pub struct HubConfig {
     pub retain_total: Limit,
     /// How many channels there may be. One without subscribers goes for a new one.
     pub max_channels: Limit,
-    /// How many channels one subscriber may be subscribed to.
+    /// How many channels and patterns one subscriber may be subscribed to.
     pub max_subscriptions: Limit,
-    /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message; `u64::MAX` for ever, or
-    /// until there are `max_channels`.
+    /// How many patterns there may be. One without subscribers goes for a new one.
+    pub max_patterns: Limit,
+    /// How many patterns one subscriber may be subscribed to.
+    pub max_patterns_each: Limit,
+    /// Milliseconds for which a channel's name, epoch and seq outlive its last subscriber and message, and a pattern's log its last
+    /// subscriber; `u64::MAX` for ever, or until there are `max_channels` or `max_patterns`.
     pub linger_ms: u64,
     /// Channels of at least so many subscribers begin a circle when the caller says so ([`Hub::begin_circles`]), and not of
     /// their own accord; 0 means none.
@@ -160,13 +168,15 @@ pub struct HubConfig {
 }
 
 impl Default for HubConfig {
-    /// 256 MiB, a million channels, 10,000 subscriptions, ten minutes; no channel counts as large, no slot falls
+    /// 256 MiB, a million channels, 10,000 subscriptions, 256 patterns and 16 of them for one subscriber, ten minutes; no channel counts as large, no slot falls
     /// back, and nothing is read from a base frame.
     fn default() -> Self {
         Self {
             retain_total: Limit::of(256 << 20),
             max_channels: Limit::of(1_000_000),
             max_subscriptions: Limit::of(10_000),
+            max_patterns: Limit::of(256),
+            max_patterns_each: Limit::of(16),
             linger_ms: 600_000,
             large: 0,
             slots: [SlotConfig::default(); Slot::COUNT],
@@ -180,11 +190,13 @@ impl Default for HubConfig {
 pub struct Stats {
     /// Channels, lingering ones included.
     pub channels: usize,
+    /// Patterns, lingering ones included.
+    pub patterns: usize,
     /// Messages held in all channels.
     pub messages: u64,
     /// Their framed bytes in the base logs.
     pub bytes: u64,
-    /// Bytes of memory that all logs take, indexes included: what `retain_total` bounds.
+    /// Bytes of memory that all logs take, those of patterns and indexes included: what `retain_total` bounds.
     pub allocated: usize,
 }
 
@@ -194,6 +206,8 @@ pub struct Hub {
     policies: Box<dyn Fn(Topic<'_>) -> Policy>,
     numberings: Box<dyn FnMut(Topic<'_>) -> Numbering>,
     directory: Directory,
+    /// The patterns that have a log.
+    patterns: Patterns<ChannelId>,
     subscribers: Vec<Subscriber>,
     blocked: Bits,
 
@@ -222,6 +236,8 @@ pub struct Hub {
     evictions: ChannelQueue,
     /// Which channel without subscribers is the next to go for another; empty without `max_channels`.
     vacancies: ChannelQueue,
+    /// The same for patterns.
+    vacant_patterns: ChannelQueue,
     /// Bytes of memory that all logs take.
     total: usize,
     /// Whether the last trim could not bring the logs under `retain_total`, because of those who can't be lapped or because
@@ -257,6 +273,7 @@ impl Hub {
             policies,
             numberings,
             directory: Directory::default(),
+            patterns: Patterns::default(),
             subscribers: Vec::new(),
             blocked: Bits::default(),
             dirty: Dirty::default(),
@@ -272,6 +289,7 @@ impl Hub {
             times: ChannelQueue::default(),
             evictions: ChannelQueue::default(),
             vacancies: ChannelQueue::default(),
+            vacant_patterns: ChannelQueue::default(),
             total: 0,
             over_total: false,
             evicts_on: false,
@@ -283,6 +301,7 @@ impl Hub {
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
             channels: self.directory.len(),
+            patterns: self.patterns.len(),
             allocated: self.total,
             ..Stats::default()
         };
@@ -293,32 +312,31 @@ impl Hub {
         stats
     }
 
-    /// The name of a channel, if it still exists.
-    pub fn name(&self, id: ChannelId) -> Option<&str> {
-        self.directory.by_id(id).map(|channel| &*channel.name)
+    /// What a log is of, if it still exists.
+    pub fn topic(&self, id: ChannelId) -> Option<Topic<'_>> {
+        self.directory.by_id(id).map(Channel::topic)
     }
 
-    /// The epoch of a channel, if it still exists.
+    /// The epoch of a channel or a pattern's log, if it still exists.
     pub fn epoch(&self, id: ChannelId) -> Option<&str> {
         self.directory
             .by_id(id)
             .map(|channel| channel.epoch.as_str())
     }
 
-    /// The seqs from that of the oldest message that the channel `name` holds to just after that of the newest; `None` if there
-    /// is no such channel. Where a broker numbers it, not each of them is a message's.
-    pub fn held(&self, name: &str) -> Option<Range<u64>> {
-        let channel = self.directory.get(self.directory.find(name)?)?;
+    /// The seqs from that of the oldest message that the log of `topic` holds to just after that of the newest; `None` if there
+    /// is no such log. Where a broker numbers it, not each of them is a message's.
+    pub fn held<'t>(&self, topic: impl Into<Topic<'t>>) -> Option<Range<u64>> {
+        let channel = self.directory.get(self.find(topic.into())?)?;
         let oldest = channel.oldest_seq();
         Some(oldest..channel.newest_seq().saturating_add(1))
     }
 
-    /// A channel of that name, not among the others yet.
-    fn new_channel(&mut self, name: &str) -> Channel {
-        let topic = Topic::Channel(name);
+    /// A channel or a pattern's log, not among the others yet.
+    fn new_channel(&mut self, topic: Topic<'_>) -> Channel {
         let policy = (self.policies)(topic);
         let largest = largest_segment(policy.retain_bytes, self.config.retain_total);
-        Channel::new(name, (self.numberings)(topic), policy, largest, self.now)
+        Channel::new(topic, (self.numberings)(topic), policy, largest, self.now)
     }
 
     /// The subscriber `id`, made if it was never seen.

@@ -7,6 +7,7 @@ use super::epoch::Epoch;
 use super::log::Grown;
 use super::slot::Encode;
 use super::{ChannelId, Hub};
+use crate::channel::topic::Topic;
 use crate::limit::Limit;
 
 /// A message that knows how to write itself as the frame that all subscribers of the base slot get.
@@ -84,11 +85,14 @@ crate::words::in_words!(PublishError);
 const SCRATCH: usize = 64 * 1024;
 
 /// Where a broker places a message: its epoch, and its number there.
-type At<'a> = (&'a Epoch, u64);
+pub(super) type At<'a> = (&'a Epoch, u64);
 
 impl Channel {
     /// The seq of the message that is to be appended, and the epoch that begins with it, if one does.
-    fn next_seq<'a>(&self, at: Option<At<'a>>) -> Result<(u64, Option<&'a Epoch>), PublishError> {
+    pub(super) fn next_seq<'a>(
+        &self,
+        at: Option<At<'a>>,
+    ) -> Result<(u64, Option<&'a Epoch>), PublishError> {
         let Some((epoch, seq)) = at else {
             return match self.numbers {
                 None => Ok((self.end(), None)),
@@ -160,8 +164,9 @@ impl Hub {
         if let Some(epoch) = begun {
             self.begin_epoch(index, epoch, seq - 1);
         }
-        self.append(index, seq, len, message);
+        self.append(index, seq, len, message, None);
         self.append_derived(index, seq, encode);
+        self.feed(index, at, seq, message, encode);
         let channel_id = self.directory.id(index);
         let Some(channel) = self.directory.get(index) else {
             return Err(PublishError::TooManyChannels);
@@ -182,7 +187,7 @@ impl Hub {
         name: &str,
         message: &impl Frame,
     ) -> Result<u32, PublishError> {
-        let channel = self.new_channel(name);
+        let channel = self.new_channel(Topic::Channel(name));
         let (seq, _) = channel.next_seq(at)?;
         let (len, most) = (
             message.len(Place::Channel { seq }),
@@ -196,7 +201,7 @@ impl Hub {
 
     /// Begins a broker's epoch in a channel, whose numbers are above `after`.
     #[cold]
-    fn begin_epoch(&mut self, index: u32, epoch: &Epoch, after: u64) {
+    pub(super) fn begin_epoch(&mut self, index: u32, epoch: &Epoch, after: u64) {
         let Some(channel) = self.directory.get_mut(index) else {
             return;
         };
@@ -206,23 +211,32 @@ impl Hub {
         self.account(before, after);
     }
 
-    /// Appends `message`, whose frame has `len` bytes, to the base log, and sees to it that its subscribers are visited.
-    fn append(&mut self, index: u32, seq: u64, len: usize, message: &impl Frame) {
+    /// Appends `message`, whose frame has `len` bytes, to the base log, and sees to it that its subscribers are visited. In a
+    /// pattern's log it is the copy of one that has the number `copy_of` in its channel.
+    pub(super) fn append(
+        &mut self,
+        index: u32,
+        seq: u64,
+        len: usize,
+        message: &impl Frame,
+        copy_of: Option<u64>,
+    ) {
         let now = self.now;
         let Some(channel) = self.directory.get_mut(index) else {
             return;
         };
         let (end, written) = (channel.end(), channel.base.written());
+        let place = place(&channel.name, seq, copy_of);
         let grown = channel
             .base
-            .append(len, now, |out| message.write(Place::Channel { seq }, out));
+            .append(len, now, |out| message.write(place, out));
         let numbered = channel.number(seq);
         let soiled = channel.begin_round(end, written);
         if !channel.touched {
             channel.touched = true;
             self.touched.push(index);
         }
-        if self.over_total || channel.is_crowded() {
+        if (self.over_total && copy_of.is_none()) || channel.is_crowded() {
             channel.congested = true;
         }
         let congested = channel.congested;
@@ -247,7 +261,7 @@ impl Hub {
     }
 
     /// Appends the newest message of the base log, whose number is `seq`, to the derived logs.
-    fn append_derived(&mut self, index: u32, seq: u64, encode: &mut dyn Encode) {
+    pub(super) fn append_derived(&mut self, index: u32, seq: u64, encode: &mut dyn Encode) {
         let now = self.now;
         let Some(channel) = self.directory.get_mut(index) else {
             return;
@@ -278,7 +292,20 @@ impl Hub {
     }
 }
 
+/// Where a message stands that has the number `seq` in the log of `name`; `copy_of` as for [`Hub::append`].
+#[inline]
+pub(super) fn place(name: &str, seq: u64, copy_of: Option<u64>) -> Place<'_> {
+    match copy_of {
+        None => Place::Channel { seq },
+        Some(channel_seq) => Place::Pattern {
+            pattern: name,
+            seq,
+            channel_seq,
+        },
+    }
+}
+
 /// Whether a frame of `len` bytes is within `most` bytes, once everything had gone that can go.
-fn has_room(channel: &Channel, len: usize, now: u64, most: Limit) -> bool {
+pub(super) fn has_room(channel: &Channel, len: usize, now: u64, most: Limit) -> bool {
     u32::try_from(len).is_ok() && (most.is_none() || most.admits_size(channel.least_with(len, now)))
 }

@@ -36,14 +36,16 @@ impl Channel {
         Some(kind + oldest.newest_time().min(KIND - 1))
     }
 
-    /// The rank of a channel without subscribers when there are too many: the least goes. Nothing if it has subscribers.
+    /// The rank of a channel or pattern without subscribers when there are too many: the least goes. Nothing if it has subscribers.
     ///
-    /// First go those without messages, the one that is idle for longest; then the one whose newest message is oldest.
+    /// First go channels without messages, the one that is idle for longest; then the one whose newest message is oldest. Of the
+    /// patterns that goes which was left first.
     fn vacancy_rank(&self) -> Option<u64> {
         if !self.subs.is_empty() || self.gone {
             return None;
         }
         Some(match self.messages() {
+            _ if self.is_pattern() => self.idle_since,
             0 => self.idle_since.min(KIND - 1),
             _ => KIND + self.base.last().newest_time().min(KIND - 1),
         })
@@ -64,15 +66,24 @@ impl Hub {
     /// Notes that a channel may go for another, and how soon, or that it may not any more. Its entry may come too early later
     /// on, because more is published, but nothing that has subscribers has one.
     pub(super) fn note_vacant(&mut self, index: u32) {
-        if self.config.max_channels.is_none() {
+        let Some(channel) = self.directory.get(index) else {
+            return;
+        };
+        let (most, vacancies) = match channel.matcher {
+            None => (self.config.max_channels, &mut self.vacancies),
+            Some(_) => (self.config.max_patterns, &mut self.vacant_patterns),
+        };
+        if most.is_none() {
             return;
         }
-        let rank = self.directory.get(index).and_then(Channel::vacancy_rank);
-        self.vacancies.set(index, rank.unwrap_or(u64::MAX));
+        vacancies.set(index, channel.vacancy_rank().unwrap_or(u64::MAX));
     }
 
-    /// Adds a new channel, if need be in the place of one without subscribers; `None` if all have some.
+    /// Adds a new channel or pattern, if need be in the place of one without subscribers; `None` if all have some.
     pub(super) fn admit(&mut self, channel: Channel) -> Option<u32> {
+        if channel.is_pattern() {
+            return self.admit_pattern(channel);
+        }
         let most = self.config.max_channels;
         if !most.admits_size(self.directory.len() + 1) {
             let index = self.find_vacancy()?;
@@ -101,8 +112,9 @@ impl Hub {
         least.map(|(_, index)| index)
     }
 
-    /// Forgets a channel without subscribers: name, epoch, numbering and messages.
+    /// Forgets a channel or a pattern without subscribers: name, epoch, numbering and messages.
     pub(super) fn forget(&mut self, index: u32) {
+        self.forget_pattern(index);
         self.directory.forget_name(index);
         if let Some(channel) = self.directory.get_mut(index) {
             channel.gone = true;
@@ -112,6 +124,7 @@ impl Hub {
         self.times.remove(index);
         self.evictions.remove(index);
         self.vacancies.remove(index);
+        self.vacant_patterns.remove(index);
         self.bury(index);
     }
 

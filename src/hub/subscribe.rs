@@ -7,6 +7,7 @@ use super::cursor::{Sub, history, slot_flag};
 use super::slot::Slot;
 use super::subscriber::{Link, Links, QUEUED};
 use super::{ChannelId, Gap, Hub, Reason, SubscriberId};
+use crate::channel::topic::Topic;
 
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +28,15 @@ pub enum Start<'a> {
 /// A subscription that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribed<'a> {
-    /// The channel.
+    /// The channel, or the pattern's log.
     pub channel: ChannelId,
-    /// The channel's epoch.
+    /// Its epoch.
     pub epoch: &'a str,
     /// The seq of the newest message, held or not. If there was none yet: 0, or the `after` of [`super::Numbering::Broker`].
     pub seq: u64,
     /// With [`Start::Since`]: whether nothing is missing.
     pub recovered: Option<bool>,
-    /// What is missing: to be told after the reply and before the channel's next message.
+    /// What is missing: to be told after the reply and before the next message.
     pub gap: Option<Gap<'a>>,
     /// Whether there is something for it to get already. If it is not blocked, [`Hub::next_behind`] will name it.
     pub behind: bool,
@@ -50,17 +51,27 @@ pub enum SubscribeError {
     TooManyChannels,
     /// The subscriber has `max_subscriptions`.
     TooManySubscriptions,
+    /// The pattern has no log, there are `max_patterns`, and all of them have subscribers.
+    TooManyPatterns,
+    /// The subscriber is subscribed to `max_patterns_each`.
+    TooManyPatternsEach,
 }
 
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AlreadySubscribed => "there is a subscription to this channel already",
+            Self::AlreadySubscribed => "there is a subscription to this channel or pattern already",
             Self::TooManyChannels => {
                 "there are as many channels as max_channels allows, and all of them have subscribers"
             }
             Self::TooManySubscriptions => {
                 "there are as many subscriptions as max_subscriptions allows to one connection"
+            }
+            Self::TooManyPatterns => {
+                "there are as many patterns as max_patterns allows, and all of them have subscribers"
+            }
+            Self::TooManyPatternsEach => {
+                "there are as many patterns as max_patterns_each allows to one connection"
             }
         })
     }
@@ -76,7 +87,7 @@ pub struct NotSubscribed;
 
 impl fmt::Display for NotSubscribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no subscription to this channel")
+        f.write_str("there is no subscription to this channel or pattern")
     }
 }
 
@@ -135,6 +146,7 @@ impl Hub {
         };
         let links = std::mem::take(&mut subscriber.links);
         subscriber.first = 0;
+        subscriber.patterns = 0;
         // Its place in the queue of those owed a visit stays; whoever gets the id next takes it over.
         subscriber.flags &= QUEUED;
         for link in links.from(0) {
@@ -144,35 +156,47 @@ impl Hub {
         self.end_plan(id.0);
     }
 
-    /// Subscribes `id` to the channel `name` from `start` on; the channel comes into being if there is none.
+    /// Subscribes `id` to a channel or a pattern from `start` on; it comes into being if there is none.
     ///
     /// # Errors
     ///
     /// If it is subscribed already, or a limit of [`super::HubConfig`] is reached.
-    pub fn subscribe(
+    pub fn subscribe<'t>(
         &mut self,
         id: SubscriberId,
-        name: &str,
+        topic: impl Into<Topic<'t>>,
         start: Start<'_>,
         now: u64,
     ) -> Result<Subscribed<'_>, SubscribeError> {
         self.now = self.now.max(now);
-        let most = self.config.max_subscriptions;
-        let existing = self.directory.find(name);
-        let links = &self.subscriber(id).links;
+        let topic = topic.into();
+        let (most, most_patterns) = (self.config.max_subscriptions, self.config.max_patterns_each);
+        let existing = self.find(topic);
+        let subscriber = self.subscriber(id);
+        let links = &subscriber.links;
         if existing.is_some_and(|index| links.contains(index)) {
             return Err(SubscribeError::AlreadySubscribed);
         }
         if !most.admits_size(links.len() + 1) {
             return Err(SubscribeError::TooManySubscriptions);
         }
+        if topic.is_pattern() && !most_patterns.admits_size(usize::from(subscriber.patterns) + 1) {
+            return Err(SubscribeError::TooManyPatternsEach);
+        }
         let index = match existing {
             Some(index) => index,
             None => {
-                let channel = self.new_channel(name);
-                self.admit(channel).ok_or(SubscribeError::TooManyChannels)?
+                let channel = self.new_channel(topic);
+                self.admit(channel).ok_or(match topic {
+                    Topic::Channel(_) => SubscribeError::TooManyChannels,
+                    Topic::Pattern(..) => SubscribeError::TooManyPatterns,
+                })?
             }
         };
+        if topic.is_pattern() {
+            let patterns = &mut self.subscriber(id).patterns;
+            *patterns = patterns.saturating_add(1);
+        }
         let placement = self.join(id, index, start);
         let channel_id = self.directory.id(index);
         // It was found or made just above.
@@ -186,7 +210,7 @@ impl Hub {
             seq: channel.newest_seq(),
             recovered: placement.recovered,
             gap: placement.gap.map(|(from, to, reason)| Gap {
-                channel: &channel.name,
+                topic: channel.topic(),
                 epoch,
                 from,
                 to,
@@ -199,7 +223,7 @@ impl Hub {
     /// Places a cursor in the channel at `index`.
     fn join(&mut self, id: SubscriberId, index: u32, start: Start<'_>) -> Placement {
         let blocked = self.blocked.get(id.0);
-        let slot = self.subscriber(id).slot;
+        let mut slot = self.subscriber(id).slot;
         let config = self.config.slots.get(usize::from(slot.0));
         let config = config.copied().unwrap_or_default();
         let Some(channel) = self.directory.get_mut(index) else {
@@ -209,6 +233,10 @@ impl Hub {
                 gap: None,
             };
         };
+        if channel.is_pattern() && config.falls_back {
+            // What such a slot saves its readers is not worth what it would cost the publishers for each pattern.
+            slot = Slot::BASE;
+        }
         let placement = Placement::of(start, channel);
         channel.enter(slot, config);
         let behind = placement.next < channel.end();
@@ -236,32 +264,39 @@ impl Hub {
         placement
     }
 
-    /// Ends the subscription of `id` to the channel `name`. Nothing of the channel is gathered for it any more.
+    /// Ends the subscription of `id` to a channel or a pattern. Nothing of it is gathered for `id` any more.
     ///
     /// # Errors
     ///
     /// If there is no such subscription.
-    pub fn unsubscribe(&mut self, id: SubscriberId, name: &str) -> Result<(), NotSubscribed> {
-        let index = self.directory.find(name).ok_or(NotSubscribed)?;
+    pub fn unsubscribe<'t>(
+        &mut self,
+        id: SubscriberId,
+        topic: impl Into<Topic<'t>>,
+    ) -> Result<(), NotSubscribed> {
+        let topic = topic.into();
+        let index = self.find(topic).ok_or(NotSubscribed)?;
         let subscriber = self
             .subscribers
             .get_mut(id.0 as usize)
             .ok_or(NotSubscribed)?;
         let link = subscriber.links.remove(index).ok_or(NotSubscribed)?;
+        if topic.is_pattern() {
+            subscriber.patterns = subscriber.patterns.saturating_sub(1);
+        }
         self.leave(link);
         self.end_plan(id.0);
         Ok(())
     }
 
-    /// Whether `id` is subscribed to the channel `name`.
-    pub fn is_subscribed(&self, id: SubscriberId, name: &str) -> bool {
+    /// Whether `id` is subscribed to a channel or a pattern.
+    pub fn is_subscribed<'t>(&self, id: SubscriberId, topic: impl Into<Topic<'t>>) -> bool {
         let Some(subscriber) = self.subscribers.get(id.0 as usize) else {
             return false;
         };
         !matches!(subscriber.links, Links::None)
             && self
-                .directory
-                .find(name)
+                .find(topic.into())
                 .is_some_and(|index| subscriber.links.contains(index))
     }
 
@@ -281,7 +316,7 @@ impl Hub {
             channel.leave(sub.slot());
         }
         let (after, is_last) = (channel.allocated(), channel.subs.is_empty());
-        let is_idle = is_last && channel.messages() == 0;
+        let is_idle = channel.is_idle();
         if is_idle {
             channel.idle_since = self.now;
         }

@@ -178,6 +178,8 @@ pub(super) struct Subscriber {
     /// The channel that the next visit begins with, so that none starves when visits are cut.
     pub(super) first: u32,
     pub(super) flags: u8,
+    /// How many of its subscriptions are to patterns.
+    pub(super) patterns: u16,
     /// The slot that all its subscriptions are served in.
     pub(super) slot: Slot,
 }

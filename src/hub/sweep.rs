@@ -29,16 +29,23 @@ const GAPS: usize = 64;
 /// A subscriber fell behind on a channel whose policy is to close then.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TooSlow {
-    /// The channel's name.
-    pub channel: Box<str>,
+    /// The channel's name or the pattern's text.
+    pub topic: Box<str>,
+    /// Whether it is a pattern.
+    pub is_pattern: bool,
 }
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_pattern {
+            "pattern"
+        } else {
+            "channel"
+        };
         write!(
             f,
-            "the subscriber fell behind what channel {} holds",
-            self.channel
+            "the subscriber fell behind what {kind} {} holds",
+            self.topic
         )
     }
 }
@@ -337,7 +344,7 @@ impl Hub {
             }
             let (from, to, reason) = channel.missed(id.0, from, to);
             report(Gap {
-                channel: &channel.name,
+                topic: channel.topic(),
                 epoch: channel.epoch.as_str(),
                 from,
                 to,
@@ -365,7 +372,8 @@ impl Hub {
             }
             if channel.policy.on_lag == OnLag::Close && !channel.is_foreign(sub.next) {
                 return Err(TooSlow {
-                    channel: channel.name.clone(),
+                    topic: channel.name.clone(),
+                    is_pattern: channel.is_pattern(),
                 });
             }
             if lapped.len() < GAPS {

@@ -69,15 +69,15 @@ impl Channel {
 
     /// When it has to be looked at for expiry.
     fn expiry(&self, linger_ms: u64) -> u64 {
-        if self.messages() != 0 {
-            let time = self.base.time(self.tail);
-            return time.map_or(NEVER, |time| self.policy.retain_ms.after(time));
-        }
-        if self.subs.is_empty() {
-            self.idle_since.saturating_add(linger_ms)
-        } else {
-            NEVER
-        }
+        let oldest = match self.messages() {
+            0 => None,
+            _ => self.base.time(self.tail),
+        };
+        let idle = match self.is_idle() {
+            true => self.idle_since.saturating_add(linger_ms),
+            false => NEVER,
+        };
+        oldest.map_or(idle, |time| self.policy.retain_ms.after(time).min(idle))
     }
 }
 
@@ -201,7 +201,7 @@ impl Hub {
         channel.release();
         let after = channel.allocated();
         let is_empty = channel.messages() == 0;
-        if is_empty {
+        if is_empty && !channel.is_pattern() {
             channel.idle_since = now;
         }
         self.account(before, after);

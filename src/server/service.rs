@@ -35,6 +35,7 @@ use crate::hub::{
     self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason, Start,
     SubscribeError, SubscriberId,
 };
+use crate::limit::Limit;
 use crate::random::Random;
 use crate::ws::deflate::Inflater;
 
@@ -166,6 +167,8 @@ impl Service {
             retain_total: config.retain_total,
             max_channels: config.max_channels,
             max_subscriptions: config.max_subscriptions,
+            max_patterns: config.max_patterns,
+            max_patterns_each: Limit::of(Config::PATTERNS_EACH),
             linger_ms: config.channel_linger_ms,
             large: if config.coalesce_ms == 0 {
                 0
@@ -390,6 +393,18 @@ impl Service {
                 );
                 Refusal::new(Why::Limit, text)
             }
+            SubscribeError::TooManyPatterns => {
+                let max = self.config.max_patterns;
+                let text = format!(
+                    "there are as many patterns as --max-patterns allows, {max}, and all of them have subscribers"
+                );
+                Refusal::new(Why::Limit, text)
+            }
+            SubscribeError::TooManyPatternsEach => {
+                let max = Config::PATTERNS_EACH;
+                let text = format!("a connection may be subscribed to {max} patterns and no more");
+                Refusal::new(Why::Limit, text)
+            }
         }
     }
 
@@ -421,7 +436,7 @@ pub(super) fn gap_of<'h>(
     (from, to, reason): (u64, u64, Reason),
 ) -> Option<hub::Gap<'h>> {
     Some(hub::Gap {
-        channel: hub.name(channel)?,
+        topic: hub.topic(channel)?,
         epoch: hub.epoch(channel)?,
         from,
         to,

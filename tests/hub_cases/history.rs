@@ -147,7 +147,7 @@ fn history_that_goes_before_its_reader_is_visited_is_a_gap() {
     let mut gaps = 0;
     hub.settle(id(0), |gap| {
         let expected = Gap {
-            channel: "a",
+            topic: Topic::Channel("a"),
             epoch: &epoch,
             from: 98,
             to: 100,

@@ -34,7 +34,7 @@ fn lapped(on_lag: OnLag, retain_ms: u64) -> Hub {
 fn gaps(hub: &mut Hub) -> Result<Vec<(u64, u64)>, TooSlow> {
     let mut gaps = Vec::new();
     hub.settle(id(0), |gap| {
-        assert_eq!((gap.channel, gap.reason), ("a", Reason::Slow));
+        assert_eq!((gap.topic, gap.reason), (Topic::Channel("a"), Reason::Slow));
         gaps.push((gap.from, gap.to));
     })?;
     Ok(gaps)
@@ -70,7 +70,8 @@ fn who_finds_that_even_the_newest_has_expired_goes_on_at_the_head() {
 fn who_is_to_be_closed_is_named_with_its_channel_until_it_is_detached() {
     let mut hub = lapped(OnLag::Close, 0);
     let too_slow = TooSlow {
-        channel: "a".into(),
+        topic: "a".into(),
+        is_pattern: false,
     };
     assert_eq!(gaps(&mut hub), Err(too_slow.clone()));
     assert_eq!(gaps(&mut hub), Err(too_slow));
@@ -159,7 +160,7 @@ fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_wher
     let mut told = 0;
     for _ in 0..2 {
         let settled = hub.settle(id(0), |_| told += 1);
-        assert_eq!(settled.map_err(|why| why.channel), Err("close".into()));
+        assert_eq!(settled.map_err(|why| why.topic), Err("close".into()));
     }
     assert_eq!(told, 0);
     hub.unsubscribe(id(0), "close").expect("it is subscribed");

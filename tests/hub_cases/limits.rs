@@ -284,7 +284,7 @@ fn for_a_new_channel_goes_first_the_one_without_messages_that_is_idle_for_longes
     let mut present = Vec::new();
     for (now, channel) in [(6, "n1-"), (7, "n2-"), (8, "n3-")] {
         publish_at(&mut hub, channel, now);
-        let there = names.into_iter().filter(|name| hub.held(name).is_some());
+        let there = names.into_iter().filter(|name| hub.held(*name).is_some());
         present.push(there.collect::<Vec<_>>().join(" "));
     }
     assert_eq!(
@@ -323,7 +323,7 @@ fn a_name_that_went_for_another_comes_back_with_a_new_epoch() {
     // In one turn: nothing has been trimmed yet.
     publish(&mut hub, "b", 1);
     publish(&mut hub, "c", 1);
-    assert_eq!(hub.name(channel), None);
+    assert_eq!(hub.topic(channel), None);
     let again = try_publish(&mut hub, "a", 8).expect("b goes for it");
     assert_eq!(again.seq, 1);
     assert_ne!(again.epoch, epoch);
@@ -351,7 +351,7 @@ fn a_congested_channel_that_goes_for_another_lets_its_publishers_go_on() {
     hub.detach(id(0));
     publish(&mut hub, "b", 1);
     publish(&mut hub, "c", 1);
-    assert_eq!((hub.held("a"), hub.name(congested)), (None, None));
+    assert_eq!((hub.held("a"), hub.topic(congested)), (None, None));
     let mut decongested = Vec::new();
     hub.trim(0, &mut decongested);
     assert_eq!(decongested, [congested]);

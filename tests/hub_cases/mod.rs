@@ -11,6 +11,7 @@ mod lag;
 mod limits;
 mod many;
 mod numbers;
+mod patterns;
 mod retention;
 mod run;
 mod slots;
@@ -29,6 +30,8 @@ const UNLIMITED: HubConfig = HubConfig {
     retain_total: Limit::NONE,
     max_channels: Limit::NONE,
     max_subscriptions: Limit::NONE,
+    max_patterns: Limit::NONE,
+    max_patterns_each: Limit::NONE,
     linger_ms: u64::MAX,
     large: 0,
     slots: SLOTS,
@@ -71,15 +74,19 @@ fn hub(config: HubConfig, policy: Policy) -> Hub {
     Hub::new(config, Box::new(move |_| policy), Box::new(numberings))
 }
 
-/// The frame `a2 ` for message 2 of channel `a`, filled up with spaces to `len` bytes; `*7=a2 ` for message 7 of the pattern `*`.
+/// The frame `a2 ` for message 2 of channel `a`, filled up with spaces to `len` bytes; `*7=a2 ` for message 7 of the pattern `*`,
+/// 8 bytes longer.
 struct Word<'a> {
     channel: &'a str,
     len: usize,
 }
 
 impl Frame for Word<'_> {
-    fn len(&self, _: Place<'_>) -> usize {
-        self.len
+    fn len(&self, place: Place<'_>) -> usize {
+        match place {
+            Place::Channel { .. } => self.len,
+            Place::Pattern { .. } => self.len + 8,
+        }
     }
 
     fn write(&self, place: Place<'_>, out: &mut Vec<u8>) {
@@ -91,8 +98,8 @@ impl Frame for Word<'_> {
                 channel_seq,
             } => format!("{pattern}{seq}={}{channel_seq} ", self.channel),
         };
-        assert!(word.len() <= self.len);
-        let end = out.len() + self.len;
+        assert!(word.len() <= self.len(place));
+        let end = out.len() + self.len(place);
         out.extend_from_slice(word.as_bytes());
         out.resize(end, b' ');
     }

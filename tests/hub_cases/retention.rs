@@ -146,7 +146,7 @@ fn after_linger_a_channel_comes_back_with_a_new_epoch_and_counts_from_1() {
         assert_ne!(new, epoch);
         assert_eq!((subscribed.seq, subscribed.recovered), (0, Some(false)));
         let gap = Gap {
-            channel: "a",
+            topic: Topic::Channel("a"),
             epoch: &new,
             from: 0,
             to: 0,
@@ -165,9 +165,9 @@ fn an_id_of_a_channel_that_is_gone_names_no_other() {
         .subscribe(id(0), "a", Start::Live, 0)
         .expect("nothing forbids it")
         .channel;
-    assert_eq!(hub.name(gone), Some("a"));
+    assert_eq!(hub.topic(gone), Some(Topic::Channel("a")));
     hub.detach(id(0));
     hub.handle_timeout(1000);
     publish_at(&mut hub, "b", 1000);
-    assert_eq!(hub.name(gone), None);
+    assert_eq!(hub.topic(gone), None);
 }

@@ -31,7 +31,10 @@ fn outcome(hub: &mut Hub, start: Start<'_>) -> Outcome {
     assert_eq!(subscribed.seq, 5);
     let recovered = subscribed.recovered;
     let gap = subscribed.gap.map(|gap| {
-        assert_eq!((gap.channel, gap.epoch), ("a", subscribed.epoch));
+        assert_eq!(
+            (gap.topic, gap.epoch),
+            (Topic::Channel("a"), subscribed.epoch)
+        );
         (gap.from, gap.to, gap.reason)
     });
     let behind = subscribed.behind;

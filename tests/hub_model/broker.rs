@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use fanfare::hub::{Epoch, Numbering, PublishError};
 
+use super::Run;
 use super::frame::{Encoder, TestFrame};
-use super::{Run, name};
+use super::topics::name;
 
 /// What the broker has numbered.
 struct Numbered {
@@ -108,7 +109,7 @@ impl Run {
             return;
         };
         let (epoch, name) = (epoch(last.epoch), name(last.frame.channel));
-        let (before, stats) = (self.hub.held(&name), self.hub.stats());
+        let (before, stats) = (self.hub.held(&*name), self.hub.stats());
         let again = self.hub.append_at(
             Some((&epoch, last.seq)),
             &name,
@@ -117,7 +118,7 @@ impl Run {
             self.now,
         );
         assert_eq!(again, Err(PublishError::NotNewer));
-        assert_eq!((self.hub.held(&name), self.hub.stats()), (before, stats));
+        assert_eq!((self.hub.held(&*name), self.hub.stats()), (before, stats));
     }
 
     /// A message of `epoch` comes to a channel. If the channel was there and had another one, all its subscribers have to be

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use fanfare::hub::Slot;
 
-use super::frame::{HALVES, HEAD, PARTS};
+use super::frame::{HALVES, HEAD, PARTS, head, number};
 use super::naive::Naive;
+use super::topics::is_pattern;
 
 /// A socket that takes whatever it is given.
 pub(super) const ENDLESS: usize = usize::MAX;
@@ -97,16 +98,18 @@ impl Client {
         let mut rest = &stream[..];
         let mut frames = 0;
         while !rest.is_empty() {
-            let number =
-                |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().expect("eight bytes"));
-            let (tag, channel, id, seq) = (rest[0], rest[1], number(2), number(10));
+            let (tag, channel, id, seq) = (rest[0], rest[1], number(rest, 2), number(rest, 10));
             let len = u32::from_le_bytes(rest[18..22].try_into().expect("four bytes")) as usize;
             assert!(rest.len() >= len, "half a frame");
-            assert!(rest[HEAD..len] == vec![id as u8; len - HEAD]);
+            let head = head(channel);
+            assert!(rest[head..len] == vec![id as u8; len - head]);
             let naive = &channels[&channel];
             let position = naive.position_after(seq - 1);
             let message = &naive.messages[position as usize - 1];
             assert_eq!((message.id, message.seq), (id, seq));
+            let origin = is_pattern(channel).then(|| (rest[HEAD], number(rest, HEAD + 1)));
+            assert_eq!(message.origin, origin);
+            assert!(position >= naive.cleared, "it was cleared");
             self.receive(tag, channel, position, evicts);
             frames += 1;
             rest = &rest[len..];
@@ -134,6 +137,7 @@ impl Client {
                 assert_eq!(self.slot, HALVES);
                 subscription.has_begun = true;
             }
+            _ if is_pattern(channel) => assert_eq!(tag, b'B', "it is made for each pattern"),
             _ => {
                 assert_eq!(tag, b'B');
                 let may_fall_back = !subscription.has_begun && position < subscription.begins_at;

@@ -12,8 +12,10 @@ mod broker;
 mod client;
 mod frame;
 mod naive;
+mod patterns;
 mod requests;
 mod room;
+mod topics;
 mod visits;
 
 use std::collections::{HashMap, HashSet};
@@ -25,6 +27,7 @@ use self::broker::Broker;
 use self::client::{Client, ENDLESS};
 use self::frame::{HALVES, PARTS};
 use self::naive::Naive;
+use self::topics::{PATTERNS, number_of};
 
 pub use self::naive::Settings;
 
@@ -39,6 +42,7 @@ const SLOTS: [Slot; 3] = [Slot::BASE, PARTS, HALVES];
 pub struct Run {
     settings: Settings,
     hub: Hub,
+    /// The logs of channels and of patterns.
     channels: HashMap<u8, Naive>,
     ids: HashMap<ChannelId, u8>,
     clients: Vec<Client>,
@@ -57,10 +61,6 @@ pub struct Run {
     pub congested: usize,
 }
 
-fn name(channel: u8) -> String {
-    format!("channel.{}", char::from(b'a' + channel))
-}
-
 impl Run {
     /// A run without any channel, all clients attached.
     pub fn new(settings: Settings) -> Self {
@@ -71,24 +71,12 @@ impl Run {
             made += 1;
             let mut bits = [0; 12];
             bits[..8].copy_from_slice(&made.to_le_bytes());
-            let letter = topic
-                .text()
-                .bytes()
-                .next_back()
-                .expect("names are not empty");
-            if settings.is_linked(letter - b'a') {
+            if settings.is_linked(number_of(topic)) {
                 return link.numbering();
             }
             Numbering::Hub(Epoch::from_random(bits))
         });
-        let policies = Box::new(move |topic: Topic<'_>| {
-            let letter = topic
-                .text()
-                .bytes()
-                .next_back()
-                .expect("names are not empty");
-            settings.policy(letter - b'a')
-        });
+        let policies = Box::new(move |topic: Topic<'_>| settings.policy(number_of(topic)));
         let mut hub = Hub::new(settings.config(), policies, numberings);
         let clients = (0..CLIENTS)
             .map(|i| {
@@ -118,13 +106,16 @@ impl Run {
     pub fn step(&mut self, [kind, a, b, c]: [u8; 4]) {
         let channels = if kind < 160 { BUSY } else { CHANNELS };
         let (client, channel) = (a % CLIENTS, b % channels);
+        let pattern = self.pattern(b);
         match kind % 16 {
             3 if kind >= 96 => self.hear(a, c),
             0..=3 => self.publish(channel, c),
             4 => self.burst(channel, c),
+            5 if kind >= 128 => self.subscribe(client, pattern, a / CLIENTS, c),
             5 => self.subscribe(client, channel, a / CLIENTS, c),
             6 if kind >= 224 => self.subscribe_to_all(client),
             6 => self.subscribe(client, channel, 0, c),
+            7 if kind >= 192 => self.unsubscribe(client, pattern),
             7 => self.unsubscribe(client, channel),
             8 => self.reconnect(client, c),
             9 => self.sweep(c as usize % 8),
@@ -132,6 +123,7 @@ impl Run {
             11 => self.turn(c as usize % 32, a.is_multiple_of(2)),
             12 => self.give_room(client, usize::from(c) * 3),
             13 => self.give_room(client, ENDLESS),
+            14 if kind >= 224 => self.clear(channel),
             14 => self.pass(u64::from(c) % 64),
             _ => self.visit(client),
         }
@@ -188,7 +180,7 @@ impl Run {
         let held: u64 = self
             .channels
             .iter()
-            .filter(|(_, naive)| !naive.vacated)
+            .filter(|&(&c, ref naive)| c < PATTERNS && !naive.vacated)
             .map(|(&c, naive)| naive.end() - naive.tail(self.settings.policy(c), self.now))
             .sum();
         if config.retain_total.is_none() {

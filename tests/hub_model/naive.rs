@@ -3,6 +3,7 @@
 use fanfare::hub::{ChannelId, HubConfig, OnLag, Policy, Slot, SlotConfig};
 
 use super::frame::{HALVES, read};
+use super::topics::{is_pattern, takes};
 
 /// What a run is made with.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ impl Settings {
             retain_total: [0, 0, 4_000, 100_000][self.0[4] as usize % 4].into(),
             max_channels: [0, 3][self.0[5] as usize % 2].into(),
             max_subscriptions: [0, 3][self.0[5] as usize / 2 % 2].into(),
+            max_patterns: [0, 2][self.0[5] as usize / 4 % 2].into(),
+            max_patterns_each: [0, 2][self.0[5] as usize / 8 % 2].into(),
             linger_ms: [0, 30, u64::MAX][self.0[6] as usize % 3],
             large: [0, 0, 1, 3][self.0[7] as usize / 4 % 4],
             slots,
@@ -33,9 +36,19 @@ impl Settings {
         }
     }
 
-    /// Whether a broker numbers the messages of `channel`.
-    pub(super) fn is_linked(self, channel: u8) -> bool {
-        self.0[6] / 3 % 2 == 1 && channel % 2 == 1
+    /// Whether a broker numbers some channels.
+    pub(super) fn has_broker(self) -> bool {
+        self.0[6] / 3 % 2 == 1
+    }
+
+    /// Whether a broker numbers the messages of a channel or a pattern.
+    pub(super) fn is_linked(self, number: u8) -> bool {
+        let is_odd = match is_pattern(number) {
+            // The second of the channels is odd.
+            true => takes(number, 1) || takes(number, 3),
+            false => number % 2 == 1,
+        };
+        self.has_broker() && is_odd
     }
 
     /// Whether the server heeds `congested`.
@@ -51,6 +64,8 @@ pub(super) struct Message {
     pub(super) seq: u64,
     pub(super) time: u64,
     pub(super) bytes: u64,
+    /// In a pattern's log: the channel, and the seq there.
+    pub(super) origin: Option<(u8, u64)>,
 }
 
 /// A channel as the model has it.
@@ -69,6 +84,8 @@ pub(super) struct Naive {
     pub(super) id: Option<ChannelId>,
     /// It went for another channel: the next one of its name may have another epoch at once.
     pub(super) vacated: bool,
+    /// All before this position was cleared.
+    pub(super) cleared: u64,
     /// Nobody but who reads history or is blocked has anything from before this position to get: what is older holds no publisher.
     pub(super) mark: u64,
 }
@@ -116,6 +133,7 @@ impl Naive {
         self.epoch = epoch.to_owned();
         self.after = after;
         self.messages.clear();
+        self.cleared = 1;
         self.mark = 1;
     }
 
@@ -138,7 +156,8 @@ impl Naive {
             let old = policy.retain_ms.after(message.time) <= now;
             let many = !policy.retain_messages.admits(count);
             let big = !policy.retain_bytes.admits(bytes);
-            if old || (!newest && (many || big)) {
+            let is_cleared = (i as u64) + 1 < self.cleared;
+            if old || is_cleared || (!newest && (many || big)) {
                 break;
             }
             tail = i as u64 + 1;

@@ -5,7 +5,8 @@ use fanfare::hub::{ChannelId, Epoch, PublishError, Reason, Start, SubscribeError
 use super::client::{Client, Expected, Subscription};
 use super::frame::{Encoder, HEAD, TestFrame};
 use super::naive::Message;
-use super::{CHANNELS, Run, SLOTS, name};
+use super::topics::{is_pattern, name, topic};
+use super::{CHANNELS, Run, SLOTS};
 
 impl Run {
     /// See [`Run::step`].
@@ -35,7 +36,8 @@ impl Run {
     pub(super) fn append(&mut self, at: Option<(&Epoch, u64)>, frame: &TestFrame) -> bool {
         let channel = frame.channel;
         let present = self.present();
-        let existed = self.hub.held(&name(channel)).is_some();
+        let existed = self.hub.held(&*name(channel)).is_some();
+        let takers = self.takers(channel);
         let appended = self
             .hub
             .append_at(at, &name(channel), frame, &mut Encoder, self.now);
@@ -78,6 +80,7 @@ impl Run {
             seq,
             time: self.now,
             bytes: (HEAD + frame.filler) as u64,
+            origin: None,
         });
         assert!(
             !congested || naive.congested || evicts || naive.is_crowded(policy),
@@ -85,6 +88,7 @@ impl Run {
         );
         naive.congested |= congested;
         self.congested += usize::from(congested);
+        self.copy(frame, at, seq, &takers);
         true
     }
 
@@ -111,7 +115,10 @@ impl Run {
             naive.begin_epoch(epoch, after);
         } else if naive.id != Some(id) {
             assert!(!subscribed, "a channel with subscribers has vanished");
-            assert!(naive.vacated || evicts || naive.tail(policy, now) == naive.end());
+            let is_pattern = is_pattern(channel);
+            let evicts = evicts && !is_pattern;
+            let is_empty = naive.tail(policy, now) == naive.end();
+            assert!(naive.vacated || evicts || is_empty || is_pattern);
             assert!(
                 naive.vacated || evicts || now >= naive.needed.saturating_add(linger),
                 "it vanished too early"
@@ -147,7 +154,10 @@ impl Run {
         };
         let id = SubscriberId(client.into());
         let present = self.present();
-        let subscribed = match self.hub.subscribe(id, &name(channel), start, self.now) {
+        let patterns = self.present_patterns();
+        let mut kept = String::new();
+        let topic = topic(channel, &mut kept);
+        let subscribed = match self.hub.subscribe(id, topic, start, self.now) {
             Ok(subscribed) => subscribed,
             Err(SubscribeError::AlreadySubscribed) => {
                 let subscriptions = &self.clients[client as usize].subscriptions;
@@ -164,11 +174,24 @@ impl Run {
                 assert_eq!(most.get(), Some(subscriptions.len() as u64));
                 return;
             }
+            Err(SubscribeError::TooManyPatterns) => {
+                assert!(is_pattern(channel));
+                self.check_patterns_full();
+                return;
+            }
+            Err(SubscribeError::TooManyPatternsEach) => {
+                let subscriptions = self.clients[client as usize].subscriptions.keys();
+                let patterns = subscriptions.filter(|&&topic| is_pattern(topic)).count();
+                let most = self.settings.config().max_patterns_each;
+                assert_eq!(most.get(), Some(patterns as u64));
+                return;
+            }
         };
         let (newest, behind, recovered) = (subscribed.seq, subscribed.behind, subscribed.recovered);
         let gap = subscribed.gap.map(|gap| (gap.from, gap.to, gap.reason));
         let (epoch, met) = (subscribed.epoch.to_owned(), subscribed.channel);
         self.check_vacancy(&present);
+        self.check_vacant_pattern(&patterns);
         let after = self.broker.after(&epoch).unwrap_or(0);
         self.meet(channel, &epoch, met, after);
         let end = self.channels[&channel].end();
@@ -181,7 +204,7 @@ impl Run {
             Subscription {
                 expected,
                 is_foreign: false,
-                excused: state.blocked || behind,
+                excused: state.blocked || behind || is_pattern(channel),
                 history_until: end,
                 has_begun: false,
                 begins_at: end,
@@ -255,11 +278,10 @@ impl Run {
     pub fn unsubscribe(&mut self, client: u8, channel: u8) {
         let id = SubscriberId(client.into());
         let known = self.clients[client as usize].subscriptions.remove(&channel);
-        assert_eq!(self.hub.is_subscribed(id, &name(channel)), known.is_some());
-        assert_eq!(
-            self.hub.unsubscribe(id, &name(channel)).is_ok(),
-            known.is_some()
-        );
+        let mut kept = String::new();
+        let topic = topic(channel, &mut kept);
+        assert_eq!(self.hub.is_subscribed(id, topic), known.is_some());
+        assert_eq!(self.hub.unsubscribe(id, topic).is_ok(), known.is_some());
         if known.is_some() {
             self.channels
                 .get_mut(&channel)

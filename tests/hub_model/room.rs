@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::naive::Naive;
-use super::{CHANNELS, Run, name};
+use super::topics::{self, is_pattern, topic};
+use super::{CHANNELS, Run};
 
 /// A channel and the positions of the messages that it holds.
 pub(super) type Held = (u8, Range<u64>);
@@ -22,13 +23,15 @@ impl Run {
             };
             position(held.start)..position(held.end)
         };
-        let channels = (0..CHANNELS).filter_map(|channel| {
-            Some((channel, positions(channel, self.hub.held(&name(channel))?)))
+        let all = (0..CHANNELS).chain(topics::patterns(self.settings.has_broker()));
+        let logs = all.filter_map(|number| {
+            let held = self.hub.held(topic(number, &mut String::new()))?;
+            Some((number, positions(number, held)))
         });
-        channels.collect()
+        logs.collect()
     }
 
-    fn is_subscribed(&self, channel: u8) -> bool {
+    pub(super) fn is_subscribed(&self, channel: u8) -> bool {
         let mut clients = self.clients.iter();
         clients.any(|client| client.subscriptions.contains_key(&channel))
     }
@@ -36,7 +39,8 @@ impl Run {
     /// A channel was refused: all there are have subscribers.
     pub(super) fn check_full(&self) {
         let most = self.settings.config().max_channels;
-        let present = self.present();
+        let mut present = self.present();
+        present.retain(|(number, _)| !is_pattern(*number));
         assert_eq!(Some(present.len() as u64), most.get());
         for (channel, _) in present {
             assert!(self.is_subscribed(channel), "{channel} could have gone");
@@ -49,7 +53,11 @@ impl Run {
         if most.is_none() {
             return;
         }
-        let now = self.present();
+        let channels = |logs: &[Held]| {
+            let channels = logs.iter().filter(|(number, _)| !is_pattern(*number));
+            channels.cloned().collect::<Vec<_>>()
+        };
+        let (before, now) = (channels(before), channels(&self.present()));
         assert!(most.admits_size(now.len()));
         let is_there = |channel| now.iter().any(|(other, _)| *other == channel);
         let mut gone = before.iter().filter(|(channel, _)| !is_there(*channel));
@@ -61,7 +69,7 @@ impl Run {
         let rank =
             |naive: &Naive, held: &Range<u64>| (!held.is_empty()).then(|| naive.time(held.end - 1));
         let its = rank(&self.channels[&channel], held);
-        for (other, held) in before {
+        for (other, held) in &before {
             if *other != channel && !self.is_subscribed(*other) {
                 assert!(rank(&self.channels[other], held) >= its);
             }

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use fanfare::hub::{Advanced, Gap, OnLag, Reason, Slices, SubscriberId};
 
 use super::Run;
-use super::client::Expected;
+use super::client::{Expected, Subscription};
 use super::frame::Encoder;
+use super::topics::{is_pattern, number_of, topic};
 
 impl Run {
     /// A turn as the server has it: sweep, trim. `begins`: it is time for large channels to go around.
@@ -109,7 +110,8 @@ impl Run {
         // Messages count as needing their channel until they expire.
         for (&c, naive) in &mut self.channels {
             let policy = self.settings.policy(c);
-            if policy.retain_ms.is_none() || naive.messages.is_empty() {
+            let is_empty = naive.tail(policy, self.now) == naive.end();
+            if policy.retain_ms.is_none() || is_empty || is_pattern(c) {
                 continue;
             }
             let last = naive
@@ -187,12 +189,7 @@ impl Run {
         let settled = self
             .hub
             .settle(SubscriberId(client.into()), |gap: Gap<'_>| {
-                let channel = gap
-                    .channel
-                    .bytes()
-                    .next_back()
-                    .expect("names are not empty")
-                    - b'a';
+                let channel = number_of(gap.topic);
                 let subscription = subscriptions.get_mut(&channel).expect("it is subscribed");
                 let naive = &channels[&channel];
                 let next = naive.position_after(gap.to);
@@ -201,12 +198,12 @@ impl Run {
                     assert_eq!((gap.reason, gap.from), (Reason::Epoch, 0));
                     let is_latest = settings.policy(channel).on_lag == OnLag::Latest;
                     assert!(
-                        next == 1 || subscription.excused || is_latest,
+                        next == 1 || subscription.excused || is_latest || is_pattern(channel),
                         "lapped in the new epoch although its socket was never full"
                     );
                 } else {
                     assert!(
-                        subscription.excused,
+                        subscription.excused || is_pattern(channel),
                         "lapped although its socket was never full"
                     );
                     assert_eq!(gap.reason, Reason::Slow);
@@ -223,10 +220,17 @@ impl Run {
             });
         self.gaps += gaps;
         if let Err(too_slow) = &settled {
-            let letter = too_slow.channel.bytes().next_back();
-            let channel = letter.expect("names are not empty") - b'a';
-            let subscription = &self.clients[client as usize].subscriptions[&channel];
-            assert!(subscription.excused && !subscription.is_foreign);
+            let mut kept = String::new();
+            let subscriptions = self.clients[client as usize].subscriptions.iter();
+            let may_be = |number: u8, subscription: &Subscription| {
+                let may_be = subscription.excused || is_pattern(number);
+                may_be && !subscription.is_foreign
+            };
+            let mut named = subscriptions.filter(|(number, _)| {
+                let topic = topic(**number, &mut kept);
+                (topic.text(), topic.is_pattern()) == (&too_slow.topic, too_slow.is_pattern)
+            });
+            assert!(named.any(|(number, subscription)| may_be(*number, subscription)));
             self.replace(client, 0);
             self.clients[client as usize].closed += 1;
         }

@@ -248,6 +248,6 @@ pub(super) fn welcome(service: &mut Service, token: Token) {
 pub(super) fn write_gap(out: &mut Vec<u8>, text: &mut Vec<u8>, gap: &Gap<'_>) {
     text.clear();
     let reason = gap.reason.as_str();
-    json::encode::gap(text, gap.channel, gap.epoch, gap.from, gap.to, reason);
+    json::encode::gap(text, gap.topic.text(), gap.epoch, gap.from, gap.to, reason);
     write_message(out, true, text, None);
 }

@@ -15,7 +15,7 @@ pub(in crate::server) const SUB_PROTOCOL: &str = "lines.test";
 
 /// Appends a gap.
 pub(super) fn write_gap(out: &mut Vec<u8>, gap: &Gap<'_>) {
-    let text = format!("gap {} {} {}", gap.channel, gap.from, gap.to);
+    let text = format!("gap {} {} {}", gap.topic.text(), gap.from, gap.to);
     write_message(out, true, text.as_bytes(), None);
 }
 

@@ -22,8 +22,8 @@ pub enum Why {
     ControlCharacter,
     /// It has white space (Unicode property White_Space).
     WhiteSpace,
-    /// It has one of `*`, `>`, `+`, `#` and `/`.
-    PatternCharacter,
+    /// It has this one of `*`, `>`, `+`, `#` and `/`: patterns are made of the first two, and MQTT's filters of the others.
+    Reserved(char),
 }
 
 impl Why {
@@ -35,8 +35,20 @@ impl Why {
             Self::EmptyPart => "the parts of a channel's name, between dots, may not be empty",
             Self::ControlCharacter => "a channel's name has no control characters",
             Self::WhiteSpace => "a channel's name has no white space",
-            Self::PatternCharacter => {
-                "a channel's name has none of * > + # /: those are for patterns"
+            Self::Reserved('*') => {
+                "a channel's name has no `*`: that stands for any part in a pattern"
+            }
+            Self::Reserved('>') => {
+                "a channel's name has no `>`: that stands for one part or more at the end of a pattern"
+            }
+            Self::Reserved('+') => {
+                "a channel's name has no `+`: that is of MQTT's filters, and a pattern has `*` for any part"
+            }
+            Self::Reserved('#') => {
+                "a channel's name has no `#`: that is of MQTT's filters, and a pattern ends in `>` for one part or more"
+            }
+            Self::Reserved(_) => {
+                "a channel's name has no `/`: that separates MQTT's levels, and `.` separates parts here"
             }
         }
     }
@@ -111,7 +123,7 @@ fn check_characters(name: &str) -> Result<(), Why> {
     for character in name.chars() {
         match character {
             '.' if previous == '.' => return Err(Why::EmptyPart),
-            '*' | '>' | '+' | '#' | '/' => return Err(Why::PatternCharacter),
+            '*' | '>' | '+' | '#' | '/' => return Err(Why::Reserved(character)),
             // Line ends and tabs are both; they are reported as control characters.
             _ if character.is_control() => return Err(Why::ControlCharacter),
             _ if character.is_whitespace() => return Err(Why::WhiteSpace),
@@ -157,12 +169,13 @@ mod tests {
             ("é.", Why::EmptyPart),
             (".é", Why::EmptyPart),
             ("é..é", Why::EmptyPart),
-            ("a*", Why::PatternCharacter),
-            ("a.>", Why::PatternCharacter),
-            ("+.b", Why::PatternCharacter),
-            ("a#b", Why::PatternCharacter),
-            ("a/b", Why::PatternCharacter),
-            ("é/b", Why::PatternCharacter),
+            ("a*", Why::Reserved('*')),
+            ("a.>", Why::Reserved('>')),
+            ("+.b", Why::Reserved('+')),
+            ("a#b", Why::Reserved('#')),
+            ("a/b", Why::Reserved('/')),
+            ("é/b", Why::Reserved('/')),
+            ("é/*", Why::Reserved('/')),
             ("a\0", Why::ControlCharacter),
             ("a\tb", Why::ControlCharacter),
             ("a\nb", Why::ControlCharacter),
@@ -184,6 +197,21 @@ mod tests {
         }
         assert_eq!(check(&"x".repeat(256)), Err(Why::TooLong));
         assert_eq!(check(&"é".repeat(128)), Err(Why::TooLong));
+    }
+
+    #[test]
+    fn a_reserved_character_is_named_with_what_a_pattern_has_for_it() {
+        for (found, pattern_has) in [
+            ("*", "any part"),
+            (">", "one part or more"),
+            ("+", "`*`"),
+            ("#", "`>`"),
+            ("/", "`.`"),
+        ] {
+            let told = check(&format!("a.{found}")).expect_err(found).explain();
+            assert!(told.contains(&format!("no `{found}`:")), "{told}");
+            assert!(told.contains(pattern_has), "{told}");
+        }
     }
 
     #[test]

@@ -10,40 +10,90 @@ use super::name;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern(String);
 
+/// Why a text is no pattern.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It has no bytes at all, or more than [`MAX_BYTES`](name::MAX_BYTES).
+    Length,
+    /// It begins or ends with `.`, or has two of them in a row.
+    EmptyPart,
+    /// `>` is a part, but not the last one.
+    NotLast,
+    /// `*` or `>` stands in a part with other characters.
+    NotAlone,
+    /// It has a control character (Unicode category Cc).
+    ControlCharacter,
+    /// It has white space (Unicode property White_Space).
+    WhiteSpace,
+    /// It has this one of `+`, `#` and `/`, which MQTT's filters are made of.
+    Reserved(char),
+}
+
+impl Why {
+    /// A sentence for people.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::Length => "a pattern has 1 to 255 bytes",
+            Self::EmptyPart => "a pattern has no empty part: something stands between two dots",
+            Self::NotLast => "`>` can only be a pattern's last part",
+            Self::NotAlone => "`*` and `>` can only be a whole part of a pattern",
+            Self::ControlCharacter => "a pattern has no control characters",
+            Self::WhiteSpace => "a pattern has no white space",
+            Self::Reserved('+') => "a pattern has no `+`: `*` stands for any part here",
+            Self::Reserved('#') => {
+                "a pattern has no `#`: `>` stands for one part or more here, at the end"
+            }
+            Self::Reserved(_) => "a pattern has no `/`: `.` separates parts here",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())
+    }
+}
+
+impl std::error::Error for Why {}
+
+crate::words::in_words!(Why);
+
 impl Pattern {
-    /// Reads a pattern. The error says what is wrong with it and what is allowed.
-    pub fn parse(text: &str) -> Result<Pattern, String> {
-        let refuse = |why: &str| {
-            Err(format!(
-                "{text:?} is not a pattern: {why}. Its parts are separated by `.`; `*` is any one \
-                 part, `>` as the last part is one or more, such as \"prices.*\" or \"prices.>\""
-            ))
-        };
+    /// Says whether `text` is a pattern, and if not, why. It allocates nothing, and its cost is linear in at most 255 bytes.
+    ///
+    /// Patterns that begin with `$` are well-formed, but stand for no channel: see [`name::is_daemons_own`].
+    ///
+    /// # Errors
+    /// The first reason found against it.
+    pub fn check(text: &str) -> Result<(), Why> {
         if text.is_empty() || text.len() > name::MAX_BYTES {
-            return refuse("it has to be 1 to 255 bytes long");
+            return Err(Why::Length);
         }
         let mut parts = text.split('.').peekable();
         while let Some(part) = parts.next() {
             match part {
-                "" => return refuse("it has an empty part"),
+                "" => return Err(Why::EmptyPart),
                 "*" => {}
-                ">" if parts.peek().is_some() => return refuse("`>` is not its last part"),
+                ">" if parts.peek().is_some() => return Err(Why::NotLast),
                 ">" => {}
-                _ if part.contains(['*', '>']) => {
-                    return refuse("`*` and `>` can only be a whole part");
-                }
-                _ if part.contains(|c: char| {
-                    c.is_control() || c.is_whitespace() || matches!(c, '+' | '#' | '/')
-                }) =>
-                {
-                    return refuse(
-                        "no channel's name has control characters, white space, `+`, `#` or `/`",
-                    );
-                }
-                _ => {}
+                _ => check_literal(part)?,
             }
         }
-        Ok(Pattern(text.to_owned()))
+        Ok(())
+    }
+
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and what is allowed.
+    pub fn parse(text: &str) -> Result<Pattern, String> {
+        match Self::check(text) {
+            Ok(()) => Ok(Pattern(text.to_owned())),
+            Err(why) => Err(format!(
+                "{text:?} is not a pattern: {why}. Its parts are separated by `.`; `*` is any one \
+                 part, `>` as the last part is one or more, such as \"prices.*\" or \"prices.>\""
+            )),
+        }
     }
 
     /// Its text.
@@ -71,6 +121,21 @@ impl Pattern {
         }
         parts.next().is_none()
     }
+}
+
+/// Checks a part that stands for itself.
+fn check_literal(part: &str) -> Result<(), Why> {
+    for character in part.chars() {
+        match character {
+            '*' | '>' => return Err(Why::NotAlone),
+            '+' | '#' | '/' => return Err(Why::Reserved(character)),
+            // Line ends and tabs are both; they are reported as control characters.
+            _ if character.is_control() => return Err(Why::ControlCharacter),
+            _ if character.is_whitespace() => return Err(Why::WhiteSpace),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for Pattern {
@@ -122,17 +187,18 @@ mod tests {
         let cases = [
             ("", "1 to 255 bytes"),
             (long.as_str(), "1 to 255 bytes"),
-            ("prices..eur", "an empty part"),
-            (".prices", "an empty part"),
-            ("prices.", "an empty part"),
+            ("prices..eur", "no empty part"),
+            (".prices", "no empty part"),
+            ("prices.", "no empty part"),
             ("prices.eu*", "only be a whole part"),
             ("prices.>x", "only be a whole part"),
             ("**", "only be a whole part"),
-            (">.eur", "not its last part"),
+            (">.eur", "only be a pattern's last part"),
             ("a b", "white space"),
             ("a\u{7}", "control characters"),
             ("a/b", "`/`"),
             ("#", "`#`"),
+            ("a.+", "`+`"),
         ];
         for (text, why) in cases {
             let refusal = Pattern::parse(text).expect_err(text);

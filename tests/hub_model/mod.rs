@@ -180,7 +180,7 @@ impl Run {
         let held: u64 = self
             .channels
             .iter()
-            .filter(|&(&c, ref naive)| c < PATTERNS && !naive.vacated)
+            .filter(|(c, naive)| **c < PATTERNS && !naive.vacated)
             .map(|(&c, naive)| naive.end() - naive.tail(self.settings.policy(c), self.now))
             .sum();
         if config.retain_total.is_none() {

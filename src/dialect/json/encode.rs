@@ -5,6 +5,7 @@
 
 use std::str;
 
+use crate::channel::topic::Topic;
 use crate::hub::{Frame, Parts, Place};
 use crate::ws::frame::{Opcode, header_len, parse_header, write_header};
 
@@ -47,14 +48,14 @@ pub fn welcome(out: &mut Vec<u8>, welcome: &Welcome<'_>) {
 pub fn subscribed(
     out: &mut Vec<u8>,
     id: Option<Id<'_>>,
-    channel: &str,
+    topic: Topic<'_>,
     epoch: &str,
     seq: u64,
     recovered: Option<bool>,
 ) {
     open(out, "subscribed");
     id_member(out, id);
-    text_member(out, "channel", channel);
+    topic_member(out, topic);
     text_member(out, "epoch", epoch);
     number_member(out, "seq", seq);
     if let Some(recovered) = recovered {
@@ -65,20 +66,32 @@ pub fn subscribed(
 }
 
 /// Appends an `unsubscribed`.
-pub fn unsubscribed(out: &mut Vec<u8>, id: Option<Id<'_>>, channel: &str) {
+pub fn unsubscribed(out: &mut Vec<u8>, id: Option<Id<'_>>, topic: Topic<'_>) {
     open(out, "unsubscribed");
     id_member(out, id);
-    text_member(out, "channel", channel);
+    topic_member(out, topic);
     out.push(b'}');
 }
 
-/// Appends a `published`: the message became number `seq` of `epoch`.
-pub fn published(out: &mut Vec<u8>, id: Option<Id<'_>>, channel: &str, epoch: &str, seq: u64) {
+/// Appends a `published`: the message became number `seq` of `epoch`. It is a `duplicate` where an earlier request with
+/// the same key did that.
+pub fn published(
+    out: &mut Vec<u8>,
+    id: Option<Id<'_>>,
+    channel: &str,
+    epoch: &str,
+    seq: u64,
+    duplicate: bool,
+) {
     open(out, "published");
     id_member(out, id);
     text_member(out, "channel", channel);
     text_member(out, "epoch", epoch);
     number_member(out, "seq", seq);
+    if duplicate {
+        key(out, "duplicate");
+        out.extend_from_slice(b"true");
+    }
     out.push(b'}');
 }
 
@@ -91,9 +104,9 @@ pub fn pong(out: &mut Vec<u8>, id: Option<Id<'_>>) {
 
 /// Appends a `gap`: messages `from` to `to` of `epoch`, both included, will not come.
 /// The reasons are `slow`, `expired` and `epoch`.
-pub fn gap(out: &mut Vec<u8>, channel: &str, epoch: &str, from: u64, to: u64, reason: &str) {
+pub fn gap(out: &mut Vec<u8>, topic: Topic<'_>, epoch: &str, from: u64, to: u64, reason: &str) {
     open(out, "gap");
-    text_member(out, "channel", channel);
+    topic_member(out, topic);
     text_member(out, "epoch", epoch);
     number_member(out, "from", from);
     number_member(out, "to", to);
@@ -105,8 +118,8 @@ pub fn gap(out: &mut Vec<u8>, channel: &str, epoch: &str, from: u64, to: u64, re
 pub fn error(out: &mut Vec<u8>, error: &ErrorReply<'_>) {
     open(out, "error");
     id_member(out, error.id);
-    if let Some(channel) = error.channel {
-        text_member(out, "channel", channel);
+    if let Some(topic) = error.topic {
+        topic_member(out, topic);
     }
     text_member(out, "code", error.code.as_str());
     text_member(out, "message", &error.message);
@@ -323,6 +336,15 @@ pub(super) fn text_member(out: &mut Vec<u8>, name: &str, text: &str) {
 pub(super) fn number_member(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
     number(out, value);
+}
+
+/// `channel` or `pattern`, with its text.
+fn topic_member(out: &mut Vec<u8>, topic: Topic<'_>) {
+    let name = match topic {
+        Topic::Channel(_) => "channel",
+        Topic::Pattern(..) => "pattern",
+    };
+    text_member(out, name, topic.text());
 }
 
 fn id_member(out: &mut Vec<u8>, id: Option<Id<'_>>) {

@@ -6,54 +6,63 @@ use super::fault::Fault;
 use super::meter::Meter;
 use super::strings::{Passed, escaped_string, long_string, low_unit, special, string};
 
-/// How many bytes a key has at most, as these are looked at together with the quote behind them.
-const MAX_BYTES: usize = 7;
+/// How many bytes a key has at most.
+const MAX_BYTES: usize = 8;
 
-/// Keys of two to [`MAX_BYTES`] bytes. Their third bytes differ, where the quote behind a key counts as one of them.
+/// Keys of two to [`MAX_BYTES`] bytes. Their [`mark`]s differ.
 pub(super) struct Keys<K, const N: usize> {
-    /// Which key has this third byte: beyond all if none.
-    by_third: [u8; 256],
-    /// The bytes of a key and the quote behind it, the first byte lowest; how far they have to be shifted up to fill
-    /// eight bytes; and what the key stands for.
+    /// Which key has this mark: beyond all if none.
+    by_mark: [u8; 256],
+    /// The bytes of a key and the quote behind it if there is room, the first byte lowest; how far they have to be shifted
+    /// up to fill eight bytes; and what the key stands for.
     keys: [(u64, u32, K); N],
+}
+
+/// Tells the known keys apart, by their first and third bytes. The quote behind a key counts as one of its bytes.
+#[inline(always)]
+const fn mark(word: u64) -> usize {
+    ((word >> 16 ^ word << 1) & 0xFF) as usize
 }
 
 impl<K: Copy, const N: usize> Keys<K, N> {
     pub(super) const fn new(known: [(&str, K); N]) -> Self {
-        let mut by_third = [u8::MAX; 256];
+        let mut by_mark = [u8::MAX; 256];
         let mut keys = [(0, 0, known[0].1); N];
         let mut place = 0;
         while place < N {
             let (key, stands_for) = known[place];
             let key = key.as_bytes();
             assert!(key.len() >= 2 && key.len() <= MAX_BYTES);
-            let mut word = (b'"' as u64) << (8 * key.len());
+            let (mut word, mut shift) = (0, 0);
+            if key.len() < 8 {
+                word = (b'"' as u64) << (8 * key.len());
+                shift = 8 * (7 - key.len()) as u32;
+            }
             let mut at = 0;
             while at < key.len() {
                 word |= (key[at] as u64) << (8 * at);
                 at += 1;
             }
-            let third = (word >> 16) as u8;
-            assert!(by_third[third as usize] == u8::MAX);
-            by_third[third as usize] = place as u8;
-            keys[place] = (word, 8 * (MAX_BYTES - key.len()) as u32, stands_for);
+            assert!(by_mark[mark(word)] == u8::MAX);
+            by_mark[mark(word)] = place as u8;
+            keys[place] = (word, shift, stands_for);
             place += 1;
         }
-        Self { by_third, keys }
+        Self { by_mark, keys }
     }
 
     /// What the key stands for with which `word` begins.
     #[inline(always)]
     pub(super) fn find(&self, word: u64) -> Option<K> {
-        let third = word >> 16 & 0xFF;
-        let place = self.by_third[third as usize];
+        let place = self.by_mark[mark(word)];
         let (key, shift, stands_for) = *self.keys.get(usize::from(place))?;
         ((word ^ key) << shift == 0).then_some(stands_for)
     }
 }
 
 /// Passes a key from behind its opening quote to behind its closing one. Says as well with which eight bytes it and what
-/// follows it begin, without escapes, if it may be a known key; otherwise these are no known key's.
+/// follows it begin, without escapes, if it may be a known key; otherwise these are no known key's. Eight bytes without a
+/// quote are a whole key.
 #[inline(always)]
 pub(super) fn key(
     text: &[u8],
@@ -73,7 +82,9 @@ pub(super) fn key(
         meter.add(28);
         let found = special(word);
         if found == 0 {
-            return Ok((long_string(text, at + 8, false, meter).good()?, 0));
+            let passed = long_string(text, at + 8, false, meter).good()?;
+            let is_whole = passed.end() == at + 9;
+            return Ok((passed, if is_whole { word } else { 0 }));
         }
         plain = found.trailing_zeros() & !7;
         at += plain as usize / 8;
@@ -83,7 +94,7 @@ pub(super) fn key(
         }
     }
     let (passed, word) = match next {
-        b'\\' if (word >> plain >> 8) as u8 == b'u' => escaped_key(text, at, word, plain, meter),
+        b'\\' if peek(text, at + 1) == b'u' => escaped_key(text, at, word, plain, meter),
         b'\\' => (escaped_string(text, at, meter), 0),
         _ => (long_string(text, at, false, meter), 0),
     };
@@ -118,7 +129,7 @@ fn escaped_key(
     loop {
         meter.add(22);
         let byte = match low_unit(text, at) {
-            Some(byte) if byte != b'"' && shift < 56 => byte,
+            Some(byte) if byte != b'"' && shift < 64 => byte,
             _ => return (escaped_string(text, at, meter), 0),
         };
         at += 6;
@@ -128,9 +139,12 @@ fn escaped_key(
             let next = peek(text, at);
             meter.add(9);
             match next {
-                b'"' => return (Passed::new(at + 1, true), key | u64::from(next) << shift),
+                b'"' => {
+                    let quote = u64::from(next).checked_shl(shift).unwrap_or_default();
+                    return (Passed::new(at + 1, true), key | quote);
+                }
                 b'\\' => break,
-                0x20.. if shift < 56 => key |= u64::from(next) << shift,
+                0x20.. if shift < 64 => key |= u64::from(next) << shift,
                 _ => return (long_string(text, at, true, meter), 0),
             }
             at += 1;
@@ -144,10 +158,10 @@ mod tests {
     use super::super::meter::Free;
     use super::*;
 
-    const KNOWN: [&str; 4] = ["id", "seq", "type", "channel"];
-    static KEYS: Keys<&str, 4> = {
-        let [a, b, c, d] = KNOWN;
-        Keys::new([(a, a), (b, b), (c, c), (d, d)])
+    const KNOWN: [&str; 5] = ["id", "seq", "type", "channel", "encoding"];
+    static KEYS: Keys<&str, 5> = {
+        let [a, b, c, d, e] = KNOWN;
+        Keys::new([(a, a), (b, b), (c, c), (d, d), (e, e)])
     };
 
     /// What the key is known as whose text, between its quotes, is `written`.

@@ -8,6 +8,7 @@
 //!
 //! Both decoders check a message with one walk over its bytes, which needs no memory.
 
+mod base64;
 mod bytes;
 mod data;
 pub mod decode;
@@ -29,6 +30,7 @@ mod white;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use crate::channel::topic::Topic;
 pub use crate::hub::Start;
 pub use data::{Data, Encoding};
 pub use decode::{Command, DecodeError, Decoder, Request, ValueDecoder};
@@ -43,6 +45,9 @@ pub const MAX_DEPTH: usize = 64;
 
 /// The longest `id` that is a string, in bytes after unescaping.
 pub const MAX_ID_BYTES: usize = 64;
+
+/// The longest `key` of a publication, in bytes after unescaping. The shortest has one.
+pub const MAX_KEY_BYTES: usize = 64;
 
 /// The greatest whole number that the protocol carries: 2^53 - 1, beyond which a
 /// reader that keeps numbers in doubles (JavaScript's) would lose count.
@@ -90,9 +95,11 @@ pub enum ErrorCode {
     UnknownType,
     /// No channel may have this name, or the daemon has none of this name.
     BadChannel,
-    /// The connection is not subscribed to the channel.
+    /// The text is no pattern, or it begins with `$`: no pattern stands for the daemon's own channels.
+    BadPattern,
+    /// The connection is not subscribed to the topic.
     NotSubscribed,
-    /// The connection is subscribed to the channel already.
+    /// The connection is subscribed to the topic already.
     AlreadySubscribed,
     /// The client may not do this.
     Forbidden,
@@ -104,7 +111,7 @@ pub enum ErrorCode {
     TokenExpired,
     /// Too many requests; `retry_after_ms` says when to try again.
     RateLimited,
-    /// Too many channels or subscriptions.
+    /// Too many channels, patterns or subscriptions.
     Limit,
     /// A broker behind the daemon is out of reach.
     Unavailable,
@@ -118,6 +125,7 @@ impl ErrorCode {
             Self::BadRequest => "bad_request",
             Self::UnknownType => "unknown_type",
             Self::BadChannel => "bad_channel",
+            Self::BadPattern => "bad_pattern",
             Self::NotSubscribed => "not_subscribed",
             Self::AlreadySubscribed => "already_subscribed",
             Self::Forbidden => "forbidden",
@@ -142,8 +150,8 @@ impl fmt::Display for ErrorCode {
 pub struct ErrorReply<'a> {
     /// The request's id, where there was one and it could be read.
     pub id: Option<Id<'a>>,
-    /// The channel that the request was about, where it named a valid one.
-    pub channel: Option<&'a str>,
+    /// The channel or the pattern that the request was about, where it named a valid one.
+    pub topic: Option<Topic<'a>>,
     /// Why, for programs.
     pub code: ErrorCode,
     /// Why, for people: at most some 300 bytes.
@@ -159,7 +167,7 @@ impl<'a> ErrorReply<'a> {
     pub fn new(code: ErrorCode, message: impl Into<Cow<'a, str>>) -> Self {
         Self {
             id: None,
-            channel: None,
+            topic: None,
             code,
             message: message.into(),
             offset: None,

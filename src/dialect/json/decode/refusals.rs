@@ -60,7 +60,10 @@ fn a_member_that_is_missing_repeated_or_of_the_wrong_type_is_named() {
             r#"{"type":"ping","type":"ping","type":"ping","type":1}"#,
             "`type` stands twice",
         ),
-        (r#"{"type":"subscribe"}"#, "`channel` is missing"),
+        (
+            r#"{"type":"subscribe"}"#,
+            "`channel` or `pattern` is missing",
+        ),
         (
             r#"{"type":"subscribe","channel":7}"#,
             "`channel` must be a string",
@@ -77,7 +80,10 @@ fn a_member_that_is_missing_repeated_or_of_the_wrong_type_is_named() {
             r#"{"type":"subscribe","channel":"a","channel":"a"}"#,
             "`channel` stands twice",
         ),
-        (r#"{"type":"unsubscribe"}"#, "`channel` is missing"),
+        (
+            r#"{"type":"unsubscribe"}"#,
+            "`channel` or `pattern` is missing",
+        ),
         (
             r#"{"type":"unsubscribe","channel":{}}"#,
             "`channel` must be a string",
@@ -86,7 +92,10 @@ fn a_member_that_is_missing_repeated_or_of_the_wrong_type_is_named() {
             r#"{"type":"unsubscribe","channel":"a","channel":"b"}"#,
             "`channel` stands twice",
         ),
-        (r#"{"type":"publish","data":1}"#, "`channel` is missing"),
+        (
+            r#"{"type":"publish","data":1}"#,
+            "`channel` or `pattern` is missing",
+        ),
         (
             r#"{"type":"publish","channel":false,"data":1}"#,
             "`channel` must be a string",

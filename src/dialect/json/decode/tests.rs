@@ -31,14 +31,14 @@ pub(super) fn decode_padded(decoder: &mut Decoder, message: &[u8], padding: &[u8
                 code: reply.code.as_str(),
                 message: reply.message.into_owned(),
                 id: id(reply.id),
-                channel: reply.channel.map(str::to_owned),
+                channel: reply.topic.map(|topic| topic.text().to_owned()),
                 offset: reply.offset,
             }
         }
         Ok(Request {
             id: raw,
-            command: Command::Publish { channel, data },
-        }) => Verdict::Publish(id(raw), channel.to_owned(), data.to_vec()),
+            command: Command::Publish { channel, data, .. },
+        }) => Verdict::Publish(id(raw), channel.to_owned(), data.raw.to_vec()),
         Ok(Request { id: raw, command }) => Verdict::Request(id(raw), format!("{command:?}")),
     };
     assert_eq!(&bytes[message.len()..], padding, "the padding was touched");
@@ -96,22 +96,22 @@ fn every_request_is_read_as_the_protocol_shows_it() {
         (
             r#"{"type":"subscribe","id":1,"channel":"prices"}"#,
             Some("1"),
-            r#"Subscribe { channel: "prices", start: Live }"#,
+            r#"Subscribe { topic: Channel("prices"), start: Live }"#,
         ),
         (
             r#"{"type":"subscribe","channel":"prices","since":{"epoch":"x","seq":17}}"#,
             None,
-            r#"Subscribe { channel: "prices", start: Since { epoch: "x", seq: 17 } }"#,
+            r#"Subscribe { topic: Channel("prices"), start: Since { epoch: "x", seq: 17 } }"#,
         ),
         (
             r#"{"type":"subscribe","id":"a","channel":"prices","last":3}"#,
             Some(r#""a""#),
-            r#"Subscribe { channel: "prices", start: Last(3) }"#,
+            r#"Subscribe { topic: Channel("prices"), start: Last(3) }"#,
         ),
         (
             r#"{"type":"unsubscribe","id":2,"channel":"prices"}"#,
             Some("2"),
-            r#"Unsubscribe { channel: "prices" }"#,
+            r#"Unsubscribe { topic: Channel("prices") }"#,
         ),
         (r#"{"type":"ping","id":5}"#, Some("5"), "Ping"),
         (r#"{"type":"ping"}"#, None, "Ping"),
@@ -245,15 +245,15 @@ fn members_that_do_not_belong_to_the_request_are_ignored() {
         ),
         (
             r#"{"type":"subscribe","channel":"a","data":1,"data":2,"token":1,"token":2,"x":{},"x":[]}"#,
-            r#"Subscribe { channel: "a", start: Live }"#,
+            r#"Subscribe { topic: Channel("a"), start: Live }"#,
         ),
         (
             r#"{"type":"subscribe","channel":"a","since":{"x":[{}],"epoch":"e","x":1,"seq":2,"last":[1]},"z":{"last":1}}"#,
-            r#"Subscribe { channel: "a", start: Since { epoch: "e", seq: 2 } }"#,
+            r#"Subscribe { topic: Channel("a"), start: Since { epoch: "e", seq: 2 } }"#,
         ),
         (
             r#"{"type":"unsubscribe","channel":"a","since":1,"last":2,"last":3}"#,
-            r#"Unsubscribe { channel: "a" }"#,
+            r#"Unsubscribe { topic: Channel("a") }"#,
         ),
     ] {
         assert_eq!(

@@ -34,19 +34,19 @@ fn each_event_is_written_as_the_protocol_shows_it() {
     );
     assert!(welcome(&["auth", "x"]).ends_with(r#""features":["auth","x"]}"#));
     assert_eq!(
-        text(|out| subscribed(out, id, "prices", "e", 41, None)),
+        text(|out| subscribed(out, id, "prices".into(), "e", 41, None)),
         r#"{"type":"subscribed","id":1,"channel":"prices","epoch":"e","seq":41}"#
     );
     assert_eq!(
-        text(|out| subscribed(out, None, "prices", "e", 0, Some(true))),
+        text(|out| subscribed(out, None, "prices".into(), "e", 0, Some(true))),
         r#"{"type":"subscribed","channel":"prices","epoch":"e","seq":0,"recovered":true}"#
     );
     assert_eq!(
-        text(|out| unsubscribed(out, id, "prices")),
+        text(|out| unsubscribed(out, id, "prices".into())),
         r#"{"type":"unsubscribed","id":1,"channel":"prices"}"#
     );
     assert_eq!(
-        text(|out| published(out, id, "prices", "e", 42)),
+        text(|out| published(out, id, "prices", "e", 42, false)),
         r#"{"type":"published","id":1,"channel":"prices","epoch":"e","seq":42}"#
     );
     assert_eq!(
@@ -55,7 +55,7 @@ fn each_event_is_written_as_the_protocol_shows_it() {
     );
     assert_eq!(text(|out| pong(out, None)), r#"{"type":"pong"}"#);
     assert_eq!(
-        text(|out| gap(out, "prices", "e", 18, 40, "slow")),
+        text(|out| gap(out, "prices".into(), "e", 18, 40, "slow")),
         r#"{"type":"gap","channel":"prices","epoch":"e","from":18,"to":40,"reason":"slow"}"#
     );
     assert_eq!(
@@ -73,7 +73,7 @@ fn an_error_leaves_out_what_is_not_known() {
     );
     let reply = ErrorReply {
         id: Some(Id(b"3")),
-        channel: Some("prices"),
+        topic: Some("prices".into()),
         offset: Some(0),
         retry_after_ms: Some(250),
         ..ErrorReply::new(ErrorCode::Forbidden, "say \"please\"")

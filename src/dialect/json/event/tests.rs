@@ -31,7 +31,7 @@ fn what_the_server_writes_is_read_back() {
     let id = Some(Id(br#""\u0041""#));
     let channel = "a.\"\\é";
     written(
-        |out| encode::subscribed(out, id, channel, "e", 41, None),
+        |out| encode::subscribed(out, id, channel.into(), "e", 41, None),
         Event::Subscribed {
             id,
             channel,
@@ -41,7 +41,7 @@ fn what_the_server_writes_is_read_back() {
         },
     );
     written(
-        |out| encode::subscribed(out, None, channel, "e", 41, Some(false)),
+        |out| encode::subscribed(out, None, channel.into(), "e", 41, Some(false)),
         Event::Subscribed {
             id: None,
             channel,
@@ -51,7 +51,7 @@ fn what_the_server_writes_is_read_back() {
         },
     );
     written(
-        |out| encode::unsubscribed(out, id, channel),
+        |out| encode::unsubscribed(out, id, channel.into()),
         Event::Unsubscribed {
             id,
             channel,
@@ -59,7 +59,7 @@ fn what_the_server_writes_is_read_back() {
         },
     );
     written(
-        |out| encode::published(out, id, channel, "e", 9007199254740991),
+        |out| encode::published(out, id, channel, "e", 9007199254740991, false),
         Event::Published {
             id,
             channel,
@@ -68,7 +68,7 @@ fn what_the_server_writes_is_read_back() {
         },
     );
     written(
-        |out| encode::gap(out, channel, "e", 0, 40, "epoch"),
+        |out| encode::gap(out, channel.into(), "e", 0, 40, "epoch"),
         Event::Gap {
             channel,
             epoch: "e",
@@ -87,7 +87,7 @@ fn what_the_server_writes_is_read_back() {
     );
     let reply = ErrorReply {
         id,
-        channel: Some(channel),
+        topic: Some(channel.into()),
         offset: Some(5),
         retry_after_ms: Some(6),
         ..ErrorReply::new(ErrorCode::RateLimited, "slow\ndown")

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use mio::Token;
 
 use crate::dialect::json::{
-    self, Command, DecodeError, ErrorCode, ErrorReply, Id, Request, encode,
+    self, Command, DecodeError, ErrorCode, ErrorReply, Id, Request, Topic, encode,
 };
 use crate::hub::{Gap, Start};
 use crate::server::connection::session::Session;
@@ -72,9 +72,22 @@ impl Json {
     fn carry_out(&mut self, session: &mut Session<'_>, request: Request<'_>) {
         let id = request.id;
         match request.command {
-            Command::Publish { channel, data } => self.publish(session, id, channel, data),
-            Command::Subscribe { channel, start } => subscribe(session, id, channel, start),
-            Command::Unsubscribe { channel } => unsubscribe(session, id, channel),
+            Command::Publish { channel, data, .. } => self.publish(session, id, channel, data.raw),
+            Command::Subscribe {
+                topic: Topic::Channel(channel),
+                start,
+            } => subscribe(session, id, channel, start),
+            Command::Unsubscribe {
+                topic: Topic::Channel(channel),
+            } => unsubscribe(session, id, channel),
+            Command::Subscribe { topic, .. } | Command::Unsubscribe { topic } => {
+                let error = ErrorReply {
+                    id,
+                    topic: Some(topic),
+                    ..ErrorReply::new(ErrorCode::Limit, "this daemon has no patterns so far")
+                };
+                refuse(session, &error);
+            }
             Command::Ping => session.answer(|text| encode::pong(text, id)),
             // The decoder was not told to read it.
             Command::Auth { .. } => {
@@ -103,7 +116,7 @@ impl Json {
                     let Service { hub, text, .. } = &mut *session.service;
                     let epoch = hub.epoch(published.channel).unwrap_or_default();
                     text.clear();
-                    encode::published(text, id, channel, epoch, published.seq);
+                    encode::published(text, id, channel, epoch, published.seq, false);
                     session.send_text();
                 }
             }
@@ -141,7 +154,7 @@ impl Json {
         let id = (!awaited.id.is_empty()).then(|| Id::as_written(&awaited.id));
         match finished.outcome {
             Ok((epoch, seq)) if id.is_some() => session.answer(|text| {
-                encode::published(text, id, &awaited.channel, epoch.as_str(), seq);
+                encode::published(text, id, &awaited.channel, epoch.as_str(), seq, false);
             }),
             Ok(_) => {}
             Err(refusal) => refuse_with(session, id, &awaited.channel, &refusal),
@@ -172,7 +185,7 @@ fn tell_subscribed(
     let Service { hub, text, .. } = &mut *session.service;
     let epoch = hub.epoch(made.channel).unwrap_or_default();
     text.clear();
-    encode::subscribed(text, id, channel, epoch, made.seq, made.recovered);
+    encode::subscribed(text, id, channel.into(), epoch, made.seq, made.recovered);
     session.send_text();
     let Service {
         hub, text, metrics, ..
@@ -190,7 +203,7 @@ fn unsubscribe(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str) {
     match answer {
         Ok(()) => {
             session.note_channel("unsubscribed from", channel);
-            session.answer(|text| encode::unsubscribed(text, id, channel));
+            session.answer(|text| encode::unsubscribed(text, id, channel.into()));
         }
         Err(refusal) => refuse_with(session, id, channel, &refusal),
     }
@@ -220,14 +233,18 @@ fn fail(
 ) {
     let error = ErrorReply {
         id,
-        channel,
+        topic: channel.map(Topic::Channel),
         ..ErrorReply::new(code, why)
     };
     refuse(session, &error);
 }
 
 fn refuse(session: &mut Session<'_>, error: &ErrorReply<'_>) {
-    session.note_refusal(error.channel, error.code.as_str(), &error.message);
+    session.note_refusal(
+        error.topic.map(Topic::text),
+        error.code.as_str(),
+        &error.message,
+    );
     session.answer(|text| encode::error(text, error));
 }
 
@@ -248,6 +265,6 @@ pub(super) fn welcome(service: &mut Service, token: Token) {
 pub(super) fn write_gap(out: &mut Vec<u8>, text: &mut Vec<u8>, gap: &Gap<'_>) {
     text.clear();
     let reason = gap.reason.as_str();
-    json::encode::gap(text, gap.topic.text(), gap.epoch, gap.from, gap.to, reason);
+    json::encode::gap(text, gap.topic, gap.epoch, gap.from, gap.to, reason);
     write_message(out, true, text, None);
 }

@@ -77,7 +77,7 @@ impl Hub {
         }
     }
 
-    /// Appends the newest message of a channel, whose number is `seq`, to each pattern's log that takes it.
+    /// Appends the newest message of a channel, whose number is `seq`, to each pattern's log that takes it. Says how many do.
     #[inline]
     pub(super) fn feed(
         &mut self,
@@ -86,13 +86,13 @@ impl Hub {
         seq: u64,
         message: &impl Frame,
         encode: &mut dyn Encode,
-    ) {
+    ) -> usize {
         let generation = self.patterns.generation();
         let Some(channel) = self.directory.get_mut(index) else {
-            return;
+            return 0;
         };
         if channel.feeds.are_none(generation) {
-            return;
+            return 0;
         }
         let mut feeds = std::mem::take(&mut channel.feeds);
         if feeds.generation != generation {
@@ -103,9 +103,11 @@ impl Hub {
                 feed.newest = position;
             }
         }
+        let copies = feeds.logs.len();
         if let Some(channel) = self.directory.get_mut(index) {
             channel.feeds = feeds;
         }
+        copies
     }
 
     /// The logs that a channel feeds now. `before` are those that it fed until now.

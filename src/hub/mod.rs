@@ -317,6 +317,11 @@ impl Hub {
         self.directory.by_id(id).map(Channel::topic)
     }
 
+    /// The same, to be kept.
+    pub fn epoch_of(&self, id: ChannelId) -> Option<&Epoch> {
+        self.directory.by_id(id).map(|channel| &channel.epoch)
+    }
+
     /// The epoch of a channel or a pattern's log, if it still exists.
     pub fn epoch(&self, id: ChannelId) -> Option<&str> {
         self.directory

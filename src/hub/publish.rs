@@ -49,6 +49,8 @@ pub struct Published<'a> {
     /// The channel holds more than its window, for the sake of subscribers that read but have not been visited yet: its
     /// publishers are not to be read from until [`Hub::trim`] reports it as decongested.
     pub congested: bool,
+    /// To how many patterns' logs it was appended as well.
+    pub copies: usize,
 }
 
 /// Why a message was not published. No seq was given out.
@@ -166,7 +168,7 @@ impl Hub {
         }
         self.append(index, seq, len, message, None);
         self.append_derived(index, seq, encode);
-        self.feed(index, at, seq, message, encode);
+        let copies = self.feed(index, at, seq, message, encode);
         let channel_id = self.directory.id(index);
         let Some(channel) = self.directory.get(index) else {
             return Err(PublishError::TooManyChannels);
@@ -177,6 +179,7 @@ impl Hub {
             epoch: channel.epoch.as_str(),
             seq,
             congested: channel.congested,
+            copies,
         })
     }
 

@@ -4,8 +4,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::keys::Key;
+use super::service::Publication;
 use super::tickets::Ticket;
 use crate::channel::topic::Topic;
+use crate::dialect::json::Encoding;
 use crate::hub::{Epoch, Numbering};
 
 /// A publication that the broker has taken and not numbered.
@@ -13,7 +16,9 @@ use crate::hub::{Epoch, Numbering};
 pub(super) struct Taken {
     pub(super) ticket: Ticket,
     pub(super) channel: String,
+    pub(super) encoding: Encoding,
     pub(super) data: Vec<u8>,
+    pub(super) key: Option<Key>,
 }
 
 /// How the broker numbers: all channels together, in one epoch.
@@ -80,11 +85,13 @@ impl LateBroker {
     }
 
     /// Takes a publication.
-    pub(super) fn take(&mut self, ticket: Ticket, channel: &str, data: &[u8]) {
+    pub(super) fn take(&mut self, ticket: Ticket, what: &Publication<'_>, key: Option<Key>) {
         self.taken.push_back(Taken {
             ticket,
-            channel: channel.to_owned(),
-            data: data.to_vec(),
+            channel: what.channel.to_owned(),
+            encoding: what.data.encoding,
+            data: what.data.raw.to_vec(),
+            key,
         });
     }
 }

@@ -34,6 +34,7 @@ mod engine;
 mod held;
 mod hoards;
 mod journal;
+mod keys;
 #[cfg(test)]
 mod late_broker;
 mod ledger;
@@ -272,9 +273,10 @@ impl Server {
         let service = &connections.service;
         let (hub, ledger) = (service.hub.stats(), &service.ledger);
         format!(
-            "connections {}, channels {}, messages held {}, bytes held {}, half-read bytes {}, outbox bytes {}, half-sent bytes {}",
+            "connections {}, channels {}, patterns {}, messages held {}, bytes held {}, half-read bytes {}, outbox bytes {}, half-sent bytes {}",
             connections.len(),
             hub.channels,
+            hub.patterns,
             hub.messages,
             hub.bytes,
             ledger.input,

@@ -21,6 +21,7 @@ use super::broker::Broker;
 use super::date::Date;
 use super::encoders::{Encoders, slots};
 use super::journal::{Journal, Who};
+use super::keys::{Key, Keys, Seen};
 #[cfg(test)]
 use super::late_broker::Taken;
 use super::ledger::Ledger;
@@ -28,6 +29,7 @@ use super::metrics::Metrics;
 use super::tickets::Ticket;
 use super::timers::Millis;
 use crate::channel::name::is_daemons_own;
+use crate::channel::topic::Topic;
 use crate::config::Config;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Data, Decoder, MessageFrame, encode};
@@ -42,6 +44,9 @@ use crate::ws::deflate::Inflater;
 /// So many subscribers make a channel large: a circle takes most of a millisecond, or more.
 const LARGE_CHANNEL: usize = 256;
 
+/// The subject of all who have not said who they are.
+const NOBODY: &str = "";
+
 /// How many requests of one connection may be pending before its next ones wait.
 pub(super) const TICKETS_MAX: usize = 1_024;
 
@@ -51,20 +56,45 @@ pub(super) enum Answer<T> {
     /// This is the outcome.
     Done(Result<T, Refusal>),
     /// The outcome comes later, under the request's ticket.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the only broker that answers late is the tests'")
-    )]
     Pending,
 }
 
-/// A publication that has its place in a channel.
+/// Something to be published.
 #[derive(Clone, Copy, Debug)]
+pub(super) struct Publication<'a> {
+    /// The channel's name, which is well-formed.
+    pub(super) channel: &'a str,
+    pub(super) data: Data<'a>,
+    /// What it is published under once, whoever repeats it.
+    pub(super) key: Option<&'a str>,
+}
+
+/// A publication that has its place in a channel.
+#[derive(Clone, Debug)]
 pub(super) struct Published {
-    pub(super) channel: ChannelId,
+    pub(super) place: PublishedAt,
     pub(super) seq: u64,
     /// The channel may take no more until its subscribers were swept: the publisher is not read from meanwhile.
     pub(super) congested: bool,
+}
+
+/// Where it was published.
+#[derive(Clone, Debug)]
+pub(super) enum PublishedAt {
+    /// In this channel, now.
+    Now(ChannelId),
+    /// In this epoch, by an earlier publication with the same key.
+    Before(Epoch),
+}
+
+impl Published {
+    /// The epoch, and whether an earlier publication with the same key was the one.
+    pub(super) fn epoch<'p>(&'p self, hub: &'p Hub) -> (&'p str, bool) {
+        match &self.place {
+            PublishedAt::Now(channel) => (hub.epoch(*channel).unwrap_or_default(), false),
+            PublishedAt::Before(epoch) => (epoch.as_str(), true),
+        }
+    }
 }
 
 /// A subscription that was made.
@@ -125,6 +155,8 @@ pub(super) struct Finished {
     pub(super) ticket: Ticket,
     /// The epoch and the number that it got.
     pub(super) outcome: Result<(Epoch, u64), Refusal>,
+    /// It repeated another with the same key, whose outcome this is.
+    pub(super) duplicate: bool,
     /// The channel may take no more until its subscribers were swept: the publisher is not read from meanwhile.
     pub(super) congested: bool,
 }
@@ -149,6 +181,7 @@ pub(super) struct Service {
     pub(super) decoder: Decoder,
     pub(super) values: ValueDecoder,
     pub(super) broker: Broker,
+    pub(super) keys: Keys,
     /// Outcomes of pending requests that their connections have not been told yet.
     pub(super) finished: VecDeque<Finished>,
     /// Publishers that wait for a channel's sweep to catch up.
@@ -180,6 +213,7 @@ impl Service {
         };
         let policies = config.clone();
         let mut random = Random::new();
+        let keys = Keys::new(config.max_keys, random.bytes());
         let hub = Hub::new(
             limits,
             Box::new(move |topic| policies.policy_for(topic)),
@@ -205,6 +239,7 @@ impl Service {
             decoder: Decoder::new(),
             values: ValueDecoder::new(),
             broker,
+            keys,
             finished: VecDeque::new(),
             congested: Vec::new(),
             config,
@@ -230,20 +265,94 @@ impl Service {
         Ok(())
     }
 
-    /// Publishes a JSON value in a channel.
-    pub(super) fn publish(&mut self, ticket: Ticket, name: &str, data: &[u8]) -> Answer<Published> {
-        if let Err(refusal) = self.may_publish(name) {
+    /// Publishes something in a channel. What has the key of an earlier publication gets the answer of that one.
+    pub(super) fn publish(&mut self, ticket: Ticket, what: &Publication<'_>) -> Answer<Published> {
+        if let Err(refusal) = self.may_publish(what.channel) {
             return Answer::Done(Err(refusal));
         }
+        let Some(name) = what.key else {
+            return self.publish_first(ticket, what, None);
+        };
+        let key = self.keys.key(NOBODY, what.channel, name);
+        match self.keys.look_up(key, ticket, self.now) {
+            Seen::First => self.publish_first(ticket, what, Some(key)),
+            Seen::Waits => Answer::Pending,
+            Seen::TooMany => Answer::Done(Err(Refusal::new(
+                Why::Limit,
+                "too many publications with this key wait for the first one's answer",
+            ))),
+            Seen::Published(epoch, seq) => Answer::Done(Ok(Published {
+                place: PublishedAt::Before(epoch),
+                seq,
+                congested: false,
+            })),
+        }
+    }
+
+    /// Publishes what is no repeat.
+    #[inline]
+    fn publish_first(
+        &mut self,
+        ticket: Ticket,
+        what: &Publication<'_>,
+        key: Option<Key>,
+    ) -> Answer<Published> {
         match &mut self.broker {
-            Broker::None => Answer::Done(self.append(ticket.connection, None, name, data)),
+            Broker::None => {
+                let made = self.append(ticket.connection, None, what.channel, what.data);
+                if let Some(key) = key
+                    && let Ok(published) = &made
+                {
+                    self.remember(key, published);
+                }
+                Answer::Done(made)
+            }
             #[cfg(test)]
             Broker::Late(late) if late.is_lost => Answer::Done(Err(unavailable())),
             #[cfg(test)]
             Broker::Late(late) => {
-                late.take(ticket, name, data);
+                late.take(ticket, what, key);
+                if let Some(key) = key {
+                    self.keys.begin(key);
+                }
                 Answer::Pending
             }
+        }
+    }
+
+    /// Remembers what was published under a key.
+    fn remember(&mut self, key: Key, published: &Published) {
+        if let PublishedAt::Now(channel) = published.place
+            && let Some(epoch) = self.hub.epoch_of(channel)
+        {
+            let place = (epoch.clone(), published.seq);
+            self.keys.finish(key, Some(place), self.now);
+        }
+    }
+
+    /// A pending publication has its outcome: that of its repeats is the same.
+    #[cfg(test)]
+    fn finish(
+        &mut self,
+        ticket: Ticket,
+        key: Option<Key>,
+        outcome: Result<(Epoch, u64), Refusal>,
+        congested: bool,
+    ) {
+        let repeats = key.map_or(Vec::new(), |key| {
+            self.keys
+                .finish(key, outcome.as_ref().ok().cloned(), self.now)
+        });
+        for (ticket, duplicate) in (repeats.into_iter().map(|ticket| (ticket, true)))
+            .chain([(ticket, false)])
+            .rev()
+        {
+            self.finished.push_back(Finished {
+                ticket,
+                outcome: outcome.clone(),
+                duplicate,
+                congested: congested && !duplicate,
+            });
         }
     }
 
@@ -259,18 +368,22 @@ impl Service {
         for Taken {
             ticket,
             channel,
+            encoding,
             data,
+            key,
         } in taken
         {
             let (epoch, seq) = numbers.borrow().next();
-            let appended = self.append(ticket.connection, Some((&epoch, seq)), &channel, &data);
+            let at = Some((&epoch, seq));
+            let data = Data {
+                encoding,
+                raw: &data,
+            };
+            let appended = self.append(ticket.connection, at, &channel, data);
             numbers.borrow_mut().advance();
             let congested = appended.as_ref().is_ok_and(|made| made.congested);
-            self.finished.push_back(Finished {
-                ticket,
-                outcome: appended.map(|made| (epoch, made.seq)),
-                congested,
-            });
+            let outcome = appended.map(|made| (epoch, made.seq));
+            self.finish(ticket, key, outcome, congested);
         }
     }
 
@@ -281,12 +394,8 @@ impl Service {
             return;
         };
         late.is_lost = true;
-        for Taken { ticket, .. } in late.taken.drain(..) {
-            self.finished.push_back(Finished {
-                ticket,
-                outcome: Err(unavailable()),
-                congested: false,
-            });
+        for Taken { ticket, key, .. } in std::mem::take(&mut late.taken) {
+            self.finish(ticket, key, Err(unavailable()), false);
         }
     }
 
@@ -296,25 +405,27 @@ impl Service {
         publisher: Token,
         at: Option<(&Epoch, u64)>,
         name: &str,
-        data: &[u8],
+        data: Data<'_>,
     ) -> Result<Published, Refusal> {
-        let frame = MessageFrame::new(name, Data::json(data));
-        let published = self
-            .hub
-            .append_at(at, name, &frame, &mut self.encoders, self.now)
-            .map(|made| Published {
-                channel: made.channel,
-                seq: made.seq,
-                congested: made.congested,
-            });
+        let frame = MessageFrame::new(name, data);
+        let made = (self.hub).append_at(at, name, &frame, &mut self.encoders, self.now);
+        let made = made.map(|made| (made.channel, made.seq, made.congested, made.copies));
         self.allowance.charge(self.encoders.take_cost());
-        match published {
-            Ok(published) => {
+        match made {
+            Ok((channel, seq, congested, copies)) => {
                 self.metrics.published += 1;
-                if published.congested {
-                    self.congested.push((published.channel, publisher));
+                if copies != 0 {
+                    let cost = allowance::COPY + data.raw.len();
+                    self.allowance.charge(copies * cost);
                 }
-                Ok(published)
+                if congested {
+                    self.congested.push((channel, publisher));
+                }
+                Ok(Published {
+                    place: PublishedAt::Now(channel),
+                    seq,
+                    congested,
+                })
             }
             Err(error) => Err(self.publish_refusal(error)),
         }
@@ -325,18 +436,20 @@ impl Service {
         self.congested.iter().any(|(_, token)| *token == publisher)
     }
 
-    /// Subscribes to a channel.
+    /// Subscribes to a channel or a pattern.
     pub(super) fn subscribe(
         &mut self,
         id: SubscriberId,
-        name: &str,
+        topic: Topic<'_>,
         start: Start<'_>,
     ) -> Answer<Subscribed> {
         self.allowance.charge(allowance::SUBSCRIBE);
-        if is_daemons_own(name) {
+        if let Topic::Channel(name) = topic
+            && is_daemons_own(name)
+        {
             return Answer::Done(Err(unknown()));
         }
-        let made = self.hub.subscribe(id, name, start, self.now);
+        let made = self.hub.subscribe(id, topic, start, self.now);
         let made = made.map(|made| Subscribed {
             channel: made.channel,
             seq: made.seq,
@@ -347,12 +460,14 @@ impl Service {
     }
 
     /// Ends a subscription.
-    pub(super) fn unsubscribe(&mut self, id: SubscriberId, name: &str) -> Answer<()> {
+    pub(super) fn unsubscribe(&mut self, id: SubscriberId, topic: Topic<'_>) -> Answer<()> {
         self.allowance.charge(allowance::SUBSCRIBE);
-        if is_daemons_own(name) {
+        if let Topic::Channel(name) = topic
+            && is_daemons_own(name)
+        {
             return Answer::Done(Err(unknown()));
         }
-        let ended = self.hub.unsubscribe(id, name);
+        let ended = self.hub.unsubscribe(id, topic);
         Answer::Done(ended.map_err(|NotSubscribed| {
             Refusal::new(
                 Why::NotSubscribed,

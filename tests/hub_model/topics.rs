@@ -29,7 +29,11 @@ pub(super) fn is_pattern(number: u8) -> bool {
 
 /// A channel's name.
 pub(super) fn name(channel: u8) -> String {
-    let group = if channel.is_multiple_of(2) { "even" } else { "odd" };
+    let group = if channel.is_multiple_of(2) {
+        "even"
+    } else {
+        "odd"
+    };
     format!("{group}.{}", char::from(b'a' + channel))
 }
 

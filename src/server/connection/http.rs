@@ -7,14 +7,14 @@ use super::session::write_answer;
 use super::speaker::Speaker;
 use super::{Connection, Peer, READ_BYTES_KEPT};
 use crate::channel::name;
-use crate::dialect::json::DecodeError;
+use crate::dialect::json::{Data, DecodeError};
 use crate::http::{
     CONTINUE, HttpLimits, NO_HEADERS, Progress, Request, Response, Route, Site, SocketPath, Status,
     is_head_request,
 };
 use crate::server::allowance;
 use crate::server::journal::{Origins, Shown};
-use crate::server::service::{Answer, Service, Why};
+use crate::server::service::{Answer, Publication, Service, Why};
 use crate::server::tickets::{RequestKey, Ticket};
 use crate::server::timers::Millis;
 use crate::ws::endpoint::{Endpoint, Role};
@@ -307,12 +307,17 @@ impl Connection {
             connection: self.token,
             request: RequestKey(0),
         };
-        match service.publish(ticket, channel, data) {
+        let what = Publication {
+            channel,
+            data: Data::json(data),
+            key: None,
+        };
+        match service.publish(ticket, &what) {
             Answer::Done(Ok(published)) => {
                 if published.congested {
                     self.pause(service.now, Flow::CONGESTED);
                 }
-                let epoch = service.hub.epoch(published.channel).unwrap_or_default();
+                let (epoch, _) = published.epoch(&service.hub);
                 Some(Response::published(epoch, published.seq))
             }
             Answer::Done(Err(refusal)) => Some(problem(refusal.why, &refusal.text)),

@@ -1,5 +1,6 @@
 //! What a dialect may touch while it carries out a message: one connection's place in the hub, its outbox, and the door.
 
+use crate::channel::topic::Topic;
 use crate::hub::SubscriberId;
 use crate::server::encoders::Encoders;
 use crate::server::journal::{Shown, Who};
@@ -93,19 +94,29 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// Notes what was `done` with a channel.
+    /// Notes what was `done` with a channel or a pattern.
     #[inline]
-    pub(super) fn note_channel(&mut self, done: &str, channel: &str) {
-        let what = format_args!("{done} {}", Shown(channel.as_bytes()));
-        self.service.note(self.who, what);
+    pub(super) fn note_topic(&mut self, done: &str, topic: Topic<'_>) {
+        let text = Shown(topic.text().as_bytes());
+        match topic {
+            Topic::Channel(_) => self.service.note(self.who, format_args!("{done} {text}")),
+            Topic::Pattern(..) => {
+                let what = format_args!("{done} pattern {text}");
+                self.service.note(self.who, what);
+            }
+        }
     }
 
     /// Notes a request that was refused.
-    pub(super) fn note_refusal(&mut self, channel: Option<&str>, code: &str, why: &str) {
-        match channel {
-            Some(channel) => {
-                let channel = Shown(channel.as_bytes());
-                let what = format_args!("refused with {code}: {why}, channel {channel}");
+    pub(super) fn note_refusal(&mut self, topic: Option<Topic<'_>>, code: &str, why: &str) {
+        match topic {
+            Some(topic) => {
+                let text = Shown(topic.text().as_bytes());
+                let kind = match topic {
+                    Topic::Channel(_) => "channel",
+                    Topic::Pattern(..) => "pattern",
+                };
+                let what = format_args!("refused with {code}: {why}, {kind} {text}");
                 self.service.note(self.who, what);
             }
             None => {

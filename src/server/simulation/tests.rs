@@ -5,6 +5,8 @@ mod client;
 mod day;
 mod follower;
 mod http;
+mod keys;
+mod patterns;
 mod slots;
 mod tickets;
 

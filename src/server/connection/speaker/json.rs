@@ -9,7 +9,9 @@ use crate::dialect::json::{
 };
 use crate::hub::{Gap, Start};
 use crate::server::connection::session::Session;
-use crate::server::service::{Answer, Finished, Refusal, Service, Subscribed, Why, gap_of};
+use crate::server::service::{
+    Answer, Finished, Publication, Refusal, Service, Subscribed, Why, gap_of,
+};
 use crate::server::tickets::RequestKey;
 use crate::ws::close::CloseCode;
 use crate::ws::encode::write_message;
@@ -17,6 +19,9 @@ use crate::ws::violation::Violation;
 
 /// Name and version, as the `welcome` says it.
 const SERVER: &str = concat!("fanfare/", env!("CARGO_PKG_VERSION"));
+
+/// The optional parts of the protocol that the daemon has.
+const FEATURES: &[&str] = &["patterns", "encoding", "key"];
 
 /// A publication whose outcome is not known yet.
 #[derive(Debug)]
@@ -72,22 +77,11 @@ impl Json {
     fn carry_out(&mut self, session: &mut Session<'_>, request: Request<'_>) {
         let id = request.id;
         match request.command {
-            Command::Publish { channel, data, .. } => self.publish(session, id, channel, data.raw),
-            Command::Subscribe {
-                topic: Topic::Channel(channel),
-                start,
-            } => subscribe(session, id, channel, start),
-            Command::Unsubscribe {
-                topic: Topic::Channel(channel),
-            } => unsubscribe(session, id, channel),
-            Command::Subscribe { topic, .. } | Command::Unsubscribe { topic } => {
-                let error = ErrorReply {
-                    id,
-                    topic: Some(topic),
-                    ..ErrorReply::new(ErrorCode::Limit, "this daemon has no patterns so far")
-                };
-                refuse(session, &error);
+            Command::Publish { channel, data, key } => {
+                self.publish(session, id, &Publication { channel, data, key });
             }
+            Command::Subscribe { topic, start } => subscribe(session, id, topic, start),
+            Command::Unsubscribe { topic } => unsubscribe(session, id, topic),
             Command::Ping => session.answer(|text| encode::pong(text, id)),
             // The decoder was not told to read it.
             Command::Auth { .. } => {
@@ -96,31 +90,26 @@ impl Json {
         }
     }
 
-    fn publish(
-        &mut self,
-        session: &mut Session<'_>,
-        id: Option<Id<'_>>,
-        channel: &str,
-        data: &[u8],
-    ) {
+    fn publish(&mut self, session: &mut Session<'_>, id: Option<Id<'_>>, what: &Publication<'_>) {
+        let channel = what.channel;
         let key = RequestKey(
             self.requests
                 .as_ref()
                 .map_or(0, |requests| requests.next_key),
         );
         let ticket = session.ticket(key);
-        match session.service.publish(ticket, channel, data) {
+        match session.service.publish(ticket, what) {
             Answer::Done(Ok(published)) => {
                 session.outcome.congested |= published.congested;
                 if id.is_some() {
                     let Service { hub, text, .. } = &mut *session.service;
-                    let epoch = hub.epoch(published.channel).unwrap_or_default();
+                    let (epoch, duplicate) = published.epoch(hub);
                     text.clear();
-                    encode::published(text, id, channel, epoch, published.seq, false);
+                    encode::published(text, id, channel, epoch, published.seq, duplicate);
                     session.send_text();
                 }
             }
-            Answer::Done(Err(refusal)) => refuse_with(session, id, channel, &refusal),
+            Answer::Done(Err(refusal)) => refuse_with(session, id, channel.into(), &refusal),
             Answer::Pending => {
                 let requests = self.requests.get_or_insert_default();
                 requests.next_key = key.0.wrapping_add(1);
@@ -154,38 +143,38 @@ impl Json {
         let id = (!awaited.id.is_empty()).then(|| Id::as_written(&awaited.id));
         match finished.outcome {
             Ok((epoch, seq)) if id.is_some() => session.answer(|text| {
-                encode::published(text, id, &awaited.channel, epoch.as_str(), seq, false);
+                let duplicate = finished.duplicate;
+                encode::published(text, id, &awaited.channel, epoch.as_str(), seq, duplicate);
             }),
             Ok(_) => {}
-            Err(refusal) => refuse_with(session, id, &awaited.channel, &refusal),
+            Err(refusal) => refuse_with(session, id, (&*awaited.channel).into(), &refusal),
         }
     }
 }
 
-fn subscribe(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str, start: Start<'_>) {
-    let Answer::Done(answer) = (session.service).subscribe(session.subscriber, channel, start)
-    else {
+fn subscribe(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>, start: Start<'_>) {
+    let Answer::Done(answer) = (session.service).subscribe(session.subscriber, topic, start) else {
         return;
     };
     match answer {
         Ok(made) => {
-            tell_subscribed(session, id, channel, &made);
-            session.note_channel("subscribed to", channel);
+            tell_subscribed(session, id, topic, &made);
+            session.note_topic("subscribed to", topic);
         }
-        Err(refusal) => refuse_with(session, id, channel, &refusal),
+        Err(refusal) => refuse_with(session, id, topic, &refusal),
     }
 }
 
 fn tell_subscribed(
     session: &mut Session<'_>,
     id: Option<Id<'_>>,
-    channel: &str,
+    topic: Topic<'_>,
     made: &Subscribed,
 ) {
     let Service { hub, text, .. } = &mut *session.service;
     let epoch = hub.epoch(made.channel).unwrap_or_default();
     text.clear();
-    encode::subscribed(text, id, channel.into(), epoch, made.seq, made.recovered);
+    encode::subscribed(text, id, topic, epoch, made.seq, made.recovered);
     session.send_text();
     let Service {
         hub, text, metrics, ..
@@ -196,20 +185,20 @@ fn tell_subscribed(
     }
 }
 
-fn unsubscribe(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str) {
-    let Answer::Done(answer) = session.service.unsubscribe(session.subscriber, channel) else {
+fn unsubscribe(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>) {
+    let Answer::Done(answer) = session.service.unsubscribe(session.subscriber, topic) else {
         return;
     };
     match answer {
         Ok(()) => {
-            session.note_channel("unsubscribed from", channel);
-            session.answer(|text| encode::unsubscribed(text, id, channel.into()));
+            session.note_topic("unsubscribed from", topic);
+            session.answer(|text| encode::unsubscribed(text, id, topic));
         }
-        Err(refusal) => refuse_with(session, id, channel, &refusal),
+        Err(refusal) => refuse_with(session, id, topic, &refusal),
     }
 }
 
-fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str, refusal: &Refusal) {
+fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>, refusal: &Refusal) {
     let code = match refusal.why {
         // What is no channel is not repeated.
         Why::BadChannel => {
@@ -221,30 +210,26 @@ fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, channel: &str, ref
         Why::Limit => ErrorCode::Limit,
         Why::Unavailable => ErrorCode::Unavailable,
     };
-    fail(session, id, Some(channel), code, &refusal.text);
+    fail(session, id, Some(topic), code, &refusal.text);
 }
 
 fn fail(
     session: &mut Session<'_>,
     id: Option<Id<'_>>,
-    channel: Option<&str>,
+    topic: Option<Topic<'_>>,
     code: ErrorCode,
     why: &str,
 ) {
     let error = ErrorReply {
         id,
-        topic: channel.map(Topic::Channel),
+        topic,
         ..ErrorReply::new(code, why)
     };
     refuse(session, &error);
 }
 
 fn refuse(session: &mut Session<'_>, error: &ErrorReply<'_>) {
-    session.note_refusal(
-        error.topic.map(Topic::text),
-        error.code.as_str(),
-        &error.message,
-    );
+    session.note_refusal(error.topic, error.code.as_str(), &error.message);
     session.answer(|text| encode::error(text, error));
 }
 
@@ -255,7 +240,7 @@ pub(super) fn welcome(service: &mut Service, token: Token) {
         server: SERVER,
         session: &session,
         max_message: service.config.max_message as u64,
-        features: &[],
+        features: FEATURES,
     };
     service.text.clear();
     encode::welcome(&mut service.text, &welcome);

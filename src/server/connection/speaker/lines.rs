@@ -1,11 +1,15 @@
 //! A dialect for tests, with a slot of its own: text messages of a few words.
 //!
-//! `sub CHANNEL`, `sub CHANNEL last N`, `pub CHANNEL DATA` are its requests, `ok`, `no` and `gap CHANNEL FROM TO` its
-//! answers. A channel's message is `CHANNEL EPOCH SEQ DATA`, in the slot `LINES` of `encoders`.
+//! `sub CHANNEL`, `sub CHANNEL last N`, `prefix TEXT`, `pub CHANNEL DATA` are its requests, `ok`, `no` and `gap CHANNEL FROM TO` its
+//! answers. A channel's message is `CHANNEL EPOCH SEQ DATA`, in the slot `LINES` of `encoders`, and that of a prefix
+//! `TEXT EPOCH SEQ CHANNEL SEQ DATA`.
 
+use crate::channel::matcher::Matcher;
+use crate::channel::topic::Topic;
+use crate::dialect::json::Data;
 use crate::hub::{Gap, Start};
 use crate::server::connection::session::Session;
-use crate::server::service::{Answer, Finished};
+use crate::server::service::{Answer, Finished, Publication};
 use crate::server::tickets::RequestKey;
 use crate::ws::encode::write_message;
 use crate::ws::violation::Violation;
@@ -35,16 +39,24 @@ impl Lines {
         let text = String::from_utf8_lossy(data).into_owned();
         let words: Vec<_> = text.splitn(4, ' ').collect();
         let done = match words[..] {
-            ["sub", channel] => subscribe(session, channel, Start::Live),
+            ["sub", channel] => subscribe(session, channel.into(), Start::Live),
+            ["prefix", text] => {
+                subscribe(session, Topic::Pattern(Matcher::Prefix, text), Start::Live)
+            }
             ["sub", channel, "last", count] => {
                 let count = count
                     .parse()
                     .map_err(|_| Violation::invalid_data("a count"))?;
-                subscribe(session, channel, Start::Last(count))
+                subscribe(session, channel.into(), Start::Last(count))
             }
             ["pub", channel, data] => {
                 let ticket = session.ticket(RequestKey(self.next_key));
-                match session.service.publish(ticket, channel, data.as_bytes()) {
+                let what = Publication {
+                    channel,
+                    data: Data::json(data.as_bytes()),
+                    key: None,
+                };
+                match session.service.publish(ticket, &what) {
                     Answer::Done(outcome) => {
                         let congested = outcome.as_ref().is_ok_and(|made| made.congested);
                         session.outcome.congested |= congested;
@@ -74,9 +86,7 @@ impl Lines {
     }
 }
 
-fn subscribe(session: &mut Session<'_>, channel: &str, start: Start<'_>) -> bool {
-    let answer = session
-        .service
-        .subscribe(session.subscriber, channel, start);
+fn subscribe(session: &mut Session<'_>, topic: Topic<'_>, start: Start<'_>) -> bool {
+    let answer = session.service.subscribe(session.subscriber, topic, start);
     matches!(answer, Answer::Done(Ok(_)))
 }

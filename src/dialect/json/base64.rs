@@ -60,7 +60,7 @@ fn unescape(text: &mut [u8], meter: &mut impl Meter) -> Option<usize> {
 }
 
 fn is_canonical(text: &[u8]) -> bool {
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return false;
     }
     // Bits that the last sextet has and no byte: none, or two or four by as many characters of padding.

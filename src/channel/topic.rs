@@ -36,3 +36,10 @@ impl<'a> From<&'a str> for Topic<'a> {
         Self::Channel(name)
     }
 }
+
+/// The channel of that name.
+impl<'a> From<&'a String> for Topic<'a> {
+    fn from(name: &'a String) -> Self {
+        Self::Channel(name)
+    }
+}

@@ -15,7 +15,7 @@
 //!
 //! while let Some(event) = client.next() {
 //!     match event? {
-//!         Event::Message { channel, seq, data } => println!("{channel} {seq}: {data}"),
+//!         Event::Message { channel, seq, data, .. } => println!("{channel} {seq}: {data}"),
 //!         Event::Gap { from, to, reason, .. } => println!("{from} to {to} are missing: {reason}"),
 //!         Event::Reconnecting { wait, cause, .. } => println!("{cause}; again in {wait:?}"),
 //!         _ => {}
@@ -97,16 +97,20 @@ mod deadline;
 mod error;
 mod event;
 mod events;
+mod feature;
 #[cfg(test)]
 mod in_memory;
 mod link;
 #[cfg(test)]
 mod model;
 mod opening;
+mod payload;
+mod publication;
 mod refusal;
 mod requests;
 mod session;
 mod socket;
+mod topic_name;
 mod transport;
 mod url;
 mod websocket;
@@ -120,14 +124,19 @@ use requests::Later;
 use session::{Answer, Session, Tag, Told};
 use websocket::Wait;
 
+pub use crate::channel::topic::Topic;
 pub use crate::dialect::json::Start;
 pub use backoff::Reconnect;
 pub use connector::{Connector, Timeouts};
 pub use error::{Cause, ClientError, ConnectError, Error, Invalid, Step};
 pub use event::{Event, GapReason, Position, Published, Subscribed};
 pub use events::Events;
+pub use feature::Feature;
+pub use payload::Payload;
+pub use publication::Publication;
 pub use refusal::Refusal;
 pub use requests::Requests;
+pub use topic_name::TopicName;
 pub use url::{Url, UrlError};
 pub use websocket::{Message, Receiver, Sender, WebSocket};
 
@@ -174,28 +183,28 @@ impl Client {
         Connector::new(url)?.client()
     }
 
-    /// Subscribes to `channel`, beginning with `start`, and waits until that is done. From then on its messages are among the
-    /// client's events.
+    /// Subscribes to a channel, given by its name, or to a [pattern](Topic::pattern), beginning with `start`, and waits until that is
+    /// done. From then on its messages are among the client's events.
     ///
     /// # Errors
     /// [`ClientError::Invalid`], [`ClientError::Refused`], [`ClientError::Backlog`] or [`ClientError::TimedOut`] (the subscription is on its
     /// way nevertheless), or [`ClientError::Over`].
-    pub fn subscribe(
+    pub fn subscribe<'t>(
         &mut self,
-        channel: &str,
+        topic: impl Into<Topic<'t>>,
         start: Start<'_>,
     ) -> Result<Subscribed, ClientError> {
-        let since = Instant::now();
+        let (topic, since) = (topic.into(), Instant::now());
         self.flush()?;
-        self.requests.note_subscription(channel, start)?;
+        self.requests.note_subscription(topic, start)?;
         loop {
             match self.told()? {
                 Told::Event(Event::Subscribed {
-                    channel: name,
+                    topic: name,
                     epoch,
                     seq,
                     recovered,
-                }) if *name == *channel => {
+                }) if name == topic => {
                     return Ok(Subscribed {
                         epoch,
                         seq,
@@ -203,9 +212,9 @@ impl Client {
                     });
                 }
                 Told::Event(Event::SubscribeRefused {
-                    channel: name,
+                    topic: name,
                     refusal,
-                }) if *name == *channel => {
+                }) if name == topic => {
                     return Err(ClientError::Refused(refusal));
                 }
                 told => self.keep(told, since)?,
@@ -213,16 +222,16 @@ impl Client {
         }
     }
 
-    /// Ends the subscription to `channel` and waits until that is done. Messages that came before stay among the events.
+    /// Ends the subscription to a channel or a pattern and waits until that is done. Messages that came before stay among the events.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe). A subscription that was not there is none.
-    pub fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
-        let since = Instant::now();
-        self.attempt(|requests| requests.try_unsubscribe(channel))?;
+    pub fn unsubscribe<'t>(&mut self, topic: impl Into<Topic<'t>>) -> Result<(), ClientError> {
+        let (topic, since) = (topic.into(), Instant::now());
+        self.attempt(|requests| requests.try_unsubscribe(topic))?;
         loop {
             match self.told()? {
-                Told::Event(Event::Unsubscribed { channel: name }) if *name == *channel => {
+                Told::Event(Event::Unsubscribed { topic: name }) if name == topic => {
                     return Ok(());
                 }
                 told => self.keep(told, since)?,
@@ -230,20 +239,21 @@ impl Client {
         }
     }
 
-    /// Publishes `data`, which must be one JSON value of at most 63 levels, to `channel`, and waits for the answer.
+    /// Publishes a [publication](Publication), such as one JSON value of at most 63 levels, to `channel`, and waits for the answer.
     ///
     /// # Errors
     /// [`ClientError::Invalid`], and nothing was sent; [`ClientError::Refused`]; [`ClientError::Unknown`], and it may have been published or
-    /// not; [`ClientError::Backlog`] or [`ClientError::TimedOut`], and it may have been or may still be; [`ClientError::Over`].
-    pub fn publish(
+    /// not, which with a [key](Publication#keys) seldom comes; [`ClientError::Backlog`] or [`ClientError::TimedOut`], and it may have been or
+    /// may still be; [`ClientError::Over`].
+    pub fn publish<'p>(
         &mut self,
         channel: &str,
-        data: impl AsRef<[u8]>,
+        publication: impl Into<Publication<'p>>,
     ) -> Result<Published, ClientError> {
         let since = Instant::now();
         self.calls += 1;
-        let (call, data) = (self.calls, data.as_ref());
-        self.attempt(|requests| requests.try_publish(channel, data, Tag::Call(call)))?;
+        let (call, publication) = (self.calls, publication.into());
+        self.attempt(|requests| requests.try_publish(channel, &publication, Tag::Call(call)))?;
         self.flush()?;
         loop {
             match self.told()? {
@@ -264,14 +274,14 @@ impl Client {
     ///
     /// # Errors
     /// As there, and [`ClientError::Backlog`] or [`ClientError::TimedOut`].
-    pub fn publish_pipelined(
+    pub fn publish_pipelined<'p>(
         &mut self,
         channel: &str,
-        data: impl AsRef<[u8]>,
+        publication: impl Into<Publication<'p>>,
         tag: u64,
     ) -> Result<(), ClientError> {
-        let data = data.as_ref();
-        self.attempt(|requests| requests.try_publish(channel, data, Tag::Event(tag)))
+        let publication = publication.into();
+        self.attempt(|requests| requests.try_publish(channel, &publication, Tag::Event(tag)))
     }
 
     /// Sends what was published without waiting for answers.
@@ -289,9 +299,14 @@ impl Client {
             .or_else(|| self.events.next_at_hand())
     }
 
-    /// Where the subscription to `channel` is; see [`Events::position`].
-    pub fn position(&self, channel: &str) -> Option<Position> {
-        self.events.position(channel)
+    /// Where the subscription to a channel or a pattern is; see [`Events::position`].
+    pub fn position<'t>(&self, topic: impl Into<Topic<'t>>) -> Option<Position> {
+        self.events.position(topic)
+    }
+
+    /// Whether the server has an optional part of the protocol; see [`Requests::has`].
+    pub fn has(&self, feature: Feature) -> bool {
+        self.requests.has(feature)
     }
 
     /// A handle with which another thread can end this client.
@@ -300,7 +315,8 @@ impl Client {
     }
 
     /// Sends what was gathered and closes with a handshake, for which the server has as long as [`Timeouts::close`] says. While something
-    /// was not sent and there is no connection, it waits for one. Events that were not taken are dropped.
+    /// was not sent and there is no connection, it waits for one, and so it does for the answers to [publications with
+    /// keys](Publication#keys). Events that were not taken are dropped.
     ///
     /// # Errors
     /// [`ClientError::Over`] where there was something to send and it could not be.
@@ -316,6 +332,12 @@ impl Client {
                 }
             }
         };
+        let mut flushed = flushed;
+        while self.shared.lock().session.has_kept() {
+            if let Some(Err(error)) = self.events.step() {
+                flushed = flushed.and(Err(error));
+            }
+        }
         self.shared.close();
         self.events.run_out(self.shared.connector.timeouts.close);
         flushed

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::world::World;
+use super::world::{self, World};
 use crate::client::event::{Event, Subscribed};
+use crate::client::payload::Payload;
 
 /// The subscriptions of one client, and whether it was told that its connection is lost.
 #[derive(Default)]
@@ -56,20 +57,22 @@ impl Followed {
     /// Takes what was told of subscriptions and of the connection; gives back anything else.
     pub(super) fn take(&mut self, event: Event, world: &World) -> Option<Event> {
         match event {
-            Event::Message { channel, seq, data } => {
+            Event::Message {
+                channel, seq, data, ..
+            } => {
                 let epoch = self.follow(&channel).message(seq, world);
-                assert_eq!(world.history.get(&(epoch, seq)), Some(&data));
+                assert_eq!(world.history.get(&(epoch, seq)), Some(&shown(&data)));
             }
             Event::Gap {
-                channel,
+                topic,
                 epoch,
                 from,
                 to,
                 ..
-            } => self.follow(&channel).gap(&epoch, from, to, world),
-            Event::SubscriptionEnded { channel, reason } => {
+            } => self.follow(topic.text()).gap(&epoch, from, to, world),
+            Event::SubscriptionEnded { topic, reason } => {
                 assert_eq!(reason.as_deref(), Some("forbidden"));
-                self.by_channel.remove(&*channel).expect("told once");
+                self.by_channel.remove(topic.text()).expect("told once");
             }
             Event::Reconnecting { .. } => self.reconnecting = true,
             Event::Reconnected => {
@@ -90,6 +93,15 @@ impl Followed {
             let (epoch, newest) = world.newest(name);
             !follow.begins && follow.epoch == epoch && follow.after == newest
         })
+    }
+}
+
+/// A payload as the world writes it down.
+fn shown(payload: &Payload) -> String {
+    match payload {
+        Payload::Json(json) => json.clone(),
+        Payload::Text(text) => world::text(text),
+        Payload::Bytes(_) => panic!("nobody publishes bytes"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The whole client against a server in memory, whose connections are cut at any byte: no sockets, no clock, one thread.
 //!
 //! Any order of calls is tried. What must hold: no call waits for ever while the server answers; each publish's fate is told
-//! once, and is true; [`Event::Reconnected`] is told when requests can go out and all subscriptions have been asked for; each message
+//! once, and is true; what has a key is published once, and its fate is known unless an older server came between; [`Event::Reconnected`] is told when requests can go out and all subscriptions have been asked for; each message
 //! of a subscription comes once and in order, or a gap says that it does not. The numbers of messages grow by one or more.
 
 mod cut;
@@ -10,7 +10,7 @@ mod pipe;
 mod split;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use super::backoff::Reconnect;
 use super::event::Event;
 use super::link::Link;
-use super::{Client, ClientError, Connector, Start};
+use super::{Client, ClientError, Connector, Invalid, Publication, Start};
 use cut::Cut;
 use follow::Followed;
 use pipe::Wire;
@@ -32,6 +32,9 @@ const MANY: usize = 140;
 enum Step {
     Publish(u8),
     Pipeline(u8),
+    /// The same with a key.
+    PublishOnce(u8),
+    PipelineOnce(u8),
     Flush,
     Subscribe(u8, Option<u8>),
     SubscribeMany,
@@ -50,6 +53,8 @@ struct Run {
     followed: Followed,
     /// Published, and not told what became of it: what it was.
     untold: BTreeMap<u64, String>,
+    /// Those that have a key.
+    once: BTreeSet<u64>,
     made: u64,
 }
 
@@ -58,6 +63,25 @@ fn name(channel: u8) -> String {
     match channel {
         0..5 => format!("c{channel}"),
         _ => "forbidden".to_owned(),
+    }
+}
+
+/// A publication with a key of its own; every other one is a text.
+fn once(data: String, number: u64) -> Publication<'static> {
+    let publication = if number % 2 == 0 {
+        Publication::text(data)
+    } else {
+        Publication::from(data)
+    };
+    publication.with_key(format!("key {number}"))
+}
+
+/// What is written down of it.
+fn written(data: &str, number: u64) -> String {
+    if number % 2 == 0 {
+        world::text(data)
+    } else {
+        data.to_owned()
     }
 }
 
@@ -103,6 +127,7 @@ impl Run {
             wire,
             followed: Followed::default(),
             untold: BTreeMap::new(),
+            once: BTreeSet::new(),
             made: 0,
         }
     }
@@ -125,6 +150,8 @@ impl Run {
                     .publish_pipelined(&name(channel), data, self.made);
                 sent.expect("it goes out at last");
             }
+            Step::PublishOnce(channel) => self.publish_once(&name(channel)),
+            Step::PipelineOnce(channel) => self.pipeline_once(&name(channel)),
             Step::Flush => self.client.flush().expect("it goes out at last"),
             Step::Subscribe(channel, last) => self.subscribe(&name(channel), last),
             Step::SubscribeMany => {
@@ -167,6 +194,43 @@ impl Run {
             }
             Err(ClientError::Refused(_)) => assert_eq!(count(self), 0),
             Err(ClientError::Unknown) => assert!(count(self) <= 1),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn publish_once(&mut self, name: &str) {
+        let data = self.data();
+        let published = self
+            .client
+            .publish(name, once(data.clone(), self.made))
+            .map(|published| (published.epoch.to_string(), published.seq));
+        let data = written(&data, self.made);
+        let world = self.wire.world();
+        match published {
+            Ok(place) => {
+                assert_eq!(world.history.get(&place), Some(&data));
+                assert_eq!(world.count_in_life(&data), 1);
+            }
+            Err(ClientError::Refused(_)) => assert_eq!(world.count(&data), 0),
+            Err(ClientError::Invalid(Invalid::Unsupported(_)) | ClientError::Unknown) => {
+                assert!(world.was_older);
+                assert!(world.count(&data) <= 1);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn pipeline_once(&mut self, name: &str) {
+        let data = self.data();
+        let (tag, publication) = (self.made, once(data.clone(), self.made));
+        self.untold.insert(tag, written(&data, tag));
+        self.once.insert(tag);
+        match self.client.publish_pipelined(name, publication, tag) {
+            Ok(()) => {}
+            Err(ClientError::Invalid(Invalid::Unsupported(_))) => {
+                assert!(self.wire.world().was_older);
+                self.untold.remove(&tag);
+            }
             Err(error) => panic!("{error}"),
         }
     }
@@ -219,11 +283,13 @@ impl Run {
             return;
         };
         match event {
-            Event::Published { tag, epoch, seq } => {
+            Event::Published {
+                tag, epoch, seq, ..
+            } => {
                 let data = self.untold.remove(&tag).expect("told once");
                 let world = self.wire.world();
                 assert_eq!(world.history.get(&(epoch.to_string(), seq)), Some(&data));
-                assert_eq!(world.count(&data), 1);
+                assert_eq!(world.count_in_life(&data), 1);
             }
             Event::Refused { tag, .. } => {
                 let tag = tag.expect("there are no batches");
@@ -234,7 +300,9 @@ impl Run {
                 assert_eq!(tags.clone().count(), count);
                 for tag in tags {
                     let data = self.untold.remove(&tag).expect("told once");
-                    assert!(self.wire.world().count(&data) <= 1);
+                    let world = self.wire.world();
+                    assert!(world.was_older || !self.once.contains(&tag));
+                    assert!(world.count_in_life(&data) <= 1);
                 }
             }
             other => panic!("{other:?}"),
@@ -253,6 +321,7 @@ impl Run {
         }
         self.take_all_at_hand();
         assert!(self.untold.is_empty());
+        self.wire.world().check_order();
         self.client.close().expect("it ends well");
     }
 
@@ -275,6 +344,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => channel.clone().prop_map(Step::Publish),
         6 => channel.clone().prop_map(Step::Pipeline),
+        3 => channel.clone().prop_map(Step::PublishOnce),
+        5 => channel.clone().prop_map(Step::PipelineOnce),
         1 => Just(Step::Flush),
         4 => (channel.clone(), proptest::option::of(0_u8..6))
             .prop_map(|(channel, last)| Step::Subscribe(channel, last)),
@@ -299,15 +370,17 @@ fn cuts() -> impl Strategy<Value = Vec<Cut>> {
         any::<bool>(),
         prop_oneof![4 => Just(0_u8), 1 => 1_u8..3],
         any::<bool>(),
+        prop_oneof![9 => Just(false), 1 => Just(true)],
     )
         .prop_map(
-            |(after_read, after_written, writes_vanish, reset, refusals, restart)| Cut {
+            |(after_read, after_written, writes_vanish, reset, refusals, restart, older)| Cut {
                 after_read,
                 after_written,
                 writes_vanish,
                 reset,
                 refusals,
                 restart,
+                older,
             },
         );
     proptest::collection::vec(cut, 0..8)

@@ -71,9 +71,15 @@ impl Dial for Wire {
             cut,
             ..Line::default()
         };
-        line.say(
-            r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":65536,"features":[]}"#,
-        );
+        let features = if cut.older {
+            ""
+        } else {
+            r#""patterns","encoding","key""#
+        };
+        line.say(&format!(
+            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":65536,"features":[{features}]}}"#,
+        ));
+        world.was_older |= cut.older;
         world.lines.push(line);
         let pipe = Pipe {
             wire: self.clone(),

@@ -31,6 +31,12 @@ pub(super) struct World {
     /// Everything that was ever published, by epoch and number.
     pub(super) history: BTreeMap<(String, u64), String>,
     epochs: u64,
+    /// Where what has a key was published, by channel and key.
+    keys: BTreeMap<(String, String), (String, u64)>,
+    /// What clients published here, as against what was published elsewhere: epochs and numbers.
+    own: BTreeSet<(String, u64)>,
+    /// There was a connection to a server that knows no keys.
+    pub(super) was_older: bool,
     /// Publications so far.
     published: usize,
     /// The newest connection is the last one.
@@ -78,6 +84,9 @@ impl World {
             channels: BTreeMap::new(),
             history: BTreeMap::new(),
             epochs: 0,
+            keys: BTreeMap::new(),
+            own: BTreeSet::new(),
+            was_older: false,
             published: 0,
             lines: Vec::new(),
             cuts,
@@ -91,6 +100,20 @@ impl World {
     /// All that was held is gone.
     pub(super) fn restart(&mut self) {
         self.channels.clear();
+        self.keys.clear();
+    }
+
+    /// Whatever the client published is in each log in the order in which the program published it.
+    pub(super) fn check_order(&self) {
+        let mut newest: BTreeMap<&String, u64> = BTreeMap::new();
+        for place in &self.own {
+            let data = &self.history[place];
+            let number = data.trim_matches(|char: char| !char.is_ascii_digit());
+            let number = number.parse().expect("a client publishes numbers");
+            if let Some(before) = newest.insert(&place.0, number) {
+                assert!(before < number, "{number} came after {before}");
+            }
+        }
     }
 
     /// From here on nothing is cut or refused.
@@ -111,6 +134,17 @@ impl World {
     /// How often it was published.
     pub(super) fn count(&self, data: &str) -> usize {
         self.history.values().filter(|held| *held == data).count()
+    }
+
+    /// How often it was published in one log, at most: a server that begins anew knows no key of before.
+    pub(super) fn count_in_life(&self, data: &str) -> usize {
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        for ((epoch, _), held) in &self.history {
+            if held == data {
+                *counts.entry(epoch).or_default() += 1;
+            }
+        }
+        counts.into_values().max().unwrap_or(0)
     }
 
     /// The numbers of `epoch` that were given out between `after` and `before`, both excluded.
@@ -203,12 +237,17 @@ impl World {
                 r#"{{"type":"error"{member},"channel":"{name}","code":"forbidden","message":"no"}}"#
             ),
             "publish" => {
-                let (epoch, seq) = self.publish(&name, &request["data"].to_string(), true);
+                let (epoch, seq, duplicate) = self.publish_request(&name, &request);
                 if id.is_none() {
                     return;
                 }
+                let duplicate = if duplicate {
+                    r#","duplicate":true"#
+                } else {
+                    ""
+                };
                 format!(
-                    r#"{{"type":"published"{member},"channel":"{name}","epoch":"{epoch}","seq":{seq}}}"#
+                    r#"{{"type":"published"{member},"channel":"{name}","epoch":"{epoch}","seq":{seq}{duplicate}}}"#
                 )
             }
             "subscribe" => return self.subscribe(&name, &member, &request),
@@ -225,6 +264,28 @@ impl World {
             other => panic!("no request is {other}"),
         };
         self.lines.last_mut().expect("somebody asks").say(&answer);
+    }
+
+    /// Publishes what a client asks for, and what has a key once; its place, and whether it had it before.
+    fn publish_request(&mut self, name: &str, request: &Value) -> (String, u64, bool) {
+        let line = self.lines.last().expect("somebody asks");
+        let has_more = request.get("key").is_some() || request.get("encoding").is_some();
+        assert!(!(line.cut.older && has_more), "it knows no {request}");
+        let key = request.get("key").and_then(Value::as_str);
+        let key = key.map(|key| (name.to_owned(), key.to_owned()));
+        if let Some(place) = key.as_ref().and_then(|key| self.keys.get(key)) {
+            return (place.0.clone(), place.1, true);
+        }
+        let data = match (request.get("encoding"), &request["data"]) {
+            (Some(_), Value::String(data)) => text(data),
+            (_, data) => data.to_string(),
+        };
+        let place = self.publish(name, &data, true);
+        self.own.insert(place.clone());
+        if let Some(key) = key {
+            self.keys.insert(key, place.clone());
+        }
+        (place.0, place.1, false)
     }
 
     fn subscribe(&mut self, name: &str, member: &str, request: &Value) {
@@ -274,7 +335,17 @@ impl Line {
     }
 }
 
+/// How a text is written down, so that it is no JSON.
+pub(super) fn text(text: &str) -> String {
+    format!("text {text:?}")
+}
+
 fn message(channel: &str, seq: u64, data: &str) -> String {
+    if let Some(text) = data.strip_prefix("text ") {
+        return format!(
+            r#"{{"type":"message","channel":"{channel}","seq":{seq},"encoding":"text","data":{text}}}"#
+        );
+    }
     format!(r#"{{"type":"message","channel":"{channel}","seq":{seq},"data":{data}}}"#)
 }
 

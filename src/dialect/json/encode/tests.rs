@@ -179,7 +179,7 @@ fn each_request_is_written_as_the_protocol_shows_it() {
             r#"{"type":"unsubscribe","id":2,"channel":"prices"}"#,
         ),
         (
-            text(|out| request::publish(out, Some(3), "a\\b", b"[0.10]")),
+            text(|out| request::publish(out, Some(3), "a\\b", Data::json(b"[0.10]"), None)),
             r#"{"type":"publish","id":3,"channel":"a\\b","data":[0.10]}"#,
         ),
         (

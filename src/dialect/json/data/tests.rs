@@ -173,7 +173,7 @@ proptest! {
         let mut room = Vec::new();
         let data = Data::of_bytes(&payload, &mut room);
         let mut request = Vec::new();
-        request::publish(&mut request, None, &name, data.raw);
+        request::publish(&mut request, None, &name, data, None);
         let place = Place::Pattern { pattern: &name, seq: MAX_WHOLE_NUMBER, channel_seq: MAX_WHOLE_NUMBER };
         let mut sent = Vec::new();
         MessageFrame::new(&name, data).write_text(place, &mut sent);

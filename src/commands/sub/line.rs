@@ -121,7 +121,7 @@ mod tests {
         let written = Payload::Text("a\n\"\u{1b}".to_owned());
         let bytes = Payload::Bytes(vec![0, 255]);
         for (payload, data, encoding) in [
-            (&written, r#""a\u000a\"\u001b""#, "text"),
+            (&written, r#""a\n\"\u001b""#, "text"),
             (&bytes, r#""AP8=""#, "base64"),
         ] {
             for terminal in [false, true] {

@@ -30,7 +30,7 @@ def run(context):
         context.holds("it was cut ten times", subscriber.done() == CUTS, f"{subscriber.cut} times")
         wanted = hashlib.sha256(numbers).hexdigest()
         context.equal(f"the channel has 1 to {lines} in order, each once", subscriber.digest.hexdigest(), wanted)
-        published = daemon.sums()["published"]
+        published = daemon.sums()["messages"]
         context.equal("and nothing else was published", published, lines)
 
 

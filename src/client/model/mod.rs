@@ -214,7 +214,7 @@ impl Run {
             Err(ClientError::Refused(_)) => assert_eq!(world.count(&data), 0),
             Err(ClientError::Invalid(Invalid::Unsupported(_)) | ClientError::Unknown) => {
                 assert!(world.was_older);
-                assert!(world.count(&data) <= 1);
+                assert!(world.count_in_life(&data) <= 1);
             }
             Err(error) => panic!("{error}"),
         }

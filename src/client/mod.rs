@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut client = Client::connect("ws://127.0.0.1:8040")?;
 //! client.subscribe("prices", Start::Last(1))?;    // the newest one, and then all that follow
-//! client.publish("prices", r#"{"oak":12.50}"#)?;  // data is JSON, relayed as it is written
+//! client.publish("prices", r#"{"oak":12.50}"#)?;  // JSON, relayed as it is written
 //!
 //! while let Some(event) = client.next() {
 //!     match event? {
@@ -24,6 +24,35 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Patterns, texts and bytes
+//!
+//! A subscription is to a channel or to a pattern: `*` stands for any one part of a name, and `>` at the end for one part or more. A
+//! pattern has a numbering of its own, by which its gaps and positions go. What was published is a [`Payload`]: JSON, a text or bytes.
+//!
+//! ```no_run
+//! use fanfare::client::{Client, Event, Payload, Publication, Start, Topic};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut client = Client::connect("ws://127.0.0.1:8040")?;
+//! client.subscribe(Topic::pattern("prices.*"), Start::Live)?;
+//! client.publish("prices.oak", Publication::text("twelve and a half"))?;
+//! while let Some(event) = client.next() {
+//!     if let Event::Message { channel, channel_seq, data, .. } = event? {
+//!         match data {
+//!             Payload::Json(json) => println!("{channel} {channel_seq}: {json}"),
+//!             Payload::Text(text) => println!("{channel} {channel_seq}: {text:?}"),
+//!             Payload::Bytes(bytes) => println!("{channel} {channel_seq}: {} bytes", bytes.len()),
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! These are [optional](Feature) parts of the protocol. Where the server does not have one, a request that needs it is not sent:
+//! [`Invalid::Unsupported`] says so. The server of a new connection may be an older one. Then what waits to be sent is refused, with the code
+//! `unsupported`: [`Event::Refused`], or [`Event::SubscribeRefused`] for a pattern.
 //!
 //! # Connections that come back
 //!
@@ -38,13 +67,16 @@
 //! ([`Event::Unknown`], [`ClientError::Unknown`]): never dropped in silence, and never sent again, which could do it twice.
 //! What was not sent yet is not lost; it goes out with the next connection.
 //!
+//! A publication [with a key](Publication#keys) is published once, however often it is sent. So the client sends it again, before anything
+//! new, until its answer comes. The client keeps it until then.
+//!
 //! A subscription that the server ends by itself does not come back: [`Event::SubscriptionEnded`] tells of it. If a connection has ended for
 //! good, the iterator's last item is the reason. A program that has nothing to publish learns it from [`Requests::over`].
 //!
 //! # What a server can cost
 //!
 //! The client does not trust the server. It checks all that a server sends. A server that breaks the protocol ends the client with a
-//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is JSON. A `Display`
+//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is what its encoding wants: JSON, a string, or base64. A `Display`
 //! here has escapes in place of what steers a terminal; the fields themselves, epochs among them, are as they came. These bounds hold for a server:
 //!
 //! | what | at most |
@@ -52,6 +84,7 @@
 //! | one message | [`Connector::max_message`], 64 MiB; while it arrives and is handed out, three times as much |
 //! | events that wait while a call waits | [`Connector::backlog`], 64 MiB, and one event more; all that an event holds counts |
 //! | publishes that wait for their answers | [`Connector::window`], 16,384; with an answer left out, 65,536 answered after it or eight windows |
+//! | publications with keys, which are kept until they are answered | 16 MiB, and one more |
 //! | answers to pings | 600 bytes: only the newest ping is answered (RFC 6455 §5.5.3) |
 //! | an epoch | 64 bytes; a longer one is a breach |
 //! | a refusal | 64 bytes of its code and 1 KiB of its message are kept |

@@ -1,9 +1,15 @@
 //! Patterns, payloads and keys, with the daemon.
 
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::thread;
+
 use fanfare::client::{Event, Feature, Payload, Publication, Start, Topic};
 use proptest::prelude::*;
 
 use crate::common::Daemon;
+use crate::common::fake::impatient;
+use crate::common::relay::relay;
 use crate::{connect, next};
 
 #[test]
@@ -130,4 +136,40 @@ fn white_space_around_json_is_all_that_does_not_come_out() {
             "{told:?}"
         );
     }
+}
+
+#[test]
+fn a_connection_that_is_cut_ten_times_costs_no_publication_and_doubles_none() {
+    const COUNT: u64 = 60_000;
+    const CUTS: [u64; 10] = [
+        90_001, 5, 412_345, 70_000, 1_000, 333_333, 260_017, 64, 500_000, 123_457,
+    ];
+    let daemon = Daemon::start(&["--retain-messages", "0", "--retain-bytes", "64MiB"]);
+    let (url, cut) = relay(&daemon, &CUTS);
+    let (mut requests, events) = impatient(&url).client().unwrap().split();
+    let answers = thread::spawn(move || {
+        let mut published = HashMap::new();
+        for event in events {
+            match event.expect("it ends well") {
+                Event::Published { tag, seq, .. } => {
+                    assert_eq!(published.insert(tag, seq), None, "{tag} is answered twice");
+                }
+                Event::Reconnecting { .. } | Event::Reconnected => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        published
+    });
+    for n in 1..=COUNT {
+        let publication = Publication::from(n.to_string()).with_key(format!("key {n}"));
+        requests.publish("n", publication, n).unwrap();
+    }
+    requests.close().unwrap();
+    let published = answers.join().unwrap();
+    assert_eq!(cut.load(Ordering::Relaxed), CUTS.len() as u64);
+    assert_eq!(published.len() as u64, COUNT);
+    for (tag, seq) in published {
+        assert_eq!(tag, seq, "each is there once, in order");
+    }
+    assert_eq!(connect(&daemon).publish("n", "0").unwrap().seq, COUNT + 1);
 }

@@ -13,7 +13,7 @@ pub(super) struct Followed {
     reconnecting: bool,
 }
 
-/// What a subscriber was told of one channel.
+/// What a subscriber was told of one channel, or of the pattern.
 struct Follow {
     epoch: String,
     /// Everything that was published after this number comes, or is in a gap.
@@ -58,10 +58,17 @@ impl Followed {
     pub(super) fn take(&mut self, event: Event, world: &World) -> Option<Event> {
         match event {
             Event::Message {
-                channel, seq, data, ..
+                channel,
+                seq,
+                data,
+                pattern,
+                channel_seq,
             } => {
-                let epoch = self.follow(&channel).message(seq, world);
-                assert_eq!(world.history.get(&(epoch, seq)), Some(&shown(&data)));
+                let topic = pattern.as_ref().unwrap_or(&channel);
+                let epoch = self.follow(topic).message(seq, world);
+                let data = shown(&data);
+                assert_eq!(world.history.get(&(epoch, seq)), Some(&data));
+                assert!(world.has(channel_seq, &data), "{channel} has another");
             }
             Event::Gap {
                 topic,
@@ -73,6 +80,11 @@ impl Followed {
             Event::SubscriptionEnded { topic, reason } => {
                 assert_eq!(reason.as_deref(), Some("forbidden"));
                 self.by_channel.remove(topic.text()).expect("told once");
+            }
+            // An older server came.
+            Event::SubscribeRefused { topic, refusal } if refusal.code == "unsupported" => {
+                assert!(world.was_older);
+                self.by_channel.remove(topic.text());
             }
             Event::Reconnecting { .. } => self.reconnecting = true,
             Event::Reconnected => {

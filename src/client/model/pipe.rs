@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::world::{Idle, Line, World};
+use super::world::{self, Idle, Line, World};
 use crate::client::error::ConnectError;
 use crate::client::in_memory::{InMemory, take_frames};
 use crate::client::link::Dial;
@@ -116,10 +116,10 @@ impl World {
     }
 }
 
-/// The channel of a `subscribe`.
+/// The channel of a `subscribe`, or the pattern.
 fn asked_for(text: &[u8]) -> Option<String> {
     let request: serde_json::Value = serde_json::from_slice(text).ok()?;
-    (request["type"] == "subscribe").then(|| request["channel"].as_str().map(str::to_owned))?
+    (request["type"] == "subscribe").then(|| world::asked_about(&request))?
 }
 
 impl Pipe {

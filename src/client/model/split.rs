@@ -12,7 +12,7 @@ use super::cut::Cut;
 use super::follow::Followed;
 use super::pipe::Wire;
 use super::world::Idle;
-use super::{MANY, Step, at_the_server, connect, cuts, name, once, steps};
+use super::{MANY, Step, at_the_server, connect, cuts, name, once, steps, topic};
 use crate::client::error::{ClientError, Invalid};
 use crate::client::event::{Event, Subscribed};
 use crate::client::{Events, Requests, Start};
@@ -61,7 +61,9 @@ fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowl
                 subscribe(requests, &format!("m{number}"));
             }
         }
-        Step::Unsubscribe(channel) => requests.unsubscribe(&name(channel)).expect("it ends"),
+        Step::Unsubscribe(channel) => requests
+            .unsubscribe(topic(&name(channel)))
+            .expect("it ends"),
         Step::Elsewhere(_) | Step::Lag(_) | Step::End(_) | Step::Cut => {
             at_the_server(&mut wire.world(), step, "\"elsewhere\"");
         }
@@ -72,8 +74,9 @@ fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowl
 }
 
 fn subscribe(requests: &mut Requests, name: &str) {
-    match requests.subscribe(name, Start::Live) {
-        Ok(()) | Err(ClientError::Invalid(Invalid::AlreadySubscribed)) => {}
+    match requests.subscribe(topic(name), Start::Live) {
+        Ok(())
+        | Err(ClientError::Invalid(Invalid::AlreadySubscribed | Invalid::Unsupported(_))) => {}
         Err(error) => panic!("{error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! A server in memory: what it holds, and what it answers.
+//! A server in memory: what it holds, and what it answers. What is called a channel in here may be the pattern.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,8 +56,20 @@ struct Channel {
     newest: u64,
     /// The newest message that is not held any more, 0 if all are.
     dropped: u64,
-    held: Vec<(u64, String)>,
+    held: Vec<(u64, Post)>,
 }
+
+/// A message, as it stands in the log of its channel and in that of the pattern.
+#[derive(Clone)]
+struct Post {
+    channel: String,
+    /// Its number in its channel.
+    channel_seq: u64,
+    data: String,
+}
+
+/// The pattern that clients subscribe to, which stands for all channels. No channel has its name.
+pub(super) const ALL: &str = ">";
 
 /// One connection, as the server sees it.
 #[derive(Default)]
@@ -133,7 +145,14 @@ impl World {
 
     /// How often it was published.
     pub(super) fn count(&self, data: &str) -> usize {
-        self.history.values().filter(|held| *held == data).count()
+        let of_channels = self.history.iter().filter(|((of, _), _)| is_channels(of));
+        of_channels.filter(|(_, held)| *held == data).count()
+    }
+
+    /// Whether a channel has this under this number.
+    pub(super) fn has(&self, channel_seq: u64, data: &str) -> bool {
+        let mut history = self.history.iter();
+        history.any(|((of, seq), held)| is_channels(of) && *seq == channel_seq && held == data)
     }
 
     /// How often it was published in one log, at most: a server that begins anew knows no key of before.
@@ -175,8 +194,10 @@ impl World {
     fn channel(&mut self, name: &str) -> &mut Channel {
         if !self.channels.contains_key(name) {
             self.epochs += 1;
+            // The history of the pattern is told from that of channels by this.
+            let kind = if name == ALL { "p" } else { "e" };
             let channel = Channel {
-                epoch: format!("e{}", self.epochs),
+                epoch: format!("{kind}{}", self.epochs),
                 ..Channel::default()
             };
             self.channels.insert(name.to_owned(), channel);
@@ -184,40 +205,59 @@ impl World {
         self.channels.get_mut(name).expect("it is there")
     }
 
-    /// Publishes, and sends it to the subscriber if `deliver` says so; its place.
+    /// Publishes, and sends it to the subscribers if `deliver` says so; its place.
     pub(super) fn publish(&mut self, name: &str, data: &str, deliver: bool) -> (String, u64) {
+        let mut post = Post {
+            channel: name.to_owned(),
+            channel_seq: 0,
+            data: data.to_owned(),
+        };
+        let place = self.append(name, &mut post, deliver);
+        // Its log begins with its first subscriber.
+        if self.channels.contains_key(ALL) {
+            self.append(ALL, &mut post, deliver);
+        }
+        place
+    }
+
+    /// Appends a message to the log of its channel, where it gets its number, or of the pattern.
+    fn append(&mut self, topic: &str, post: &mut Post, deliver: bool) -> (String, u64) {
         self.published += 1;
         let stride = STRIDES[self.published % STRIDES.len()];
-        let channel = self.channel(name);
+        let channel = self.channel(topic);
         let before = channel.newest;
         channel.newest += stride;
         let (seq, epoch) = (channel.newest, channel.epoch.clone());
-        channel.held.push((seq, data.to_owned()));
+        if topic != ALL {
+            post.channel_seq = seq;
+        }
+        channel.held.push((seq, post.clone()));
         if channel.held.len() > HELD {
             channel.dropped = channel.held.remove(0).0;
         }
-        self.history.insert((epoch.clone(), seq), data.to_owned());
+        self.history.insert((epoch.clone(), seq), post.data.clone());
         if let Some(line) = self.lines.last_mut()
-            && line.subscribed.contains(name)
+            && line.subscribed.contains(topic)
         {
             line.say(&if deliver {
-                message(name, seq, data)
+                message(topic, seq, post)
             } else {
                 // What a gap bounds may begin with numbers that were never given out.
                 let from = if seq % 2 == 0 { before + 1 } else { seq };
-                gap(name, &epoch, (from, seq), "slow")
+                gap(topic, &epoch, (from, seq), "slow")
             });
         }
         (epoch, seq)
     }
 
-    /// Ends the subscription to a channel without having been asked to.
-    pub(super) fn end_subscription(&mut self, name: &str) {
+    /// Ends a subscription without having been asked to.
+    pub(super) fn end_subscription(&mut self, topic: &str) {
         if let Some(line) = self.lines.last_mut()
-            && line.subscribed.remove(name)
+            && line.subscribed.remove(topic)
         {
             line.say(&format!(
-                r#"{{"type":"unsubscribed","channel":"{name}","reason":"forbidden"}}"#
+                r#"{{"type":"unsubscribed",{},"reason":"forbidden"}}"#,
+                member_of(topic)
             ));
         }
     }
@@ -230,7 +270,11 @@ impl World {
         let member = id
             .as_ref()
             .map_or(String::new(), |id| format!(r#","id":{id}"#));
-        let name = request["channel"].as_str().unwrap_or_default().to_owned();
+        let name = asked_about(&request).unwrap_or_default();
+        let about = member_of(&name);
+        let older = self.lines.last().is_some_and(|line| line.cut.older);
+        let has_more = ["key", "encoding", "pattern"].map(|name| request.get(name).is_some());
+        assert!(!older || has_more == [false; 3], "it knows no {request}");
         let answer = match request["type"].as_str().expect("a request has a type") {
             "ping" => format!(r#"{{"type":"pong"{member}}}"#),
             _ if name.starts_with("forbidden") => format!(
@@ -254,10 +298,10 @@ impl World {
             "unsubscribe" => {
                 let line = self.lines.last_mut().expect("somebody asks");
                 if line.subscribed.remove(&name) {
-                    format!(r#"{{"type":"unsubscribed"{member},"channel":"{name}"}}"#)
+                    format!(r#"{{"type":"unsubscribed"{member},{about}}}"#)
                 } else {
                     format!(
-                        r#"{{"type":"error"{member},"channel":"{name}","code":"not_subscribed","message":""}}"#
+                        r#"{{"type":"error"{member},{about},"code":"not_subscribed","message":""}}"#
                     )
                 }
             }
@@ -268,9 +312,6 @@ impl World {
 
     /// Publishes what a client asks for, and what has a key once; its place, and whether it had it before.
     fn publish_request(&mut self, name: &str, request: &Value) -> (String, u64, bool) {
-        let line = self.lines.last().expect("somebody asks");
-        let has_more = request.get("key").is_some() || request.get("encoding").is_some();
-        assert!(!(line.cut.older && has_more), "it knows no {request}");
         let key = request.get("key").and_then(Value::as_str);
         let key = key.map(|key| (name.to_owned(), key.to_owned()));
         if let Some(place) = key.as_ref().and_then(|key| self.keys.get(key)) {
@@ -313,12 +354,13 @@ impl World {
             (None, None) => (None, None, newest),
         };
         let held = channel.held.iter().filter(|(seq, _)| *seq > after);
-        let messages: Vec<String> = held.map(|(seq, data)| message(name, *seq, data)).collect();
+        let messages: Vec<String> = held.map(|(seq, post)| message(name, *seq, post)).collect();
+        let about = member_of(name);
         let recovered = recovered.map_or(String::new(), |yes| format!(r#","recovered":{yes}"#));
         let line = self.lines.last_mut().expect("somebody asks");
         assert!(line.subscribed.insert(name.to_owned()), "{name} twice");
         line.say(&format!(
-            r#"{{"type":"subscribed"{member},"channel":"{name}","epoch":"{epoch}","seq":{newest}{recovered}}}"#
+            r#"{{"type":"subscribed"{member},{about},"epoch":"{epoch}","seq":{newest}{recovered}}}"#
         ));
         for text in gap_before.iter().chain(&messages) {
             line.say(text);
@@ -340,17 +382,43 @@ pub(super) fn text(text: &str) -> String {
     format!("text {text:?}")
 }
 
-fn message(channel: &str, seq: u64, data: &str) -> String {
-    if let Some(text) = data.strip_prefix("text ") {
-        return format!(
-            r#"{{"type":"message","channel":"{channel}","seq":{seq},"encoding":"text","data":{text}}}"#
-        );
-    }
-    format!(r#"{{"type":"message","channel":"{channel}","seq":{seq},"data":{data}}}"#)
+/// Whether an epoch is that of a channel.
+fn is_channels(epoch: &str) -> bool {
+    epoch.starts_with('e')
 }
 
-fn gap(channel: &str, epoch: &str, (from, to): (u64, u64), reason: &str) -> String {
+/// The channel or the pattern that a request names.
+pub(super) fn asked_about(request: &Value) -> Option<String> {
+    let named = request.get("pattern").or(request.get("channel"))?;
+    named.as_str().map(str::to_owned)
+}
+
+/// The member that names a channel or the pattern.
+fn member_of(topic: &str) -> String {
+    let kind = if topic == ALL { "pattern" } else { "channel" };
+    format!(r#""{kind}":"{topic}""#)
+}
+
+fn message(topic: &str, seq: u64, post: &Post) -> String {
+    let Post {
+        channel,
+        channel_seq,
+        data,
+    } = post;
+    let mut text = format!(r#"{{"type":"message",{},"seq":{seq}"#, member_of(topic));
+    if topic == ALL {
+        text += &format!(r#","channel":"{channel}","channel_seq":{channel_seq}"#);
+    }
+    text += &match data.strip_prefix("text ") {
+        Some(data) => format!(r#","encoding":"text","data":{data}}}"#),
+        None => format!(r#","data":{data}}}"#),
+    };
+    text
+}
+
+fn gap(topic: &str, epoch: &str, (from, to): (u64, u64), reason: &str) -> String {
+    let about = member_of(topic);
     format!(
-        r#"{{"type":"gap","channel":"{channel}","epoch":"{epoch}","from":{from},"to":{to},"reason":"{reason}"}}"#
+        r#"{{"type":"gap",{about},"epoch":"{epoch}","from":{from},"to":{to},"reason":"{reason}"}}"#
     )
 }

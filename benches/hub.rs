@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fanfare::channel::topic::Topic;
 use fanfare::hub::{
-    Epoch, Frame, Hub, HubConfig, Numbering, Place, Policy, Slices, Slot, Start, SubscriberId,
+    Epoch, Frame, Hub, HubConfig, Numbering, Place, Policy, Run, Slices, Slot, Start, SubscriberId,
 };
 use fanfare::limit::Limit;
 
@@ -67,32 +67,36 @@ fn sweep(hub: &mut Hub) -> u64 {
     visits
 }
 
-/// One publish of 200 bytes. After every 1,024 the sweep and `trim` bring everybody up, outside the time that is taken.
+/// The time that `times` publishes of 200 bytes take. After every 1,024 the sweep and `trim` bring everybody up, outside the time
+/// that is taken.
+fn publishes(hub: &mut Hub, name: &str, times: u64) -> Duration {
+    let message = Bytes(vec![b'x'; 200]);
+    let mut decongested = Vec::new();
+    let mut taken = Duration::ZERO;
+    let mut left = times;
+    while left != 0 {
+        let batch = left.min(1024);
+        let begun = Instant::now();
+        for _ in 0..batch {
+            black_box(hub.publish(name, &message, &mut (), 1)).ok();
+        }
+        taken += begun.elapsed();
+        left -= batch;
+        sweep(hub);
+        hub.trim(1, &mut decongested);
+        decongested.clear();
+    }
+    taken
+}
+
+/// One publish, by the number of the channel's subscribers.
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("hub/publish 200 B");
     group.throughput(Throughput::Elements(1));
     for subscribers in [0, 1, 1_000, 100_000] {
         let mut hub = subscribed(subscribers);
-        let message = Bytes(vec![b'x'; 200]);
-        let mut decongested = Vec::new();
         group.bench_function(BenchmarkId::from_parameter(subscribers), |b| {
-            b.iter_custom(|times| {
-                let mut taken = Duration::ZERO;
-                let mut left = times;
-                while left != 0 {
-                    let batch = left.min(1024);
-                    let begun = Instant::now();
-                    for _ in 0..batch {
-                        black_box(hub.publish("prices.eurusd", &message, &mut (), 1)).ok();
-                    }
-                    taken += begun.elapsed();
-                    left -= batch;
-                    sweep(&mut hub);
-                    hub.trim(1, &mut decongested);
-                    decongested.clear();
-                }
-                taken
-            });
+            b.iter_custom(|times| publishes(&mut hub, "prices.eurusd", times));
         });
     }
     group.finish();
@@ -254,6 +258,181 @@ fn make_room(c: &mut Criterion) {
     group.finish();
 }
 
+/// A hub of `channels` channels `prices.N`, a message in each, where whatever nobody needs any more goes at once.
+fn many_channels(channels: u32) -> Hub {
+    let mut hub = hub_with(HubConfig {
+        max_patterns: Limit::NONE,
+        max_patterns_each: Limit::NONE,
+        linger_ms: 0,
+        ..HubConfig::default()
+    });
+    let message = Bytes(vec![b'x'; 200]);
+    for i in 0..channels {
+        hub.publish(&format!("prices.{i}"), &message, &mut (), 1)
+            .ok();
+    }
+    hub.trim(1, &mut Vec::new());
+    hub
+}
+
+/// Subscribes `id` to patterns.
+fn subscribe_to<'p>(hub: &mut Hub, id: u32, patterns: impl IntoIterator<Item = &'p String>) {
+    hub.attach(SubscriberId(id), Slot::BASE);
+    for pattern in patterns {
+        hub.subscribe(SubscriberId(id), Topic::pattern(pattern), Start::Live, 1)
+            .expect("there is room");
+    }
+}
+
+/// So many patterns that stand for none of the channels `prices.N`. The half of them begin with the same part.
+fn others(count: u32) -> Vec<String> {
+    let pattern = |i| match i % 2 {
+        0 => format!("prices.*.{i}"),
+        _ => format!("other.{i}.>"),
+    };
+    (0..count).map(pattern).collect()
+}
+
+/// One subscription to a pattern that stands for all of 100,000 channels. What ends it is outside the time that is taken.
+fn subscribe_to_a_pattern(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hub/subscribe to a pattern, 100,000 channels");
+    let (text, id) = ("prices.*".to_owned(), SubscriberId(0));
+    for (name, is_new) in [("one that is new", true), ("one that exists", false)] {
+        let mut hub = many_channels(100_000);
+        hub.attach(id, Slot::BASE);
+        if !is_new {
+            subscribe_to(&mut hub, 1, [&text]);
+        }
+        let mut decongested = Vec::new();
+        group.bench_function(name, |b| {
+            b.iter_custom(|times| {
+                let mut taken = Duration::ZERO;
+                for _ in 0..times {
+                    let begun = Instant::now();
+                    black_box(hub.subscribe(id, Topic::pattern(&text), Start::Live, 1)).ok();
+                    taken += begun.elapsed();
+                    hub.unsubscribe(id, Topic::pattern(&text))
+                        .expect("it is subscribed");
+                    hub.trim(1, &mut decongested);
+                }
+                taken
+            });
+        });
+        assert_eq!(hub.stats().patterns, usize::from(!is_new));
+    }
+    group.finish();
+}
+
+/// One publish of 200 bytes to a channel that no pattern stands for, and to one that three patterns stand for.
+fn publish_beside_patterns(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hub/publish 200 B beside patterns");
+    let three = ["prices.*", "prices.>", "*.0"].map(str::to_owned).to_vec();
+    let cases = [0, 1, 16, 256].map(|count| (format!("{count} that do not match"), others(count)));
+    for (name, patterns) in cases
+        .into_iter()
+        .chain([("3 that match".to_owned(), three)])
+    {
+        let mut hub = many_channels(1_000);
+        subscribe_to(&mut hub, 0, &patterns);
+        group.bench_function(name, |b| {
+            b.iter_custom(|times| publishes(&mut hub, "prices.0", times));
+        });
+    }
+    group.finish();
+}
+
+/// The first publish to a channel after one of 256 patterns that do not match came or went, and the same where none did.
+fn publish_after_a_change(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hub/publish 200 B beside 256 patterns");
+    let (last, patterns) = ("last.*".to_owned(), others(255));
+    let message = Bytes(vec![b'x'; 200]);
+    for (name, changes) in [("one by one", false), ("first after a change", true)] {
+        let mut hub = many_channels(1_000);
+        subscribe_to(&mut hub, 0, &patterns);
+        subscribe_to(&mut hub, 1, [&last]);
+        let mut decongested = Vec::new();
+        group.bench_function(name, |b| {
+            b.iter_custom(|times| {
+                let mut taken = Duration::ZERO;
+                for _ in 0..times {
+                    if changes {
+                        hub.detach(SubscriberId(1));
+                        hub.trim(1, &mut decongested);
+                        subscribe_to(&mut hub, 1, [&last]);
+                    }
+                    let begun = Instant::now();
+                    black_box(hub.publish("prices.0", &message, &mut (), 1)).ok();
+                    taken += begun.elapsed();
+                    hub.trim(1, &mut decongested);
+                }
+                taken
+            });
+        });
+        assert_eq!(hub.stats().patterns, 256);
+    }
+    group.finish();
+}
+
+/// What a visit of [`Hub::run`] costs with 1,000 subscribers, of a channel or of a pattern. The publishes, to 1,000 channels in turn
+/// where it is a pattern, and the trim are outside the time that is taken.
+fn visit_of_a_pattern(c: &mut Criterion) {
+    let message = Bytes(vec![b'x'; 200]);
+    for batch in [1, 64] {
+        let mut group = c.benchmark_group(format!("hub/run, {batch} messages"));
+        group.throughput(Throughput::Elements(1_000));
+        let cases = [
+            ("a channel", Topic::from("prices.0"), 1),
+            ("a pattern of 1 channel", Topic::pattern("*.0"), 1),
+            ("a pattern of 1,000", Topic::pattern("prices.*"), 1_000),
+        ];
+        for (name, topic, channels) in cases {
+            let mut hub = many_channels(1_000);
+            for i in 0..1_000 {
+                hub.attach(SubscriberId(i), Slot::BASE);
+                hub.subscribe(SubscriberId(i), topic, Start::Live, 1)
+                    .expect("there is room");
+            }
+            let names: Vec<String> = (0..channels).map(|i| format!("prices.{i}")).collect();
+            let mut turns = names.iter().cycle();
+            let mut decongested = Vec::new();
+            let (mut delivered, mut wanted) = (0, 0);
+            group.bench_function(name, |b| {
+                b.iter_custom(|times| {
+                    let mut taken = Duration::ZERO;
+                    for _ in 0..times {
+                        for name in turns.by_ref().take(batch) {
+                            hub.publish(name, &message, &mut (), 1).ok();
+                        }
+                        wanted += 1_000 * batch as u64;
+                        let begun = Instant::now();
+                        run_all(&mut hub, &mut delivered);
+                        taken += begun.elapsed();
+                        hub.trim(1, &mut decongested);
+                    }
+                    taken
+                });
+            });
+            assert_eq!(delivered, wanted);
+        }
+        group.finish();
+    }
+}
+
+/// Visits everybody, as the daemon does: each socket takes all it is given.
+fn run_all(hub: &mut Hub, delivered: &mut u64) {
+    loop {
+        let run = hub.run(u32::MAX, delivered, |_, bytes| Some(black_box(bytes).len()));
+        match run {
+            Run::Done => return,
+            Run::Visit(id) => {
+                let written = hub.contiguous(id).map_or(0, <[u8]>::len);
+                *delivered += hub.advance(id, written).delivered;
+            }
+            Run::Paused | Run::Short(..) => {}
+        }
+    }
+}
+
 criterion_group!(
     benches,
     publish,
@@ -261,6 +440,10 @@ criterion_group!(
     visits,
     board,
     resubscribe,
-    make_room
+    make_room,
+    subscribe_to_a_pattern,
+    publish_beside_patterns,
+    publish_after_a_change,
+    visit_of_a_pattern
 );
 criterion_main!(benches);

@@ -200,6 +200,22 @@ struct Position {
     newest: u64,
 }
 
+/// Messages that were sent at one moment mostly arrive together: their latencies are recorded together.
+struct Together {
+    sent_ns: u64,
+    count: u64,
+}
+
+impl Together {
+    fn record(&mut self, now_ns: u64, shared: &mut Shared) {
+        let count = std::mem::take(&mut self.count);
+        if count > 0 {
+            let latency_ns = now_ns.saturating_sub(self.sent_ns);
+            shared.latencies.record(latency_ns, count);
+        }
+    }
+}
+
 /// A subscriber that looks at each message.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -256,8 +272,10 @@ impl Listener {
         reply: &mut Vec<u8>,
     ) -> Result<usize> {
         let mut at = 0;
-        // Messages that were sent at one moment mostly arrive together: they are recorded together.
-        let (mut count, mut sent_ns) = (0, 0);
+        let mut together = Together {
+            sent_ns: 0,
+            count: 0,
+        };
         while let Some(frame) = wire::parse(&bytes[at..])? {
             let payload = &bytes[at + frame.header..at + frame.len];
             at += frame.len;
@@ -269,14 +287,12 @@ impl Listener {
             }
             match read_message(self.topic, payload, &shared.template) {
                 Some(message) => {
-                    let at_ns = self.check(&message, shared)?;
-                    if at_ns != sent_ns {
-                        shared
-                            .latencies
-                            .record(now_ns.saturating_sub(sent_ns), count);
-                        (count, sent_ns) = (0, at_ns);
+                    let sent_ns = self.check(&message, shared)?;
+                    if sent_ns != together.sent_ns {
+                        together.record(now_ns, shared);
+                        together.sent_ns = sent_ns;
                     }
-                    count += 1;
+                    together.count += 1;
                     shared.deliveries += 1;
                 }
                 None => match read_other(self.topic, payload)? {
@@ -291,9 +307,7 @@ impl Listener {
                 },
             }
         }
-        shared
-            .latencies
-            .record(now_ns.saturating_sub(sent_ns), count);
+        together.record(now_ns, shared);
         Ok(at)
     }
 
@@ -357,6 +371,9 @@ mod tests {
     use crate::order::{Keep, Order};
     use crate::payload::Content;
 
+    /// When everything arrives.
+    const NOW_NS: u64 = 1_000_000_000;
+
     /// Four publications to two channels in turn, and what their subscribers share.
     struct Bench {
         shared: Shared,
@@ -370,7 +387,7 @@ mod tests {
             let mut shared = Shared::new(Dialect::Json, template(), 1, 0, order);
             shared.channel_seqs = ChannelSeqs::new(2);
             for at in 0..4 {
-                shared.sent.note(0, at);
+                shared.sent.note(0, NOW_NS - at);
             }
             let template = template();
             Self { shared, template }
@@ -387,7 +404,7 @@ mod tests {
         }
 
         fn take(&mut self, listener: &mut Listener, bytes: &[u8]) -> Result<()> {
-            listener.take(bytes, 100, &mut self.shared, &mut Vec::new())
+            listener.take(bytes, NOW_NS, &mut self.shared, &mut Vec::new())
         }
 
         /// A subscriber of the pattern whose subscription is confirmed.
@@ -427,7 +444,12 @@ mod tests {
             bench.take(&mut cut, &[*byte]).unwrap();
         }
         assert_eq!(bench.shared.deliveries, 6);
-        assert_eq!(bench.shared.latency().count, 6);
+        let latency = bench.shared.latency();
+        assert_eq!(latency.count, 6);
+        assert!(
+            latency.max_ms < 0.01,
+            "they were sent just now: {latency:?}"
+        );
     }
 
     #[test]

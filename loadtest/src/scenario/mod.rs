@@ -282,7 +282,10 @@ fn daemon_recipe(target: &Target, scenario: Scenario, parameters: &Parameters) -
         // A client that stalls has to be there to the end.
         arguments.extend(["--stall-timeout", "0", "--ping-interval", "0"].map(str::to_owned));
     }
-    if matches!(scenario, Scenario::Board | Scenario::Many) {
+    if matches!(
+        scenario,
+        Scenario::Board | Scenario::Many | Scenario::Patterns
+    ) {
         arguments.extend(["--max-subscriptions", "0", "--max-channels", "0"].map(str::to_owned));
     }
     arguments.extend(target.server_arg.iter().cloned());

@@ -324,19 +324,33 @@ fn subscribe_to_a_pattern(c: &mut Criterion) {
     group.finish();
 }
 
-/// One publish of 200 bytes to a channel that no pattern stands for, and to one that three patterns stand for.
+/// The sixteen patterns of four parts that stand for `a.b.c.d`: as many as one connection may have.
+fn widest() -> Vec<String> {
+    let pattern = |stars: usize| {
+        let parts = ["a", "b", "c", "d"].into_iter().enumerate();
+        let parts = parts.map(|(i, part)| if stars >> i & 1 == 1 { "*" } else { part });
+        parts.collect::<Vec<_>>().join(".")
+    };
+    (0..16).map(pattern).collect()
+}
+
+/// One publish of 200 bytes to a channel that no pattern stands for, and to one that three or sixteen patterns stand for.
 fn publish_beside_patterns(c: &mut Criterion) {
     let mut group = c.benchmark_group("hub/publish 200 B beside patterns");
     let three = ["prices.*", "prices.>", "*.0"].map(str::to_owned).to_vec();
-    let cases = [0, 1, 16, 256].map(|count| (format!("{count} that do not match"), others(count)));
-    for (name, patterns) in cases
-        .into_iter()
-        .chain([("3 that match".to_owned(), three)])
-    {
+    let cases = [0, 1, 16, 256].map(|count| {
+        let name = format!("{count} that do not match");
+        (name, "prices.0", others(count))
+    });
+    let matching = [
+        ("3 that match".to_owned(), "prices.0", three),
+        ("16 that match".to_owned(), "a.b.c.d", widest()),
+    ];
+    for (name, channel, patterns) in cases.into_iter().chain(matching) {
         let mut hub = many_channels(1_000, 256);
         subscribe_to(&mut hub, 0, &patterns);
         group.bench_function(name, |b| {
-            b.iter_custom(|times| publishes(&mut hub, "prices.0", times));
+            b.iter_custom(|times| publishes(&mut hub, channel, times));
         });
     }
     group.finish();

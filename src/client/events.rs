@@ -15,9 +15,6 @@ use crate::channel::topic::Topic;
 use crate::dialect::json::EventDecoder;
 use crate::random::Random;
 
-/// How long after a loss what has a key is sent again at most: a server remembers a key for five minutes, and the loss may have shown late.
-const KEYS_LAST: Duration = Duration::from_secs(240);
-
 /// The half of a [`Client`](super::Client) that listens: an iterator of what happens, which waits for it.
 ///
 /// A lost connection comes back while somebody waits here: [`Event::Reconnecting`], then (perhaps after more of these)
@@ -197,9 +194,7 @@ impl Events {
 
     fn come_back(&mut self, since: Instant) {
         let shared = &self.shared;
-        if since.elapsed() > KEYS_LAST {
-            shared.lock().session.repeat_none();
-        }
+        shared.lock().forget_old_keys(Instant::now());
         let opened = open(
             &shared.connector,
             &*shared.dial,

@@ -334,9 +334,9 @@ impl Run {
     fn finish(mut self) {
         self.wire.world().cut_no_more();
         self.publish("c0");
-        // That was one for the pattern, too.
-        let channels = self.followed.channels();
-        for name in channels.filter(|name| *name != world::ALL) {
+        for name in self.followed.channels() {
+            // Any channel is one of the pattern's.
+            let name = if name == world::ALL { "c0" } else { name };
             self.wire.world().publish(name, "\"the last\"", true);
         }
         while !self.is_up_to_date() {

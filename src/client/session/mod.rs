@@ -136,6 +136,11 @@ impl Session {
         self.unanswered.has_kept()
     }
 
+    /// Whether publications wait that are to be sent again, or were.
+    pub(super) fn has_repeats(&self) -> bool {
+        self.unanswered.has_repeats()
+    }
+
     /// The next thing to tell.
     pub(super) fn next_told(&mut self) -> Option<Told> {
         self.ready.pop_front()

@@ -110,6 +110,11 @@ impl Unanswered {
         !self.to_repeat.is_empty()
     }
 
+    /// Whether requests wait that are to be sent again, or were.
+    pub(super) fn has_repeats(&self) -> bool {
+        self.has_to_repeat() || self.repeated_bytes > 0
+    }
+
     /// The next request to send again; nothing if there is none, or if answers must come first.
     pub(super) fn repeat(&mut self) -> Option<&[u8]> {
         if self.repeated_bytes >= REPEATED_AT_ONCE {

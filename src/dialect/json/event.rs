@@ -225,6 +225,10 @@ impl EventDecoder {
     /// # Errors
     /// What is wrong with the text; a client does well to end the connection.
     pub fn decode<'a>(&mut self, text: &'a mut [u8]) -> Result<Event<'a>, EventError> {
+        if let Some(plain) = short::Plain::find(text) {
+            let message = plain.in_text(text).ok_or(EventError::NotUtf8)?;
+            return Ok(Event::Message(message));
+        }
         if let Some(places) = short::Places::find(text) {
             let message = places.in_text(text).ok_or(EventError::NotUtf8)?;
             return Ok(Event::Message(message));
@@ -244,8 +248,10 @@ impl EventDecoder {
         if let Err(fault) = walk::message(text, &mut fields, &mut Free) {
             return Err(fault.explain(text).into());
         }
-        for place in fields.texts() {
-            in_place(text, place);
+        if fields.escaped {
+            for place in fields.texts() {
+                in_place(text, place);
+            }
         }
         fields.into_event(text)
     }
@@ -254,6 +260,8 @@ impl EventDecoder {
 /// Where the members stand that some event has.
 #[derive(Default)]
 struct Fields {
+    /// Some string among them has escapes.
+    escaped: bool,
     kind: Option<Text>,
     channel: Option<Text>,
     /// Empty where it is no string.
@@ -327,6 +335,7 @@ impl Members for Fields {
     }
 
     fn put(&mut self, text: &[u8], key: &'static str, value: Value) {
+        self.escaped |= value.escaped;
         match key {
             "type" => self.kind = value.as_text(text),
             "channel" => self.channel = value.as_text(text),

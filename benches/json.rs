@@ -30,7 +30,13 @@ fn publishes(kind: Kind, size: usize) -> Vec<Message> {
         .map(|id| {
             let mut text = Vec::new();
             let data = samples.next(kind, size);
-            request::publish(&mut text, Some(id), CHANNEL, data.as_bytes());
+            request::publish(
+                &mut text,
+                Some(id),
+                CHANNEL,
+                Data::json(data.as_bytes()),
+                None,
+            );
             let len = text.len();
             text.resize(len + INPUT_PADDING, 0);
             Message { text, len }

@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use fanfare::dialect::json::sample::{Kind, Samples};
-use fanfare::dialect::json::{Decoder, hostile, request};
+use fanfare::dialect::json::{Data, Decoder, hostile, request};
 use simd_json::{Buffers, Tape};
 
 const CHANNEL: &str = "prices.EURUSD";
@@ -25,7 +25,13 @@ fn groups() -> Vec<(String, Vec<Vec<u8>>)> {
             let messages = (0..VARIETY).map(|id| {
                 let mut text = Vec::new();
                 let data = samples.next(kind, size);
-                request::publish(&mut text, Some(id), CHANNEL, data.as_bytes());
+                request::publish(
+                    &mut text,
+                    Some(id),
+                    CHANNEL,
+                    Data::json(data.as_bytes()),
+                    None,
+                );
                 text
             });
             (format!("{} {size}", kind.name()), messages.collect())

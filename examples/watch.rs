@@ -13,10 +13,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = io::stdout();
     for event in client {
         match event? {
-            Event::Message { channel, seq, data } => writeln!(out, "{channel} #{seq} {data}")?,
+            Event::Message {
+                channel, seq, data, ..
+            } => writeln!(out, "{channel} #{seq} {data}")?,
             Event::Gap {
-                channel, from, to, ..
-            } => writeln!(out, "{channel}: {from} to {to} missed")?,
+                topic, from, to, ..
+            } => writeln!(out, "{topic}: {from} to {to} missed")?,
             Event::Reconnecting { cause, wait, .. } => {
                 writeln!(out, "{cause}; again in {wait:.1?}")?;
             }

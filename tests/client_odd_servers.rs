@@ -327,8 +327,8 @@ fn a_subscription_that_the_server_ends_is_told_and_the_client_goes_on() {
     client.subscribe("c", Start::Live).unwrap();
     let told = client.next().expect("an event").expect("no end");
     assert!(
-        matches!(&told, Event::SubscriptionEnded { channel, reason: Some(reason) }
-            if **channel == *"c" && reason == "forbidden"),
+        matches!(&told, Event::SubscriptionEnded { topic, reason: Some(reason) }
+            if topic.text() == "c" && reason == "forbidden"),
         "{told:?}"
     );
 }

@@ -4,8 +4,10 @@
 
 #![no_main]
 
+use fanfare::channel::topic::Topic;
 use fanfare::config::{Config, Policy};
 use fanfare::dialect::json::{Event as Told, EventDecoder};
+use fanfare::hub::Place;
 use fanfare::limit::Limit;
 use fanfare::server::simulation::{PeerId, Simulation};
 use fanfare::ws::deflate::Inflater;
@@ -23,6 +25,9 @@ const ANSWER_MAX: usize = 2048;
 
 /// Where the watcher is subscribed: what the seeds publish to.
 const CHANNELS: [&str; 2] = ["prices", "a"];
+
+/// It is subscribed to everything as well.
+const PATTERN: &str = ">";
 
 /// What the first byte of an input says.
 struct Settings(u8);
@@ -65,6 +70,8 @@ struct Listener {
     inflater: Inflater,
     events: EventDecoder,
     messages: u64,
+    /// How many messages of the pattern it got, or was told that it does not.
+    of_pattern: u64,
 }
 
 impl Listener {
@@ -77,6 +84,7 @@ impl Listener {
             inflater: Inflater::new(),
             events: EventDecoder::new(),
             messages: 0,
+            of_pattern: 0,
         }
     }
 
@@ -105,7 +113,20 @@ impl Listener {
                     assert!(text);
                     let told = self.events.decode_whole(data).expect("an event in JSON");
                     assert!(!matches!(told, Told::Unknown { .. }));
-                    self.messages += u64::from(matches!(told, Told::Message(_)));
+                    match told {
+                        Told::Message(message) => match message.place {
+                            Place::Channel { .. } => self.messages += 1,
+                            Place::Pattern { seq, .. } => {
+                                assert_eq!(seq, self.of_pattern + 1);
+                                self.of_pattern = seq;
+                            }
+                        },
+                        Told::Gap { topic, from, to, .. } if topic.is_pattern() => {
+                            assert_eq!(from, self.of_pattern + 1);
+                            self.of_pattern = to;
+                        }
+                        _ => {}
+                    }
                 }
                 Some(Event::Ping(payload)) => write_pong(answers, payload, Some([0; 4])),
                 Some(Event::Pong(_) | Event::Close(_)) => {}
@@ -153,6 +174,8 @@ fn config() -> Config {
         max_header: HEADER_MAX,
         max_channels: Limit::of(10),
         max_subscriptions: Limit::of(5),
+        max_patterns: Limit::of(3),
+        max_keys: Limit::of(2),
         outbox: OUTBOX,
         ..Config::default()
     }
@@ -175,9 +198,10 @@ fn handshake(deflate: bool) -> Vec<u8> {
 fn watcher(simulation: &mut Simulation) -> Listener {
     let watcher = Listener::new(simulation.connect());
     simulation.send(watcher.peer, &handshake(true));
-    for channel in CHANNELS {
+    let [one, other] = CHANNELS.map(|channel| format!(r#""channel":"{channel}""#));
+    for topic in [one, other, format!(r#""pattern":"{PATTERN}""#)] {
         let mut request = Vec::new();
-        let text = format!(r#"{{"type":"subscribe","channel":"{channel}"}}"#);
+        let text = format!(r#"{{"type":"subscribe",{topic}}}"#);
         write_message(&mut request, true, text.as_bytes(), Some([0; 4]));
         simulation.send(watcher.peer, &request);
     }
@@ -215,8 +239,9 @@ fuzz_target!(|data: &[u8]| {
     }
     simulation.settle();
     watcher.listen(&mut simulation, usize::MAX, &mut answers);
-    let published = CHANNELS.iter().map(|channel| simulation.published(channel));
+    let published = CHANNELS.iter().map(|channel| simulation.published(*channel));
     assert_eq!(watcher.messages, published.sum::<u64>());
+    assert_eq!(watcher.of_pattern, simulation.published(Topic::pattern(PATTERN)));
     assert!(simulation.is_open(watcher.peer));
     match settings.finishes() {
         true => simulation.finish(stranger.peer),

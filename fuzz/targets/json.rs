@@ -1,14 +1,18 @@
-//! The JSON dialect against serde_json: the same verdict, and for a publication the same id, channel and `data`, byte for byte.
+//! The JSON dialect against serde_json: the same verdict, and for a publication the same id, channel, encoding, key and `data`,
+//! byte for byte. Any bytes become `data` and come back unchanged.
 
 #![no_main]
 
+use std::borrow::Cow;
 use std::fmt;
 
 use fanfare::channel::name;
+use fanfare::dialect::json::encode::read_frame;
 use fanfare::dialect::json::{
-    Command, DecodeError, Decoder, ErrorCode, EventDecoder, MAX_DEPTH, MAX_ID_BYTES,
-    MAX_WHOLE_NUMBER, ValueDecoder,
+    Command, Data, DecodeError, Decoder, Encoding, ErrorCode, EventDecoder, MAX_DEPTH,
+    MAX_ID_BYTES, MAX_KEY_BYTES, MAX_WHOLE_NUMBER, ValueDecoder,
 };
+use fanfare::hub::Payload;
 use libfuzzer_sys::fuzz_target;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -136,8 +140,32 @@ fn is_id(json: &str) -> bool {
     }
 }
 
-/// A publication as `docs/protocol.md` has it: id, channel and data.
-fn publication(text: &str) -> Option<(Option<&str>, String, &str)> {
+/// Whether the standard alphabet's canonical base64 is meant: what a plain loop reads is written so again.
+fn is_base64(text: &str) -> bool {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.trim_end_matches('=');
+    let (mut bits, mut last) = (0, 0);
+    for digit in digits.bytes() {
+        let Some(value) = ALPHABET.iter().position(|letter| *letter == digit) else {
+            return false;
+        };
+        (bits, last) = (bits + 6, value);
+    }
+    let unused = bits % 8;
+    unused < 6 && last & ((1 << unused) - 1) == 0 && text.len() == digits.len().div_ceil(4) * 4
+}
+
+#[derive(Debug, PartialEq)]
+struct Publication<'a> {
+    id: Option<&'a str>,
+    channel: String,
+    encoding: Encoding,
+    data: Cow<'a, str>,
+    key: Option<String>,
+}
+
+/// A publication as `docs/protocol.md` has it.
+fn publication(text: &str) -> Option<Publication<'_>> {
     let members: Members<'_> = serde_json::from_str(text).ok()?;
     if string(members.only("type")?)? != "publish" {
         return None;
@@ -150,7 +178,34 @@ fn publication(text: &str) -> Option<(Option<&str>, String, &str)> {
     if name::check(&channel).is_err() {
         return None;
     }
-    Some((id, channel, members.only("data")?))
+    let key = members.only("key").and_then(string);
+    if members.has("key")
+        && !key
+            .as_ref()
+            .is_some_and(|key| (1..=MAX_KEY_BYTES).contains(&key.len()))
+    {
+        return None;
+    }
+    let written = members.only("data")?;
+    let (encoding, data) = match members.only("encoding").map(string) {
+        None if members.has("encoding") => return None,
+        None => (Encoding::Json, written.into()),
+        Some(encoding) => {
+            let data = string(written)?;
+            match encoding?.as_str() {
+                "text" => (Encoding::Text, written.into()),
+                "base64" if is_base64(&data) => (Encoding::Base64, format!("\"{data}\"").into()),
+                _ => return None,
+            }
+        }
+    };
+    Some(Publication {
+        id,
+        channel,
+        encoding,
+        data,
+        key,
+    })
 }
 
 fn check_request(data: &[u8]) {
@@ -168,18 +223,21 @@ fn check_request(data: &[u8]) {
     assert_eq!(is_json(text, MAX_DEPTH), !bad_json, "{decoded:?}");
     let published = match &decoded {
         Ok(request) => match request.command {
-            Command::Publish { channel, data } => Some((request.id, channel, data)),
+            Command::Publish { channel, data, key } => Some((request.id, channel, data, key)),
             _ => None,
         },
         Err(_) => None,
     };
-    let published = published.map(|(id, channel, data)| {
+    let published = published.map(|(id, channel, data, key)| {
         let text = |bytes| str::from_utf8(bytes).expect("it came from UTF-8");
-        (
-            id.map(|id| text(id.as_bytes())),
-            channel.to_owned(),
-            text(data),
-        )
+        assert!(data.payload().is_some(), "{data:?}");
+        Publication {
+            id: id.map(|id| text(id.as_bytes())),
+            channel: channel.to_owned(),
+            encoding: data.encoding,
+            data: text(data.raw).into(),
+            key: key.map(str::to_owned),
+        }
     });
     let expected = publication(text).filter(|_| !bad_json);
     assert_eq!(published, expected, "{decoded:?}");
@@ -197,9 +255,22 @@ fn check_value(data: &[u8]) {
     );
 }
 
+fn check_payload(bytes: &[u8]) {
+    let mut room = Vec::new();
+    let data = Data::of_bytes(bytes, &mut room);
+    match data.payload().expect("it is good") {
+        Payload::Json(back) => assert_eq!(back, bytes),
+        Payload::Text(back) => assert_eq!(back.as_bytes(), bytes),
+        Payload::Bytes(back) => assert_eq!(&*back, bytes),
+    }
+    assert!(data.raw.len() <= bytes.len().div_ceil(3) * 4 + 2);
+}
+
 fuzz_target!(|data: &[u8]| {
     check_request(data);
     check_value(data);
+    check_payload(data);
+    drop(read_frame(data));
     // A client reads whatever its server says.
     drop(EventDecoder::new().decode(&mut data.to_vec()));
 });

@@ -17,6 +17,7 @@ Which numbers a scenario takes; it refuses the others:
   many, board            these and --channels
   slow                   -n -w/-r --size --content --seconds --messages --warmup --deflate
                          --stalled
+  patterns               -n --channels -w/-r --size --content --seconds --messages --warmup
   limit                  -n -w/-r --size --content --seconds --messages --warmup
   limit, as the counterpart of resume: -n --size --content --last
   resume                 -n --size --content --deflate --last
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Board(Run),
     /// Many publishers, few subscribers
     Ingest(Run),
+    /// Many channels and a pattern for all of them: what a delivery costs its subscribers against those of one channel
+    Patterns(Run),
     /// The kernel's own limit: nothing but `send` of ready-made bytes, by a process in the server's place
     Limit(Run),
     /// The highest rate of a fanout whose p99 stays under 100 ms, searched for from --rate on

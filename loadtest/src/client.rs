@@ -15,6 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::dialect::{Dialect, Role};
 use crate::fault::check_interruption;
+use crate::pattern::{Listener, Topic};
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::receive::{Follower, Shared};
@@ -40,6 +41,8 @@ enum Receiver {
     Follower(Follower),
     /// It looks at each message.
     Reader(Reader),
+    /// It looks at each message of a pattern, or of the channel beside it.
+    Listener(Listener),
 }
 
 impl Receiver {
@@ -48,6 +51,7 @@ impl Receiver {
         let channel = wish.channels.start;
         Self::Reader(match wish.receives {
             Receives::TheSame => return Self::Follower(Follower::default()),
+            Receives::Everything(topic) => return Self::Listener(Listener::new(topic)),
             Receives::ItsOwn => Reader::of(wish.channels.clone()),
             Receives::Newest(last) => Reader::returning(channel, last, now_ns),
             Receives::NowAndThen => Reader::apart(channel),
@@ -64,6 +68,7 @@ impl Receiver {
         match self {
             Self::Follower(follower) => follower.take(received, now_ns, shared, reply),
             Self::Reader(reader) => reader.take(received, now_ns, shared, reply),
+            Self::Listener(listener) => listener.take(received, now_ns, shared, reply),
         }
     }
 
@@ -72,6 +77,7 @@ impl Receiver {
         match self {
             Self::Follower(follower) => follower.subscribed,
             Self::Reader(reader) => reader.subscribed,
+            Self::Listener(listener) => listener.subscribed(),
         }
     }
 }
@@ -98,6 +104,8 @@ enum Receives {
     Newest(u64),
     /// Those of one channel while it is subscribed.
     NowAndThen,
+    /// All that is published, from the first publication on.
+    Everything(Topic),
 }
 
 /// What a connection asks for before it counts as open.
@@ -142,6 +150,11 @@ impl Wish {
     /// A subscriber of the first channel that comes and goes.
     pub(crate) fn churner() -> Self {
         Self::new(Role::Subscriber, 0..1, Receives::NowAndThen)
+    }
+
+    /// A subscriber of the first channel, or of the pattern that stands for all of them.
+    pub(crate) fn listener(topic: Topic) -> Self {
+        Self::new(Role::Subscriber, 0..1, Receives::Everything(topic))
     }
 
     /// How many messages it asks for with a subscription.
@@ -423,7 +436,7 @@ impl Client {
     pub(crate) fn has_settled(&self, at: usize, subscriptions: u64, newest: u64) -> bool {
         match &self.links[at].receiver {
             Receiver::Reader(reader) => reader.has_settled(subscriptions, newest),
-            Receiver::Follower(_) => false,
+            Receiver::Follower(_) | Receiver::Listener(_) => false,
         }
     }
 
@@ -486,7 +499,10 @@ impl Client {
         };
         link.opened_ns = now_ns;
         let head = std::mem::take(&mut link.head);
-        if link.wish.role == Role::Subscriber {
+        if let Receives::Everything(topic) = link.wish.receives {
+            topic.subscribe(&mut link.out);
+            link.awaited += 1;
+        } else if link.wish.role == Role::Subscriber {
             for channel in link.wish.channels.clone() {
                 if self
                     .shared

@@ -16,6 +16,7 @@ mod load;
 mod meter;
 mod order;
 mod pace;
+mod pattern;
 mod payload;
 mod pin;
 mod probe;
@@ -85,6 +86,7 @@ fn act(command: Command) -> Result<()> {
         Command::Many(run) => (Scenario::Many, run),
         Command::Board(run) => (Scenario::Board, run),
         Command::Ingest(run) => (Scenario::Ingest, run),
+        Command::Patterns(run) => (Scenario::Patterns, run),
         Command::Limit(run) => (Scenario::Limit, run),
     };
     let mut reports = Vec::new();

@@ -13,6 +13,7 @@ use crate::dialect::{Dialect, Event, Role, shown};
 use crate::fault::Overloaded;
 use crate::latency::{Latencies, Quantiles};
 use crate::order::Order;
+use crate::pattern::ChannelSeqs;
 use crate::payload::{Origin, Template};
 use crate::stream::{Position, Stream};
 use crate::wire::{self, Frame};
@@ -70,8 +71,12 @@ pub(crate) struct Shared {
     pub(crate) latencies: Latencies,
     /// Which messages each channel has, in which order.
     pub(crate) order: Order,
+    /// The same for what a pattern's subscribers receive.
+    pub(crate) channel_seqs: ChannelSeqs,
     /// Messages delivered so far to those that must get all of them.
     pub(crate) deliveries: u64,
+    /// Messages that a pattern's subscribers were told will not come, because they fell behind.
+    pub(crate) lapped: u64,
     /// Messages delivered so far to those that come and go.
     pub(crate) deliveries_apart: u64,
     /// How often those that come and go have subscribed so far.
@@ -96,7 +101,9 @@ impl Shared {
             stream: Stream::new(followers),
             latencies: Latencies::new(),
             order,
+            channel_seqs: ChannelSeqs::new(1),
             deliveries: 0,
+            lapped: 0,
             deliveries_apart: 0,
             subscriptions_apart: 0,
         }

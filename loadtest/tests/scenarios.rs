@@ -91,6 +91,22 @@ fn who_comes_and_goes_gets_messages_in_between() {
 }
 
 #[test]
+fn subscribers_of_a_pattern_get_what_is_published_to_every_channel() {
+    for pace in ["-w 8", "--rate 500"] {
+        let report = report(&format!(
+            "patterns -n 20 --channels 70 {pace} --messages 300 --warmup 0 --seconds 50"
+        ));
+        assert_eq!(figure(&report, "published"), 300.0);
+        assert_eq!(figure(&report, "deliveries"), 300.0 * 20.0);
+        assert!(report["latency"]["count"].as_u64() > Some(0));
+        let ratio = figure(&report, "cpu_against_one_channel");
+        let parts = ["cpu_per_delivery_us", "one_channel_cpu_per_delivery_us"];
+        let [pattern, channel] = parts.map(|name| figure(&report, name));
+        assert!((ratio - pattern / channel).abs() < 1e-9);
+    }
+}
+
+#[test]
 fn all_who_come_back_get_all_that_they_ask_for() {
     for scenario in ["resume --content records", "limit"] {
         for size in [100, 20_000] {
@@ -122,6 +138,8 @@ fn a_number_that_a_scenario_has_no_use_for_is_refused_before_anything_starts() {
         ("fanout -n 0", "n 0"),
         ("many -n 4 --channels 6", "multiple"),
         ("many --peer nchan", "channels"),
+        ("patterns --peer bun", "--peer"),
+        ("patterns -p 2", "--publishers"),
         ("fanout --server-core 5000", "core 5000"),
         ("fanout --url ws://192.0.2.1:80/", "--allow-remote"),
     ] {

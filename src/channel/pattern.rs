@@ -34,7 +34,7 @@ impl Why {
     pub const fn explain(self) -> &'static str {
         match self {
             Self::Length => "a pattern has 1 to 255 bytes",
-            Self::EmptyPart => "a pattern has no empty part: something stands between two dots",
+            Self::EmptyPart => "a pattern has no empty part",
             Self::NotLast => "`>` can only be a pattern's last part",
             Self::NotAlone => "`*` and `>` can only be a whole part of a pattern",
             Self::ControlCharacter => "a pattern has no control characters",

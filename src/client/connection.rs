@@ -93,8 +93,8 @@ impl Connection {
         Ok(true)
     }
 
-    /// Asks for the subscriptions that were not asked for yet, as far as the server has answered to those before. When all are asked for,
-    /// a connection that is new comes up. Whether it did.
+    /// Asks for the subscriptions that were not asked for yet and sends publications again, as far as the server has answered to those before.
+    /// When that is done, a connection that is new comes up. Whether it did.
     fn ask(&mut self, shared: &Shared) -> bool {
         loop {
             let mut state = shared.lock();
@@ -111,9 +111,12 @@ impl Connection {
                 return comes_up;
             }
             let mut texts = Texts::default();
-            state.asking(|session| session.ask(&mut texts));
+            let all = state.asking(|session| session.ask(&mut texts));
             drop(state);
             if texts.ends.is_empty() {
+                if all {
+                    continue;
+                }
                 return false;
             }
             // Few enough never to wait for a server that waits to be read.

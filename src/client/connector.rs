@@ -156,7 +156,8 @@ impl Connector {
     }
 
     /// How many publishes of a [`Client`](super::Client) may wait for their answers, at least 1; by default 16,384.
-    /// This bounds its memory: a program that publishes more has to wait.
+    /// This bounds its memory: a program that publishes more has to wait. So it has where [publications with
+    /// keys](super::Publication#keys) of more than 16 MiB wait.
     #[must_use]
     pub const fn window(mut self, requests: usize) -> Self {
         self.window = if requests == 0 { 1 } else { requests };

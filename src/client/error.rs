@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{error, fmt, io};
 
+use super::feature::Feature;
 use super::refusal::Refusal;
 use super::url::UrlError;
 use crate::channel::name::Why;
@@ -362,6 +363,12 @@ impl error::Error for Cause {
 pub enum Invalid {
     /// No channel has such a name.
     Channel(Why),
+    /// It is no pattern: what is wrong with it, and what is allowed.
+    Pattern(String),
+    /// A key has 1 to 64 bytes, and this one has so many.
+    Key(usize),
+    /// The server does not have this optional part of the protocol.
+    Unsupported(Feature),
     /// The data is not JSON, or not as the protocol wants it.
     Data {
         /// What is wrong.
@@ -376,7 +383,7 @@ pub enum Invalid {
         /// How many the server takes: its `max_message`.
         max: usize,
     },
-    /// There is a subscription to this channel already.
+    /// There is a subscription to this channel or pattern already.
     AlreadySubscribed,
 }
 
@@ -384,6 +391,9 @@ impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Channel(why) => why.fmt(f),
+            Self::Pattern(why) => f.write_str(why),
+            Self::Key(len) => write!(f, "the key has {len} bytes: a key has 1 to 64"),
+            Self::Unsupported(feature) => f.write_str(feature.is_missing()),
             Self::Data {
                 message,
                 offset: Some(offset),
@@ -393,7 +403,7 @@ impl fmt::Display for Invalid {
                 f,
                 "the request would have {len} bytes, and the server takes {max}"
             ),
-            Self::AlreadySubscribed => f.write_str("the channel has a subscription already"),
+            Self::AlreadySubscribed => f.write_str("there is a subscription to it already"),
         }
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Cause;
+use super::payload::Payload;
 use super::refusal::Refusal;
+use super::topic_name::TopicName;
 use crate::words::Shown;
 
 /// Something that happened on a client's connection.
@@ -15,18 +17,22 @@ use crate::words::Shown;
 pub enum Event {
     /// Somebody published.
     Message {
-        /// The channel.
+        /// The channel that it was published to.
         channel: Arc<str>,
-        /// The message's number in the channel's epoch: greater than that of the message before it, but not always by one.
+        /// The message's number in the subscription's epoch: greater than that of the message before it, but not always by one.
         seq: u64,
-        /// The JSON value as the publisher wrote it.
-        data: String,
+        /// What was published.
+        data: Payload,
+        /// The pattern, if it comes for a subscription to one: then `seq` counts the pattern's messages.
+        pattern: Option<Arc<str>>,
+        /// The message's number in its channel, as [`Published`] has it. Without a pattern it is `seq`.
+        channel_seq: u64,
     },
     /// The messages from `from` to `to`, both included, will not come. Not every number in between need be that of a message.
-    /// The next message of the channel has a number greater than `to`.
+    /// The next message of the subscription has a number greater than `to`.
     Gap {
-        /// The channel.
-        channel: Arc<str>,
+        /// What the subscription is to.
+        topic: TopicName,
         /// What `from` and `to` count in.
         epoch: Arc<str>,
         /// No missing message has a smaller number; 0 where the numbering began anew.
@@ -38,8 +44,8 @@ pub enum Event {
     },
     /// A subscription was made. On coming back, subscriptions are resumed without saying so again.
     Subscribed {
-        /// The channel.
-        channel: Arc<str>,
+        /// What it is to.
+        topic: TopicName,
         /// What the numbers of its messages count in.
         epoch: Arc<str>,
         /// The newest message's number, 0 if there was none yet.
@@ -49,21 +55,21 @@ pub enum Event {
     },
     /// A subscription was not made, or not again: it is gone.
     SubscribeRefused {
-        /// The channel.
-        channel: Arc<str>,
-        /// What the server said.
+        /// What it was to.
+        topic: TopicName,
+        /// What the server said; or `unsupported`, where the server of a new connection has no patterns and was not asked.
         refusal: Refusal,
     },
     /// A subscription has ended, as asked for.
     Unsubscribed {
-        /// The channel.
-        channel: Arc<str>,
+        /// What it was to.
+        topic: TopicName,
     },
-    /// The server ended a subscription by itself: nothing of the channel comes any more, and the subscription is not taken up again
+    /// The server ended a subscription by itself: nothing of it comes any more, and the subscription is not taken up again
     /// after a loss.
     SubscriptionEnded {
-        /// The channel.
-        channel: Arc<str>,
+        /// What it was to.
+        topic: TopicName,
         /// Why, where the server says so: `forbidden`, for one. At most 64 bytes.
         reason: Option<String>,
     },
@@ -75,6 +81,8 @@ pub enum Event {
         epoch: Arc<str>,
         /// Its number.
         seq: u64,
+        /// It was published before, with the same key: this is where.
+        duplicate: bool,
     },
     /// A batch of messages has been dealt with: each was published, or refused with an [`Event::Refused`] before this.
     BatchDone {
@@ -87,11 +95,11 @@ pub enum Event {
     Refused {
         /// What the program called it; `None` for one of a batch.
         tag: Option<u64>,
-        /// What the server said.
+        /// What the server said; or `unsupported`, where the server of a new connection has no keys or no encodings, and it was not sent.
         refusal: Refusal,
     },
     /// The connection was lost before these messages were answered: each may have been published or not.
-    /// They are not sent again, since that could publish them twice.
+    /// They are not sent again, since that could publish them twice. One with a [key](super::Publication#keys) is seldom among them.
     Unknown {
         /// What the program called the first and the last.
         tags: RangeInclusive<u64>,
@@ -116,25 +124,33 @@ impl Event {
     /// [`ALLOCATION`] for each of that.
     pub(super) fn weight(&self) -> usize {
         let texts: [usize; 2] = match self {
-            Self::Message { channel, data, .. } => [channel.len(), data.capacity()],
-            Self::Gap {
+            Self::Message {
                 channel,
+                data,
+                pattern,
+                ..
+            } => [
+                channel.len() + pattern.as_ref().map_or(0, |text| text.len()),
+                data.capacity(),
+            ],
+            Self::Gap {
+                topic,
                 epoch,
                 reason,
                 ..
-            } => [channel.len() + reason.as_str().len(), epoch.len()],
-            Self::Subscribed { channel, epoch, .. } => [channel.len(), epoch.len()],
-            Self::SubscribeRefused { channel, refusal } => [channel.len(), refusal.weight()],
-            Self::Unsubscribed { channel } => [channel.len(), 0],
-            Self::SubscriptionEnded { channel, reason } => {
-                [channel.len(), reason.as_ref().map_or(0, String::len)]
+            } => [topic.text().len() + reason.as_str().len(), epoch.len()],
+            Self::Subscribed { topic, epoch, .. } => [topic.text().len(), epoch.len()],
+            Self::SubscribeRefused { topic, refusal } => [topic.text().len(), refusal.weight()],
+            Self::Unsubscribed { topic } => [topic.text().len(), 0],
+            Self::SubscriptionEnded { topic, reason } => {
+                [topic.text().len(), reason.as_ref().map_or(0, String::len)]
             }
             Self::Published { epoch, .. } => [epoch.len(), 0],
             Self::Refused { refusal, .. } => [refusal.weight(), 0],
             Self::Reconnecting { cause, .. } => [CAUSE, cause.text_bytes()],
             Self::BatchDone { .. } | Self::Unknown { .. } | Self::Reconnected => [0, 0],
         };
-        2 * size_of::<Self>() + texts.iter().sum::<usize>() + 2 * ALLOCATION
+        2 * size_of::<Self>() + texts.iter().sum::<usize>() + 3 * ALLOCATION
     }
 }
 
@@ -201,6 +217,8 @@ pub struct Published {
     pub epoch: Arc<str>,
     /// The message's number, from 1.
     pub seq: u64,
+    /// It was published before, with the same key: this is where.
+    pub duplicate: bool,
 }
 
 /// A subscription that was made.
@@ -214,7 +232,7 @@ pub struct Subscribed {
     pub recovered: Option<bool>,
 }
 
-/// A place in a channel: where a subscriber is, and from where it can go on.
+/// A place in a channel, or among the messages of a pattern: where a subscriber is, and from where it can go on.
 ///
 /// Displays as `EPOCH:SEQ`, which is what `fanfare sub --since` takes; what steers a terminal is escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -265,18 +283,31 @@ mod tests {
             retry_after: None,
         };
         let (channel, epoch) = (text(255), text(64));
+        let topic = TopicName::Pattern(channel.clone());
         for (event, bytes) in [
             (
                 Event::Message {
                     channel: channel.clone(),
                     seq: 1,
-                    data: string(5000),
+                    data: Payload::Text(string(5000)),
+                    pattern: None,
+                    channel_seq: 1,
                 },
                 5255,
             ),
             (
-                Event::Gap {
+                Event::Message {
                     channel: channel.clone(),
+                    seq: 1,
+                    data: Payload::Bytes(vec![0; 5000]),
+                    pattern: Some(text(200)),
+                    channel_seq: 1,
+                },
+                5455,
+            ),
+            (
+                Event::Gap {
+                    topic: topic.clone(),
                     epoch: epoch.clone(),
                     from: 1,
                     to: 1,
@@ -286,7 +317,7 @@ mod tests {
             ),
             (
                 Event::SubscribeRefused {
-                    channel: channel.clone(),
+                    topic: topic.clone(),
                     refusal: refusal.clone(),
                 },
                 1315,
@@ -294,7 +325,7 @@ mod tests {
             (Event::Refused { tag: None, refusal }, 1060),
             (
                 Event::SubscriptionEnded {
-                    channel,
+                    topic,
                     reason: Some(string(64)),
                 },
                 319,
@@ -304,6 +335,7 @@ mod tests {
                     tag: 1,
                     epoch,
                     seq: 1,
+                    duplicate: false,
                 },
                 64,
             ),

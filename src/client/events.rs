@@ -11,8 +11,12 @@ use super::event::{Event, Position};
 use super::link::{Link, Shared};
 use super::session::Told;
 use super::websocket::{Receiver, Sender, Wait};
+use crate::channel::topic::Topic;
 use crate::dialect::json::EventDecoder;
 use crate::random::Random;
+
+/// How long after a loss what has a key is sent again at most: a server remembers a key for five minutes, and the loss may have shown late.
+const KEYS_LAST: Duration = Duration::from_secs(240);
 
 /// The half of a [`Client`](super::Client) that listens: an iterator of what happens, which waits for it.
 ///
@@ -77,10 +81,10 @@ impl Events {
         self.next_event(Wait::No)
     }
 
-    /// Where the subscription to `channel` is, from the moment it was made: what to give to
+    /// Where the subscription to a channel or a pattern is, from the moment it was made: what to give to
     /// [`Start::Since`](super::Start::Since) to go on there another time.
-    pub fn position(&self, channel: &str) -> Option<Position> {
-        self.shared.lock().session.position(channel)
+    pub fn position<'t>(&self, topic: impl Into<Topic<'t>>) -> Option<Position> {
+        self.shared.lock().session.position(topic.into())
     }
 
     fn next_event(&mut self, wait: Wait) -> Option<Result<Event, ClientError>> {
@@ -193,6 +197,9 @@ impl Events {
 
     fn come_back(&mut self, since: Instant) {
         let shared = &self.shared;
+        if since.elapsed() > KEYS_LAST {
+            shared.lock().session.repeat_none();
+        }
         let opened = open(
             &shared.connector,
             &*shared.dial,
@@ -226,7 +233,7 @@ impl Events {
     fn end(&mut self, cause: Cause) {
         let cause = Arc::new(cause);
         let mut state = self.shared.lock();
-        state.session.lost(None);
+        state.session.end();
         self.shared.set_link(&mut state, Link::Over(cause.clone()));
         drop(state);
         let untold = (!matches!(*cause, Cause::Closed)).then_some(cause);

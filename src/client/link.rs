@@ -42,6 +42,8 @@ pub(super) struct State {
     waits_for_room: bool,
     /// The program wants no connection any more, since then.
     closing: Option<Instant>,
+    /// The program wants no connection any more once the publications with keys are answered.
+    finishing: bool,
     /// When the last answer came, or when the oldest request went out that has waited since. It counts only while answers are owed.
     progress: Instant,
     /// A write that is under way: when it began, and how many bytes it has.
@@ -71,6 +73,7 @@ impl State {
             unsent: None,
             waits_for_room: false,
             closing: None,
+            finishing: false,
             progress: Instant::now(),
             writing: None,
         }
@@ -128,6 +131,11 @@ impl State {
         taken
     }
 
+    /// Whether the last answer has come that was waited for before the close.
+    fn has_finished(&self) -> bool {
+        self.finishing && !self.is_closing() && !self.session.has_kept()
+    }
+
     pub(super) const fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
@@ -155,7 +163,9 @@ impl State {
     pub(super) fn sender(&self) -> Result<Option<Sender>, ClientError> {
         match &self.link {
             Link::Over(cause) => Err(ClientError::Over(cause.clone())),
-            _ if self.is_closing() => Err(ClientError::Over(Arc::new(Cause::Closed))),
+            _ if self.is_closing() || self.finishing => {
+                Err(ClientError::Over(Arc::new(Cause::Closed)))
+            }
             Link::Up(sender) => Ok(Some(sender.clone())),
             Link::Down | Link::Resuming(_) => Ok(None),
         }
@@ -192,6 +202,11 @@ impl Shared {
     /// say so on.
     pub(super) fn resume(&self, sender: &Sender) {
         let mut state = self.lock();
+        // What is to be sent again waits from now on.
+        state.progress = Instant::now();
+        if state.has_finished() {
+            state.closing = Some(Instant::now());
+        }
         if state.is_closing() {
             sender.owe_close(Some(CloseCode::NORMAL), "");
         } else {
@@ -225,8 +240,12 @@ impl Shared {
         }
     }
 
-    /// Wakes the half that waits for room, once there is a good deal of it: not for each single answer.
-    pub(super) fn note_answers(&self, state: &mut State) {
+    /// Closes if that waited for answers which have come. Wakes the half that waits for room, once there is a good deal of it: not for each
+    /// single answer.
+    pub(super) fn note_answers(&self, state: &mut MutexGuard<'_, State>) {
+        if state.has_finished() {
+            self.close_now(state);
+        }
         if state.waits_for_room && state.session.has_room(self.connector.window.div_ceil(2)) {
             state.waits_for_room = false;
             self.changed.notify_all();
@@ -235,13 +254,25 @@ impl Shared {
 
     /// Ends the client for good: says so to the server, without waiting for anything.
     pub(super) fn close(&self) {
+        self.close_now(&mut self.lock());
+    }
+
+    /// The same once the publications with keys are answered.
+    pub(super) fn finish(&self) {
         let mut state = self.lock();
+        state.finishing = true;
+        if state.has_finished() {
+            self.close_now(&mut state);
+        }
+    }
+
+    fn close_now(&self, state: &mut MutexGuard<'_, State>) {
         state.closing.get_or_insert_with(Instant::now);
         match state.link.clone() {
             Link::Up(sender) | Link::Resuming(sender) => {
                 sender.owe_close(Some(CloseCode::NORMAL), "");
             }
-            Link::Down => self.set_link(&mut state, Link::Over(Arc::new(Cause::Closed))),
+            Link::Down => self.set_link(state, Link::Over(Arc::new(Cause::Closed))),
             Link::Over(_) => {}
         }
         self.changed.notify_all();
@@ -261,7 +292,7 @@ mod tests {
     use super::*;
     use crate::client::session::Tag;
     use crate::client::websocket::Texts;
-    use crate::dialect::json::EventDecoder;
+    use crate::dialect::json::{Data, EventDecoder};
 
     impl State {
         fn hear(&mut self, text: &str) {
@@ -281,7 +312,9 @@ mod tests {
         assert_eq!(state.answer_due(&timeouts), None);
         let mut texts = Texts::default();
         let tag = Tag::Event(1);
-        let id = state.session.publish("c", b"1", tag, &mut texts);
+        let id = state
+            .session
+            .publish("c", Data::json(b"1"), None, tag, &mut texts);
         state.note_unsent(id.expect("it fits"));
         assert_eq!(state.answer_due(&timeouts), None, "it was not sent");
 

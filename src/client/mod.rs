@@ -11,11 +11,11 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut client = Client::connect("ws://127.0.0.1:8040")?;
 //! client.subscribe("prices", Start::Last(1))?;    // the newest one, and then all that follow
-//! client.publish("prices", r#"{"oak":12.50}"#)?;  // data is JSON, relayed as it is written
+//! client.publish("prices", r#"{"oak":12.50}"#)?;  // JSON, relayed as it is written
 //!
 //! while let Some(event) = client.next() {
 //!     match event? {
-//!         Event::Message { channel, seq, data } => println!("{channel} {seq}: {data}"),
+//!         Event::Message { channel, seq, data, .. } => println!("{channel} {seq}: {data}"),
 //!         Event::Gap { from, to, reason, .. } => println!("{from} to {to} are missing: {reason}"),
 //!         Event::Reconnecting { wait, cause, .. } => println!("{cause}; again in {wait:?}"),
 //!         _ => {}
@@ -24,6 +24,35 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Patterns, texts and bytes
+//!
+//! A subscription is to a channel or to a pattern: `*` stands for any one part of a name, and `>` at the end for one part or more. A
+//! pattern has a numbering of its own, by which its gaps and positions go. What was published is a [`Payload`]: JSON, a text or bytes.
+//!
+//! ```no_run
+//! use fanfare::client::{Client, Event, Payload, Publication, Start, Topic};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut client = Client::connect("ws://127.0.0.1:8040")?;
+//! client.subscribe(Topic::pattern("prices.*"), Start::Live)?;
+//! client.publish("prices.oak", Publication::text("twelve and a half"))?;
+//! while let Some(event) = client.next() {
+//!     if let Event::Message { channel, channel_seq, data, .. } = event? {
+//!         match data {
+//!             Payload::Json(json) => println!("{channel} {channel_seq}: {json}"),
+//!             Payload::Text(text) => println!("{channel} {channel_seq}: {text:?}"),
+//!             Payload::Bytes(bytes) => println!("{channel} {channel_seq}: {} bytes", bytes.len()),
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! These are [optional](Feature) parts of the protocol. Where the server does not have one, a request that needs it is not sent:
+//! [`Invalid::Unsupported`] says so. The server of a new connection may be an older one. Then what waits to be sent is refused, with the code
+//! `unsupported`: [`Event::Refused`], or [`Event::SubscribeRefused`] for a pattern.
 //!
 //! # Connections that come back
 //!
@@ -38,13 +67,16 @@
 //! ([`Event::Unknown`], [`ClientError::Unknown`]): never dropped in silence, and never sent again, which could do it twice.
 //! What was not sent yet is not lost; it goes out with the next connection.
 //!
+//! A publication [with a key](Publication#keys) is published once, however often it is sent. So the client sends it again, before anything
+//! new, until its answer comes. The client keeps it until then.
+//!
 //! A subscription that the server ends by itself does not come back: [`Event::SubscriptionEnded`] tells of it. If a connection has ended for
 //! good, the iterator's last item is the reason. A program that has nothing to publish learns it from [`Requests::over`].
 //!
 //! # What a server can cost
 //!
 //! The client does not trust the server. It checks all that a server sends. A server that breaks the protocol ends the client with a
-//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is JSON. A `Display`
+//! [reason](Cause::Protocol); `docs/protocol.md` lists what is a breach and what is ignored. `data` reaches the program only if it is what its encoding wants: JSON, a string, or base64. A `Display`
 //! here has escapes in place of what steers a terminal; the fields themselves, epochs among them, are as they came. These bounds hold for a server:
 //!
 //! | what | at most |
@@ -52,6 +84,7 @@
 //! | one message | [`Connector::max_message`], 64 MiB; while it arrives and is handed out, three times as much |
 //! | events that wait while a call waits | [`Connector::backlog`], 64 MiB, and one event more; all that an event holds counts |
 //! | publishes that wait for their answers | [`Connector::window`], 16,384; with an answer left out, 65,536 answered after it or eight windows |
+//! | publications with keys, which are kept until they are answered | 16 MiB, and one more |
 //! | answers to pings | 600 bytes: only the newest ping is answered (RFC 6455 §5.5.3) |
 //! | an epoch | 64 bytes; a longer one is a breach |
 //! | a refusal | 64 bytes of its code and 1 KiB of its message are kept |
@@ -97,16 +130,20 @@ mod deadline;
 mod error;
 mod event;
 mod events;
+mod feature;
 #[cfg(test)]
 mod in_memory;
 mod link;
 #[cfg(test)]
 mod model;
 mod opening;
+mod payload;
+mod publication;
 mod refusal;
 mod requests;
 mod session;
 mod socket;
+mod topic_name;
 mod transport;
 mod url;
 mod websocket;
@@ -120,14 +157,19 @@ use requests::Later;
 use session::{Answer, Session, Tag, Told};
 use websocket::Wait;
 
+pub use crate::channel::topic::Topic;
 pub use crate::dialect::json::Start;
 pub use backoff::Reconnect;
 pub use connector::{Connector, Timeouts};
 pub use error::{Cause, ClientError, ConnectError, Error, Invalid, Step};
 pub use event::{Event, GapReason, Position, Published, Subscribed};
 pub use events::Events;
+pub use feature::Feature;
+pub use payload::Payload;
+pub use publication::Publication;
 pub use refusal::Refusal;
 pub use requests::Requests;
+pub use topic_name::TopicName;
 pub use url::{Url, UrlError};
 pub use websocket::{Message, Receiver, Sender, WebSocket};
 
@@ -174,28 +216,28 @@ impl Client {
         Connector::new(url)?.client()
     }
 
-    /// Subscribes to `channel`, beginning with `start`, and waits until that is done. From then on its messages are among the
-    /// client's events.
+    /// Subscribes to a channel, given by its name, or to a [pattern](Topic::pattern), beginning with `start`, and waits until that is
+    /// done. From then on its messages are among the client's events.
     ///
     /// # Errors
     /// [`ClientError::Invalid`], [`ClientError::Refused`], [`ClientError::Backlog`] or [`ClientError::TimedOut`] (the subscription is on its
     /// way nevertheless), or [`ClientError::Over`].
-    pub fn subscribe(
+    pub fn subscribe<'t>(
         &mut self,
-        channel: &str,
+        topic: impl Into<Topic<'t>>,
         start: Start<'_>,
     ) -> Result<Subscribed, ClientError> {
-        let since = Instant::now();
+        let (topic, since) = (topic.into(), Instant::now());
         self.flush()?;
-        self.requests.note_subscription(channel, start)?;
+        self.requests.note_subscription(topic, start)?;
         loop {
             match self.told()? {
                 Told::Event(Event::Subscribed {
-                    channel: name,
+                    topic: name,
                     epoch,
                     seq,
                     recovered,
-                }) if *name == *channel => {
+                }) if name == topic => {
                     return Ok(Subscribed {
                         epoch,
                         seq,
@@ -203,9 +245,9 @@ impl Client {
                     });
                 }
                 Told::Event(Event::SubscribeRefused {
-                    channel: name,
+                    topic: name,
                     refusal,
-                }) if *name == *channel => {
+                }) if name == topic => {
                     return Err(ClientError::Refused(refusal));
                 }
                 told => self.keep(told, since)?,
@@ -213,16 +255,16 @@ impl Client {
         }
     }
 
-    /// Ends the subscription to `channel` and waits until that is done. Messages that came before stay among the events.
+    /// Ends the subscription to a channel or a pattern and waits until that is done. Messages that came before stay among the events.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe). A subscription that was not there is none.
-    pub fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
-        let since = Instant::now();
-        self.attempt(|requests| requests.try_unsubscribe(channel))?;
+    pub fn unsubscribe<'t>(&mut self, topic: impl Into<Topic<'t>>) -> Result<(), ClientError> {
+        let (topic, since) = (topic.into(), Instant::now());
+        self.attempt(|requests| requests.try_unsubscribe(topic))?;
         loop {
             match self.told()? {
-                Told::Event(Event::Unsubscribed { channel: name }) if *name == *channel => {
+                Told::Event(Event::Unsubscribed { topic: name }) if name == topic => {
                     return Ok(());
                 }
                 told => self.keep(told, since)?,
@@ -230,20 +272,21 @@ impl Client {
         }
     }
 
-    /// Publishes `data`, which must be one JSON value of at most 63 levels, to `channel`, and waits for the answer.
+    /// Publishes a [publication](Publication), such as one JSON value of at most 63 levels, to `channel`, and waits for the answer.
     ///
     /// # Errors
     /// [`ClientError::Invalid`], and nothing was sent; [`ClientError::Refused`]; [`ClientError::Unknown`], and it may have been published or
-    /// not; [`ClientError::Backlog`] or [`ClientError::TimedOut`], and it may have been or may still be; [`ClientError::Over`].
-    pub fn publish(
+    /// not, which with a [key](Publication#keys) seldom comes; [`ClientError::Backlog`] or [`ClientError::TimedOut`], and it may have been or
+    /// may still be; [`ClientError::Over`].
+    pub fn publish<'p>(
         &mut self,
         channel: &str,
-        data: impl AsRef<[u8]>,
+        publication: impl Into<Publication<'p>>,
     ) -> Result<Published, ClientError> {
         let since = Instant::now();
         self.calls += 1;
-        let (call, data) = (self.calls, data.as_ref());
-        self.attempt(|requests| requests.try_publish(channel, data, Tag::Call(call)))?;
+        let (call, publication) = (self.calls, publication.into());
+        self.attempt(|requests| requests.try_publish(channel, &publication, Tag::Call(call)))?;
         self.flush()?;
         loop {
             match self.told()? {
@@ -264,14 +307,14 @@ impl Client {
     ///
     /// # Errors
     /// As there, and [`ClientError::Backlog`] or [`ClientError::TimedOut`].
-    pub fn publish_pipelined(
+    pub fn publish_pipelined<'p>(
         &mut self,
         channel: &str,
-        data: impl AsRef<[u8]>,
+        publication: impl Into<Publication<'p>>,
         tag: u64,
     ) -> Result<(), ClientError> {
-        let data = data.as_ref();
-        self.attempt(|requests| requests.try_publish(channel, data, Tag::Event(tag)))
+        let publication = publication.into();
+        self.attempt(|requests| requests.try_publish(channel, &publication, Tag::Event(tag)))
     }
 
     /// Sends what was published without waiting for answers.
@@ -289,9 +332,14 @@ impl Client {
             .or_else(|| self.events.next_at_hand())
     }
 
-    /// Where the subscription to `channel` is; see [`Events::position`].
-    pub fn position(&self, channel: &str) -> Option<Position> {
-        self.events.position(channel)
+    /// Where the subscription to a channel or a pattern is; see [`Events::position`].
+    pub fn position<'t>(&self, topic: impl Into<Topic<'t>>) -> Option<Position> {
+        self.events.position(topic)
+    }
+
+    /// Whether the server has an optional part of the protocol; see [`Requests::has`].
+    pub fn has(&self, feature: Feature) -> bool {
+        self.requests.has(feature)
     }
 
     /// A handle with which another thread can end this client.
@@ -300,7 +348,8 @@ impl Client {
     }
 
     /// Sends what was gathered and closes with a handshake, for which the server has as long as [`Timeouts::close`] says. While something
-    /// was not sent and there is no connection, it waits for one. Events that were not taken are dropped.
+    /// was not sent and there is no connection, it waits for one, and so it does for the answers to [publications with
+    /// keys](Publication#keys). Events that were not taken are dropped.
     ///
     /// # Errors
     /// [`ClientError::Over`] where there was something to send and it could not be.
@@ -316,6 +365,12 @@ impl Client {
                 }
             }
         };
+        let mut flushed = flushed;
+        while self.shared.lock().session.has_kept() {
+            if let Some(Err(error)) = self.events.step() {
+                flushed = flushed.and(Err(error));
+            }
+        }
         self.shared.close();
         self.events.run_out(self.shared.connector.timeouts.close);
         flushed

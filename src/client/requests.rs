@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::error::{Cause, ClientError, Invalid};
+use super::feature::{Feature, Features};
 use super::link::{Shared, State};
-use super::session::Tag;
+use super::publication::Publication;
+use super::session::{Session, Tag};
 use super::websocket::{Sender, Texts};
-use crate::dialect::json::{DecodeError, Start, ValueDecoder};
+use crate::channel::topic::Topic;
+use crate::dialect::json::{Data, DecodeError, Encoding, Start, ValueDecoder};
 
 /// From this many bytes of requests on they are sent without being asked to.
 const FLUSH_BYTES: usize = 64 << 10;
@@ -46,7 +49,17 @@ pub struct Requests {
     shared: Arc<Shared>,
     /// Encoded and not sent.
     texts: Texts,
+    /// Those of them that not every server takes.
+    needing: Vec<Needing>,
     values: ValueDecoder,
+}
+
+/// A text that needs an optional part of the protocol.
+struct Needing {
+    /// Which one it is.
+    at: usize,
+    id: u64,
+    needs: Features,
 }
 
 /// Why a request was not taken at once.
@@ -70,38 +83,44 @@ impl Requests {
         Self {
             shared,
             texts: Texts::default(),
+            needing: Vec::new(),
             values: ValueDecoder::new(),
         }
     }
 
-    /// Publishes `data`, which must be one JSON value of at most 63 levels, to `channel`. The answer comes as
+    /// Publishes a [publication](Publication), such as a JSON value, to `channel`. The answer comes as
     /// [`Event::Published`](super::Event::Published), [`Refused`](super::Event::Refused) or [`Unknown`](super::Event::Unknown)
     /// with this `tag`, whatever that means to the program.
     ///
     /// # Errors
     /// [`ClientError::Invalid`] and nothing is sent, or [`ClientError::Over`].
-    pub fn publish(
+    pub fn publish<'p>(
         &mut self,
         channel: &str,
-        data: impl AsRef<[u8]>,
+        publication: impl Into<Publication<'p>>,
         tag: u64,
     ) -> Result<(), ClientError> {
-        self.wait_for(|this| this.try_publish(channel, data.as_ref(), Tag::Event(tag)))
+        let publication = publication.into();
+        self.wait_for(|this| this.try_publish(channel, &publication, Tag::Event(tag)))
     }
 
     /// The same, with one answer for each batch of messages, which costs the server and this side less: the answer is
     /// [`Event::BatchDone`](super::Event::BatchDone), after an event for each message of it that was refused. What is sent at once
-    /// is a batch. Tags should grow.
+    /// is a batch. Tags should grow. What has a key or is no JSON is in no batch: it is answered by itself.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
-    pub fn publish_in_batch(
+    pub fn publish_in_batch<'p>(
         &mut self,
         channel: &str,
-        data: impl AsRef<[u8]>,
+        publication: impl Into<Publication<'p>>,
         tag: u64,
     ) -> Result<(), ClientError> {
-        self.wait_for(|this| this.try_publish_in_batch(channel, data.as_ref(), tag))
+        let publication = publication.into();
+        self.wait_for(|this| match publication.needs().are_none() {
+            true => this.try_publish_in_batch(channel, &publication, tag),
+            false => this.try_publish(channel, &publication, Tag::Event(tag)),
+        })
     }
 
     /// Sends what was gathered.
@@ -112,22 +131,32 @@ impl Requests {
         self.wait_for(Self::try_flush)
     }
 
-    /// Subscribes to `channel`. The answer comes as [`Event::Subscribed`](super::Event::Subscribed) or
-    /// [`SubscribeRefused`](super::Event::SubscribeRefused).
+    /// Subscribes to a channel, given by its name, or to a [pattern](Topic::pattern). The answer comes as
+    /// [`Event::Subscribed`](super::Event::Subscribed) or [`SubscribeRefused`](super::Event::SubscribeRefused).
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
-    pub fn subscribe(&mut self, channel: &str, start: Start<'_>) -> Result<(), ClientError> {
+    pub fn subscribe<'t>(
+        &mut self,
+        topic: impl Into<Topic<'t>>,
+        start: Start<'_>,
+    ) -> Result<(), ClientError> {
         self.flush()?;
-        self.note_subscription(channel, start)
+        self.note_subscription(topic.into(), start)
     }
 
-    /// Unsubscribes from `channel`. After [`Event::Unsubscribed`](super::Event::Unsubscribed) nothing of it comes any more.
+    /// Unsubscribes from it. After [`Event::Unsubscribed`](super::Event::Unsubscribed) nothing of it comes any more.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
-    pub fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
-        self.wait_for(|this| this.try_unsubscribe(channel))
+    pub fn unsubscribe<'t>(&mut self, topic: impl Into<Topic<'t>>) -> Result<(), ClientError> {
+        let topic = topic.into();
+        self.wait_for(|this| this.try_unsubscribe(topic))
+    }
+
+    /// Whether the server has an optional part of the protocol; where there is no connection at the moment, whether the last one had it.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.shared.lock().session.features().has(feature)
     }
 
     /// The longest request that the server takes, in bytes; the data, the channel's name and some 60 bytes more make one.
@@ -144,45 +173,68 @@ impl Requests {
         }
     }
 
-    /// Sends what was gathered and closes. The other half goes on to what the server has answered to until then, and ends.
+    /// Sends what was gathered and closes. The other half goes on to what the server has answered to until then, and ends. Where
+    /// [publications with keys](Publication#keys) have no answer yet, it closes once they have, and comes back for that if it must.
     ///
     /// # Errors
     /// [`ClientError::Over`] where there was something to send and it could not be.
     pub fn close(&mut self) -> Result<(), ClientError> {
         let flushed = self.flush();
-        self.shared.close();
+        self.shared.finish();
         flushed
     }
 
-    /// Checks `data`, and encodes it if there is room.
+    /// Checks a publication, and encodes it if there is room.
     pub(super) fn try_publish(
         &mut self,
         channel: &str,
-        data: &[u8],
+        publication: &Publication<'_>,
         tag: Tag,
     ) -> Result<(), Later> {
-        self.encode(channel, data, |state, value, texts| {
-            state.session.publish(channel, value, tag, texts)
-        })
+        let (key, needs) = (publication.key(), publication.needs());
+        publication.check_key()?;
+        let id = self.encode(channel, publication.data(), |state, data, texts| {
+            if let Some(missing) = needs.missing_in(state.session.features()) {
+                return Err(Invalid::Unsupported(missing));
+            }
+            state.session.publish(channel, data, key, tag, texts)
+        })?;
+        if !needs.are_none() {
+            let at = self.texts.ends.len() - 1;
+            self.needing.push(Needing { at, id, needs });
+        }
+        Ok(())
     }
 
-    fn try_publish_in_batch(&mut self, channel: &str, data: &[u8], tag: u64) -> Result<(), Later> {
-        self.encode(channel, data, |state, value, texts| {
-            state.session.publish_in_batch(channel, value, tag, texts)
-        })
+    fn try_publish_in_batch(
+        &mut self,
+        channel: &str,
+        publication: &Publication<'_>,
+        tag: u64,
+    ) -> Result<(), Later> {
+        self.encode(channel, publication.data(), |state, data, texts| {
+            state
+                .session
+                .publish_in_batch(channel, data.raw, tag, texts)
+        })?;
+        Ok(())
     }
 
     fn encode(
         &mut self,
         channel: &str,
-        data: &[u8],
-        publish: impl FnOnce(&mut State, &[u8], &mut Texts) -> Result<u64, Invalid>,
-    ) -> Result<(), Later> {
+        data: Data<'_>,
+        publish: impl FnOnce(&mut State, Data<'_>, &mut Texts) -> Result<u64, Invalid>,
+    ) -> Result<u64, Later> {
         crate::channel::name::check(channel).map_err(Invalid::Channel)?;
         if self.texts.bytes.len() >= FLUSH_BYTES {
             self.try_flush()?;
         }
-        let value = check_value(&mut self.values, data)?;
+        let data = match data.encoding {
+            Encoding::Json => Data::json(check_value(&mut self.values, data.raw)?),
+            // They were encoded here.
+            Encoding::Text | Encoding::Base64 => data,
+        };
         let mut state = self.shared.lock();
         state.sender()?;
         if !state.session.has_room(self.shared.connector.window) {
@@ -191,9 +243,9 @@ impl Requests {
             self.try_flush()?;
             return Err(Later::Full);
         }
-        let id = publish(&mut state, value, &mut self.texts)?;
+        let id = publish(&mut state, data, &mut self.texts)?;
         state.note_unsent(id);
-        Ok(())
+        Ok(id)
     }
 
     /// Sends what was gathered, if there is a connection. If there never will be one, it is dropped: the other half tells of it.
@@ -207,9 +259,12 @@ impl Requests {
                 Ok(sender) => sender.ok_or(Later::Down)?,
                 Err(error) => {
                     self.texts = Texts::default();
+                    self.needing.clear();
                     return Err(error.into());
                 }
             };
+            refuse_unsupported(&mut state.session, &mut self.texts, &self.needing);
+            self.needing.clear();
             state.sending(self.texts.bytes.len());
             state.session.end_batch(&mut self.texts);
             sender
@@ -222,13 +277,13 @@ impl Requests {
     /// Notes a subscription, and asks for it if there is a connection and room.
     pub(super) fn note_subscription(
         &mut self,
-        channel: &str,
+        topic: Topic<'_>,
         start: Start<'_>,
     ) -> Result<(), ClientError> {
         let mut texts = Texts::default();
         let mut state = self.shared.lock();
         let sender = state.sender()?;
-        state.session.subscribe(channel, start)?;
+        state.session.subscribe(topic, start)?;
         if let Some(sender) = sender {
             // What does not fit now is asked for when answers have come.
             state.asking(|session| session.ask(&mut texts));
@@ -238,12 +293,12 @@ impl Requests {
         Ok(())
     }
 
-    pub(super) fn try_unsubscribe(&mut self, channel: &str) -> Result<(), Later> {
+    pub(super) fn try_unsubscribe(&mut self, topic: Topic<'_>) -> Result<(), Later> {
         self.try_flush()?;
         let mut texts = Texts::default();
         let mut state = self.shared.lock();
         let sender = state.sender()?.ok_or(Later::Down)?;
-        state.asking(|session| session.unsubscribe(channel, &mut texts))?;
+        state.asking(|session| session.unsubscribe(topic, &mut texts))?;
         drop(state);
         send(&sender, &mut texts);
         Ok(())
@@ -297,6 +352,31 @@ fn send(sender: &Sender, texts: &mut Texts) {
     texts.bytes.clear();
     // One large message need not be paid for ever after.
     texts.bytes.shrink_to(2 * FLUSH_BYTES);
+}
+
+/// Takes out of `texts` what the server does not take: one that came after these were encoded may be older.
+fn refuse_unsupported(session: &mut Session, texts: &mut Texts, needing: &[Needing]) {
+    let features = session.features();
+    let missing = |needing: &Needing| needing.needs.missing_in(features);
+    if needing.iter().all(|needing| missing(needing).is_none()) {
+        return;
+    }
+    let mut refused = needing
+        .iter()
+        .filter_map(|needing| Some((needing.at, needing.id, missing(needing)?)))
+        .peekable();
+    let all = std::mem::take(texts);
+    let mut start = 0;
+    for (at, &end) in all.ends.iter().enumerate() {
+        match refused.next_if(|(refused, ..)| *refused == at) {
+            Some((_, id, feature)) => session.refuse(id, feature),
+            None => {
+                texts.bytes.extend_from_slice(&all.bytes[start..end]);
+                texts.ends.push(texts.bytes.len());
+            }
+        }
+        start = end;
+    }
 }
 
 /// The JSON value in `data`, without white space around it. Checked, since in a request it could be more than a value.

@@ -8,16 +8,18 @@ mod notices;
 mod sender;
 mod tally;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fanfare::client::{ClientError, Timeouts};
+use fanfare::client::{Client, ClientError, Feature, Invalid, Timeouts};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::sub::channel;
@@ -25,14 +27,16 @@ use super::target::{self, Patience, Target};
 use super::{EXIT_CODES, Exit, GRACE, signals};
 use crate::streams::say;
 use notices::Notices;
-use sender::{Input, Sending, Sent, SentEnd, Stop};
+use sender::{Form, Input, Sending, Sent, SentEnd, Stop};
 use tally::{Counts, Tally};
 
-/// Publish one message, or each line of stdin, to a channel; each message is one JSON value.
+/// Publish one message, or each line of stdin, to a channel; each message is one JSON value, or with --text a text.
 ///
 /// The command sends lines without waiting for answers, and ends when every line is answered. It names a refused line on
-/// stderr by its number, and goes on with the next lines. It skips blank lines. After a lost connection it connects again
-/// and goes on. A line whose answer was lost may be published or not: the command names it, and does not send it again.
+/// stderr by its number, and goes on with the next lines. It skips blank lines, but not with --text. After a lost connection it connects
+/// again and goes on. A line whose answer was lost may be published or not: the command names it, and does not send it again.
+///
+/// With --key-prefix the command sends such a line again, and the server publishes it once: a lost connection leaves nothing unknown.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct PubArgs {
@@ -47,15 +51,31 @@ pub(crate) struct PubArgs {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 
+    /// Publish each line, or DATA, as a text: the line as it is, without its line break
+    #[arg(long, conflicts_with = "raw")]
+    text: bool,
+
+    /// Publish all of stdin, or DATA, as one message of bytes
+    #[arg(long)]
+    raw: bool,
+
+    /// Give line N the key P-N, under which the server publishes once within five minutes. After a lost connection, and if the command is run
+    /// again in time, what is published already is not published twice. Another input needs another P: 1 to 47 bytes
+    #[arg(long, value_name = "P", value_parser = key_prefix)]
+    key_prefix: Option<String>,
+
     /// The channel to publish to
     #[arg(value_parser = channel)]
     channel: String,
 
     /// The message; without it, each line of stdin is a message
     // No option, but a negative number; more of them than clap knows begin with a hyphen, -1e-5 for one.
-    #[arg(allow_hyphen_values = true, value_parser = data)]
-    data: Option<String>,
+    #[arg(allow_hyphen_values = true)]
+    data: Option<OsString>,
 }
+
+/// The longest prefix of keys, in bytes: a key has 64, and a hyphen and the number of a line take 17.
+const MAX_PREFIX: usize = 47;
 
 /// How often it is looked whether answers are overdue.
 const LOOK: Duration = Duration::from_secs(1);
@@ -78,15 +98,18 @@ impl PubArgs {
     fn start(&mut self) -> Result<Exit, Exit> {
         let began = Instant::now();
         let timeout = Duration::from_secs(self.timeout.into());
-        let data = self.data.take();
+        let (data, form) = (self.data.take(), self.form());
+        if let Some(data) = &data {
+            check(data, form).map_err(|problem| {
+                say(&problem);
+                Exit::Usage
+            })?;
+        }
+        let lines = data.is_none() && form != Form::Raw;
         let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
         let notices = Notices {
-            lines: data.is_none(),
-            bar: if data.is_none() {
-                progress_bar(&stdin)
-            } else {
-                None
-            },
+            lines,
+            bar: if lines { progress_bar(&stdin) } else { None },
         };
         let input = Input::new(stdin).map_err(failed)?;
         let stop = input.stop();
@@ -96,6 +119,7 @@ impl PubArgs {
             without_answer: Timeouts::default().answer + timeout,
         };
         let client = self.target.connect(patience)?;
+        self.check_server(&client)?;
         let (requests, events) = client.split();
 
         let counts = Arc::new(Counts::default());
@@ -110,6 +134,8 @@ impl PubArgs {
         })?;
         let sending = Sending {
             channel: std::mem::take(&mut self.channel),
+            form,
+            key_prefix: self.key_prefix.clone(),
             ack: self.ack,
             requests,
             notices: notices.clone(),
@@ -118,7 +144,8 @@ impl PubArgs {
         };
         spawn("lines", move || {
             let sent = match data {
-                Some(data) => sending.one(&data),
+                Some(data) => sending.one(data.as_bytes()),
+                None if form == Form::Raw => sending.whole(input),
                 None => sending.lines(input),
             };
             drop(report.send(News::Sent(sent)));
@@ -129,10 +156,36 @@ impl PubArgs {
             stop,
             news,
             timeout,
+            keys: self.key_prefix.is_some(),
             sent: None,
             signal: None,
         };
         Ok(publishing.finish(began))
+    }
+
+    const fn form(&self) -> Form {
+        match (self.text, self.raw) {
+            (true, _) => Form::Text,
+            (_, true) => Form::Raw,
+            _ => Form::Json,
+        }
+    }
+
+    /// Looks whether the server has what the options need.
+    fn check_server(&self, client: &Client) -> Result<(), Exit> {
+        let encoding = if self.raw { "--raw" } else { "--text" };
+        let needs = [
+            (self.text || self.raw, Feature::Encoding, encoding),
+            (self.key_prefix.is_some(), Feature::Key, "--key-prefix"),
+        ];
+        for (needed, feature, option) in needs {
+            if needed && !client.has(feature) {
+                let why = Invalid::Unsupported(feature);
+                say(&format_args!("{why}; publish without {option}"));
+                return Err(Exit::Refused);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -144,6 +197,8 @@ struct Publishing {
     news: Receiver<News>,
     /// How long answers may be due.
     timeout: Duration,
+    /// Everything has a key.
+    keys: bool,
     sent: Option<Sent>,
     signal: Option<i32>,
 }
@@ -178,6 +233,9 @@ impl Publishing {
         } else if unanswered > 0 {
             self.notices
                 .say(&"the message has no answer: it may be published or not");
+        }
+        if self.keys && self.counts.has_unknown() {
+            self.notices.say(&"the same command, within five minutes, publishes what is missing and nothing twice");
         }
         match (self.signal, exit) {
             (Some(signal), _) => Exit::Signal(signal),
@@ -311,14 +369,28 @@ fn failed(error: io::Error) -> Exit {
     Exit::Refused
 }
 
-/// What to publish: an option that is not there is no JSON either.
-fn data(text: &str) -> Result<String, &'static str> {
-    match text.strip_prefix('-') {
-        Some(rest) if !rest.starts_with(|char: char| char.is_ascii_digit()) => {
-            Err("it is neither an option of this command nor JSON")
-        }
-        _ => Ok(text.to_owned()),
+/// Checks what to publish: an option that is not there is no JSON either. What else begins like one may come from stdin.
+fn check(data: &OsStr, form: Form) -> Result<(), &'static str> {
+    match data.as_bytes().strip_prefix(b"-") {
+        Some(rest) if !rest.first().is_some_and(u8::is_ascii_digit) => Err(match form {
+            Form::Json => "the data is neither an option of this command nor JSON",
+            Form::Text | Form::Raw => {
+                "the data begins with a hyphen, and is neither an option of this command nor a number: give it on stdin"
+            }
+        }),
+        _ => Ok(()),
     }
+}
+
+/// What keys begin with.
+fn key_prefix(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_PREFIX {
+        let len = text.len();
+        return Err(format!(
+            "it has {len} bytes, and may have 1 to {MAX_PREFIX}: a key has at most 64, with a hyphen and the number of the line"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// A bar, where somebody sees it and the end is known.
@@ -337,6 +409,16 @@ fn progress_bar(stdin: &File) -> Option<ProgressBar> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_of_a_prefix_is_short_enough() {
+        let longest = "p".repeat(MAX_PREFIX);
+        let last_line = 9_999_999_999_999_999_u64;
+        assert_eq!(format!("{longest}-{last_line}").len(), 64);
+        assert!(key_prefix(&longest).is_ok());
+        assert!(key_prefix("").is_err());
+        assert!(key_prefix(&(longest + "p")).is_err_and(|why| why.contains("48 bytes")));
+    }
 
     #[test]
     fn answers_are_overdue_only_for_the_time_in_which_they_were_due() {

@@ -12,19 +12,27 @@ use std::time::Duration;
 
 use clap::Args;
 use fanfare::channel::name;
+use fanfare::channel::pattern::Pattern;
 use fanfare::client::{
-    Cause, ClientError, Closer, Event, Events, GapReason, Position, Requests, Start, Timeouts,
+    Cause, ClientError, Closer, Event, Events, GapReason, Payload, Position, Requests, Start,
+    Timeouts, TopicName,
 };
 use fanfare::dialect::json::MAX_WHOLE_NUMBER;
+use fanfare::hub::Place;
 use fanfare::words::Shown;
 use rustix::event::{PollFd, PollFlags};
 
 use super::target::{self, Patience, Target};
 use super::{EXIT_CODES, Exit, GRACE, signals};
 use crate::streams::{self, Blocking, say};
-use line::Line;
+use line::{Form, Line};
 
-/// Print each message of some channels as a line of JSON: its data, or with several channels the whole event.
+/// Print each message of some channels as a line of JSON: its data, or with a pattern or several channels the whole event.
+///
+/// A pattern stands for channels: `*` is any one part of a name, and `>` at the end is one part or more. Quote it, since a shell
+/// reads these characters too: fanfare sub 'prices.*'. The events of a pattern have numbers of their own, and the channel's as `channel_seq`.
+///
+/// A text is printed as a JSON string, and bytes as one with their base64. --full tells them from JSON, and --raw prints the payload itself.
 ///
 /// The command ends after --count messages, on a signal, or when no process reads its output any more. After a lost connection
 /// it connects again and goes on where it was, for as long as --timeout allows. Notices go to stderr. They say which messages are missing, and at the end how
@@ -35,7 +43,7 @@ pub(crate) struct SubArgs {
     #[command(flatten)]
     target: Target,
 
-    /// Begin after message SEQ of EPOCH, which notices show; only with one channel
+    /// Begin after message SEQ of EPOCH, which notices show; only with one channel or pattern
     // An epoch is random, and one in 64 begins with a hyphen.
     #[arg(
         long,
@@ -46,7 +54,7 @@ pub(crate) struct SubArgs {
     )]
     since: Option<(String, u64)>,
 
-    /// Begin with the newest N messages that each channel holds
+    /// Begin with the newest N messages that each channel or pattern holds
     #[arg(long, value_name = "N")]
     last: Option<u64>,
 
@@ -62,9 +70,13 @@ pub(crate) struct SubArgs {
     #[arg(long)]
     full: bool,
 
-    /// The channels to subscribe to
-    #[arg(required = true, value_name = "CHANNEL", value_parser = channel)]
-    channels: Vec<String>,
+    /// Print nothing but each payload, unchanged even on a terminal: a line break follows JSON and texts, and nothing follows bytes
+    #[arg(long, conflicts_with = "full")]
+    raw: bool,
+
+    /// The channels to subscribe to, and the patterns, such as 'prices.*' in quotes
+    #[arg(required = true, value_name = "CHANNEL|PATTERN", value_parser = topic)]
+    topics: Vec<TopicName>,
 }
 
 /// Bytes of lines that are written at once, at most.
@@ -80,14 +92,13 @@ impl SubArgs {
 
     /// What clap cannot check.
     fn check(&self) -> Result<(), Exit> {
-        let several = self.channels.len() > 1;
-        let twice =
-            (1..self.channels.len()).find(|&i| self.channels[..i].contains(&self.channels[i]));
+        let several = self.topics.len() > 1;
+        let twice = (1..self.topics.len()).find(|&i| self.topics[..i].contains(&self.topics[i]));
         let problem = match twice {
             _ if several && self.since.is_some() => {
-                "--since goes with one channel: each has an epoch of its own".to_owned()
+                "--since goes with one channel or pattern: each has an epoch of its own".to_owned()
             }
-            Some(i) => format!("{} is in the list twice", self.channels[i]),
+            Some(i) => format!("{} is in the list twice", self.topics[i]),
             None => return Ok(()),
         };
         say(&problem);
@@ -110,14 +121,13 @@ impl SubArgs {
         end_on_signal(&state, client.closer()).map_err(failed)?;
         end_without_reader(&output, client.closer()).map_err(failed)?;
         let (mut requests, events) = client.split();
-        // If this fails, the events say why.
-        let _ = self.subscribe(&mut requests);
+        self.subscribe(&mut requests)?;
         let following = Following {
-            line: Line::new(self.full || self.channels.len() > 1, output.is_terminal()),
+            line: Line::new(self.form(), output.is_terminal()),
             output: BufWriter::with_capacity(OUTPUT_BYTES, Blocking(output)),
             left: self.count.unwrap_or(u64::MAX),
             timeout,
-            channels: self.channels.len(),
+            topics: self.topics.len(),
             refused: 0,
             epoch: self.since.as_ref().map(|(epoch, _)| epoch.as_str().into()),
             printed: Printed::default(),
@@ -126,15 +136,35 @@ impl SubArgs {
         Ok(following.run(events))
     }
 
-    fn subscribe(&self, requests: &mut Requests) -> Result<(), ClientError> {
+    fn form(&self) -> Form {
+        let many = |topic: &TopicName| matches!(topic, TopicName::Pattern(_));
+        if self.raw {
+            Form::Raw
+        } else if self.full || self.topics.len() > 1 || self.topics.iter().any(many) {
+            Form::Event
+        } else {
+            Form::Data
+        }
+    }
+
+    fn subscribe(&self, requests: &mut Requests) -> Result<(), Exit> {
         let start = match (&self.since, self.last) {
             (Some((epoch, seq)), _) => Start::Since { epoch, seq: *seq },
             (None, Some(last)) => Start::Last(last),
             (None, None) => Start::Live,
         };
-        self.channels
-            .iter()
-            .try_for_each(|channel| requests.subscribe(channel, start))
+        for topic in &self.topics {
+            match requests.subscribe(topic, start) {
+                Err(ClientError::Invalid(invalid)) => {
+                    say(&format_args!("{topic}: {invalid}"));
+                    return Err(Exit::Refused);
+                }
+                // The events say why.
+                Err(_) => break,
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -160,7 +190,7 @@ impl State {
 #[derive(Clone, Default)]
 struct Printed {
     messages: u64,
-    /// Where the last message was, if there is one channel: each has an epoch of its own.
+    /// Where the last message was, if there is one channel or pattern: each has an epoch of its own.
     last: Option<Position>,
 }
 
@@ -183,10 +213,11 @@ struct Following {
     left: u64,
     /// How long an answer may be due; `None` for ever.
     timeout: Option<Duration>,
-    channels: usize,
-    /// Channels of which nothing comes, or nothing more.
+    /// How many channels and patterns there are.
+    topics: usize,
+    /// Those of which nothing comes, or nothing more.
     refused: usize,
-    /// What the numbers count in, with one channel.
+    /// What the numbers count in, with one channel or pattern.
     epoch: Option<Arc<str>>,
     /// What went to `output`, which may not have written it yet.
     printed: Printed,
@@ -244,7 +275,23 @@ impl Following {
             }
         };
         match event {
-            Some(Ok(Event::Message { channel, seq, data })) => self.print(&channel, seq, &data),
+            Some(Ok(Event::Message {
+                channel,
+                seq,
+                data,
+                pattern,
+                channel_seq,
+            })) => {
+                let place = match &pattern {
+                    None => Place::Channel { seq },
+                    Some(pattern) => Place::Pattern {
+                        pattern,
+                        seq,
+                        channel_seq,
+                    },
+                };
+                self.print(&channel, (place, seq), &data)
+            }
             Some(Ok(event)) => self.notice(&event),
             Some(Err(error)) => {
                 say(&error);
@@ -262,8 +309,13 @@ impl Following {
         Ok(())
     }
 
-    fn print(&mut self, channel: &str, seq: u64, data: &str) -> Result<(), End> {
-        let line = self.line.of(channel, seq, data);
+    fn print(
+        &mut self,
+        channel: &str,
+        (place, seq): (Place<'_>, u64),
+        payload: &Payload,
+    ) -> Result<(), End> {
+        let line = self.line.of(channel, place, payload);
         // Only whole lines are written, so that what the summary names is what was read.
         if self.output.buffer().len() + line.len() > OUTPUT_BYTES {
             self.output.flush()?;
@@ -272,7 +324,7 @@ impl Following {
         }
         self.output.write_all(line)?;
         self.printed.messages += 1;
-        if self.channels == 1
+        if self.topics == 1
             && let Some(epoch) = &self.epoch
         {
             match &mut self.printed.last {
@@ -290,11 +342,11 @@ impl Following {
         Ok(())
     }
 
-    /// Nothing more comes of a channel. If it was the last one, there is nothing to wait for.
-    fn without(&mut self, channel: &str, why: &dyn Display) -> Result<(), End> {
-        say(&format_args!("{channel}: {why}"));
+    /// Nothing more comes of a subscription. If it was the last one, there is nothing to wait for.
+    fn without(&mut self, topic: &TopicName, why: &dyn Display) -> Result<(), End> {
+        say(&format_args!("{topic}: {why}"));
         self.refused += 1;
-        if self.refused == self.channels {
+        if self.refused == self.topics {
             return Err(End::Exit(Exit::Refused));
         }
         Ok(())
@@ -303,7 +355,7 @@ impl Following {
     fn notice(&mut self, event: &Event) -> Result<(), End> {
         match event {
             Event::Subscribed {
-                channel,
+                topic,
                 epoch,
                 seq,
                 recovered,
@@ -312,12 +364,10 @@ impl Following {
                 if *recovered != Some(false) {
                     self.epoch = Some(epoch.clone());
                 }
-                say(&format_args!(
-                    "subscribed to {channel}, now at {epoch}:{seq}"
-                ));
+                say(&format_args!("subscribed to {topic}, now at {epoch}:{seq}"));
             }
             Event::Gap {
-                channel,
+                topic,
                 epoch,
                 from,
                 to,
@@ -328,7 +378,7 @@ impl Following {
                     GapReason::Epoch => began_anew(epoch, before.as_deref(), *to),
                     _ => format!("{from} to {to} of {epoch} will not come ({reason})"),
                 };
-                say(&format_args!("gap in {channel}: {what}"));
+                say(&format_args!("gap in {topic}: {what}"));
             }
             Event::Reconnecting { cause, .. }
                 if matches!(**cause, Cause::Unanswered)
@@ -339,17 +389,17 @@ impl Following {
             }
             Event::Reconnecting { wait, cause, .. } => say(&target::reconnecting(*wait, cause)),
             Event::Reconnected => say(&"connected again"),
-            Event::SubscribeRefused { channel, refusal } => {
-                return self.without(channel, refusal);
+            Event::SubscribeRefused { topic, refusal } => {
+                return self.without(topic, refusal);
             }
-            Event::SubscriptionEnded { channel, reason } => {
+            Event::SubscriptionEnded { topic, reason } => {
                 let why = "the server has ended the subscription";
                 return match reason {
                     Some(reason) => self.without(
-                        channel,
+                        topic,
                         &format_args!("{why}: {}", Shown::new(reason, usize::MAX)),
                     ),
-                    None => self.without(channel, &why),
+                    None => self.without(topic, &why),
                 };
             }
             _ => {}
@@ -423,6 +473,17 @@ fn since(text: &str) -> Result<(String, u64), String> {
     parts.ok_or_else(|| "give an epoch, a colon and a number, as notices show them".into())
 }
 
+/// A channel's name, or a pattern: no name has the characters that make one.
+fn topic(text: &str) -> Result<TopicName, String> {
+    if text.contains(['*', '>']) {
+        let pattern = Pattern::parse(text)?;
+        Ok(TopicName::Pattern(pattern.as_str().into()))
+    } else {
+        let name = channel(text).map_err(|why| why.to_string())?;
+        Ok(TopicName::Channel(name.into()))
+    }
+}
+
 /// A channel's name.
 pub(super) fn channel(text: &str) -> Result<String, name::Why> {
     name::check(text).map(|()| text.to_owned())
@@ -431,6 +492,17 @@ pub(super) fn channel(text: &str) -> Result<String, name::Why> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_the_characters_of_a_pattern_is_one() {
+        let name = |text: &str| TopicName::Channel(text.into());
+        let pattern = |text: &str| TopicName::Pattern(text.into());
+        assert_eq!(topic("prices.oak"), Ok(name("prices.oak")));
+        assert_eq!(topic("prices.*"), Ok(pattern("prices.*")));
+        assert_eq!(topic(">"), Ok(pattern(">")));
+        assert!(topic("prices.o*").is_err_and(|why| why.contains("whole part")));
+        assert!(topic("a b").is_err());
+    }
 
     #[test]
     fn a_place_in_a_channel_is_an_epoch_and_a_number() {

@@ -17,6 +17,7 @@ use super::connection::seat::Seat;
 use super::engine::{Engine, Ready};
 use super::pace::Pace;
 use super::timers::Millis;
+use crate::channel::topic::Topic;
 use crate::config::Config;
 use crate::transport::Transport;
 use crate::transport::memory::{Far, pipe};
@@ -259,8 +260,8 @@ impl Simulation {
     }
 
     /// The number of the newest message of a channel, 0 if there is none.
-    pub fn published(&self, channel: &str) -> u64 {
-        let held = self.engine.connections.service.hub.held(channel);
+    pub fn published<'t>(&self, topic: impl Into<Topic<'t>>) -> u64 {
+        let held = self.engine.connections.service.hub.held(topic);
         held.map_or(0, |held| held.end - 1)
     }
 

@@ -4,9 +4,12 @@
 mod common;
 mod connecting;
 mod daemon;
+mod features;
+mod keys;
 mod losses;
 mod numbers;
 mod plain;
+mod topics;
 
 use common::Daemon;
 use fanfare::client::{Client, ClientError, Event};
@@ -27,7 +30,7 @@ fn next(events: &mut impl Iterator<Item = Result<Event, ClientError>>) -> Event 
 /// The number and the data of the next message; anything else fails the test.
 fn message(events: &mut impl Iterator<Item = Result<Event, ClientError>>) -> (u64, String) {
     match next(events) {
-        Event::Message { seq, data, .. } => (seq, data),
+        Event::Message { seq, data, .. } => (seq, data.to_string()),
         other => panic!("no message: {other:?}"),
     }
 }

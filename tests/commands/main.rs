@@ -3,7 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod features;
 mod hostile;
+mod payloads;
 mod publish;
 mod restarts;
 mod signals;
@@ -59,6 +61,20 @@ fn nonsense_on_the_command_line_ends_with_2() {
         &["sub", "c", "--header", "nothing"],
         &["sub", "c", "--header", "Host: h"],
         &["sub", "c", "--count", "-1"],
+        &["sub", "prices.*", "prices.*"],
+        &["sub", "prices.o*"],
+        &["sub", "prices.>", "a", "--since", "e:1"],
+        &["sub", "c", "--raw", "--full"],
+        &["pub", "prices.*", "1"],
+        &["pub", "c", "1", "--raw", "--text"],
+        &["pub", "c", "1", "--key-prefix", ""],
+        &[
+            "pub",
+            "c",
+            "1",
+            "--key-prefix",
+            "a prefix of forty-eight bytes is longer than any",
+        ],
     ] {
         let output = fanfare(&daemon, arguments).output().unwrap();
         let said = stderr(&output);

@@ -116,10 +116,19 @@ impl Fake {
 
     /// The same, and says welcome.
     pub fn welcome(&mut self) {
+        self.welcome_with("");
+    }
+
+    /// The same, with all features that a client uses.
+    pub fn welcome_with_features(&mut self) {
+        self.welcome_with(r#""patterns","encoding","key""#);
+    }
+
+    fn welcome_with(&mut self, features: &str) {
         self.accept();
-        self.text(
-            r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":65536,"features":[]}"#,
-        );
+        self.text(&format!(
+            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":65536,"features":[{features}]}}"#
+        ));
     }
 
     pub fn send(&mut self, bytes: &[u8]) {

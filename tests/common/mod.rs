@@ -11,6 +11,7 @@
 
 pub mod command;
 pub mod fake;
+pub mod relay;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -23,6 +23,7 @@ CHECKS = {
     "libraries": 60,
     "echoes": 600,
     "million": 120,
+    "once": 240,
     "browser": 120,
     "follower": 120,
     "proxies": 120,

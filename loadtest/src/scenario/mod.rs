@@ -4,6 +4,7 @@ mod broadcast;
 mod channels;
 mod connections;
 mod parameters;
+mod patterns;
 mod resume;
 mod slow;
 
@@ -55,6 +56,8 @@ pub(crate) enum Scenario {
     Board,
     /// Many publishers, few subscribers.
     Ingest,
+    /// A pattern that stands for many channels.
+    Patterns,
     /// Nothing but `send`.
     Limit,
 }
@@ -72,6 +75,7 @@ impl Scenario {
             Self::Many => "many",
             Self::Board => "board",
             Self::Ingest => "ingest",
+            Self::Patterns => "patterns",
             Self::Limit => "limit",
         }
     }
@@ -152,6 +156,7 @@ pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<
         Scenario::Resume => resume::run(&bench, &mut report)?,
         Scenario::Many | Scenario::Board => channels::run(scenario, &bench, &mut report)?,
         Scenario::Churn => channels::churn(&bench, &mut report)?,
+        Scenario::Patterns => patterns::run(bench, target, &mut report)?,
     }
     Ok(report)
 }
@@ -169,6 +174,11 @@ fn connections(scenario: Scenario, parameters: &Parameters) -> u64 {
 
 /// How the server is spoken to.
 fn dialect(scenario: Scenario, target: &Target) -> Result<Dialect> {
+    if scenario == Scenario::Patterns && (target.url.is_some() || target.peer.is_some()) {
+        bail!(
+            "patterns starts a daemon for each of its two parts: it has no use for --url and --peer"
+        );
+    }
     let default = match (scenario, target.peer.as_deref()) {
         (Scenario::Limit, _) => return Ok(Dialect::Bare),
         (_, Some("nchan")) => Dialect::Nchan,
@@ -180,6 +190,7 @@ fn dialect(scenario: Scenario, target: &Target) -> Result<Dialect> {
         Scenario::Board,
         Scenario::Churn,
         Scenario::Resume,
+        Scenario::Patterns,
     ];
     if dialect != Dialect::Json && needs_json.contains(&scenario) {
         bail!(
@@ -271,7 +282,10 @@ fn daemon_recipe(target: &Target, scenario: Scenario, parameters: &Parameters) -
         // A client that stalls has to be there to the end.
         arguments.extend(["--stall-timeout", "0", "--ping-interval", "0"].map(str::to_owned));
     }
-    if matches!(scenario, Scenario::Board | Scenario::Many) {
+    if matches!(
+        scenario,
+        Scenario::Board | Scenario::Many | Scenario::Patterns
+    ) {
         arguments.extend(["--max-subscriptions", "0", "--max-channels", "0"].map(str::to_owned));
     }
     arguments.extend(target.server_arg.iter().cloned());

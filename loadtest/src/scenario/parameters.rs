@@ -61,6 +61,7 @@ impl Scenario {
             Self::Fanout | Self::Ingest | Self::Churn => &["n", "publishers", "deflate", "probe"],
             Self::Many | Self::Board => &["n", "publishers", "channels", "deflate", "probe"],
             Self::Slow => &["n", "stalled", "deflate"],
+            Self::Patterns => &["n", "channels"],
         };
         more.contains(&parameter) || PUBLISHING.contains(&parameter)
     }
@@ -94,6 +95,7 @@ impl Scenario {
             Self::Many => (2_000, 1, 1_000, 0),
             Self::Board => (100, 1, 100, 0),
             Self::Ingest => (2, 1_000, 1, 0),
+            Self::Patterns => (100, 1, 10_000, 0),
         };
         let window = if self == Self::Ingest { 1_000 } else { 64 };
         let size = given
@@ -144,7 +146,12 @@ impl Parameters {
             publishers,
             MAX_PUBLISHERS as f64,
         )?;
-        within("size", self.size as f64, MIN_SIZE as f64, 16_777_216.0)?;
+        // The daemon holds messages of each channel: with many channels, large ones would take all the memory.
+        let largest = match scenario {
+            Scenario::Patterns => 65_280.0,
+            _ => 16_777_216.0,
+        };
+        within("size", self.size as f64, MIN_SIZE as f64, largest)?;
         within("channels", self.channels as f64, 1.0, 999_999.0)?;
         let least = f64::from(u8::from(scenario == Scenario::Resume));
         within("last", self.last as f64, least, 1e6)?;
@@ -193,7 +200,7 @@ impl Parameters {
 mod tests {
     use super::*;
 
-    const ALL: [Scenario; 10] = [
+    const ALL: [Scenario; 11] = [
         Scenario::Fanout,
         Scenario::Connect,
         Scenario::Idle,
@@ -203,6 +210,7 @@ mod tests {
         Scenario::Many,
         Scenario::Board,
         Scenario::Ingest,
+        Scenario::Patterns,
         Scenario::Limit,
     ];
 
@@ -248,6 +256,7 @@ mod tests {
         assert_eq!(named(Scenario::Connect), "n");
         assert_eq!(named(Scenario::Resume), "last n size");
         assert_eq!(named(Scenario::Slow), "n size stalled w");
+        assert_eq!(named(Scenario::Patterns), "channels n size w");
     }
 
     #[test]
@@ -266,6 +275,7 @@ mod tests {
             (Scenario::Fanout, "n", 0.0),
             (Scenario::Fanout, "publishers", 0.0),
             (Scenario::Fanout, "size", 1.0),
+            (Scenario::Patterns, "size", 65_536.0),
         ] {
             let error = scenario.parameters(&given(name, value)).unwrap_err();
             assert!(error.to_string().contains("is not between"), "{error}");

@@ -130,7 +130,7 @@ fn an_error_that_main_returns_is_a_sentence() {
         (ClientError::Over(Arc::new(lost())).into(), page),
         (
             Invalid::AlreadySubscribed.into(),
-            "the channel has a subscription already",
+            "there is a subscription to it already",
         ),
         (Error::TimedOut.into(), "nothing came in time"),
         (

@@ -15,4 +15,6 @@ pub(super) struct Cut {
     pub(super) refusals: u8,
     /// The server begins anew.
     pub(super) restart: bool,
+    /// The connection is to an older server, which has none of the features.
+    pub(super) older: bool,
 }

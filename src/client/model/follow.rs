@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::world::World;
+use super::world::{self, World};
 use crate::client::event::{Event, Subscribed};
+use crate::client::payload::Payload;
 
 /// The subscriptions of one client, and whether it was told that its connection is lost.
 #[derive(Default)]
@@ -12,7 +13,7 @@ pub(super) struct Followed {
     reconnecting: bool,
 }
 
-/// What a subscriber was told of one channel.
+/// What a subscriber was told of one channel, or of the pattern.
 struct Follow {
     epoch: String,
     /// Everything that was published after this number comes, or is in a gap.
@@ -56,20 +57,34 @@ impl Followed {
     /// Takes what was told of subscriptions and of the connection; gives back anything else.
     pub(super) fn take(&mut self, event: Event, world: &World) -> Option<Event> {
         match event {
-            Event::Message { channel, seq, data } => {
-                let epoch = self.follow(&channel).message(seq, world);
+            Event::Message {
+                channel,
+                seq,
+                data,
+                pattern,
+                channel_seq,
+            } => {
+                let topic = pattern.as_ref().unwrap_or(&channel);
+                let epoch = self.follow(topic).message(seq, world);
+                let data = shown(&data);
                 assert_eq!(world.history.get(&(epoch, seq)), Some(&data));
+                assert!(world.has(channel_seq, &data), "{channel} has another");
             }
             Event::Gap {
-                channel,
+                topic,
                 epoch,
                 from,
                 to,
                 ..
-            } => self.follow(&channel).gap(&epoch, from, to, world),
-            Event::SubscriptionEnded { channel, reason } => {
+            } => self.follow(topic.text()).gap(&epoch, from, to, world),
+            Event::SubscriptionEnded { topic, reason } => {
                 assert_eq!(reason.as_deref(), Some("forbidden"));
-                self.by_channel.remove(&*channel).expect("told once");
+                self.by_channel.remove(topic.text()).expect("told once");
+            }
+            // An older server came.
+            Event::SubscribeRefused { topic, refusal } if refusal.code == "unsupported" => {
+                assert!(world.was_older);
+                self.by_channel.remove(topic.text());
             }
             Event::Reconnecting { .. } => self.reconnecting = true,
             Event::Reconnected => {
@@ -90,6 +105,15 @@ impl Followed {
             let (epoch, newest) = world.newest(name);
             !follow.begins && follow.epoch == epoch && follow.after == newest
         })
+    }
+}
+
+/// A payload as the world writes it down.
+fn shown(payload: &Payload) -> String {
+    match payload {
+        Payload::Json(json) => json.clone(),
+        Payload::Text(text) => world::text(text),
+        Payload::Bytes(_) => panic!("nobody publishes bytes"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The whole client against a server in memory, whose connections are cut at any byte: no sockets, no clock, one thread.
 //!
 //! Any order of calls is tried. What must hold: no call waits for ever while the server answers; each publish's fate is told
-//! once, and is true; [`Event::Reconnected`] is told when requests can go out and all subscriptions have been asked for; each message
+//! once, and is true; what has a key is published once, and its fate is known unless an older server came between; [`Event::Reconnected`] is told when requests can go out and all subscriptions have been asked for; each message
 //! of a subscription comes once and in order, or a gap says that it does not. The numbers of messages grow by one or more.
 
 mod cut;
@@ -10,7 +10,7 @@ mod pipe;
 mod split;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use super::backoff::Reconnect;
 use super::event::Event;
 use super::link::Link;
-use super::{Client, ClientError, Connector, Start};
+use super::{Client, ClientError, Connector, Invalid, Publication, Start, Topic};
 use cut::Cut;
 use follow::Followed;
 use pipe::Wire;
@@ -32,6 +32,9 @@ const MANY: usize = 140;
 enum Step {
     Publish(u8),
     Pipeline(u8),
+    /// The same with a key.
+    PublishOnce(u8),
+    PipelineOnce(u8),
     Flush,
     Subscribe(u8, Option<u8>),
     SubscribeMany,
@@ -50,14 +53,44 @@ struct Run {
     followed: Followed,
     /// Published, and not told what became of it: what it was.
     untold: BTreeMap<u64, String>,
+    /// Those that have a key.
+    once: BTreeSet<u64>,
     made: u64,
 }
 
-/// A channel's name. Nobody may publish to the last one.
+/// A channel's name. Nobody may publish to the one before the last. The last is the pattern.
 fn name(channel: u8) -> String {
     match channel {
         0..5 => format!("c{channel}"),
-        _ => "forbidden".to_owned(),
+        5 => "forbidden".to_owned(),
+        _ => world::ALL.to_owned(),
+    }
+}
+
+/// What a subscription is to that has this name.
+fn topic(name: &str) -> Topic<'_> {
+    match name {
+        world::ALL => Topic::pattern(name),
+        _ => name.into(),
+    }
+}
+
+/// A publication with a key of its own; every other one is a text.
+fn once(data: String, number: u64) -> Publication<'static> {
+    let publication = if number.is_multiple_of(2) {
+        Publication::text(data)
+    } else {
+        Publication::from(data)
+    };
+    publication.with_key(format!("key {number}"))
+}
+
+/// What is written down of it.
+fn written(data: &str, number: u64) -> String {
+    if number.is_multiple_of(2) {
+        world::text(data)
+    } else {
+        data.to_owned()
     }
 }
 
@@ -103,6 +136,7 @@ impl Run {
             wire,
             followed: Followed::default(),
             untold: BTreeMap::new(),
+            once: BTreeSet::new(),
             made: 0,
         }
     }
@@ -125,6 +159,8 @@ impl Run {
                     .publish_pipelined(&name(channel), data, self.made);
                 sent.expect("it goes out at last");
             }
+            Step::PublishOnce(channel) => self.publish_once(&name(channel)),
+            Step::PipelineOnce(channel) => self.pipeline_once(&name(channel)),
             Step::Flush => self.client.flush().expect("it goes out at last"),
             Step::Subscribe(channel, last) => self.subscribe(&name(channel), last),
             Step::SubscribeMany => {
@@ -135,7 +171,7 @@ impl Run {
             Step::Unsubscribe(channel) => {
                 self.take_all_at_hand();
                 let name = name(channel);
-                self.client.unsubscribe(&name).expect("it ends");
+                self.client.unsubscribe(topic(&name)).expect("it ends");
                 self.take_all_at_hand();
                 self.followed.end(&name);
             }
@@ -171,6 +207,43 @@ impl Run {
         }
     }
 
+    fn publish_once(&mut self, name: &str) {
+        let data = self.data();
+        let published = self
+            .client
+            .publish(name, once(data.clone(), self.made))
+            .map(|published| (published.epoch.to_string(), published.seq));
+        let data = written(&data, self.made);
+        let world = self.wire.world();
+        match published {
+            Ok(place) => {
+                assert_eq!(world.history.get(&place), Some(&data));
+                assert_eq!(world.count_in_life(&data), 1);
+            }
+            Err(ClientError::Refused(_)) => assert_eq!(world.count(&data), 0),
+            Err(ClientError::Invalid(Invalid::Unsupported(_)) | ClientError::Unknown) => {
+                assert!(world.was_older);
+                assert!(world.count_in_life(&data) <= 1);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn pipeline_once(&mut self, name: &str) {
+        let data = self.data();
+        let (tag, publication) = (self.made, once(data.clone(), self.made));
+        self.untold.insert(tag, written(&data, tag));
+        self.once.insert(tag);
+        match self.client.publish_pipelined(name, publication, tag) {
+            Ok(()) => {}
+            Err(ClientError::Invalid(Invalid::Unsupported(_))) => {
+                assert!(self.wire.world().was_older);
+                self.untold.remove(&tag);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn subscribe(&mut self, name: &str, last: Option<u8>) {
         if name == "forbidden" {
             let refused = self.client.subscribe(name, Start::Live);
@@ -181,7 +254,19 @@ impl Run {
             return;
         }
         let start = last.map_or(Start::Live, |count| Start::Last(count.into()));
-        let subscribed = self.client.subscribe(name, start).expect("it is made");
+        let subscribed = match self.client.subscribe(topic(name), start) {
+            Ok(subscribed) => subscribed,
+            Err(ClientError::Invalid(Invalid::Unsupported(_))) => {
+                assert!(self.wire.world().was_older && name == world::ALL);
+                return;
+            }
+            Err(ClientError::Refused(refusal)) => {
+                assert!(self.wire.world().was_older && name == world::ALL);
+                assert_eq!(refusal.code, "unsupported");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
         let last = last.unwrap_or(0).into();
         let world = self.wire.world();
         self.followed.begin(name, &subscribed, last, &world);
@@ -219,11 +304,13 @@ impl Run {
             return;
         };
         match event {
-            Event::Published { tag, epoch, seq } => {
+            Event::Published {
+                tag, epoch, seq, ..
+            } => {
                 let data = self.untold.remove(&tag).expect("told once");
                 let world = self.wire.world();
                 assert_eq!(world.history.get(&(epoch.to_string(), seq)), Some(&data));
-                assert_eq!(world.count(&data), 1);
+                assert_eq!(world.count_in_life(&data), 1);
             }
             Event::Refused { tag, .. } => {
                 let tag = tag.expect("there are no batches");
@@ -234,7 +321,9 @@ impl Run {
                 assert_eq!(tags.clone().count(), count);
                 for tag in tags {
                     let data = self.untold.remove(&tag).expect("told once");
-                    assert!(self.wire.world().count(&data) <= 1);
+                    let world = self.wire.world();
+                    assert!(world.was_older || !self.once.contains(&tag));
+                    assert!(world.count_in_life(&data) <= 1);
                 }
             }
             other => panic!("{other:?}"),
@@ -245,7 +334,9 @@ impl Run {
     fn finish(mut self) {
         self.wire.world().cut_no_more();
         self.publish("c0");
-        for name in self.followed.channels() {
+        // That was one for the pattern, too.
+        let channels = self.followed.channels();
+        for name in channels.filter(|name| *name != world::ALL) {
             self.wire.world().publish(name, "\"the last\"", true);
         }
         while !self.is_up_to_date() {
@@ -253,6 +344,7 @@ impl Run {
         }
         self.take_all_at_hand();
         assert!(self.untold.is_empty());
+        self.wire.world().check_order();
         self.client.close().expect("it ends well");
     }
 
@@ -271,19 +363,22 @@ fn run(steps: &[Step], cuts: Vec<Cut>, chunk: usize) {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let channel = 0_u8..6;
+    let subscribed = prop_oneof![4 => 0_u8..6, 1 => Just(6_u8)];
     let busy = 0_u8..3;
     let step = prop_oneof![
         4 => channel.clone().prop_map(Step::Publish),
         6 => channel.clone().prop_map(Step::Pipeline),
+        3 => channel.clone().prop_map(Step::PublishOnce),
+        5 => channel.clone().prop_map(Step::PipelineOnce),
         1 => Just(Step::Flush),
-        4 => (channel.clone(), proptest::option::of(0_u8..6))
+        4 => (subscribed.clone(), proptest::option::of(0_u8..6))
             .prop_map(|(channel, last)| Step::Subscribe(channel, last)),
-        2 => channel.prop_map(Step::Unsubscribe),
+        2 => subscribed.prop_map(Step::Unsubscribe),
         5 => Just(Step::Next),
         3 => Just(Step::AtHand),
         6 => busy.clone().prop_map(Step::Elsewhere),
         1 => busy.clone().prop_map(Step::Lag),
-        1 => busy.prop_map(Step::End),
+        1 => prop_oneof![busy, Just(6_u8)].prop_map(Step::End),
         2 => Just(Step::Cut),
     ];
     proptest::collection::vec(step, 0..40)
@@ -299,15 +394,17 @@ fn cuts() -> impl Strategy<Value = Vec<Cut>> {
         any::<bool>(),
         prop_oneof![4 => Just(0_u8), 1 => 1_u8..3],
         any::<bool>(),
+        prop_oneof![9 => Just(false), 1 => Just(true)],
     )
         .prop_map(
-            |(after_read, after_written, writes_vanish, reset, refusals, restart)| Cut {
+            |(after_read, after_written, writes_vanish, reset, refusals, restart, older)| Cut {
                 after_read,
                 after_written,
                 writes_vanish,
                 reset,
                 refusals,
                 restart,
+                older,
             },
         );
     proptest::collection::vec(cut, 0..8)

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::world::{Idle, Line, World};
+use super::world::{self, Idle, Line, World};
 use crate::client::error::ConnectError;
 use crate::client::in_memory::{InMemory, take_frames};
 use crate::client::link::Dial;
@@ -71,9 +71,15 @@ impl Dial for Wire {
             cut,
             ..Line::default()
         };
-        line.say(
-            r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":65536,"features":[]}"#,
-        );
+        let features = if cut.older {
+            ""
+        } else {
+            r#""patterns","encoding","key""#
+        };
+        line.say(&format!(
+            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":65536,"features":[{features}]}}"#,
+        ));
+        world.was_older |= cut.older;
         world.lines.push(line);
         let pipe = Pipe {
             wire: self.clone(),
@@ -110,10 +116,10 @@ impl World {
     }
 }
 
-/// The channel of a `subscribe`.
+/// The channel of a `subscribe`, or the pattern.
 fn asked_for(text: &[u8]) -> Option<String> {
     let request: serde_json::Value = serde_json::from_slice(text).ok()?;
-    (request["type"] == "subscribe").then(|| request["channel"].as_str().map(str::to_owned))?
+    (request["type"] == "subscribe").then(|| world::asked_about(&request))?
 }
 
 impl Pipe {

@@ -12,7 +12,7 @@ use super::cut::Cut;
 use super::follow::Followed;
 use super::pipe::Wire;
 use super::world::Idle;
-use super::{MANY, Step, at_the_server, connect, cuts, name, steps};
+use super::{MANY, Step, at_the_server, connect, cuts, name, once, steps, topic};
 use crate::client::error::{ClientError, Invalid};
 use crate::client::event::{Event, Subscribed};
 use crate::client::{Events, Requests, Start};
@@ -25,19 +25,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Acknowledged {
     Each,
     Batch,
+    /// Each, and with a key.
+    Once,
 }
 
 /// Does what a step says, as far as this half can. How many messages it published.
 fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowledged) -> u64 {
     match step {
-        Step::Publish(channel) | Step::Pipeline(channel) => {
+        Step::Publish(channel)
+        | Step::Pipeline(channel)
+        | Step::PublishOnce(channel)
+        | Step::PipelineOnce(channel) => {
             let (name, data) = (name(channel), tag.to_string());
-            match how {
+            let sent = match how {
                 Acknowledged::Each => requests.publish(&name, data, tag),
                 Acknowledged::Batch => requests.publish_in_batch(&name, data, tag),
+                Acknowledged::Once => requests.publish(&name, once(data, tag), tag),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(ClientError::Invalid(Invalid::Unsupported(_))) if wire.world().was_older => {
+                    return 0;
+                }
+                Err(error) => panic!("{error}"),
             }
-            .expect("it goes out at last");
-            if matches!(step, Step::Publish(_)) {
+            if matches!(step, Step::Publish(_) | Step::PublishOnce(_)) {
                 requests.flush().expect("it goes out at last");
             }
             return 1;
@@ -49,7 +61,9 @@ fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowl
                 subscribe(requests, &format!("m{number}"));
             }
         }
-        Step::Unsubscribe(channel) => requests.unsubscribe(&name(channel)).expect("it ends"),
+        Step::Unsubscribe(channel) => requests
+            .unsubscribe(topic(&name(channel)))
+            .expect("it ends"),
         Step::Elsewhere(_) | Step::Lag(_) | Step::End(_) | Step::Cut => {
             at_the_server(&mut wire.world(), step, "\"elsewhere\"");
         }
@@ -60,8 +74,9 @@ fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowl
 }
 
 fn subscribe(requests: &mut Requests, name: &str) {
-    match requests.subscribe(name, Start::Live) {
-        Ok(()) | Err(ClientError::Invalid(Invalid::AlreadySubscribed)) => {}
+    match requests.subscribe(topic(name), Start::Live) {
+        Ok(())
+        | Err(ClientError::Invalid(Invalid::AlreadySubscribed | Invalid::Unsupported(_))) => {}
         Err(error) => panic!("{error}"),
     }
 }
@@ -72,6 +87,8 @@ struct Heard {
     followed: Followed,
     /// How often the fate of each message was told.
     fates: BTreeMap<u64, usize>,
+    /// Everything is published with a key.
+    keys: bool,
 }
 
 impl Heard {
@@ -88,7 +105,7 @@ impl Heard {
         };
         match event {
             Event::Subscribed {
-                channel,
+                topic,
                 epoch,
                 seq,
                 recovered,
@@ -99,13 +116,16 @@ impl Heard {
                     recovered,
                 };
                 let world = self.wire.world();
-                self.followed.begin(&channel, &subscribed, 0, &world);
+                self.followed.begin(topic.text(), &subscribed, 0, &world);
             }
-            Event::Unsubscribed { channel } => self.followed.end(&channel),
+            Event::Unsubscribed { topic } => self.followed.end(topic.text()),
             Event::Published { tag, .. } | Event::Refused { tag: Some(tag), .. } => {
                 self.tell(tag..=tag, 1);
             }
-            Event::BatchDone { tags, count } | Event::Unknown { tags, count } => {
+            Event::BatchDone { tags, count } => self.tell(tags, count),
+            Event::Unknown { tags, count } => {
+                let knew_keys = !self.wire.world().was_older;
+                assert!(!(knew_keys && self.keys), "a key makes every fate known");
                 self.tell(tags, count);
             }
             Event::Refused { tag: None, .. } | Event::SubscribeRefused { .. } => {}
@@ -129,6 +149,7 @@ fn run(steps: &[Step], cuts: Vec<Cut>, chunk: usize, how: Acknowledged) {
         wire: wire.clone(),
         followed: Followed::default(),
         fates: BTreeMap::new(),
+        keys: matches!(how, Acknowledged::Once),
     };
     let heard = thread::spawn(move || heard.take_all(events));
     let mut published = 0;
@@ -141,6 +162,7 @@ fn run(steps: &[Step], cuts: Vec<Cut>, chunk: usize, how: Acknowledged) {
     let fates = heard.join().expect("all is told as it should be");
     let once: BTreeMap<u64, usize> = (0..published).map(|tag| (tag, 1)).collect();
     assert_eq!(fates, once, "the fate of each message is told once");
+    wire.world().check_order();
 }
 
 proptest! {
@@ -153,7 +175,7 @@ proptest! {
         after in steps(),
         cuts in cuts(),
         chunk in prop_oneof![20_usize..1000, Just(100_000)],
-        how in prop_oneof![Just(Acknowledged::Each), Just(Acknowledged::Batch)],
+        how in prop_oneof![1 => Just(Acknowledged::Each), 1 => Just(Acknowledged::Batch), 2 => Just(Acknowledged::Once)],
     ) {
         let many = if many { vec![Step::SubscribeMany] } else { Vec::new() };
         let steps = [before, many, after].concat();

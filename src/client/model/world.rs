@@ -1,4 +1,4 @@
-//! A server in memory: what it holds, and what it answers.
+//! A server in memory: what it holds, and what it answers. What is called a channel in here may be the pattern.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +31,12 @@ pub(super) struct World {
     /// Everything that was ever published, by epoch and number.
     pub(super) history: BTreeMap<(String, u64), String>,
     epochs: u64,
+    /// Where what has a key was published, by channel and key.
+    keys: BTreeMap<(String, String), (String, u64)>,
+    /// What clients published here, as against what was published elsewhere: epochs and numbers.
+    own: BTreeSet<(String, u64)>,
+    /// There was a connection to a server that knows no keys.
+    pub(super) was_older: bool,
     /// Publications so far.
     published: usize,
     /// The newest connection is the last one.
@@ -50,8 +56,20 @@ struct Channel {
     newest: u64,
     /// The newest message that is not held any more, 0 if all are.
     dropped: u64,
-    held: Vec<(u64, String)>,
+    held: Vec<(u64, Post)>,
 }
+
+/// A message, as it stands in the log of its channel and in that of the pattern.
+#[derive(Clone)]
+struct Post {
+    channel: String,
+    /// Its number in its channel.
+    channel_seq: u64,
+    data: String,
+}
+
+/// The pattern that clients subscribe to, which stands for all channels. No channel has its name.
+pub(super) const ALL: &str = ">";
 
 /// One connection, as the server sees it.
 #[derive(Default)]
@@ -78,6 +96,9 @@ impl World {
             channels: BTreeMap::new(),
             history: BTreeMap::new(),
             epochs: 0,
+            keys: BTreeMap::new(),
+            own: BTreeSet::new(),
+            was_older: false,
             published: 0,
             lines: Vec::new(),
             cuts,
@@ -91,6 +112,20 @@ impl World {
     /// All that was held is gone.
     pub(super) fn restart(&mut self) {
         self.channels.clear();
+        self.keys.clear();
+    }
+
+    /// Whatever the client published is in each log in the order in which the program published it.
+    pub(super) fn check_order(&self) {
+        let mut newest: BTreeMap<&String, u64> = BTreeMap::new();
+        for place in &self.own {
+            let data = &self.history[place];
+            let number = data.trim_matches(|char: char| !char.is_ascii_digit());
+            let number = number.parse().expect("a client publishes numbers");
+            if let Some(before) = newest.insert(&place.0, number) {
+                assert!(before < number, "{number} came after {before}");
+            }
+        }
     }
 
     /// From here on nothing is cut or refused.
@@ -110,7 +145,25 @@ impl World {
 
     /// How often it was published.
     pub(super) fn count(&self, data: &str) -> usize {
-        self.history.values().filter(|held| *held == data).count()
+        let of_channels = self.history.iter().filter(|((of, _), _)| is_channels(of));
+        of_channels.filter(|(_, held)| *held == data).count()
+    }
+
+    /// Whether a channel has this under this number.
+    pub(super) fn has(&self, channel_seq: u64, data: &str) -> bool {
+        let mut history = self.history.iter();
+        history.any(|((of, seq), held)| is_channels(of) && *seq == channel_seq && held == data)
+    }
+
+    /// How often it was published in one log, at most: a server that begins anew knows no key of before.
+    pub(super) fn count_in_life(&self, data: &str) -> usize {
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        for ((epoch, _), held) in &self.history {
+            if held == data {
+                *counts.entry(epoch).or_default() += 1;
+            }
+        }
+        counts.into_values().max().unwrap_or(0)
     }
 
     /// The numbers of `epoch` that were given out between `after` and `before`, both excluded.
@@ -141,8 +194,10 @@ impl World {
     fn channel(&mut self, name: &str) -> &mut Channel {
         if !self.channels.contains_key(name) {
             self.epochs += 1;
+            // The history of the pattern is told from that of channels by this.
+            let kind = if name == ALL { "p" } else { "e" };
             let channel = Channel {
-                epoch: format!("e{}", self.epochs),
+                epoch: format!("{kind}{}", self.epochs),
                 ..Channel::default()
             };
             self.channels.insert(name.to_owned(), channel);
@@ -150,40 +205,59 @@ impl World {
         self.channels.get_mut(name).expect("it is there")
     }
 
-    /// Publishes, and sends it to the subscriber if `deliver` says so; its place.
+    /// Publishes, and sends it to the subscribers if `deliver` says so; its place.
     pub(super) fn publish(&mut self, name: &str, data: &str, deliver: bool) -> (String, u64) {
+        let mut post = Post {
+            channel: name.to_owned(),
+            channel_seq: 0,
+            data: data.to_owned(),
+        };
+        let place = self.append(name, &mut post, deliver);
+        // Its log begins with its first subscriber.
+        if self.channels.contains_key(ALL) {
+            self.append(ALL, &mut post, deliver);
+        }
+        place
+    }
+
+    /// Appends a message to the log of its channel, where it gets its number, or of the pattern.
+    fn append(&mut self, topic: &str, post: &mut Post, deliver: bool) -> (String, u64) {
         self.published += 1;
         let stride = STRIDES[self.published % STRIDES.len()];
-        let channel = self.channel(name);
+        let channel = self.channel(topic);
         let before = channel.newest;
         channel.newest += stride;
         let (seq, epoch) = (channel.newest, channel.epoch.clone());
-        channel.held.push((seq, data.to_owned()));
+        if topic != ALL {
+            post.channel_seq = seq;
+        }
+        channel.held.push((seq, post.clone()));
         if channel.held.len() > HELD {
             channel.dropped = channel.held.remove(0).0;
         }
-        self.history.insert((epoch.clone(), seq), data.to_owned());
+        self.history.insert((epoch.clone(), seq), post.data.clone());
         if let Some(line) = self.lines.last_mut()
-            && line.subscribed.contains(name)
+            && line.subscribed.contains(topic)
         {
             line.say(&if deliver {
-                message(name, seq, data)
+                message(topic, seq, post)
             } else {
                 // What a gap bounds may begin with numbers that were never given out.
                 let from = if seq % 2 == 0 { before + 1 } else { seq };
-                gap(name, &epoch, (from, seq), "slow")
+                gap(topic, &epoch, (from, seq), "slow")
             });
         }
         (epoch, seq)
     }
 
-    /// Ends the subscription to a channel without having been asked to.
-    pub(super) fn end_subscription(&mut self, name: &str) {
+    /// Ends a subscription without having been asked to.
+    pub(super) fn end_subscription(&mut self, topic: &str) {
         if let Some(line) = self.lines.last_mut()
-            && line.subscribed.remove(name)
+            && line.subscribed.remove(topic)
         {
             line.say(&format!(
-                r#"{{"type":"unsubscribed","channel":"{name}","reason":"forbidden"}}"#
+                r#"{{"type":"unsubscribed",{},"reason":"forbidden"}}"#,
+                member_of(topic)
             ));
         }
     }
@@ -196,35 +270,63 @@ impl World {
         let member = id
             .as_ref()
             .map_or(String::new(), |id| format!(r#","id":{id}"#));
-        let name = request["channel"].as_str().unwrap_or_default().to_owned();
+        let name = asked_about(&request).unwrap_or_default();
+        let about = member_of(&name);
+        let older = self.lines.last().is_some_and(|line| line.cut.older);
+        let has_more = ["key", "encoding", "pattern"].map(|name| request.get(name).is_some());
+        assert!(!older || has_more == [false; 3], "it knows no {request}");
         let answer = match request["type"].as_str().expect("a request has a type") {
             "ping" => format!(r#"{{"type":"pong"{member}}}"#),
             _ if name.starts_with("forbidden") => format!(
                 r#"{{"type":"error"{member},"channel":"{name}","code":"forbidden","message":"no"}}"#
             ),
             "publish" => {
-                let (epoch, seq) = self.publish(&name, &request["data"].to_string(), true);
+                let (epoch, seq, duplicate) = self.publish_request(&name, &request);
                 if id.is_none() {
                     return;
                 }
+                let duplicate = if duplicate {
+                    r#","duplicate":true"#
+                } else {
+                    ""
+                };
                 format!(
-                    r#"{{"type":"published"{member},"channel":"{name}","epoch":"{epoch}","seq":{seq}}}"#
+                    r#"{{"type":"published"{member},"channel":"{name}","epoch":"{epoch}","seq":{seq}{duplicate}}}"#
                 )
             }
             "subscribe" => return self.subscribe(&name, &member, &request),
             "unsubscribe" => {
                 let line = self.lines.last_mut().expect("somebody asks");
                 if line.subscribed.remove(&name) {
-                    format!(r#"{{"type":"unsubscribed"{member},"channel":"{name}"}}"#)
+                    format!(r#"{{"type":"unsubscribed"{member},{about}}}"#)
                 } else {
                     format!(
-                        r#"{{"type":"error"{member},"channel":"{name}","code":"not_subscribed","message":""}}"#
+                        r#"{{"type":"error"{member},{about},"code":"not_subscribed","message":""}}"#
                     )
                 }
             }
             other => panic!("no request is {other}"),
         };
         self.lines.last_mut().expect("somebody asks").say(&answer);
+    }
+
+    /// Publishes what a client asks for, and what has a key once; its place, and whether it had it before.
+    fn publish_request(&mut self, name: &str, request: &Value) -> (String, u64, bool) {
+        let key = request.get("key").and_then(Value::as_str);
+        let key = key.map(|key| (name.to_owned(), key.to_owned()));
+        if let Some(place) = key.as_ref().and_then(|key| self.keys.get(key)) {
+            return (place.0.clone(), place.1, true);
+        }
+        let data = match (request.get("encoding"), &request["data"]) {
+            (Some(_), Value::String(data)) => text(data),
+            (_, data) => data.to_string(),
+        };
+        let place = self.publish(name, &data, true);
+        self.own.insert(place.clone());
+        if let Some(key) = key {
+            self.keys.insert(key, place.clone());
+        }
+        (place.0, place.1, false)
     }
 
     fn subscribe(&mut self, name: &str, member: &str, request: &Value) {
@@ -252,12 +354,13 @@ impl World {
             (None, None) => (None, None, newest),
         };
         let held = channel.held.iter().filter(|(seq, _)| *seq > after);
-        let messages: Vec<String> = held.map(|(seq, data)| message(name, *seq, data)).collect();
+        let messages: Vec<String> = held.map(|(seq, post)| message(name, *seq, post)).collect();
+        let about = member_of(name);
         let recovered = recovered.map_or(String::new(), |yes| format!(r#","recovered":{yes}"#));
         let line = self.lines.last_mut().expect("somebody asks");
         assert!(line.subscribed.insert(name.to_owned()), "{name} twice");
         line.say(&format!(
-            r#"{{"type":"subscribed"{member},"channel":"{name}","epoch":"{epoch}","seq":{newest}{recovered}}}"#
+            r#"{{"type":"subscribed"{member},{about},"epoch":"{epoch}","seq":{newest}{recovered}}}"#
         ));
         for text in gap_before.iter().chain(&messages) {
             line.say(text);
@@ -274,12 +377,48 @@ impl Line {
     }
 }
 
-fn message(channel: &str, seq: u64, data: &str) -> String {
-    format!(r#"{{"type":"message","channel":"{channel}","seq":{seq},"data":{data}}}"#)
+/// How a text is written down, so that it is no JSON.
+pub(super) fn text(text: &str) -> String {
+    format!("text {text:?}")
 }
 
-fn gap(channel: &str, epoch: &str, (from, to): (u64, u64), reason: &str) -> String {
+/// Whether an epoch is that of a channel.
+fn is_channels(epoch: &str) -> bool {
+    epoch.starts_with('e')
+}
+
+/// The channel or the pattern that a request names.
+pub(super) fn asked_about(request: &Value) -> Option<String> {
+    let named = request.get("pattern").or(request.get("channel"))?;
+    named.as_str().map(str::to_owned)
+}
+
+/// The member that names a channel or the pattern.
+fn member_of(topic: &str) -> String {
+    let kind = if topic == ALL { "pattern" } else { "channel" };
+    format!(r#""{kind}":"{topic}""#)
+}
+
+fn message(topic: &str, seq: u64, post: &Post) -> String {
+    let Post {
+        channel,
+        channel_seq,
+        data,
+    } = post;
+    let mut text = format!(r#"{{"type":"message",{},"seq":{seq}"#, member_of(topic));
+    if topic == ALL {
+        text += &format!(r#","channel":"{channel}","channel_seq":{channel_seq}"#);
+    }
+    text += &match data.strip_prefix("text ") {
+        Some(data) => format!(r#","encoding":"text","data":{data}}}"#),
+        None => format!(r#","data":{data}}}"#),
+    };
+    text
+}
+
+fn gap(topic: &str, epoch: &str, (from, to): (u64, u64), reason: &str) -> String {
+    let about = member_of(topic);
     format!(
-        r#"{{"type":"gap","channel":"{channel}","epoch":"{epoch}","from":{from},"to":{to},"reason":"{reason}"}}"#
+        r#"{{"type":"gap",{about},"epoch":"{epoch}","from":{from},"to":{to},"reason":"{reason}"}}"#
     )
 }

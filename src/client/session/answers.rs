@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use super::subscription::Place;
 use super::unanswered::{Batch, Target, Waiting};
-use super::{Answer, Session, Tag, entry};
+use super::{Answer, Session, Tag};
+use crate::channel::name;
+use crate::channel::topic::Topic;
 use crate::client::error::Cause;
 use crate::client::event::{Event, GapReason, Published, Subscribed};
+use crate::client::feature::{Feature, Features};
+use crate::client::payload::Payload;
 use crate::client::refusal::Refusal;
+use crate::client::topic_name::TopicName;
 use crate::dialect::json::{self, SUB_PROTOCOL};
+use crate::hub::Place as At;
 
 /// The longest epoch, in bytes, as the protocol has it.
 const MAX_EPOCH: usize = 64;
@@ -36,18 +42,26 @@ impl Session {
                 id: raw,
                 epoch,
                 seq,
+                duplicate,
                 ..
-            } => self.take_published(id(raw), epoch, seq),
+            } => {
+                let published = Published {
+                    epoch: self.epoch(epoch)?,
+                    seq,
+                    duplicate,
+                };
+                self.take_published(id(raw), published)
+            }
             Said::Gap {
-                channel,
+                topic,
                 epoch,
                 from,
                 to,
                 reason,
-            } => self.take_gap(channel, epoch, (from, to), reason),
+            } => self.take_gap(topic, epoch, (from, to), reason),
             Said::Subscribed {
                 id: raw,
-                channel,
+                topic,
                 epoch,
                 seq,
                 recovered,
@@ -57,13 +71,13 @@ impl Session {
                     seq,
                     recovered,
                 };
-                self.take_subscribed(id(raw), channel, subscribed)
+                self.take_subscribed(id(raw), topic, subscribed)
             }
             Said::Unsubscribed {
                 id: raw,
-                channel,
+                topic,
                 reason,
-            } => self.take_unsubscribed(raw.is_some(), id(raw), channel, reason),
+            } => self.take_unsubscribed(raw.is_some(), id(raw), topic, reason),
             Said::Error {
                 id: raw,
                 code,
@@ -82,8 +96,9 @@ impl Session {
             Said::Welcome {
                 protocol,
                 max_message,
+                features,
                 ..
-            } => self.take_welcome(protocol, max_message),
+            } => self.take_welcome(protocol, max_message, Features::named(&features)),
             Said::Goodbye {
                 reconnect_after_ms, ..
             } => {
@@ -105,12 +120,21 @@ impl Session {
         }
     }
 
-    fn take_welcome(&mut self, protocol: &str, max_message: u64) -> Result<(), Cause> {
+    fn take_welcome(
+        &mut self,
+        protocol: &str,
+        max_message: u64,
+        features: Features,
+    ) -> Result<(), Cause> {
         if protocol != SUB_PROTOCOL {
             return Err(Cause::Protocol("a `welcome` to another protocol"));
         }
         self.welcomed = true;
         self.max_request = usize::try_from(max_message).unwrap_or(usize::MAX);
+        self.features = features;
+        if !features.has(Feature::Key) {
+            self.repeat_none();
+        }
         Ok(())
     }
 
@@ -126,10 +150,11 @@ impl Session {
     }
 
     fn take_message(&mut self, message: &json::event::Message<'_>) -> Result<(), Cause> {
-        let Some((name, subscription)) = entry(&mut self.subscriptions, message.channel) else {
+        let topic = message.topic();
+        let Some((name, subscription)) = self.subscriptions.entry(topic) else {
             return Ok(());
         };
-        let (channel, seq) = (Arc::clone(name), message.seq);
+        let (name, seq) = (Arc::clone(name), message.seq());
         let place = subscription.advance(seq);
         let epoch = subscription.epoch();
         let missed = match place {
@@ -137,26 +162,37 @@ impl Session {
             Place::Next => None,
             Place::After(missed) => Some(missed),
         };
-        let data = match std::str::from_utf8(message.data) {
-            Ok(data) => data.to_owned(),
-            Err(_) => return Err(Cause::Message(json::EventError::NotUtf8)),
-        };
+        let data =
+            Payload::read(message.data).ok_or(Cause::Message(json::EventError::Member("data")))?;
         if let Some(missed) = missed {
             self.tell(Event::Gap {
-                channel: channel.clone(),
+                topic: TopicName::of(topic, name.clone()),
                 epoch,
                 from: *missed.start(),
                 to: *missed.end(),
                 reason: GapReason::Unannounced,
             });
         }
-        self.tell(Event::Message { channel, seq, data });
+        let (channel, pattern, channel_seq) = match message.place {
+            At::Channel { seq } => (name, None, seq),
+            At::Pattern { channel_seq, .. } => {
+                let channel = self.channel(topic, message.channel)?;
+                (channel, Some(name), channel_seq)
+            }
+        };
+        self.tell(Event::Message {
+            channel,
+            seq,
+            data,
+            pattern,
+            channel_seq,
+        });
         Ok(())
     }
 
     fn take_gap(
         &mut self,
-        channel: &str,
+        topic: Topic<'_>,
         epoch: &str,
         (from, to): (u64, u64),
         reason: &str,
@@ -165,13 +201,13 @@ impl Session {
             return Err(Cause::Protocol("a `gap` that ends before it begins"));
         }
         let epoch = self.epoch(epoch)?;
-        let Some((name, subscription)) = entry(&mut self.subscriptions, channel) else {
+        let Some((name, subscription)) = self.subscriptions.entry(topic) else {
             return Ok(());
         };
-        let channel = Arc::clone(name);
+        let topic = TopicName::of(topic, name.clone());
         if let Some(missed) = subscription.skip(epoch.clone(), from, to) {
             self.tell(Event::Gap {
-                channel,
+                topic,
                 epoch,
                 from: *missed.start(),
                 to: *missed.end(),
@@ -184,10 +220,10 @@ impl Session {
     fn take_subscribed(
         &mut self,
         id: Option<u64>,
-        channel: &str,
+        topic: Topic<'_>,
         subscribed: Subscribed,
     ) -> Result<(), Cause> {
-        let fits = |waiting: &Waiting| matches!(waiting, Waiting::Subscribe(target) if *target.channel == *channel);
+        let fits = |waiting: &Waiting| matches!(waiting, Waiting::Subscribe(target) if target.topic == topic);
         let Some(Waiting::Subscribe(target)) = self.answered(id, fits)? else {
             return Ok(());
         };
@@ -196,7 +232,7 @@ impl Session {
         };
         if subscription.begin(&subscribed).map_err(Cause::Protocol)? {
             self.tell(Event::Subscribed {
-                channel: target.channel,
+                topic: target.topic,
                 epoch: subscribed.epoch,
                 seq: subscribed.seq,
                 recovered: subscribed.recovered,
@@ -210,41 +246,46 @@ impl Session {
         &mut self,
         has_id: bool,
         id: Option<u64>,
-        channel: &str,
+        topic: Topic<'_>,
         reason: Option<&str>,
     ) -> Result<(), Cause> {
-        let fits = |waiting: &Waiting| matches!(waiting, Waiting::Unsubscribe(target) if *target.channel == *channel);
+        let fits = |waiting: &Waiting| matches!(waiting, Waiting::Unsubscribe(target) if target.topic == topic);
         match self.answered(id, fits)? {
             Some(Waiting::Unsubscribe(target)) => self.ended(target),
             _ if has_id => {}
-            _ => self.take_end(channel, reason),
+            _ => self.take_end(topic, reason),
         }
         Ok(())
     }
 
     /// The server ended a subscription by itself. What the program has asked to end waits for the answer to that.
-    fn take_end(&mut self, channel: &str, reason: Option<&str>) {
-        if let Some((name, subscription)) = entry(&mut self.subscriptions, channel)
+    fn take_end(&mut self, topic: Topic<'_>, reason: Option<&str>) {
+        if let Some((name, subscription)) = self.subscriptions.entry(topic)
             && subscription.is_live()
             && !subscription.is_ending()
         {
-            let channel = Arc::clone(name);
+            let name = TopicName::of(topic, name.clone());
             let reason = reason.map(|reason| beginning(reason, MAX_CODE));
-            self.subscriptions.remove(&channel);
-            self.tell(Event::SubscriptionEnded { channel, reason });
+            self.subscriptions.remove(topic);
+            self.tell(Event::SubscriptionEnded {
+                topic: name,
+                reason,
+            });
         }
     }
 
-    fn take_published(&mut self, id: Option<u64>, epoch: &str, seq: u64) -> Result<(), Cause> {
-        let epoch = self.epoch(epoch)?;
-        match self.answered(id, |waiting| matches!(waiting, Waiting::Publish(_)))? {
-            Some(Waiting::Publish(Tag::Event(tag))) => {
-                self.tell(Event::Published { tag, epoch, seq });
+    fn take_published(&mut self, id: Option<u64>, published: Published) -> Result<(), Cause> {
+        let answered = self.answered(id, |waiting| matches!(waiting, Waiting::Publish(_)))?;
+        if let Some(Waiting::Publish(publish)) = answered {
+            match publish.tag {
+                Tag::Event(tag) => self.tell(Event::Published {
+                    tag,
+                    epoch: published.epoch,
+                    seq: published.seq,
+                    duplicate: published.duplicate,
+                }),
+                Tag::Call(call) => self.answer(call, Answer::Published(published)),
             }
-            Some(Waiting::Publish(Tag::Call(call))) => {
-                self.answer(call, Answer::Published(Published { epoch, seq }));
-            }
-            _ => {}
         }
         Ok(())
     }
@@ -271,13 +312,7 @@ impl Session {
         refusal: Refusal,
     ) -> Result<(), Cause> {
         match self.answered(id, |_| true)? {
-            Some(Waiting::Publish(Tag::Event(tag))) => {
-                let tag = Some(tag);
-                self.tell(Event::Refused { tag, refusal });
-            }
-            Some(Waiting::Publish(Tag::Call(call))) => {
-                self.answer(call, Answer::Refused(refusal));
-            }
+            Some(Waiting::Publish(publish)) => self.refused(publish.tag, refusal),
             Some(Waiting::Subscribe(target)) => self.take_no_subscription(target, refusal)?,
             // There is nothing to unsubscribe from, which is what was wanted.
             Some(Waiting::Unsubscribe(target)) => self.ended(target),
@@ -304,13 +339,28 @@ impl Session {
             return Err(Cause::Resubscription(refusal));
         }
         let ending = subscription.is_ending();
-        let channel = target.channel;
+        let topic = target.topic;
         // Of one that is to end, the answer to that will say so.
         if !ending {
-            self.subscriptions.remove(&channel);
+            self.subscriptions.remove(topic.as_topic());
         }
-        self.tell(Event::SubscribeRefused { channel, refusal });
+        self.tell(Event::SubscribeRefused { topic, refusal });
         Ok(())
+    }
+
+    /// The channel of a pattern's message, as it was named before, if it is the one that was named last.
+    fn channel(&mut self, pattern: Topic<'_>, channel: &str) -> Result<Arc<str>, Cause> {
+        let stands_for = match pattern {
+            Topic::Channel(name) => name == channel,
+            Topic::Pattern(matcher, text) => matcher.matches(text, channel),
+        };
+        if !stands_for || name::check(channel).is_err() {
+            return Err(Cause::Protocol("a message that its pattern does not match"));
+        }
+        match &self.channel {
+            Some(last) if **last == *channel => Ok(last.clone()),
+            _ => Ok(self.channel.insert(channel.into()).clone()),
+        }
     }
 
     /// `epoch` as it was named before, if it is the one that was named last.

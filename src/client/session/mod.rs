@@ -6,22 +6,29 @@
 
 mod answers;
 mod subscription;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod unanswered;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use subscription::Subscription;
-use unanswered::{Target, Unanswered, Waiting};
+use subscriptions::Subscriptions;
+use unanswered::{Publish, Target, Unanswered, Waiting};
 
 use super::error::Invalid;
 use super::event::{Event, Position, Published};
+use super::feature::{Feature, Features};
 use super::refusal::Refusal;
+use super::topic_name::TopicName;
 use super::websocket::Texts;
+use crate::channel::matcher::Matcher;
 use crate::channel::name;
-use crate::dialect::json::{Start, request};
+use crate::channel::pattern::Pattern;
+use crate::channel::topic::Topic;
+use crate::dialect::json::{Data, Start, request};
 
 /// Something for the program.
 #[derive(Debug)]
@@ -56,22 +63,29 @@ const ASKED_AT_ONCE: usize = 128;
 /// windows. Over that the server has left out an answer, and nothing is published before it comes or its time is up.
 const SPAN: usize = 1 << 16;
 
+/// How many bytes of publications with keys may wait for their answers, and one publication more: they are kept, to be sent again.
+const MAX_KEPT: usize = 16 << 20;
+
 /// The state of one client, whatever connection it has or has not.
 #[derive(Default)]
 pub(super) struct Session {
-    subscriptions: BTreeMap<Arc<str>, Subscription>,
+    subscriptions: Subscriptions,
     /// How many subscriptions there have been.
     numbered: u64,
     unanswered: Unanswered,
     /// Told and not taken yet.
     ready: VecDeque<Told>,
     /// Subscriptions for which this connection has not been asked yet. Some may be gone since.
-    unasked: VecDeque<Arc<str>>,
+    unasked: VecDeque<TopicName>,
     welcomed: bool,
+    /// What the server has; before the welcome of this connection, what the one before it had.
+    features: Features,
     /// The longest request that the server takes, in bytes; 0 before the first welcome.
     max_request: usize,
     /// The epoch that was named last: nearly always the next one to be named, too.
     epoch: Option<Arc<str>>,
+    /// The channel whose message came last for a pattern.
+    channel: Option<Arc<str>>,
     /// How many answers have come.
     answers: u64,
     /// Refusals told of the batch that is answered next.
@@ -89,6 +103,11 @@ impl Session {
         self.max_request
     }
 
+    /// What the server has.
+    pub(super) const fn features(&self) -> Features {
+        self.features
+    }
+
     /// How many messages wait for their answers, those that were not sent yet included.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
@@ -98,6 +117,7 @@ impl Session {
     /// Whether another message may be published, with at most `window` waiting for their answers.
     pub(super) fn has_room(&self, window: usize) -> bool {
         self.unanswered.publishes() < window
+            && self.unanswered.kept_bytes() < MAX_KEPT
             && self.unanswered.span() < window.saturating_mul(8).max(SPAN)
     }
 
@@ -109,6 +129,11 @@ impl Session {
     /// Whether the server owes an answer; publishes from `unsent` on were not sent.
     pub(super) fn is_owed_an_answer(&self, unsent: Option<u64>) -> bool {
         self.unanswered.is_owed_an_answer(unsent)
+    }
+
+    /// Whether publications wait that are sent again after a loss.
+    pub(super) fn has_kept(&self) -> bool {
+        self.unanswered.has_kept()
     }
 
     /// The next thing to tell.
@@ -128,108 +153,132 @@ impl Session {
     }
 
     /// Where a subscription is, once it was made.
-    pub(super) fn position(&self, channel: &str) -> Option<Position> {
-        self.subscriptions.get(channel)?.position()
+    pub(super) fn position(&self, topic: Topic<'_>) -> Option<Position> {
+        self.subscriptions.get(topic)?.position()
     }
 
     /// Notes a subscription, for which [`ask`](Self::ask) asks the server.
-    pub(super) fn subscribe(&mut self, channel: &str, start: Start<'_>) -> Result<(), Invalid> {
-        name::check(channel).map_err(Invalid::Channel)?;
-        if self.subscriptions.contains_key(channel) {
+    pub(super) fn subscribe(&mut self, topic: Topic<'_>, start: Start<'_>) -> Result<(), Invalid> {
+        check(topic)?;
+        if topic.is_pattern() && !self.features.has(Feature::Patterns) {
+            return Err(Invalid::Unsupported(Feature::Patterns));
+        }
+        if self.subscriptions.get(topic).is_some() {
             return Err(Invalid::AlreadySubscribed);
         }
-        let channel: Arc<str> = channel.into();
-        self.unasked.push_back(channel.clone());
         self.numbered += 1;
         let subscription = Subscription::new(start, self.numbered);
-        self.subscriptions.insert(channel, subscription);
+        let topic = self.subscriptions.add(topic, subscription);
+        self.unasked.push_back(topic);
         Ok(())
     }
 
-    /// Whether there are subscriptions that this connection has not been asked for.
+    /// Whether there are subscriptions that this connection has not been asked for, or publications that it has not been sent again.
     pub(super) fn has_unasked(&self) -> bool {
-        !self.unasked.is_empty()
+        !self.unasked.is_empty() || self.unanswered.has_to_repeat()
     }
 
-    /// Appends requests for subscriptions that this connection has not been asked for, as many as may wait for their answers at
-    /// once: a server stops reading from a client that asks without end and takes no answers. Whether that was all.
+    /// Appends requests for subscriptions that this connection has not been asked for, and publications that are to be sent again, as many
+    /// as may wait for their answers at once: a server stops reading from a client that asks without end and takes no answers. Whether that
+    /// was all.
     pub(super) fn ask(&mut self, texts: &mut Texts) -> bool {
         while self.unanswered.subscribes() < ASKED_AT_ONCE
-            && let Some(channel) = self.unasked.pop_front()
+            && let Some(topic) = self.unasked.pop_front()
         {
-            if let Some(subscription) = self.subscriptions.get(&channel) {
-                let start = subscription.start();
-                let id = self.unanswered.next_id();
-                write(texts, |out| {
-                    request::subscribe(out, Some(id), &channel, &start);
-                });
-                let number = subscription.number();
-                self.unanswered
-                    .add(Waiting::Subscribe(Target { channel, number }));
-            }
+            self.ask_for(topic, texts);
         }
-        self.unasked.is_empty()
+        while let Some(text) = self.unanswered.repeat() {
+            write(texts, |out| out.extend_from_slice(text));
+        }
+        !self.has_unasked()
+    }
+
+    fn ask_for(&mut self, topic: TopicName, texts: &mut Texts) {
+        let Some(subscription) = self.subscriptions.get(topic.as_topic()) else {
+            return;
+        };
+        if topic.as_topic().is_pattern() && !self.features.has(Feature::Patterns) {
+            self.subscriptions.remove(topic.as_topic());
+            let refusal = Feature::Patterns.refusal();
+            self.tell(Event::SubscribeRefused { topic, refusal });
+            return;
+        }
+        let start = subscription.start();
+        let id = self.unanswered.next_id();
+        write(texts, |out| {
+            request::subscribe(out, Some(id), &topic, &start);
+        });
+        let number = subscription.number();
+        self.unanswered
+            .add(Waiting::Subscribe(Target { topic, number }));
     }
 
     /// Notes that a subscription is to end, and appends the request for that, which must be sent. There is none where the server was
     /// not asked for the subscription, and none where it was asked to end it already.
-    pub(super) fn unsubscribe(&mut self, channel: &str, texts: &mut Texts) -> Result<(), Invalid> {
-        name::check(channel).map_err(Invalid::Channel)?;
-        if let Some(at) = self.unasked.iter().position(|name| **name == *channel) {
+    pub(super) fn unsubscribe(
+        &mut self,
+        topic: Topic<'_>,
+        texts: &mut Texts,
+    ) -> Result<(), Invalid> {
+        check(topic)?;
+        if let Some(at) = self.unasked.iter().position(|name| *name == topic) {
             self.unasked.remove(at);
-            self.unsubscribed(channel.into());
+            self.unsubscribed(topic.into());
             return Ok(());
         }
-        let Some((name, subscription)) = entry(&mut self.subscriptions, channel) else {
-            self.unsubscribed(channel.into());
+        let Some((name, subscription)) = self.subscriptions.entry(topic) else {
+            self.unsubscribed(topic.into());
             return Ok(());
         };
         if subscription.is_ending() {
             return Ok(());
         }
         subscription.end();
-        let (channel, number) = (Arc::clone(name), subscription.number());
+        let number = subscription.number();
+        let topic = TopicName::of(topic, name.clone());
         let id = self.unanswered.next_id();
-        write(texts, |out| request::unsubscribe(out, Some(id), &channel));
+        write(texts, |out| request::unsubscribe(out, Some(id), &topic));
         self.unanswered
-            .add(Waiting::Unsubscribe(Target { channel, number }));
+            .add(Waiting::Unsubscribe(Target { topic, number }));
         Ok(())
     }
 
-    /// Tells that nothing of a channel comes any more.
-    fn unsubscribed(&mut self, channel: Arc<str>) {
-        self.subscriptions.remove(&channel);
-        self.tell(Event::Unsubscribed { channel });
+    /// Tells that nothing of a subscription comes any more.
+    fn unsubscribed(&mut self, topic: TopicName) {
+        self.subscriptions.remove(topic.as_topic());
+        self.tell(Event::Unsubscribed { topic });
     }
 
     /// Tells that what the program asked to end has ended, unless that was told already.
     fn ended(&mut self, target: Target) {
         if self.subscription(&target).is_some() {
-            self.unsubscribed(target.channel);
+            self.unsubscribed(target.topic);
         }
     }
 
     /// A subscription that is still there.
     fn subscription(&mut self, target: &Target) -> Option<&mut Subscription> {
-        let subscription = self.subscriptions.get_mut(&target.channel)?;
+        let (_, subscription) = self.subscriptions.entry(target.topic.as_topic())?;
         (subscription.number() == target.number).then_some(subscription)
     }
 
-    /// Notes a publish and appends the request for it. Whether it was sent is for [`lost`](Self::lost) to be told.
-    /// `data` must be one JSON value.
+    /// Notes a publish and appends the request for it. Whether it was sent is for [`lost`](Self::lost) to be told. One with a key is
+    /// kept, to be sent again. `data` must be what its encoding wants.
     pub(super) fn publish(
         &mut self,
         channel: &str,
-        data: &[u8],
+        data: Data<'_>,
+        key: Option<&str>,
         tag: Tag,
         texts: &mut Texts,
     ) -> Result<u64, Invalid> {
         let id = self.unanswered.next_id();
-        self.write_publish(Some(id), channel, data, texts)?;
-        Ok(self.unanswered.add(Waiting::Publish(tag)))
+        let text = self.write_publish(Some(id), channel, data, key, texts)?;
+        let kept = key.map(|_| text.into());
+        Ok(self.unanswered.add(Waiting::Publish(Publish { tag, kept })))
     }
 
-    /// Notes a publish that gets no answer of its own, as one of the batch that [`end_batch`](Self::end_batch) ends.
+    /// Notes a publish of JSON that gets no answer of its own, as one of the batch that [`end_batch`](Self::end_batch) ends.
     pub(super) fn publish_in_batch(
         &mut self,
         channel: &str,
@@ -237,8 +286,25 @@ impl Session {
         tag: u64,
         texts: &mut Texts,
     ) -> Result<u64, Invalid> {
-        self.write_publish(None, channel, data, texts)?;
+        self.write_publish(None, channel, Data::json(data), None, texts)?;
         Ok(self.unanswered.add_to_batch(tag))
+    }
+
+    /// Tells that a publish is refused that was not sent, since the server does not have what it needs.
+    pub(super) fn refuse(&mut self, id: u64, missing: Feature) {
+        if let Some(Waiting::Publish(publish)) = self.unanswered.give_up(id) {
+            self.refused(publish.tag, missing.refusal());
+        }
+    }
+
+    fn refused(&mut self, tag: Tag, refusal: Refusal) {
+        match tag {
+            Tag::Event(tag) => {
+                let tag = Some(tag);
+                self.tell(Event::Refused { tag, refusal });
+            }
+            Tag::Call(call) => self.answer(call, Answer::Refused(refusal)),
+        }
     }
 
     /// Ends the batch under way, if there is one: the answer to this request says that all before it took effect.
@@ -248,15 +314,17 @@ impl Session {
         }
     }
 
-    fn write_publish(
+    /// Appends a publish; its text.
+    fn write_publish<'t>(
         &self,
         id: Option<u64>,
         channel: &str,
-        data: &[u8],
-        texts: &mut Texts,
-    ) -> Result<(), Invalid> {
+        data: Data<'_>,
+        key: Option<&str>,
+        texts: &'t mut Texts,
+    ) -> Result<&'t [u8], Invalid> {
         let start = texts.bytes.len();
-        request::publish(&mut texts.bytes, id, channel, data);
+        request::publish(&mut texts.bytes, id, channel, data, key);
         let len = texts.bytes.len() - start;
         if len > self.max_request {
             texts.bytes.truncate(start);
@@ -264,25 +332,49 @@ impl Session {
             return Err(Invalid::TooLong { len, max });
         }
         texts.ends.push(texts.bytes.len());
-        Ok(())
+        Ok(&texts.bytes[start..])
     }
 
     /// A connection was lost. Of the publishes, those before `unsent` (all, if that is `None`) were sent, perhaps; what
-    /// became of them nobody knows. Subscriptions stay, and are [asked](Self::ask) for anew, each from where it is.
+    /// became of them nobody knows, unless they can be sent again. Subscriptions stay, and are [asked](Self::ask) for anew, each from
+    /// where it is.
     pub(super) fn lost(&mut self, unsent: Option<u64>) {
+        let lost = self.unanswered.lose(unsent);
+        self.lose(lost);
+    }
+
+    /// There will be no other connection: nothing that waits will be answered.
+    pub(super) fn end(&mut self) {
+        let lost = self.unanswered.end();
+        self.lose(lost);
+    }
+
+    /// What was to be sent again no server would know any more: what became of it nobody knows.
+    pub(super) fn repeat_none(&mut self) {
+        let lost = self.unanswered.repeat_none();
+        self.tell_lost(lost);
+    }
+
+    fn lose(&mut self, lost: Vec<Waiting>) {
         self.welcomed = false;
         self.refused_in_batch = 0;
-        for waiting in self.unanswered.lose(unsent) {
+        self.tell_lost(lost);
+        self.subscriptions.lose();
+        self.unasked = self.subscriptions.topics().collect();
+    }
+
+    fn tell_lost(&mut self, lost: Vec<Waiting>) {
+        for waiting in lost {
             match waiting {
-                Waiting::Publish(Tag::Event(tag)) => self.tell_unknown(tag, tag, 1),
-                Waiting::Publish(Tag::Call(call)) => self.answer(call, Answer::Unknown),
+                Waiting::Publish(publish) => match publish.tag {
+                    Tag::Event(tag) => self.tell_unknown(tag, tag, 1),
+                    Tag::Call(call) => self.answer(call, Answer::Unknown),
+                },
                 Waiting::Batch(batch) => self.tell_unknown(batch.first, batch.last, batch.count),
                 Waiting::Unsubscribe(target) => self.ended(target),
                 Waiting::Subscribe(_) => {}
             }
         }
-        self.subscriptions.values_mut().for_each(Subscription::lose);
-        self.unasked = self.subscriptions.keys().cloned().collect();
     }
 
     fn answer(&mut self, call: u64, answer: Answer) {
@@ -303,14 +395,17 @@ impl Session {
     }
 }
 
-/// A subscription with its channel's name, to be shared.
-fn entry<'m>(
-    subscriptions: &'m mut BTreeMap<Arc<str>, Subscription>,
-    channel: &str,
-) -> Option<(&'m Arc<str>, &'m mut Subscription)> {
-    use std::ops::Bound::Included;
-    let range = (Included(channel), Included(channel));
-    subscriptions.range_mut::<str, _>(range).next()
+/// Whether there can be such a topic, and a subscription to it in this dialect.
+fn check(topic: Topic<'_>) -> Result<(), Invalid> {
+    match topic {
+        Topic::Channel(name) => name::check(name).map_err(Invalid::Channel),
+        Topic::Pattern(Matcher::Parts, text) => {
+            Pattern::parse(text).map(|_| ()).map_err(Invalid::Pattern)
+        }
+        Topic::Pattern(_, text) => Err(Invalid::Pattern(format!(
+            "{text:?} is not read part by part, as the patterns of json.fanfare.v1 are"
+        ))),
+    }
 }
 
 fn write(texts: &mut Texts, write: impl FnOnce(&mut Vec<u8>)) {

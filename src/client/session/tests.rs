@@ -1,6 +1,8 @@
 //! The session by itself: what the server says goes in as text, what the program hears comes out.
 
 mod odd_servers;
+mod repeats;
+mod topics;
 
 use std::time::Duration;
 
@@ -28,9 +30,14 @@ impl Test {
     }
 
     fn welcome(&mut self) {
-        self.hear(
-            r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":[]}"#,
-        );
+        self.welcome_with("[]");
+    }
+
+    /// By a server that has these features.
+    fn welcome_with(&mut self, features: &str) {
+        self.hear(&format!(
+            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":{features}}}"#
+        ));
     }
 
     fn try_hear(&mut self, text: &str) -> Result<(), Cause> {
@@ -64,8 +71,10 @@ impl Test {
             .collect()
     }
 
-    fn subscribe(&mut self, channel: &str, start: Start<'_>) -> String {
-        self.session.subscribe(channel, start).expect("a channel");
+    fn subscribe<'t>(&mut self, topic: impl Into<Topic<'t>>, start: Start<'_>) -> String {
+        self.session
+            .subscribe(topic.into(), start)
+            .expect("a topic");
         self.session.ask(&mut self.texts);
         self.sent().concat()
     }
@@ -75,7 +84,7 @@ impl Test {
         for number in 0..count {
             let channel = format!("c{number:03}");
             self.session
-                .subscribe(&channel, Start::Live)
+                .subscribe((&channel).into(), Start::Live)
                 .expect("a channel");
         }
         assert!(!self.session.ask(&mut self.texts));
@@ -94,7 +103,7 @@ impl Test {
     fn publish(&mut self, tag: u64) -> u64 {
         let tag = Tag::Event(tag);
         self.session
-            .publish("c", b"1", tag, &mut self.texts)
+            .publish("c", Data::json(b"1"), None, tag, &mut self.texts)
             .expect("it fits")
     }
 
@@ -109,28 +118,49 @@ impl Test {
 
 fn show(event: &Event) -> String {
     match event {
-        Event::Message { channel, seq, data } => format!("{channel} {seq} {data}"),
-        Event::Gap {
+        Event::Message {
             channel,
+            seq,
+            data,
+            pattern: None,
+            ..
+        } => format!("{channel} {seq} {data}"),
+        Event::Message {
+            channel,
+            seq,
+            data,
+            pattern: Some(pattern),
+            channel_seq,
+        } => format!("{pattern} {seq} is {channel} {channel_seq} {data}"),
+        Event::Gap {
+            topic,
             epoch,
             from,
             to,
             reason,
         } => {
-            format!("{channel} gap {epoch} {from}-{to} {reason}")
+            format!("{topic} gap {epoch} {from}-{to} {reason}")
         }
         Event::Subscribed {
-            channel,
+            topic,
             epoch,
             seq,
             recovered,
         } => {
-            format!("{channel} subscribed {epoch}:{seq} {recovered:?}")
+            format!("{topic} subscribed {epoch}:{seq} {recovered:?}")
         }
-        Event::SubscribeRefused { channel, refusal } => format!("{channel} refused {refusal}"),
-        Event::SubscriptionEnded { channel, reason } => format!("{channel} ended: {reason:?}"),
-        Event::Unsubscribed { channel } => format!("{channel} unsubscribed"),
-        Event::Published { tag, epoch, seq } => format!("{tag} published {epoch}:{seq}"),
+        Event::SubscribeRefused { topic, refusal } => format!("{topic} refused {refusal}"),
+        Event::SubscriptionEnded { topic, reason } => format!("{topic} ended: {reason:?}"),
+        Event::Unsubscribed { topic } => format!("{topic} unsubscribed"),
+        Event::Published {
+            tag,
+            epoch,
+            seq,
+            duplicate,
+        } => {
+            let again = if *duplicate { " before" } else { "" };
+            format!("{tag} published {epoch}:{seq}{again}")
+        }
         Event::BatchDone { tags, count } => format!("{tags:?} done, {count}"),
         Event::Refused { tag, refusal } => format!("{tag:?} refused {refusal}"),
         Event::Unknown { tags, count } => format!("{tags:?} unknown, {count}"),
@@ -148,7 +178,7 @@ fn a_subscription_is_asked_for_and_its_messages_are_told() {
     test.hear(r#"{"type":"subscribed","id":0,"channel":"c","epoch":"e","seq":4}"#);
     test.hear(r#"{"type":"message","channel":"c","seq":5,"data":[1, 2]}"#);
     assert_eq!(test.told(), ["c subscribed e:4 None", "c 5 [1, 2]"]);
-    let position = test.session.position("c").unwrap();
+    let position = test.session.position("c".into()).unwrap();
     assert_eq!(position.to_string(), "e:5");
 }
 
@@ -304,7 +334,7 @@ fn after_a_loss_what_was_sent_is_unknown_and_what_was_not_still_waits() {
         test.publish(tag);
     }
     test.session
-        .publish("c", b"1", Tag::Call(9), &mut test.texts)
+        .publish("c", Data::json(b"1"), None, Tag::Call(9), &mut test.texts)
         .unwrap();
     let unsent = test.publish(4);
     test.hear(r#"{"type":"published","id":1,"channel":"c","epoch":"e","seq":1}"#);
@@ -386,7 +416,9 @@ fn a_request_over_what_the_server_takes_is_not_made() {
     let mut test = Test::connected();
     let data = vec![b'1'; 200];
     let texts = &mut test.texts;
-    let refused = test.session.publish("c", &data, Tag::Event(1), texts);
+    let refused = test
+        .session
+        .publish("c", Data::json(&data), None, Tag::Event(1), texts);
     assert_eq!(refused, Err(Invalid::TooLong { len: 247, max: 200 }));
     assert!(test.sent().is_empty());
     assert_eq!(test.session.waiting(), 0);
@@ -398,8 +430,12 @@ fn what_is_ended_is_not_asked_for_again() {
     for channel in ["a", "b", "c"] {
         test.subscribe(channel, Start::Live);
     }
-    test.session.unsubscribe("a", &mut test.texts).unwrap();
-    test.session.unsubscribe("b", &mut test.texts).unwrap();
+    test.session
+        .unsubscribe("a".into(), &mut test.texts)
+        .unwrap();
+    test.session
+        .unsubscribe("b".into(), &mut test.texts)
+        .unwrap();
     test.sent();
     test.hear(r#"{"type":"unsubscribed","id":3,"channel":"a"}"#);
     assert_eq!(
@@ -454,7 +490,7 @@ fn who_unsubscribes_before_the_server_was_asked_never_asks_it() {
     test.ask_for_many(200);
     test.sent();
     test.session
-        .unsubscribe("c199", &mut test.texts)
+        .unsubscribe("c199".into(), &mut test.texts)
         .expect("the name is good");
     assert!(test.sent().is_empty());
     assert_eq!(test.told(), ["c199 unsubscribed"]);
@@ -467,9 +503,9 @@ fn who_unsubscribes_before_the_server_was_asked_never_asks_it() {
 fn a_channel_is_subscribed_to_once() {
     let mut test = Test::connected();
     test.subscribe("c", Start::Live);
-    let again = test.session.subscribe("c", Start::Last(1));
+    let again = test.session.subscribe("c".into(), Start::Last(1));
     assert_eq!(again, Err(Invalid::AlreadySubscribed));
-    let bad = test.session.subscribe("no way", Start::Live);
+    let bad = test.session.subscribe("no way".into(), Start::Live);
     assert!(matches!(bad, Err(Invalid::Channel(_))));
 }
 

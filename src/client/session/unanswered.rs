@@ -1,23 +1,32 @@
 //! Requests that wait for their answers, found by their ids.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::ops::Range;
 
 use super::Tag;
+use crate::client::topic_name::TopicName;
 
 /// What waits for an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
-    Publish(Tag),
+    Publish(Publish),
     Batch(Batch),
     Subscribe(Target),
     Unsubscribe(Target),
 }
 
-/// A subscription: its channel and its number, since a channel may be subscribed to again before an old answer comes.
+/// A publish with an id of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Publish {
+    pub(super) tag: Tag,
+    /// The request, where it is repeated after a loss.
+    pub(super) kept: Option<Box<[u8]>>,
+}
+
+/// A subscription: what it is to and its number, since that may be subscribed to again before an old answer comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    pub(super) channel: Arc<str>,
+    pub(super) topic: TopicName,
     pub(super) number: u64,
 }
 
@@ -30,6 +39,13 @@ pub(super) struct Batch {
     /// How many they are.
     pub(super) count: usize,
 }
+
+/// From this many bytes of repeated requests on, their answers are waited for before more are repeated: a server stops reading from
+/// a client that asks without end and takes no answers.
+const REPEATED_AT_ONCE: usize = 32 << 10;
+
+/// What a request that is kept takes beside its bytes.
+const KEPT_BESIDE: usize = 64;
 
 /// The requests. Ids are given out in order and answered nearly so: a ring that begins with the oldest one unanswered
 /// finds each at once.
@@ -49,6 +65,14 @@ pub(super) struct Unanswered {
     batched: usize,
     /// How many requests wait that are no publishes.
     others: usize,
+    /// What the requests take that are kept.
+    kept_bytes: usize,
+    /// How many are kept.
+    kept: usize,
+    /// The ids of those that this connection is to be sent again, and was not yet.
+    to_repeat: Range<u64>,
+    /// What the requests take that were sent again and wait.
+    repeated_bytes: usize,
 }
 
 /// An answer whose kind does not fit the request that has its id.
@@ -69,6 +93,43 @@ impl Unanswered {
     /// How many messages of batches wait.
     pub(super) fn batched(&self) -> usize {
         self.batched
+    }
+
+    /// What the requests take that are kept, in bytes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Whether requests are kept.
+    pub(super) fn has_kept(&self) -> bool {
+        self.kept > 0
+    }
+
+    /// Whether there may be requests to send again.
+    pub(super) fn has_to_repeat(&self) -> bool {
+        !self.to_repeat.is_empty()
+    }
+
+    /// The next request to send again; nothing if there is none, or if answers must come first.
+    pub(super) fn repeat(&mut self) -> Option<&[u8]> {
+        if self.repeated_bytes >= REPEATED_AT_ONCE {
+            return None;
+        }
+        // Some may be answered already, whatever the server means by that.
+        let start = self.to_repeat.start.max(self.oldest);
+        let at = usize::try_from(start - self.oldest).ok()?;
+        let mut waiting = (start..self.to_repeat.end).zip(self.ring.iter().skip(at));
+        let found = waiting.find_map(|(id, slot)| {
+            let kept = slot.as_ref().and_then(Waiting::kept);
+            kept.map(|text| (id, text))
+        });
+        let Some((id, text)) = found else {
+            self.to_repeat.start = self.to_repeat.end;
+            return None;
+        };
+        self.to_repeat.start = id + 1;
+        self.repeated_bytes += text.len() + KEPT_BESIDE;
+        Some(text)
     }
 
     /// How many ids are between the oldest request that waits and the newest. A server that never answers one of them keeps all of
@@ -95,6 +156,8 @@ impl Unanswered {
         self.subscribes += waiting.subscribes();
         self.batched += waiting.batched();
         self.others += waiting.others();
+        self.kept += usize::from(waiting.kept().is_some());
+        self.kept_bytes += waiting.kept_bytes();
         self.ring.push_back(Some(waiting));
         id
     }
@@ -141,11 +204,17 @@ impl Unanswered {
     }
 
     fn take(&mut self, id: Option<u64>) -> Option<Waiting> {
-        let waiting = self.slot(id?)?.take()?;
+        let id = id?;
+        let waiting = self.slot(id)?.take()?;
         self.publishes -= waiting.publishes();
         self.subscribes -= waiting.subscribes();
         self.batched -= waiting.batched();
         self.others -= waiting.others();
+        self.kept -= usize::from(waiting.kept().is_some());
+        self.kept_bytes -= waiting.kept_bytes();
+        if id < self.to_repeat.start {
+            self.repeated_bytes = self.repeated_bytes.saturating_sub(waiting.kept_bytes());
+        }
         while let Some(None) = self.ring.front() {
             self.ring.pop_front();
             self.oldest += 1;
@@ -153,19 +222,45 @@ impl Unanswered {
         Some(waiting)
     }
 
-    /// The connection is gone: takes all requests, in order, but the publishes with ids from `unsent` on.
+    /// Takes a publish that was not sent and never will be.
+    pub(super) fn give_up(&mut self, id: u64) -> Option<Waiting> {
+        self.take(Some(id))
+    }
+
+    /// The connection is gone: takes all requests, in order, but those that are kept, which the next connection is to be sent
+    /// again, and the publishes with ids from `unsent` on.
     pub(super) fn lose(&mut self, unsent: Option<u64>) -> Vec<Waiting> {
         let unsent = unsent.unwrap_or(u64::MAX);
+        let lost = self.take_all(|id, waiting| match waiting {
+            Waiting::Publish(publish) => id < unsent && publish.kept.is_none(),
+            Waiting::Batch(_) => id < unsent,
+            Waiting::Subscribe(_) | Waiting::Unsubscribe(_) => true,
+        });
+        self.to_repeat = self.oldest..unsent.clamp(self.oldest, self.next_id());
+        self.repeated_bytes = 0;
+        lost
+    }
+
+    /// Takes those that were to be sent again, in order.
+    pub(super) fn repeat_none(&mut self) -> Vec<Waiting> {
+        let ids = std::mem::take(&mut self.to_repeat);
+        self.take_all(|id, waiting| ids.contains(&id) && waiting.kept().is_some())
+    }
+
+    /// Takes all requests, in order.
+    pub(super) fn end(&mut self) -> Vec<Waiting> {
+        self.take_all(|_, _| true)
+    }
+
+    fn take_all(&mut self, takes: impl Fn(u64, &Waiting) -> bool) -> Vec<Waiting> {
         let ids = self.oldest..self.next_id();
-        let stays = |id: u64, waiting: &Waiting| {
-            id >= unsent && matches!(waiting, Waiting::Publish(_) | Waiting::Batch(_))
-        };
-        let lost: Vec<u64> = ids
+        let taken: Vec<u64> = ids
             .zip(&self.ring)
-            .filter(|(id, slot)| slot.as_ref().is_some_and(|waiting| !stays(*id, waiting)))
+            .filter(|(id, slot)| slot.as_ref().is_some_and(|waiting| takes(*id, waiting)))
             .map(|(id, _)| id)
             .collect();
-        lost.into_iter()
+        taken
+            .into_iter()
             .filter_map(|id| self.take(Some(id)))
             .collect()
     }
@@ -194,6 +289,18 @@ impl Waiting {
             Self::Batch(batch) => batch.count,
             _ => 0,
         }
+    }
+
+    /// The request, where it is kept.
+    fn kept(&self) -> Option<&[u8]> {
+        match self {
+            Self::Publish(publish) => publish.kept.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.kept().map_or(0, |text| text.len() + KEPT_BESIDE)
     }
 
     fn others(&self) -> usize {

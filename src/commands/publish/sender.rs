@@ -1,13 +1,14 @@
 //! Sends what is to be published, on a thread of its own.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use fanfare::client::{ClientError, Requests};
+use fanfare::client::{ClientError, Invalid, Publication, Requests};
 use rustix::event::{PollFd, PollFlags};
 
 use super::input::{Line, Lines};
@@ -90,9 +91,23 @@ pub(super) enum SentEnd {
     Over(ClientError),
 }
 
+/// As what the input is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Each line is JSON.
+    Json,
+    /// Each line is a text.
+    Text,
+    /// All of it is one message of bytes.
+    Raw,
+}
+
 /// Sends messages to one channel.
 pub(super) struct Sending {
     pub(super) channel: String,
+    pub(super) form: Form,
+    /// What the keys begin with, if there are some.
+    pub(super) key_prefix: Option<String>,
     /// Each message gets an answer of its own.
     pub(super) ack: bool,
     pub(super) requests: Requests,
@@ -103,13 +118,42 @@ pub(super) struct Sending {
 
 impl Sending {
     /// Sends one message, and closes.
-    pub(super) fn one(mut self, data: &str) -> Sent {
+    pub(super) fn one(mut self, data: &[u8]) -> Sent {
         self.ack = true;
-        let end = match self.send(data.as_bytes(), 1) {
+        let end = match self.send(data, 1) {
             Ok(()) => SentEnd::Input,
             Err(error) => SentEnd::Over(error),
         };
         self.close(1, end)
+    }
+
+    /// Sends all of a stream as one message of bytes, and closes.
+    pub(super) fn whole(mut self, mut input: Input) -> Sent {
+        // In base64 three bytes are four.
+        let max = self.requests.max_message() / 4 * 3;
+        let mut bytes = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        let end = loop {
+            if !input.wait() {
+                break SentEnd::Stopped;
+            }
+            match input.read(&mut buffer) {
+                Ok(0) => return self.one(&bytes),
+                Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(error) => break SentEnd::Unreadable(error),
+            }
+            if bytes.len() > max {
+                self.refused += 1;
+                let why = format!(
+                    "stdin has more than {max} bytes, and the server takes no more in one message"
+                );
+                self.notices.say(&why);
+                break SentEnd::Input;
+            }
+        };
+        self.close(0, end)
     }
 
     /// Sends all lines, as far as there is a connection to be had, and closes.
@@ -125,10 +169,9 @@ impl Sending {
             match lines.next() {
                 Some(Line::Whole(line)) => {
                     let line = lines.get(line);
-                    // A line of white space is none.
-                    if !line.trim_ascii().is_empty()
-                        && let Err(error) = self.send(line, lines.number())
-                    {
+                    // A line of white space is no JSON, and is none. As a text it is one.
+                    let is_one = self.form == Form::Text || !line.trim_ascii().is_empty();
+                    if is_one && let Err(error) = self.send(line, lines.number()) {
                         break SentEnd::Over(error);
                     }
                 }
@@ -160,23 +203,46 @@ impl Sending {
 
     /// Sends a message. One that can't be sent as it is is refused, and the next may go.
     fn send(&mut self, data: &[u8], number: u64) -> Result<(), ClientError> {
+        let mut publication = match self.form {
+            Form::Json => Publication::json(data),
+            Form::Raw => Publication::bytes(data),
+            Form::Text => match str::from_utf8(data) {
+                Ok(text) => Publication::text(text),
+                Err(error) => {
+                    let at = error.valid_up_to();
+                    let why = format!("it is no text: it is not UTF-8, at byte {at}");
+                    self.refuse(number, &why);
+                    return Ok(());
+                }
+            },
+        };
+        if let Some(prefix) = &self.key_prefix {
+            publication = publication.with_key(format!("{prefix}-{number}"));
+        }
         let sent = if self.ack {
-            self.requests.publish(&self.channel, data, number)
+            self.requests.publish(&self.channel, publication, number)
         } else {
-            self.requests.publish_in_batch(&self.channel, data, number)
+            let requests = &mut self.requests;
+            requests.publish_in_batch(&self.channel, publication, number)
         };
         match sent {
             Ok(()) => {
                 self.counts.accepted.fetch_add(1, Relaxed);
                 Ok(())
             }
+            // The next line would get the same.
+            Err(error @ ClientError::Invalid(Invalid::Unsupported(_))) => Err(error),
             Err(ClientError::Invalid(invalid)) => {
-                self.refused += 1;
-                self.notices.say_of(Some(number), &invalid);
+                self.refuse(number, &invalid);
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn refuse(&mut self, number: u64, why: &dyn Display) {
+        self.refused += 1;
+        self.notices.say_of(Some(number), why);
     }
 
     /// Sends what was gathered, and the close. Answers go on to come until the server has answered that, too.

@@ -46,6 +46,11 @@ impl Counts {
         unanswered
     }
 
+    /// Whether there are messages of which nobody knows whether they were published.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.unknown.load(Relaxed) > 0
+    }
+
     /// Whether everything was published that was accepted.
     pub(super) fn is_clean(&self) -> bool {
         self.refused.load(Relaxed) == 0 && self.unknown.load(Relaxed) == 0
@@ -100,10 +105,20 @@ impl Tally {
     fn count(&mut self, event: Event) {
         let (notices, counts) = (&self.notices, &self.counts);
         match event {
-            Event::Published { epoch, seq, .. } => {
+            Event::Published {
+                epoch,
+                seq,
+                duplicate,
+                ..
+            } => {
                 counts.published.fetch_add(1, Relaxed);
                 if !notices.lines {
-                    notices.say(&format_args!("published as {epoch}:{seq}"));
+                    let before = if duplicate {
+                        ": the server had it already"
+                    } else {
+                        ""
+                    };
+                    notices.say(&format_args!("published as {epoch}:{seq}{before}"));
                 }
             }
             Event::BatchDone { count, .. } => {

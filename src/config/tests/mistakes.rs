@@ -135,7 +135,7 @@ fn each_mistake_in_a_file_is_told_with_its_place_and_what_is_allowed() {
         ),
         (
             "[[channel]]\nmatch = 'a..b'",
-            "f.toml:2:9: match: \"a..b\" is not a pattern: it has an empty part",
+            "f.toml:2:9: match: \"a..b\" is not a pattern: a pattern has no empty part",
         ),
         (
             "[[channel]]\nmatch = 'a'\necho = true",

@@ -1,6 +1,5 @@
 //! Base64 in messages (RFC 4648 §4): the standard alphabet, padded, and no bit is set that no byte has.
 
-use super::bytes::peek;
 use super::meter::Meter;
 use super::place::Text;
 use super::strings::low_unit;
@@ -23,45 +22,41 @@ static SEXTETS: [u8; 256] = {
 /// Unescapes `of`, which is a good string's text, where it stands, and says whether it is base64. If it is not, what
 /// stands there is of no more use.
 pub(super) fn read(message: &mut [u8], of: &mut Text, meter: &mut impl Meter) -> bool {
-    if of.escaped && !unescape(message, of, meter) {
-        return false;
+    let text = message.get_mut(of.start..of.end).unwrap_or_default();
+    if of.escaped {
+        let Some(len) = unescape(text, meter) else {
+            return false;
+        };
+        of.end = of.start + len;
+        of.escaped = false;
     }
     let text = message.get(of.start..of.end).unwrap_or_default();
     meter.add(40 + 3 * text.len() as u64);
     is_canonical(text)
 }
 
-/// Unescapes a text as far as it consists of what base64 is made of, and says whether all of it does.
-fn unescape(message: &mut [u8], of: &mut Text, meter: &mut impl Meter) -> bool {
-    let (mut from, mut to) = (of.start, of.start);
-    while from < of.end {
-        meter.add(12);
-        let mut byte = peek(message, from);
+/// Unescapes a text where it stands, and says how long it is then. `None` if it has an escape of a character that base64
+/// has not: of the short escapes it has `\/` alone.
+fn unescape(text: &mut [u8], meter: &mut impl Meter) -> Option<usize> {
+    let (mut from, mut to) = (0, 0);
+    while let Some(&(mut byte)) = text.get(from) {
+        meter.add(10);
         from += 1;
         if byte == b'\\' {
-            // Of the short escapes, `\/` alone is of a character that base64 has.
-            (byte, from) = match peek(message, from) {
-                b'/' => (b'/', from + 1),
-                _ => {
-                    meter.add(12);
-                    match low_unit(message, from - 1) {
-                        Some(byte) => (byte, from + 5),
-                        None => return false,
-                    }
-                }
-            };
+            meter.add(9);
+            if text.get(from) == Some(&b'/') {
+                byte = b'/';
+                from += 1;
+            } else {
+                meter.add(16);
+                byte = low_unit(text, from - 1)?;
+                from += 5;
+            }
         }
-        if SEXTETS[usize::from(byte)] == NONE && byte != b'=' {
-            return false;
-        }
-        if let Some(place) = message.get_mut(to) {
-            *place = byte;
-        }
+        *text.get_mut(to)? = byte;
         to += 1;
     }
-    of.end = to;
-    of.escaped = false;
-    true
+    Some(to)
 }
 
 fn is_canonical(text: &[u8]) -> bool {

@@ -6,6 +6,8 @@ use std::str;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::decode::ValueDecoder;
+use super::encode::{quoted_len, string};
 use super::place::Text;
 use super::unescape::in_place;
 use crate::hub::Payload;
@@ -51,6 +53,40 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// Bytes that are published and come from elsewhere than a JSON `publish`. The `room` is where what has to be written
+    /// anew stands; what it held before is gone.
+    ///
+    /// Valid JSON by the protocol's limits without white space around it is `data` as it is. Any other UTF-8 without NUL is
+    /// a text, if that is no longer than base64; all else is base64. So [`payload`](Self::payload) gives the bytes back
+    /// unchanged, and `data` is longer than they are by a third and 5 bytes at most.
+    pub fn of_bytes(payload: &'a [u8], room: &'a mut Vec<u8>) -> Self {
+        let json = ValueDecoder::new().decode(payload);
+        if json.is_ok_and(|value| value.len() == payload.len()) {
+            return Data::json(payload);
+        }
+        room.clear();
+        let base64_len = 2 + payload.len().div_ceil(3) * 4;
+        let encoding = match str::from_utf8(payload) {
+            Ok(text) if !text.contains('\0') && quoted_len(text) <= base64_len => {
+                room.reserve_exact(quoted_len(text));
+                string(room, text);
+                Encoding::Text
+            }
+            _ => {
+                room.resize(base64_len, b'"');
+                let digits = room.get_mut(1..base64_len - 1).unwrap_or_default();
+                // There is room for all, so nothing is left out.
+                let written = STANDARD.encode_slice(payload, digits);
+                debug_assert_eq!(written, Ok(base64_len - 2), "no room for base64");
+                Encoding::Base64
+            }
+        };
+        Data {
+            encoding,
+            raw: room,
+        }
+    }
+
     /// What was published; nothing if `raw` is not what the encoding wants, which the decoders refuse.
     pub fn payload(self) -> Option<Payload<'a>> {
         Some(match self.encoding {
@@ -84,3 +120,6 @@ pub(super) fn unescaped(string: &[u8]) -> Option<Cow<'_, str>> {
     bytes.truncate(text.end);
     Some(Cow::Owned(String::from_utf8(bytes).ok()?))
 }
+
+#[cfg(test)]
+mod tests;

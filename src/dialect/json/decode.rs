@@ -161,6 +161,8 @@ mod cost;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tests;

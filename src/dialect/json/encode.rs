@@ -260,8 +260,12 @@ impl Frame for MessageFrame<'_> {
 
 /// What a frame says that [`MessageFrame`] wrote; nothing if it is another's.
 pub fn read_frame(frame: &[u8]) -> Option<Parts<'_>> {
-    let (_, header_len) = parse_header(frame).ok()??;
+    let (header, header_len) = parse_header(frame).ok()??;
     let text = frame.get(header_len..)?;
+    // What is cut off may end as a whole message does.
+    if header.len != text.len() as u64 {
+        return None;
+    }
     let (channel, seq, rest) = match text.strip_prefix(MESSAGE) {
         Some(rest) => {
             let (channel, rest) = take_string(rest)?;
@@ -358,6 +362,17 @@ fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// The escapes of two bytes: what stands for a byte behind a backslash.
+const SHORT: [(u8, u8); 7] = [
+    (b'"', b'"'),
+    (b'\\', b'\\'),
+    (b'\n', b'n'),
+    (b'\r', b'r'),
+    (b'\t', b't'),
+    (0x08, b'b'),
+    (0x0C, b'f'),
+];
+
 /// How a byte stands in a JSON string: 0 as it is, 2 behind a backslash, 6 as `\u00XX`.
 static ESCAPED_LEN: [u8; 256] = {
     let mut table = [0; 256];
@@ -366,13 +381,16 @@ static ESCAPED_LEN: [u8; 256] = {
         table[byte] = 6;
         byte += 1;
     }
-    table[b'"' as usize] = 2;
-    table[b'\\' as usize] = 2;
+    let mut short = 0;
+    while short < SHORT.len() {
+        table[SHORT[short].0 as usize] = 2;
+        short += 1;
+    }
     table
 };
 
 /// The length of `text` as [`string`] writes it.
-fn quoted_len(text: &str) -> usize {
+pub(super) fn quoted_len(text: &str) -> usize {
     let added: usize = text
         .bytes()
         .map(|byte| usize::from(ESCAPED_LEN[usize::from(byte)]).saturating_sub(1))
@@ -380,7 +398,7 @@ fn quoted_len(text: &str) -> usize {
     text.len() + added + 2
 }
 
-/// Appends `text` as a JSON string, with no more escapes than JSON demands.
+/// Appends `text` as a JSON string, with no more and no longer escapes than JSON demands.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
@@ -393,11 +411,12 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(plain);
         // `position` found a byte, so `escaped` begins with it.
         let byte = escaped[0];
-        if byte < 0x20 {
-            let [high, low] = [byte >> 4, byte & 15].map(|half| HEX[usize::from(half)]);
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-        } else {
-            out.extend_from_slice(&[b'\\', byte]);
+        match SHORT.iter().find(|(stands_for, _)| *stands_for == byte) {
+            Some(&(_, letter)) => out.extend_from_slice(&[b'\\', letter]),
+            None => {
+                let [high, low] = [byte >> 4, byte & 15].map(|half| HEX[usize::from(half)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
         }
         rest = &escaped[1..];
     }

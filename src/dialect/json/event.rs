@@ -1,17 +1,21 @@
 //! What a server sends, for clients: replies and events, from the bytes of a text
 //! message to values that borrow from them.
 
+mod short;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
-use std::str;
 
-use super::Id;
 use super::fault::NotJson;
 use super::meter::Free;
 use super::place::{Text, Value};
 use super::unescape::{Unescaped, in_place};
 use super::walk::{self, Key, Members};
+use super::{Data, Encoding, Id};
+use crate::channel::topic::Topic;
+use crate::hub::Place;
+
+pub use short::message;
 
 /// Something that the server says. Texts are unescaped; codes and reasons are as they
 /// came, since a client meets ones that are younger than itself.
@@ -34,8 +38,8 @@ pub enum Event<'a> {
     Subscribed {
         /// The request's.
         id: Option<Id<'a>>,
-        /// The channel.
-        channel: &'a str,
+        /// What it is to.
+        topic: Topic<'a>,
         /// What `seq` counts in.
         epoch: &'a str,
         /// The newest message's number, 0 if there was none yet.
@@ -47,8 +51,8 @@ pub enum Event<'a> {
     Unsubscribed {
         /// The request's; none where the server ended it by itself.
         id: Option<Id<'a>>,
-        /// The channel.
-        channel: &'a str,
+        /// What it was to.
+        topic: Topic<'a>,
         /// Why the server ended it by itself, where it says so.
         reason: Option<&'a str>,
     },
@@ -62,13 +66,15 @@ pub enum Event<'a> {
         epoch: &'a str,
         /// The number that the message got.
         seq: u64,
+        /// It was published before, with the same key.
+        duplicate: bool,
     },
     /// A publication.
     Message(Message<'a>),
     /// Messages that will not come.
     Gap {
-        /// The channel.
-        channel: &'a str,
+        /// The subscription's.
+        topic: Topic<'a>,
         /// What `from` and `to` count in.
         epoch: &'a str,
         /// The first that is missing, 0 if the numbering began anew.
@@ -82,8 +88,8 @@ pub enum Event<'a> {
     Error {
         /// The request's, if it had one that could be read.
         id: Option<Id<'a>>,
-        /// The channel, if the request named a valid one.
-        channel: Option<&'a str>,
+        /// The channel or the pattern, if the request named a valid one.
+        topic: Option<Topic<'a>>,
         /// Why, for programs.
         code: &'a str,
         /// Why, for people.
@@ -117,10 +123,27 @@ pub enum Event<'a> {
 pub struct Message<'a> {
     /// The channel it was published to.
     pub channel: &'a str,
-    /// Its number in the channel's epoch.
-    pub seq: u64,
-    /// The JSON value as the publisher wrote it.
-    pub data: &'a [u8],
+    /// For which subscription it comes, and its number there.
+    pub place: Place<'a>,
+    /// What was published, as it stands in the message.
+    pub data: Data<'a>,
+}
+
+impl<'a> Message<'a> {
+    /// What the subscription is to for which it comes.
+    pub fn topic(&self) -> Topic<'a> {
+        match self.place {
+            Place::Channel { .. } => Topic::Channel(self.channel),
+            Place::Pattern { pattern, .. } => Topic::pattern(pattern),
+        }
+    }
+
+    /// Its number in that subscription's epoch.
+    pub fn seq(&self) -> u64 {
+        match self.place {
+            Place::Channel { seq } | Place::Pattern { seq, .. } => seq,
+        }
+    }
 }
 
 /// The names of the optional parts of the protocol that a server has.
@@ -185,52 +208,6 @@ impl From<NotJson> for EventError {
     }
 }
 
-/// Reads a `message` in the form that the protocol has servers write it in (members in
-/// order, no white space between them, `data` last), and nothing else: a few tens of
-/// nanoseconds, however long `data` is, which is neither looked at nor checked.
-///
-/// `None` says only that a look with an [`EventDecoder`] is needed.
-pub fn message(text: &[u8]) -> Option<Message<'_>> {
-    let places = MessagePlaces::find(text)?;
-    places.in_text(text)
-}
-
-/// A [`Message`] without what it borrows.
-struct MessagePlaces {
-    channel: Range<usize>,
-    seq: u64,
-    data: Range<usize>,
-}
-
-impl MessagePlaces {
-    fn find(text: &[u8]) -> Option<Self> {
-        const BEGIN: &[u8] = br#"{"type":"message","channel":""#;
-        const SEQ: &[u8] = br#"","seq":"#;
-        const DATA: &[u8] = br#","data":"#;
-        let rest = text.strip_prefix(BEGIN)?;
-        let channel = memchr::memchr2(b'"', b'\\', rest)?;
-        // With a backslash there the prefix does not match, so the name has no escapes.
-        let rest = rest[channel..].strip_prefix(SEQ)?;
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let seq = Id(&rest[..digits]).as_number()?;
-        let data = rest[digits..].strip_prefix(DATA)?.strip_suffix(b"}")?;
-        let end = text.len() - 1;
-        Some(Self {
-            channel: BEGIN.len()..BEGIN.len() + channel,
-            seq,
-            data: end - data.len()..end,
-        })
-    }
-
-    fn in_text<'a>(&self, text: &'a [u8]) -> Option<Message<'a>> {
-        Some(Message {
-            channel: str::from_utf8(text.get(self.channel.clone())?).ok()?,
-            seq: self.seq,
-            data: text.get(self.data.clone())?,
-        })
-    }
-}
-
 /// Reads what a server sends. It has no memory: whatever a message is, decoding takes no more of it than the message
 /// has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -248,7 +225,7 @@ impl EventDecoder {
     /// # Errors
     /// What is wrong with the text; a client does well to end the connection.
     pub fn decode<'a>(&mut self, text: &'a mut [u8]) -> Result<Event<'a>, EventError> {
-        if let Some(places) = MessagePlaces::find(text) {
+        if let Some(places) = short::Places::find(text) {
             let message = places.in_text(text).ok_or(EventError::NotUtf8)?;
             return Ok(Event::Message(message));
         }
@@ -279,6 +256,10 @@ impl EventDecoder {
 struct Fields {
     kind: Option<Text>,
     channel: Option<Text>,
+    /// Empty where it is no string.
+    pattern: Option<Text>,
+    /// Empty where it is no string.
+    encoding: Option<Text>,
     epoch: Option<Text>,
     reason: Option<Text>,
     code: Option<Text>,
@@ -290,6 +271,7 @@ struct Fields {
     data: Option<Value>,
     features: Option<Value>,
     seq: Option<u64>,
+    channel_seq: Option<u64>,
     from: Option<u64>,
     to: Option<u64>,
     max_message: Option<u64>,
@@ -297,12 +279,18 @@ struct Fields {
     retry_after_ms: Option<u64>,
     reconnect_after_ms: Option<u64>,
     recovered: Option<bool>,
+    duplicate: Option<bool>,
 }
 
 /// The keys of the members that some event has.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 24] = [
     "type",
     "channel",
+    "seq",
+    "data",
+    "pattern",
+    "channel_seq",
+    "encoding",
     "epoch",
     "reason",
     "code",
@@ -311,9 +299,7 @@ const KEYS: [&str; 20] = [
     "server",
     "session",
     "id",
-    "data",
     "features",
-    "seq",
     "from",
     "to",
     "max_message",
@@ -321,6 +307,7 @@ const KEYS: [&str; 20] = [
     "retry_after_ms",
     "reconnect_after_ms",
     "recovered",
+    "duplicate",
 ];
 
 impl Members for Fields {
@@ -343,6 +330,8 @@ impl Members for Fields {
         match key {
             "type" => self.kind = value.as_text(text),
             "channel" => self.channel = value.as_text(text),
+            "pattern" => self.pattern = Some(value.as_text(text).unwrap_or_default()),
+            "encoding" => self.encoding = Some(value.as_text(text).unwrap_or_default()),
             "epoch" => self.epoch = value.as_text(text),
             "reason" => self.reason = value.as_text(text),
             "code" => self.code = value.as_text(text),
@@ -354,21 +343,25 @@ impl Members for Fields {
             "data" => self.data = Some(value),
             "features" => self.features = Some(value),
             "seq" => self.seq = value.as_whole_number(text),
+            "channel_seq" => self.channel_seq = value.as_whole_number(text),
             "from" => self.from = value.as_whole_number(text),
             "to" => self.to = value.as_whole_number(text),
             "max_message" => self.max_message = value.as_whole_number(text),
             "offset" => self.offset = value.as_whole_number(text),
             "retry_after_ms" => self.retry_after_ms = value.as_whole_number(text),
             "reconnect_after_ms" => self.reconnect_after_ms = value.as_whole_number(text),
-            "recovered" => {
-                self.recovered = match value.raw(text) {
-                    b"true" => Some(true),
-                    b"false" => Some(false),
-                    _ => None,
-                }
-            }
+            "recovered" => self.recovered = truth(value.raw(text)),
+            "duplicate" => self.duplicate = truth(value.raw(text)),
             _ => {}
         }
+    }
+}
+
+fn truth(raw: &[u8]) -> Option<bool> {
+    match raw {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        _ => None,
     }
 }
 
@@ -377,6 +370,8 @@ impl Fields {
         [
             &mut self.kind,
             &mut self.channel,
+            &mut self.pattern,
+            &mut self.encoding,
             &mut self.epoch,
             &mut self.reason,
             &mut self.code,
@@ -394,6 +389,7 @@ impl Fields {
         let string = |place: &Option<Text>| place.map(|place| place.as_str(text));
         let id = raw(&self.id).map(Id);
         let channel = || string(&self.channel).ok_or(EventError::Member("channel"));
+        let topic = || self.topic(text)?.ok_or(EventError::Member("channel"));
         let epoch = || string(&self.epoch).ok_or(EventError::Member("epoch"));
         let reason = || string(&self.reason).ok_or(EventError::Member("reason"));
         let seq = || self.seq.ok_or(EventError::Member("seq"));
@@ -401,29 +397,30 @@ impl Fields {
         Ok(match kind {
             "message" => Event::Message(Message {
                 channel: channel()?,
-                seq: seq()?,
-                data: raw(&self.data).ok_or(EventError::Member("data"))?,
+                place: self.place(text)?,
+                data: self.data(text)?,
             }),
             "published" => Event::Published {
                 id,
                 channel: channel()?,
                 epoch: epoch()?,
                 seq: seq()?,
+                duplicate: self.duplicate == Some(true),
             },
             "subscribed" => Event::Subscribed {
                 id,
-                channel: channel()?,
+                topic: topic()?,
                 epoch: epoch()?,
                 seq: seq()?,
                 recovered: self.recovered,
             },
             "unsubscribed" => Event::Unsubscribed {
                 id,
-                channel: channel()?,
+                topic: topic()?,
                 reason: string(&self.reason),
             },
             "gap" => Event::Gap {
-                channel: channel()?,
+                topic: topic()?,
                 epoch: epoch()?,
                 from: self.from.ok_or(EventError::Member("from"))?,
                 to: self.to.ok_or(EventError::Member("to"))?,
@@ -431,7 +428,7 @@ impl Fields {
             },
             "error" => Event::Error {
                 id,
-                channel: string(&self.channel),
+                topic: self.topic(text)?,
                 code: string(&self.code).ok_or(EventError::Member("code"))?,
                 message: string(&self.message).unwrap_or_default(),
                 offset: self.offset,
@@ -451,6 +448,48 @@ impl Fields {
             },
             kind => Event::Unknown { kind },
         })
+    }
+
+    /// What it is about, if it says so.
+    fn topic<'a>(&self, text: &'a [u8]) -> Result<Option<Topic<'a>>, EventError> {
+        match self.pattern.map(|place| place.as_str(text)) {
+            Some("") => Err(EventError::Member("pattern")),
+            Some(pattern) => Ok(Some(Topic::pattern(pattern))),
+            None => Ok(self.channel.map(|place| place.as_str(text).into())),
+        }
+    }
+
+    /// Where a message stands.
+    fn place<'a>(&self, text: &'a [u8]) -> Result<Place<'a>, EventError> {
+        let seq = self.seq.ok_or(EventError::Member("seq"))?;
+        Ok(match self.topic(text)? {
+            Some(Topic::Pattern(_, pattern)) => Place::Pattern {
+                pattern,
+                seq,
+                channel_seq: self.channel_seq.ok_or(EventError::Member("channel_seq"))?,
+            },
+            _ => Place::Channel { seq },
+        })
+    }
+
+    /// What was published: a string where an encoding says how to read it.
+    fn data<'a>(&self, text: &'a [u8]) -> Result<Data<'a>, EventError> {
+        let value = self.data.ok_or(EventError::Member("data"))?;
+        let encoding = match self.encoding.map(|place| place.as_str(text)) {
+            None => Encoding::Json,
+            Some(named) => {
+                let known = [Encoding::Text, Encoding::Base64];
+                let encoding = known
+                    .into_iter()
+                    .find(|known| known.as_str() == Some(named));
+                encoding.ok_or(EventError::Member("encoding"))?
+            }
+        };
+        if encoding != Encoding::Json && value.as_text(text).is_none() {
+            return Err(EventError::Member("data"));
+        }
+        let raw = value.raw(text);
+        Ok(Data { encoding, raw })
     }
 }
 

@@ -173,10 +173,43 @@ const MEMBERS: &[&str] = &[
     r#""since":{"seq":1},"#,
     r#""since":{"":{}},"#,
     r#""token":"\n","#,
+    r#""pattern":"\n","#,
+    r#""encoding":"text","#,
+    r#""encoding":1,"#,
+    r#""encodings":1,"#,
+    r#""encodinf":1,"#,
+    r#""encodinf" :1,"#,
+    r#""encodin\u0067":1,"#,
+    r#""\u0065ncoding":1,"#,
+    r#""\u0065\u006e\u0063\u006f\u0064\u0069\u006e\u0067":1,"#,
+    r#""encoding\u0067":1,"#,
+    r#""encoding":"base64","data":"\/AAA","#,
+    r#""key":"\n","#,
+    r#""key":1,"#,
+    r#""kex":1,"#,
     r#""\n":1,"#,
     r#""\u0074ype":1,"#,
     r#""reconnect_after_m\u0073":1,"#,
     r#" "a" : 1 , "#,
+];
+
+/// What is repeated inside a payload in base64.
+const BASE64: &[&str] = &[
+    "A",
+    "AAAA",
+    "AA==",
+    "=",
+    "é",
+    r"\/",
+    r"\/A",
+    r"\/AA",
+    r"\/AAA",
+    r"\/AAAAAAA",
+    r"\/AAAAAAAAAAAAAAA",
+    r"\u0041",
+    r"\u0041A",
+    r"\u003d",
+    r"\n",
 ];
 
 /// What is repeated as members of `since`.
@@ -229,6 +262,26 @@ const OTHERS: &[Shape] = &[
     Shape {
         start: r#"{"type":"subscribe","channel":""#,
         unit: "é",
+        end: r#""}"#,
+    },
+    Shape {
+        start: r#"{"type":"subscribe","pattern":""#,
+        unit: "*.",
+        end: r#">"}"#,
+    },
+    Shape {
+        start: r#"{"type":"subscribe","pattern":""#,
+        unit: r"\u00e9",
+        end: r#""}"#,
+    },
+    Shape {
+        start: r#"{"type":"publish","channel":"c","data":1,"encoding":""#,
+        unit: r"\n",
+        end: r#""}"#,
+    },
+    Shape {
+        start: r#"{"type":"publish","channel":"c","data":1,"key":""#,
+        unit: r"\n",
         end: r#""}"#,
     },
     Shape {
@@ -350,6 +403,11 @@ pub fn shapes() -> Vec<Shape> {
         unit,
         end: r#""type":"ping"}"#,
     });
+    let base64 = BASE64.iter().map(|unit| Shape {
+        start: r#"{"type":"publish","channel":"c","encoding":"base64","data":""#,
+        unit,
+        end: r#"AAAA"}"#,
+    });
     let since = SINCE.iter().map(|unit| Shape {
         start: r#"{"type":"subscribe","channel":"c","since":{"#,
         unit,
@@ -357,6 +415,7 @@ pub fn shapes() -> Vec<Shape> {
     });
     items
         .chain(texts)
+        .chain(base64)
         .chain(since)
         .chain(members)
         .chain(OTHERS.iter().copied())

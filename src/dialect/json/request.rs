@@ -3,14 +3,24 @@
 //! Ids are numbers here, up to [`MAX_WHOLE_NUMBER`](super::MAX_WHOLE_NUMBER): a client
 //! that makes its own needs no strings.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::channel::topic::Topic;
 use crate::hub::Start;
 
+use super::Data;
 use super::encode::{key, number_member, open, string, text_member};
 
-/// Appends a `subscribe`.
-pub fn subscribe(out: &mut Vec<u8>, id: Option<u64>, channel: &str, start: &Start<'_>) {
+/// Appends a `subscribe`. Of patterns the protocol has those of parts only.
+pub fn subscribe<'a>(
+    out: &mut Vec<u8>,
+    id: Option<u64>,
+    topic: impl Into<Topic<'a>>,
+    start: &Start<'_>,
+) {
     begin(out, "subscribe", id);
-    text_member(out, "channel", channel);
+    topic_member(out, topic.into());
     match *start {
         Start::Live => {}
         Start::Since { epoch, seq } => {
@@ -26,19 +36,46 @@ pub fn subscribe(out: &mut Vec<u8>, id: Option<u64>, channel: &str, start: &Star
 }
 
 /// Appends an `unsubscribe`.
-pub fn unsubscribe(out: &mut Vec<u8>, id: Option<u64>, channel: &str) {
+pub fn unsubscribe<'a>(out: &mut Vec<u8>, id: Option<u64>, topic: impl Into<Topic<'a>>) {
     begin(out, "unsubscribe", id);
-    text_member(out, "channel", channel);
+    topic_member(out, topic.into());
     out.push(b'}');
 }
 
-/// Appends a `publish`. `data` is the text of one JSON value: it is not checked here.
-pub fn publish(out: &mut Vec<u8>, id: Option<u64>, channel: &str, data: &[u8]) {
+/// Appends a `publish`. `data` is not checked here, and neither is the length of the key.
+pub fn publish(
+    out: &mut Vec<u8>,
+    id: Option<u64>,
+    channel: &str,
+    data: Data<'_>,
+    publication_key: Option<&str>,
+) {
     begin(out, "publish", id);
     text_member(out, "channel", channel);
+    if let Some(text) = publication_key {
+        text_member(out, "key", text);
+    }
+    if let Some(encoding) = data.encoding.as_str() {
+        text_member(out, "encoding", encoding);
+    }
     key(out, "data");
-    out.extend_from_slice(data);
+    out.extend_from_slice(data.raw);
     out.push(b'}');
+}
+
+/// A text as `data` has it with the encoding `text`.
+pub fn text_data(text: &str) -> Vec<u8> {
+    let mut data = Vec::with_capacity(text.len() + 2);
+    string(&mut data, text);
+    data
+}
+
+/// Bytes as `data` has them with the encoding `base64`.
+pub fn bytes_data(bytes: &[u8]) -> Vec<u8> {
+    let mut data = String::from("\"");
+    STANDARD.encode_string(bytes, &mut data);
+    data.push('"');
+    data.into_bytes()
 }
 
 /// Appends an `auth`.
@@ -59,4 +96,13 @@ fn begin(out: &mut Vec<u8>, kind: &str, id: Option<u64>) {
     if let Some(id) = id {
         number_member(out, "id", id);
     }
+}
+
+fn topic_member(out: &mut Vec<u8>, topic: Topic<'_>) {
+    let name = if topic.is_pattern() {
+        "pattern"
+    } else {
+        "channel"
+    };
+    text_member(out, name, topic.text());
 }

@@ -21,6 +21,7 @@ ATTACKS = {
     "deflated numbers": "the same compressed",
     "half messages": "messages that are never finished",
     "subscriptions": "subscribing and leaving",
+    "patterns": "subscribing to patterns of the widest kind and leaving them",
     "history": "asking for history without an end",
     "pings": "pings whose pongs nobody reads",
     "posts": "POST requests, one behind the other",

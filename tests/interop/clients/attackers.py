@@ -62,6 +62,15 @@ def subscribe_and_leave():
     return b"".join(data for pair in pairs for data in pair)
 
 
+def follow_and_leave():
+    # All stand for the channels that the witness publishes in, and each time they come and go.
+    texts = ["*", ">"] + [".".join(["*"] * parts + [">"]) for parts in range(1, 15)] + [f"hostile.{n}.>" for n in range(100)]
+    pairs = ([request(type="subscribe", pattern=text), request(type="unsubscribe", pattern=text)] for text in texts)
+    return b"".join(data for pair in pairs for data in pair) + b"".join(
+        request(type="subscribe", pattern=text) for text in texts[:16]
+    )
+
+
 def pump():
     return request(type="subscribe", channel="history", last=1000) + request(type="unsubscribe", channel="history")
 
@@ -80,6 +89,7 @@ ATTACKS = {
     "deflated numbers": dict(data=lambda: deflated(numbers()), deflate=True),
     "half messages": dict(data=lambda: plain(b" " * LONG)[:-100], once=True),
     "subscriptions": dict(data=subscribe_and_leave, reads=True),
+    "patterns": dict(data=follow_and_leave, reads=True),
     "history": dict(data=pump, reads=True),
     "pings": dict(data=lambda: frame(PING, b"x" * 125, key=NO_MASKING)),
     "posts": dict(data=post, reads=True, http=True),

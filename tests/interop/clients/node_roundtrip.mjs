@@ -65,6 +65,23 @@ await run(async () => {
   claim('gets a pong for its ping', pong.toString(), 'are you there');
   await named.leave();
 
+  const curious = new Client('/ws', ['json.fanfare.v1']);
+  await curious.next();
+  const followed = await curious.ask({ type: 'subscribe', id: 1, pattern: 'node.*' });
+  claim('follows a pattern', [followed.type, followed.pattern], ['subscribed', 'node.*']);
+  const bytes = Buffer.from(Array.from({ length: 256 }, (_, n) => n));
+  const came = [
+    await curious.ask({ type: 'publish', channel: 'node.bytes', encoding: 'base64', data: bytes.toString('base64') }),
+    await curious.ask({ type: 'publish', channel: 'node.text', encoding: 'text', data: `\0${LONG}` }),
+  ];
+  claim('gets its messages in order', came.map((m) => [m.channel, m.channel_seq]), [['node.bytes', 1], ['node.text', 1]]);
+  claim('gets bytes and a text back', [bytes.equals(Buffer.from(came[0].data, 'base64')), came[1].data === `\0${LONG}`], [true, true]);
+  await curious.ask({ type: 'unsubscribe', pattern: 'node.*' });
+  const answers = [];
+  for (const id of [1, 2]) answers.push(await curious.ask({ type: 'publish', id, channel: 'node.once', key: 'k', data: id }));
+  claim('publishes once what has the same key', answers.map((a) => [a.seq, a.duplicate ?? false]), [[1, false], [1, true]]);
+  await curious.leave();
+
   const echo = new Client('/echo');
   await once(echo.socket, 'open');
   const binary = Buffer.alloc(1 << 20, 'a\u{1f680}');

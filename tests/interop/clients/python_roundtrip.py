@@ -1,6 +1,7 @@
 """What Python `websockets` makes of the daemon, one claim after the other. Task: `address`."""
 
 import asyncio
+import base64
 import json
 
 import websockets
@@ -26,6 +27,28 @@ async def roundtrip(websocket, channel):
     return {event["type"]: event for event in events}
 
 
+async def ask(websocket, **members):
+    await websocket.send(json.dumps(members, ensure_ascii=False))
+    return json.loads(await websocket.recv())
+
+
+async def patterns_and_payloads(websocket):
+    await websocket.recv()
+    followed = await ask(websocket, type="subscribe", id=1, pattern="python.*")
+    claim("follows a pattern", (followed["type"], followed["pattern"], followed["seq"]), ("subscribed", "python.*", 0))
+    data, raw = bytes(range(256)), "\0 \t märz \U0001f680"
+    came = [
+        await ask(websocket, type="publish", channel="python.bytes", encoding="base64", data=base64.b64encode(data).decode()),
+        await ask(websocket, type="publish", channel="python.text", encoding="text", data=raw),
+    ]
+    claim("gets its messages in order", [(m["seq"], m["channel"], m["channel_seq"]) for m in came], [(1, "python.bytes", 1), (2, "python.text", 1)])
+    claim("gets bytes and a text back", (base64.b64decode(came[0]["data"]), came[1]["data"]), (data, raw))
+    await websocket.send(json.dumps({"type": "unsubscribe", "pattern": "python.*"}))
+    await websocket.recv()
+    answers = [await ask(websocket, type="publish", id=n, channel="python.once", key="k", data=n) for n in (1, 2)]
+    claim("publishes once what has the same key", [(a["seq"], a.get("duplicate")) for a in answers], [(1, None), (1, True)])
+
+
 def deflates(websocket):
     return [extension.name for extension in websocket.protocol.extensions] == ["permessage-deflate"]
 
@@ -42,6 +65,8 @@ async def main():
     async with connect(URL + "/ws", subprotocols=["json.fanfare.v1", "other"], proxy=None) as websocket:
         claim("is given the sub-protocol it offered", websocket.subprotocol, "json.fanfare.v1")
         claim("gets a pong for its ping", await (await websocket.ping()) >= 0)
+    async with connect(URL + "/ws", subprotocols=["json.fanfare.v1"], proxy=None) as websocket:
+        await patterns_and_payloads(websocket)
     async with connect(URL + "/echo", max_size=None, proxy=None) as websocket:
         for data in (LONG * 10, bytes(range(256)) * 4096):
             await websocket.send(data)

@@ -29,8 +29,12 @@ fn of_a_subscription_that_both_sides_end_only_what_was_asked_for_is_told() {
     let mut test = Test::connected();
     test.subscribe("c", Start::Live);
     test.hear(r#"{"type":"subscribed","id":0,"channel":"c","epoch":"e","seq":4}"#);
-    test.session.unsubscribe("c", &mut test.texts).unwrap();
-    test.session.unsubscribe("c", &mut test.texts).unwrap();
+    test.session
+        .unsubscribe("c".into(), &mut test.texts)
+        .unwrap();
+    test.session
+        .unsubscribe("c".into(), &mut test.texts)
+        .unwrap();
     assert_eq!(test.sent().len(), 1, "it is asked to end once");
     test.hear(r#"{"type":"unsubscribed","channel":"c"}"#);
     test.hear(r#"{"type":"error","id":1,"channel":"c","code":"not_subscribed","message":""}"#);
@@ -41,7 +45,9 @@ fn of_a_subscription_that_both_sides_end_only_what_was_asked_for_is_told() {
 fn a_late_answer_about_an_earlier_subscription_does_not_touch_the_next_one() {
     let mut test = Test::connected();
     test.subscribe("c", Start::Live);
-    test.session.unsubscribe("c", &mut test.texts).unwrap();
+    test.session
+        .unsubscribe("c".into(), &mut test.texts)
+        .unwrap();
     test.hear(r#"{"type":"unsubscribed","id":1,"channel":"c"}"#);
     test.subscribe("c", Start::Live);
     test.hear(r#"{"type":"subscribed","id":0,"channel":"c","epoch":"e","seq":4}"#);

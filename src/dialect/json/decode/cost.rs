@@ -2,7 +2,7 @@
 
 use super::Decoder;
 use crate::dialect::json::sample::{Kind, Samples};
-use crate::dialect::json::{hostile, request};
+use crate::dialect::json::{Data, hostile, request};
 
 /// How many times as much as on the average of ordinary messages a byte may take at most: see `docs/performance.md`.
 const MOST: f64 = 2.0;
@@ -29,7 +29,8 @@ fn ordinary() -> f64 {
                     &mut message,
                     Some(id.into()),
                     "prices.EURUSD",
-                    data.as_bytes(),
+                    Data::json(data.as_bytes()),
+                    None,
                 );
                 steps_per_byte(&message)
             }))

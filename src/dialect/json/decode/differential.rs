@@ -1,11 +1,14 @@
 //! The decoder beside serde_json and simd-json, on publishes made of arbitrary JSON and on what is left
 //! of them after mutations: the same verdict, and the same span of `data`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::tests::{Verdict, decode};
+use crate::dialect::json::Encoding;
 
 /// What the protocol says of a message, as told by serde_json and a few plain loops.
 fn expected(message: &[u8]) -> Expected {
@@ -36,17 +39,52 @@ fn expected(message: &[u8]) -> Expected {
     });
     // The channels made here are valid ones if they are strings.
     let channel = object.get("channel").and_then(|channel| channel.as_str());
-    match (channel, members.0.iter().find(|(name, _)| name == "data")) {
-        (Some(channel), Some((_, data)))
-            if publish && id_is_good && ["type", "id", "channel", "data"].into_iter().all(once) =>
-        {
-            if crate::channel::name::check(channel).is_err() {
-                return Expected::Refused;
-            }
-            Expected::Publish(channel.to_owned(), data.get().as_bytes().to_vec())
-        }
-        _ => Expected::Refused,
+    let data = members.0.iter().find(|(name, _)| name == "data");
+    let known = ["type", "id", "channel", "data", "encoding", "key"];
+    let (Some(channel), Some((_, data)), true, true, true) = (
+        channel,
+        data,
+        publish,
+        id_is_good,
+        known.into_iter().all(once),
+    ) else {
+        return Expected::Refused;
+    };
+    if crate::channel::name::check(channel).is_err() {
+        return Expected::Refused;
     }
+    match special(object, data.get()) {
+        None => Expected::Refused,
+        Some((Encoding::Json, data, None)) => {
+            Expected::Publish(channel.to_owned(), data.into_bytes())
+        }
+        Some((encoding, data, key)) => Expected::Special(encoding, data, key),
+    }
+}
+
+/// The encoding, the data and the key of a publication, if all are good.
+fn special(
+    object: &serde_json::Map<String, serde_json::Value>,
+    data: &str,
+) -> Option<(Encoding, String, Option<String>)> {
+    let key = match object.get("key") {
+        None => None,
+        Some(key) => {
+            let key = key.as_str()?;
+            Some((1..=64).contains(&key.len()).then(|| key.to_owned())?)
+        }
+    };
+    let text = object.get("data").and_then(|data| data.as_str());
+    let (encoding, data) = match object.get("encoding").map(|encoding| encoding.as_str()) {
+        None => (Encoding::Json, data.to_owned()),
+        Some(Some("text")) => (Encoding::Text, text.map(|_| data.to_owned())?),
+        Some(Some("base64")) => {
+            STANDARD.decode(text?).ok()?;
+            (Encoding::Base64, format!("\"{}\"", text?))
+        }
+        Some(_) => return None,
+    };
+    Some((encoding, data, key))
 }
 
 #[derive(Debug, PartialEq)]
@@ -56,6 +94,8 @@ enum Expected {
     /// JSON, but not a publish.
     Refused,
     Publish(String, Vec<u8>),
+    /// One with another encoding or a key.
+    Special(Encoding, String, Option<String>),
 }
 
 fn told(message: &[u8]) -> Expected {
@@ -66,6 +106,7 @@ fn told(message: &[u8]) -> Expected {
         } => Expected::BadJson,
         Verdict::Refused { .. } | Verdict::Request(..) => Expected::Refused,
         Verdict::Publish(_, channel, data) => Expected::Publish(channel, data),
+        Verdict::Special(encoding, data, key) => Expected::Special(encoding, data, key),
     }
 }
 
@@ -208,15 +249,36 @@ fn message() -> impl Strategy<Value = String> {
     let kind = prop_oneof![30 => Just(r#""publish""#.to_owned()), 1 => value(), 1 => Just(r#""p\u0075blish""#.to_owned())];
     let channel = prop_oneof![20 => Just(r#""a.b""#.to_owned()), 2 => Just(r#""\u0061\"b""#.to_owned()), 1 => value()];
     let id = prop_oneof![1 => value(), 3 => (0..1u64 << 54).prop_map(|n| n.to_string()), 3 => "\"[a-z\u{e9}]{0,70}\""];
+    let base64 = vec(any::<u8>(), 0..30).prop_map(|bytes| {
+        let text = STANDARD.encode(&bytes);
+        // As many programs write it, and as some do.
+        let text = if bytes.len() % 2 == 0 {
+            text.replace('/', r"\/")
+        } else {
+            text
+        };
+        format!("\"{text}\"")
+    });
+    let data = || prop_oneof![3 => value(), 1 => base64.clone()].boxed();
+    let encoding = prop_oneof![
+        4 => Just(r#""base64""#.to_owned()),
+        2 => Just(r#""text""#.to_owned()),
+        1 => Just(r#""\u0062ase64""#.to_owned()),
+        1 => value(),
+    ];
+    let key = prop_oneof![3 => "\"[a-z\u{e9}]{0,70}\"", 1 => string(), 1 => value()];
     let certain = (
         usual("type", kind.boxed()),
         usual("channel", channel.boxed()),
-        usual("data", value().boxed()),
+        usual("data", data()),
     );
     let other = prop_oneof![
         4 => (string(), value()).boxed(),
         2 => usual("id", id.boxed()),
-        1 => usual("data", value().boxed()),
+        1 => usual("data", data()),
+        3 => usual("encoding", encoding.boxed()),
+        2 => usual("key", key.boxed()),
+        1 => usual("pattern", value().boxed()),
     ];
     (certain, vec(other, 0..4), vec(white_space(), 32))
         .prop_flat_map(|((kind, channel, data), mut members, spaces)| {

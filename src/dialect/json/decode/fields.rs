@@ -64,6 +64,18 @@ const MAX_ENCODING_BYTES: usize = 6;
 /// No epoch is longer.
 const MAX_EPOCH_BYTES: usize = 64;
 
+/// What a request wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Publish,
+    Subscribe,
+    Unsubscribe,
+    Ping,
+    /// Where the decoder knows it.
+    Auth,
+    Unknown,
+}
+
 /// The members that some request knows; others are ignored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Member {
@@ -216,10 +228,10 @@ impl Fields {
         auth: bool,
     ) -> Result<Request<'a>, DecodeError<'a>> {
         let id = self.id(message);
-        let kind = self.kind(message);
-        let topic = self.topic_of(kind, message, auth);
+        let kind = self.kind(message, auth);
+        let topic = self.topic_of(kind, message);
         let command = match self.is_object {
-            true => self.command(message, auth, kind, id, topic),
+            true => self.command(message, kind, id, topic),
             false => Err(bad_request("a message must be a JSON object")),
         };
         let id = id.ok().flatten();
@@ -236,59 +248,62 @@ impl Fields {
     fn command<'a>(
         &self,
         message: &'a [u8],
-        auth: bool,
-        kind: Result<&'a [u8], Reason>,
+        kind: Result<Kind, Reason>,
         id: Result<Option<Id<'a>>, Reason>,
         topic: Result<Option<Topic<'a>>, Reason>,
     ) -> Result<Command<'a>, Reason> {
-        match kind? {
-            b"publish" => {
-                id?;
-                let channel = topic?.ok_or(bad_request(CHANNEL.missing))?.text();
-                let data = self.data(message)?;
-                let key = self.key(message)?;
-                Ok(Command::Publish { channel, data, key })
-            }
-            b"subscribe" => {
-                id?;
-                let topic = topic?.ok_or(bad_request(NO_TOPIC))?;
-                let start = self.start(message)?;
-                Ok(Command::Subscribe { topic, start })
-            }
-            b"unsubscribe" => {
-                id?;
-                let topic = topic?.ok_or(bad_request(NO_TOPIC))?;
-                Ok(Command::Unsubscribe { topic })
-            }
-            b"ping" => id.map(|_| Command::Ping),
-            b"auth" if auth => {
-                id?;
-                let token = self.text(message, Member::Token, &TOKEN)?;
-                let token = token.as_str(message);
-                Ok(Command::Auth { token })
-            }
-            _ => Err((ErrorCode::UnknownType, "no request has this `type`")),
+        let kind = kind?;
+        // Of an unknown type nothing else is looked at.
+        if kind != Kind::Unknown {
+            id?;
         }
+        Ok(match kind {
+            Kind::Publish => Command::Publish {
+                channel: topic?.ok_or(bad_request(CHANNEL.missing))?.text(),
+                data: self.data(message)?,
+                key: self.key(message)?,
+            },
+            Kind::Subscribe => Command::Subscribe {
+                topic: topic?.ok_or(bad_request(NO_TOPIC))?,
+                start: self.start(message)?,
+            },
+            Kind::Unsubscribe => Command::Unsubscribe {
+                topic: topic?.ok_or(bad_request(NO_TOPIC))?,
+            },
+            Kind::Auth => Command::Auth {
+                token: self.text(message, Member::Token, &TOKEN)?.as_str(message),
+            },
+            Kind::Ping => Command::Ping,
+            Kind::Unknown => return Err((ErrorCode::UnknownType, "no request has this `type`")),
+        })
     }
 
-    fn kind<'a>(&self, message: &'a [u8]) -> Result<&'a [u8], Reason> {
+    /// What is wanted, as `type` says it.
+    fn kind(&self, message: &[u8], auth: bool) -> Result<Kind, Reason> {
         let kind = self.text(message, Member::Type, &TYPE)?;
-        Ok(message.get(kind.start..kind.end).unwrap_or_default())
+        Ok(
+            match message.get(kind.start..kind.end).unwrap_or_default() {
+                b"publish" => Kind::Publish,
+                b"subscribe" => Kind::Subscribe,
+                b"unsubscribe" => Kind::Unsubscribe,
+                b"ping" => Kind::Ping,
+                b"auth" if auth => Kind::Auth,
+                _ => Kind::Unknown,
+            },
+        )
     }
 
     /// What the request is about, if it names anything. An error gives it back.
     fn topic_of<'a>(
         &self,
-        kind: Result<&'a [u8], Reason>,
+        kind: Result<Kind, Reason>,
         message: &'a [u8],
-        auth: bool,
     ) -> Result<Option<Topic<'a>>, Reason> {
         let has = |member: Member| self.members[member as usize].is_some();
         let has_pattern = match kind {
-            Ok(b"ping") => return Ok(None),
-            Ok(b"auth") if auth => return Ok(None),
+            Ok(Kind::Ping | Kind::Auth) => return Ok(None),
             // To publish takes a channel, and `pattern` is none of its members.
-            Ok(b"publish") => false,
+            Ok(Kind::Publish) => false,
             _ => has(Member::Pattern),
         };
         match (has(Member::Channel), has_pattern) {

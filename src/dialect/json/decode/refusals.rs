@@ -2,10 +2,10 @@
 
 use super::tests::{Verdict, bad_json, decode, published, refused, text};
 
-/// The id and the channel that come back with an error.
-fn given_back(message: &str) -> (Option<String>, Option<String>) {
+/// The id and the topic that come back with an error.
+pub(super) fn given_back(message: &str) -> (Option<String>, Option<String>) {
     match decode(message) {
-        Verdict::Refused { id, channel, .. } => (id, channel),
+        Verdict::Refused { id, topic, .. } => (id, topic),
         other => panic!("{message}: {other:?}"),
     }
 }
@@ -92,10 +92,7 @@ fn a_member_that_is_missing_repeated_or_of_the_wrong_type_is_named() {
             r#"{"type":"unsubscribe","channel":"a","channel":"b"}"#,
             "`channel` stands twice",
         ),
-        (
-            r#"{"type":"publish","data":1}"#,
-            "`channel` or `pattern` is missing",
-        ),
+        (r#"{"type":"publish","data":1}"#, "`channel` is missing"),
         (
             r#"{"type":"publish","channel":false,"data":1}"#,
             "`channel` must be a string",

@@ -1,6 +1,9 @@
 //! Every rule of `docs/protocol.md` about requests, one by one.
 
 use super::*;
+use crate::channel::matcher::Matcher;
+use crate::dialect::json::Encoding;
+
 /// So much may stand after a message and be anything.
 const PADDING: usize = 64;
 
@@ -12,11 +15,15 @@ pub(super) enum Verdict {
         code: &'static str,
         message: String,
         id: Option<String>,
-        channel: Option<String>,
+        /// The channel, or `pattern ` and the pattern.
+        topic: Option<String>,
         offset: Option<usize>,
     },
     Request(Option<String>, String),
+    /// The id, the channel and the data, which is JSON and has no key.
     Publish(Option<String>, String, Vec<u8>),
+    /// Another encoding or a key: the channel is left out.
+    Special(Encoding, String, Option<String>),
 }
 
 /// Decodes with `padding` after the message, which must come through unchanged.
@@ -31,14 +38,26 @@ pub(super) fn decode_padded(decoder: &mut Decoder, message: &[u8], padding: &[u8
                 code: reply.code.as_str(),
                 message: reply.message.into_owned(),
                 id: id(reply.id),
-                channel: reply.topic.map(|topic| topic.text().to_owned()),
+                topic: reply.topic.map(|topic| match topic {
+                    Topic::Channel(name) => name.to_owned(),
+                    Topic::Pattern(Matcher::Parts, text) => format!("pattern {text}"),
+                    Topic::Pattern(..) => panic!("JSON has no such patterns"),
+                }),
                 offset: reply.offset,
             }
         }
         Ok(Request {
             id: raw,
-            command: Command::Publish { channel, data, .. },
-        }) => Verdict::Publish(id(raw), channel.to_owned(), data.raw.to_vec()),
+            command: Command::Publish { channel, data, key },
+        }) => match (data.encoding, key) {
+            (Encoding::Json, None) => {
+                Verdict::Publish(id(raw), channel.to_owned(), data.raw.to_vec())
+            }
+            (encoding, key) => {
+                let data = String::from_utf8(data.raw.to_vec()).unwrap();
+                Verdict::Special(encoding, data, key.map(str::to_owned))
+            }
+        },
         Ok(Request { id: raw, command }) => Verdict::Request(id(raw), format!("{command:?}")),
     };
     assert_eq!(&bytes[message.len()..], padding, "the padding was touched");
@@ -82,7 +101,7 @@ pub(super) fn bad_json(message: impl AsRef<[u8]>) -> Option<usize> {
         Verdict::Refused {
             code: "bad_json",
             id: None,
-            channel: None,
+            topic: None,
             offset,
             ..
         } => offset,

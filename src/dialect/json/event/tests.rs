@@ -1,7 +1,7 @@
 //! Everything that the server writes is read back, and so is what others might write.
 
 use super::*;
-use crate::dialect::json::encode::{self, Welcome};
+use crate::dialect::json::encode::{self, MessageFrame, Welcome};
 use crate::dialect::json::{ErrorCode, ErrorReply};
 
 /// So much may stand after a message and be anything.
@@ -34,7 +34,7 @@ fn what_the_server_writes_is_read_back() {
         |out| encode::subscribed(out, id, channel.into(), "e", 41, None),
         Event::Subscribed {
             id,
-            channel,
+            topic: channel.into(),
             epoch: "e",
             seq: 41,
             recovered: None,
@@ -44,7 +44,7 @@ fn what_the_server_writes_is_read_back() {
         |out| encode::subscribed(out, None, channel.into(), "e", 41, Some(false)),
         Event::Subscribed {
             id: None,
-            channel,
+            topic: channel.into(),
             epoch: "e",
             seq: 41,
             recovered: Some(false),
@@ -54,7 +54,7 @@ fn what_the_server_writes_is_read_back() {
         |out| encode::unsubscribed(out, id, channel.into()),
         Event::Unsubscribed {
             id,
-            channel,
+            topic: channel.into(),
             reason: None,
         },
     );
@@ -65,12 +65,13 @@ fn what_the_server_writes_is_read_back() {
             channel,
             epoch: "e",
             seq: 9007199254740991,
+            duplicate: false,
         },
     );
     written(
         |out| encode::gap(out, channel.into(), "e", 0, 40, "epoch"),
         Event::Gap {
-            channel,
+            topic: channel.into(),
             epoch: "e",
             from: 0,
             to: 40,
@@ -96,7 +97,7 @@ fn what_the_server_writes_is_read_back() {
         |out| encode::error(out, &reply),
         Event::Error {
             id,
-            channel: Some(channel),
+            topic: Some(channel.into()),
             code: "rate_limited",
             message: "slow\ndown",
             offset: Some(5),
@@ -178,13 +179,113 @@ fn a_message_is_read_the_short_way_and_the_long_way_alike() {
         ),
     ] {
         decoded(text, |event| {
-            let data = data.as_bytes();
             let expected = Event::Message(Message {
                 channel,
-                seq: 42,
-                data,
+                place: Place::Channel { seq: 42 },
+                data: Data::json(data.as_bytes()),
             });
             assert_eq!(event, Ok(expected), "{text}");
+        });
+    }
+}
+
+/// Each way in which a message may stand, as the server writes it.
+fn places() -> [Place<'static>; 2] {
+    let pattern = "a.*";
+    let (seq, channel_seq) = (42, 9007199254740991);
+    let of_pattern = Place::Pattern {
+        pattern,
+        seq,
+        channel_seq,
+    };
+    [Place::Channel { seq }, of_pattern]
+}
+
+#[test]
+fn a_message_of_any_place_and_encoding_is_read_back_by_each_way() {
+    let encoded = |encoding, raw: &'static str| Data {
+        encoding,
+        raw: raw.as_bytes(),
+    };
+    for place in places() {
+        for data in [
+            Data::json(br#"{"encoding":"text","data":1}"#),
+            encoded(Encoding::Text, r#""a\n\u0000}""#),
+            encoded(Encoding::Base64, r#""AAE=""#),
+        ] {
+            let channel = "a.\u{e9}";
+            let mut text = Vec::new();
+            MessageFrame::new(channel, data).write_text(place, &mut text);
+            let expected = Message {
+                channel,
+                place,
+                data,
+            };
+            assert_eq!(message(&text), Some(expected));
+            let whole = EventDecoder::new().decode_whole(&mut text).map(|event| {
+                assert_eq!(event, Event::Message(expected));
+            });
+            assert_eq!(whole, Ok(()));
+        }
+    }
+}
+
+#[test]
+fn what_is_about_a_pattern_says_so() {
+    let topic = Topic::pattern("a.*");
+    for (text, expected) in [
+        (
+            r#"{"type":"subscribed","id":1,"pattern":"a.*","epoch":"e","seq":41}"#,
+            Event::Subscribed {
+                id: Some(Id(b"1")),
+                topic,
+                epoch: "e",
+                seq: 41,
+                recovered: None,
+            },
+        ),
+        (
+            r#"{"type":"unsubscribed","pattern":"a.*","reason":"forbidden"}"#,
+            Event::Unsubscribed {
+                id: None,
+                topic,
+                reason: Some("forbidden"),
+            },
+        ),
+        (
+            r#"{"type":"gap","pattern":"a.*","epoch":"e","from":1,"to":2,"reason":"slow"}"#,
+            Event::Gap {
+                topic,
+                epoch: "e",
+                from: 1,
+                to: 2,
+                reason: "slow",
+            },
+        ),
+        (
+            r#"{"type":"error","pattern":"a.*","code":"bad_pattern","message":"no"}"#,
+            Event::Error {
+                id: None,
+                topic: Some(topic),
+                code: "bad_pattern",
+                message: "no",
+                offset: None,
+                retry_after_ms: None,
+            },
+        ),
+        (
+            r#"{"type":"published","id":1,"channel":"a","epoch":"e","seq":1,"duplicate":true}"#,
+            Event::Published {
+                id: Some(Id(b"1")),
+                channel: "a",
+                epoch: "e",
+                seq: 1,
+                duplicate: true,
+            },
+        ),
+    ] {
+        decoded(text, |event| {
+            assert_eq!(event.as_ref(), Ok(&expected), "{text}")
         });
     }
 }
@@ -196,8 +297,8 @@ fn the_short_way_takes_nothing_but_what_it_knows() {
         message(good),
         Some(Message {
             channel: "a",
-            seq: 42,
-            data: b"1"
+            place: Place::Channel { seq: 42 },
+            data: Data::json(b"1"),
         })
     );
     for text in [
@@ -213,6 +314,14 @@ fn the_short_way_takes_nothing_but_what_it_knows() {
         br#"{"type":"message","channel":"a","seq":42,"data":1} "#,
         br#"{"type":"message","channel":"a","seq":42,"dat":1}"#,
         br#"{"type":"message","channel":"a","seq":42"#,
+        br#"{"type":"message","channel":"a","seq":42,"encoding":"hex","data":"1"}"#,
+        br#"{"type":"message","channel":"a","seq":42,"encoding":"text"}"#,
+        br#"{"type":"message","pattern":"a.*","seq":42,"data":1}"#,
+        br#"{"type":"message","pattern":"a.*","seq":42,"channel":"a.b","data":1}"#,
+        br#"{"type":"message","pattern":"a.*","seq":42,"channel":"a.b","channel_seq":,"data":1}"#,
+        br#"{"type":"message","pattern":"a\u0041","seq":42,"channel":"a","channel_seq":1,"data":1}"#,
+        br#"{"type":"message","pattern":"a.*","seq":42,"channel":"#,
+        b"{\"type\":\"message\",\"pattern\":\"\xff\",\"seq\":42,\"channel\":\"a\",\"channel_seq\":1,\"data\":1}",
         b"{\"type\":\"message\",\"channel\":\"\xff\",\"seq\":42,\"data\":1}",
     ] {
         assert_eq!(message(text), None, "{}", String::from_utf8_lossy(text));
@@ -269,6 +378,34 @@ fn a_promised_member_that_is_missing_is_named() {
         (
             r#"{"type":"gap","channel":"a","epoch":"e","from":1,"to":1}"#,
             "reason",
+        ),
+        (
+            r#"{"type":"message","channel":"a","seq":1,"encoding":"text","data":1} "#,
+            "data",
+        ),
+        (
+            r#"{"type":"message","channel":"a","seq":1,"encoding":"hex","data":"1"} "#,
+            "encoding",
+        ),
+        (
+            r#"{"type":"message","channel":"a","seq":1,"encoding":1,"data":"1"}"#,
+            "encoding",
+        ),
+        (
+            r#"{"type":"message","pattern":1,"channel":"a","seq":1,"channel_seq":1,"data":1}"#,
+            "pattern",
+        ),
+        (
+            r#"{"type":"message","pattern":"a","channel":"a","seq":1,"data":1}"#,
+            "channel_seq",
+        ),
+        (
+            r#"{"type":"message","pattern":"a","channel_seq":1,"seq":1,"data":1}"#,
+            "channel",
+        ),
+        (
+            r#"{"type":"subscribed","pattern":"","epoch":"e","seq":1}"#,
+            "pattern",
         ),
         (r#"{"type":"error","message":"x"}"#, "code"),
         (r#"{"type":"welcome","max_message":1}"#, "protocol"),

@@ -6,7 +6,7 @@
 //! circle it rests, and the next circle carries the messages that came meanwhile in the same writes. A message reaches each
 //! subscriber within one period, which is a circle and a rest.
 //!
-//! - **It rests seven tenths as long as the circle took**, so that large channels take three fifths of the CPU. It never
+//! - **It rests three quarters as long as the circle took**, so that large channels take four sevenths of the CPU. It never
 //!   rests longer than until [`Pace::new`]'s `most` after the circle began. That bounds what a rest adds to the latency, and a
 //!   loop that is busier than that does not rest at all.
 //! - **It rests only while that pays.** A rest only slows down a publisher that waits for its message
@@ -123,7 +123,7 @@ impl Pace {
         let is_trial = self.trusted == 0;
         let length = match is_trial {
             true => took + took / 2,
-            false => took * 7 / 10,
+            false => took * 3 / 4,
         };
         let length = length.min(self.most.saturating_sub(took));
         // A circle of no account is followed by none.
@@ -254,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn under_a_steady_stream_it_rests_seven_tenths_as_long_as_a_round_takes() {
+    fn under_a_steady_stream_it_rests_three_quarters_as_long_as_a_round_takes() {
         let mut daemon = Loop::new(8 * MS);
         let waits: Vec<Duration> = (0..1_000).map(|_| daemon.open_loop(2 * MS)).collect();
         let trials: Vec<_> = (0..1_000).filter(|&i| waits[i] == 3 * MS).collect();
         assert_eq!(trials, [0, 257, 514, 771]);
-        let others = waits.iter().filter(|wait| **wait == MS * 7 / 5);
+        let others = waits.iter().filter(|wait| **wait == MS * 3 / 2);
         assert_eq!(others.count(), 996);
     }
 

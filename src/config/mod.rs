@@ -167,7 +167,7 @@ impl Default for Config {
             message_timeout_ms: Limit::of(30_000),
             handshake_timeout_ms: Limit::of(5_000),
             http_idle_timeout_ms: Limit::of(60_000),
-            coalesce_ms: 14,
+            coalesce_ms: 25,
             drain_ms: 0,
 
             deflate: true,

@@ -349,7 +349,7 @@ const TIMES: &[Setting] = &[
     Setting {
         key: "coalesce",
         value: "TIME",
-        default: "14ms",
+        default: "25ms",
         help: "How long a message to a channel of 256 subscribers or more may wait, under a steady \
                stream, for later ones to share its writes; 0: no message waits",
         set: Set::Daemon(|c, text| put(&mut c.coalesce_ms, time_ms(text))),

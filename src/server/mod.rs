@@ -22,6 +22,7 @@
 //! Deliberately absent: threads, a runtime, and any knowledge of how a log or a frame is built.
 
 mod accept;
+mod alarm;
 mod allowance;
 mod broker;
 mod clock;
@@ -67,6 +68,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
 use self::accept::Accepting;
+use self::alarm::Alarm;
 use self::clock::Clock;
 use self::engine::{Engine, Ready};
 use self::listener::Listener;
@@ -80,14 +82,17 @@ const TURN_BUDGET: Duration = Duration::from_millis(1);
 /// Events taken from one poll.
 const EVENTS: usize = 1024;
 
-/// The signals' token; listeners count down from the one below it. Connections' tokens are an
+/// The tokens of the signals and of the alarm; listeners count down from the one below. Connections' tokens are an
 /// index with a generation above it, which does not come that far.
 const SIGNALS: Token = Token(usize::MAX);
+const ALARM: Token = Token(SIGNALS.0 - 1);
 
 /// The daemon: everything that lives as long as the process.
 pub struct Server {
     poll: Poll,
     signals: Signals,
+    /// For the rests between circles.
+    alarm: Alarm,
     clock: Clock,
     accepting: Accepting,
     engine: Engine,
@@ -116,6 +121,8 @@ impl Server {
         registry
             .register(&mut signals, SIGNALS, mio::Interest::READABLE)
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let alarm =
+            Alarm::new(registry, ALARM).map_err(|error| format!("cannot make a timer: {error}"))?;
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener
                 .register(registry, listener_token(index))
@@ -129,6 +136,7 @@ impl Server {
         Ok(Server {
             poll,
             signals,
+            alarm,
             clock: Clock::new(),
             accepting: Accepting::new(listeners),
             engine: Engine::new(config, limit, pace),
@@ -220,6 +228,10 @@ impl Server {
             self.handle_signals();
             return;
         }
+        if token == ALARM {
+            // It has woken the poll, and that is all that it is for.
+            return;
+        }
         if let Some(listener) = listener_index(token, self.accepting.listeners.len()) {
             self.accepting.listeners[listener].ready = true;
             return;
@@ -233,7 +245,7 @@ impl Server {
     }
 
     /// How long the poll may wait: not at all while anything is left to do.
-    fn poll_timeout(&self) -> Option<Duration> {
+    fn poll_timeout(&mut self) -> Option<Duration> {
         let now = self.clock.now();
         if self.engine.is_busy() || self.accepting.has_work(now) {
             return Some(Duration::ZERO);
@@ -241,9 +253,23 @@ impl Server {
         let next = [self.engine.next_timeout(now), self.accepting.next_timeout()];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
-        let circles = self.engine.connections.service.hub.has_waiting();
-        let circles = circles.then(|| self.engine.sweep.pace.remaining(Instant::now()));
-        next.into_iter().chain(circles).min()
+        if !self.engine.connections.service.hub.has_waiting() {
+            return next;
+        }
+        let now = Instant::now();
+        let Some(until) = self
+            .engine
+            .sweep
+            .pace
+            .rests_until()
+            .filter(|until| *until > now)
+        else {
+            return Some(Duration::ZERO);
+        };
+        self.alarm.set(until, now);
+        // The poll's own time is longer by up to a millisecond, and comes only where the alarm does not.
+        let rest = until - now;
+        Some(next.map_or(rest, |next| next.min(rest)))
     }
 
     fn handle_signals(&mut self) {
@@ -287,11 +313,11 @@ impl Server {
 }
 
 fn listener_token(index: usize) -> Token {
-    Token(SIGNALS.0 - 1 - index)
+    Token(ALARM.0 - 1 - index)
 }
 
 fn listener_index(token: Token, listeners: usize) -> Option<usize> {
-    let index = (SIGNALS.0 - 1).checked_sub(token.0)?;
+    let index = (ALARM.0 - 1).checked_sub(token.0)?;
     (index < listeners).then_some(index)
 }
 

@@ -53,7 +53,7 @@ fn raw_prints_the_payload_alone_and_lines_print_it_as_json() {
     };
     assert_eq!(print(&["--raw"]), b"[1,\n2]\na\n\xc3\xa9\n\0\xff");
     let lines = String::from_utf8(print(&[])).unwrap();
-    assert_eq!(lines, "[1, 2]\n\"a\\u000aé\"\n\"AP8=\"\n");
+    assert_eq!(lines, "[1, 2]\n\"a\\né\"\n\"AP8=\"\n");
     let events = String::from_utf8(print(&["--full"])).unwrap();
     let event = r#"{"type":"message","channel":"c","seq":3,"encoding":"base64","data":"AP8="}"#;
     assert_eq!(events.lines().last(), Some(event));
@@ -124,7 +124,7 @@ fn each_line_is_a_text_blank_ones_too() {
             &[
                 r#""encoding":"text","data":"a \"b\""}"#,
                 r#""encoding":"text","data":""}"#,
-                r#""encoding":"text","data":" [1]\u000d"}"#,
+                r#""encoding":"text","data":" [1]\r"}"#,
             ],
         );
     }]);

@@ -144,7 +144,7 @@ impl Channel {
         }
     }
 
-    /// Whether it is a pattern's log. Its readers hold nothing and nobody: they may be lapped at any time.
+    /// Whether it is a pattern's log. Its readers hold no publisher, and no more of it than [`Channel::trim`] allows.
     pub(super) fn is_pattern(&self) -> bool {
         self.matcher.is_some()
     }
@@ -464,14 +464,14 @@ impl Channel {
         self.set_floor(floor.max(self.floor));
     }
 
-    /// Marks the subscription at `index` as lagging if it is behind and does not read history; true if it is. No reader of a pattern
-    /// lags. One that was lapped has nothing to lose, unless it was by another epoch: then what is held of that is still to be got.
+    /// Marks the subscription at `index` as lagging if it is behind and does not read history; true if it is. One that was lapped
+    /// has nothing to lose, unless it was by another epoch: then what is held of that is still to be got.
     pub(super) fn lag(&mut self, index: u32) -> bool {
         let (end, tail) = (self.end(), self.tail);
         let Some(sub) = self.subs.get_mut(index as usize) else {
             return false;
         };
-        if sub.next >= end || sub.flags & HISTORY != 0 || self.matcher.is_some() {
+        if sub.next >= end || sub.flags & HISTORY != 0 {
             return false;
         }
         let numbers = self.numbers.as_ref();
@@ -526,17 +526,11 @@ impl Channel {
 
     /// A position from which on nothing is trimmed, as of the last circle. The true floor may be higher.
     pub(super) fn known_floor(&self) -> u64 {
-        if self.is_pattern() {
-            return self.end();
-        }
         self.floor
     }
 
     /// The position from which on nothing is trimmed.
     pub(super) fn floor(&mut self) -> u64 {
-        if self.is_pattern() {
-            return self.end();
-        }
         if self.subs.is_empty() {
             self.set_floor(self.end());
         } else if !self.dirty {
@@ -552,7 +546,7 @@ impl Channel {
         }
     }
 
-    /// Whether those who can't be lapped need more than the window: then its publishers wait for the sweep.
+    /// Whether those who read have more to get than the window: then its publishers wait for the sweep, if it is a channel.
     pub(super) fn is_crowded(&self) -> bool {
         let protected = self.end().saturating_sub(self.floor);
         let bytes = self.base.written().saturating_sub(self.floor_offset);
@@ -562,7 +556,6 @@ impl Channel {
             ..
         } = self.policy;
         protected > 1
-            && !self.is_pattern()
             && !self.subs.is_empty()
             && (!retain_messages.admits(protected) || !retain_bytes.admits(bytes))
     }

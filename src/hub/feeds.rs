@@ -8,7 +8,8 @@
 //! Each channel keeps the list of those logs that it feeds, and asks the patterns again only when one of them came or went. So
 //! publishing costs nothing more where no pattern matches.
 //!
-//! Its readers hold nothing: one subscription to everything would otherwise throttle everybody. They are lapped instead.
+//! Its readers make no publisher wait: one subscription to everything would otherwise throttle everybody. For those who read, the log
+//! holds `retain_bytes`, whatever else its policy says. Who has more than that to get is lapped.
 
 use super::Hub;
 use super::channel::Channel;

@@ -41,7 +41,7 @@
 //!   the position where the hub numbers the channel, and stands beside the message where a broker does (`numbers.rs`).
 //! - Among `max_channels` channels, one without subscribers makes room for a new one. If there is none, the new one is refused.
 //! - A pattern is one more log, to which each message is appended that is published to a channel it stands for. It begins with its
-//!   first subscriber. Those who read it hold nothing and nobody: they may be lapped at any time (`feeds.rs`).
+//!   first subscriber. Those who read it make no publisher wait: they are lapped once they have more than `retain_bytes` to get (`feeds.rs`).
 
 mod apart;
 mod channel;
@@ -317,16 +317,16 @@ impl Hub {
         self.directory.by_id(id).map(Channel::topic)
     }
 
-    /// The same, to be kept.
-    pub fn epoch_of(&self, id: ChannelId) -> Option<&Epoch> {
-        self.directory.by_id(id).map(|channel| &channel.epoch)
-    }
-
     /// The epoch of a channel or a pattern's log, if it still exists.
     pub fn epoch(&self, id: ChannelId) -> Option<&str> {
         self.directory
             .by_id(id)
             .map(|channel| channel.epoch.as_str())
+    }
+
+    /// The same, to be kept.
+    pub fn epoch_of(&self, id: ChannelId) -> Option<&Epoch> {
+        self.directory.by_id(id).map(|channel| &channel.epoch)
     }
 
     /// The seqs from that of the oldest message that the log of `topic` holds to just after that of the newest; `None` if there

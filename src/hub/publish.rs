@@ -239,16 +239,15 @@ impl Hub {
             channel.touched = true;
             self.touched.push(index);
         }
-        if (self.over_total && copy_of.is_none()) || channel.is_crowded() {
-            channel.congested = true;
-        }
-        let congested = channel.congested;
+        let crowded = channel.is_crowded();
+        channel.congested |= copy_of.is_none() && (crowded || self.over_total);
+        let hurries = channel.congested || crowded;
         let first = channel.messages() == 1;
         if soiled {
             self.soil(index);
         }
-        if congested && self.has_waiting() {
-            // Its publishers would wait for as long as it does.
+        if hurries && self.has_waiting() {
+            // Its publishers would wait for as long as it does, and a pattern's readers might be lapped.
             self.begin_circles();
         }
         self.account(0, numbered);

@@ -20,8 +20,9 @@ impl Channel {
     /// The rank of what this channel loses first when all logs together are too big: the least of all channels goes. Nothing
     /// if it holds nothing.
     ///
-    /// First go the derived logs, which can be made again; then what nobody subscribes to, then what is not a channel's newest segment, then the newest segments; within each
-    /// kind, what is oldest. A segment is as old as its newest message.
+    /// First go the derived logs, which can be made again, and then patterns' logs, which hold copies. Then goes what nobody subscribes
+    /// to, then what is not a channel's newest segment, then the newest segments. Within each kind goes what is oldest. A segment
+    /// is as old as its newest message.
     fn eviction_rank(&self) -> Option<u64> {
         let derived = self.derived.as_ref();
         if let Some(time) = derived.and_then(|logs| logs.oldest_time()) {
@@ -29,9 +30,10 @@ impl Channel {
         }
         let oldest = self.base.oldest()?;
         let kind = match (self.subs.is_empty(), self.base.has_older()) {
-            (true, _) => KIND,
-            (false, true) => 2 * KIND,
-            (false, false) => 3 * KIND,
+            _ if self.is_pattern() => KIND,
+            (true, _) => 2 * KIND,
+            (false, true) => 3 * KIND,
+            (false, false) => 4 * KIND,
         };
         Some(kind + oldest.newest_time().min(KIND - 1))
     }
@@ -185,7 +187,7 @@ impl Hub {
         let Some(next) = channel.base.oldest().map(|oldest| oldest.next()) else {
             return true;
         };
-        if channel.floor() < next {
+        if channel.floor() < next && !channel.is_pattern() {
             return false;
         }
         channel.tail = channel.tail.max(next);

@@ -2,7 +2,9 @@
 //! together are too big, see `room.rs`.
 
 use super::channel::Channel;
+use super::policy::Policy;
 use super::{ChannelId, Hub};
+use crate::limit::Limit;
 
 /// A channel that waits for no time.
 const NEVER: u64 = u64::MAX;
@@ -22,7 +24,7 @@ enum Window {
 impl Channel {
     /// Moves the tail as the window demands, as far as the floor allows.
     fn trim(&mut self, now: u64) -> Window {
-        let wanted = self.wanted_tail(now);
+        let wanted = self.wanted_tail(self.policy, now);
         if wanted <= self.tail {
             return Window::Kept;
         }
@@ -30,7 +32,7 @@ impl Channel {
             self.tail = wanted;
             return Window::Kept;
         }
-        let floor = self.floor();
+        let floor = self.floor().max(self.least_floor(now));
         self.tail = wanted.min(floor).max(self.tail);
         if wanted > floor {
             Window::Exceeded
@@ -39,9 +41,23 @@ impl Channel {
         }
     }
 
-    /// Where the tail would be if only the window mattered.
-    fn wanted_tail(&self, now: u64) -> u64 {
-        let (end, policy) = (self.end(), self.policy);
+    /// The position before which nothing is held for those who read: 0 for a channel, whose publishers wait. A pattern's log holds
+    /// `retain_bytes` for them, whatever else its policy says.
+    fn least_floor(&self, now: u64) -> u64 {
+        if !self.is_pattern() {
+            return 0;
+        }
+        let by_bytes = Policy {
+            retain_messages: Limit::NONE,
+            retain_ms: Limit::NONE,
+            ..self.policy
+        };
+        self.wanted_tail(by_bytes, now)
+    }
+
+    /// Where the tail would be if only the window of `policy` mattered.
+    fn wanted_tail(&self, policy: Policy, now: u64) -> u64 {
+        let end = self.end();
         let written = self.base.written();
         let mut tail = self.tail;
         // Drops from the front hold for a first part of the messages only, so they can be searched for.

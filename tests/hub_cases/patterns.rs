@@ -112,7 +112,7 @@ fn a_patterns_log_goes_so_long_after_its_last_subscriber_whatever_is_published()
 #[test]
 fn a_reader_of_a_pattern_that_is_behind_is_told_a_gap_and_no_publisher_waits() {
     let policy = Policy {
-        retain_messages: Limit::of(2),
+        retain_bytes: Limit::of(40),
         ..ENDLESS
     };
     let mut hub = hub(UNLIMITED, policy);
@@ -129,18 +129,90 @@ fn a_reader_of_a_pattern_that_is_behind_is_told_a_gap_and_no_publisher_waits() {
     assert_eq!(visit(&mut hub, id(0)), "*4=a4 *5=a5");
     // The same of a channel's reader.
     join(&mut hub, id(1), "a");
+    publish(&mut hub, "a", 5);
+    let published = try_publish(&mut hub, "a", 8).expect("there is room");
+    assert!(published.congested);
+}
+
+#[test]
+fn a_reader_of_a_pattern_that_reads_gets_all_within_retain_bytes_whatever_else_the_policy_says() {
+    let policy = Policy {
+        retain_messages: Limit::of(1),
+        retain_bytes: Limit::of(200),
+        on_lag: OnLag::Close,
+        ..ENDLESS
+    };
+    for large in [0, 1] {
+        let config = HubConfig { large, ..UNLIMITED };
+        let mut hub = hub(config, policy);
+        follow(&mut hub, id(0), "*");
+        for _ in 0..5 {
+            publish(&mut hub, "a", 1);
+            trim(&mut hub, 0);
+        }
+        hub.begin_circles();
+        assert_eq!(
+            sweep(&mut hub),
+            said(&[(0, "*1=a1 *2=a2 *3=a3 *4=a4 *5=a5")])
+        );
+        trim(&mut hub, 0);
+        assert_eq!(hub.held(Topic::pattern("*")), Some(5..6));
+    }
+}
+
+#[test]
+fn a_large_pattern_does_not_wait_once_its_readers_would_be_lapped() {
+    let policy = Policy {
+        retain_bytes: Limit::of(40),
+        ..ENDLESS
+    };
+    let config = HubConfig {
+        large: 1,
+        ..UNLIMITED
+    };
+    let mut hub = hub(config, policy);
+    follow(&mut hub, id(0), "*");
     publish(&mut hub, "a", 2);
-    assert!(
-        try_publish(&mut hub, "a", 8)
-            .expect("there is room")
-            .congested
+    assert_eq!(hub.next_behind(), None);
+    publish(&mut hub, "a", 1);
+    assert_eq!(sweep(&mut hub), said(&[(0, "*1=a1 *2=a2 *3=a3")]));
+}
+
+#[test]
+fn patterns_logs_are_the_first_to_make_room_since_they_hold_copies() {
+    let config = HubConfig {
+        retain_total: Limit::of(6_000),
+        ..UNLIMITED
+    };
+    let mut hub = hub(config, ENDLESS);
+    publish(&mut hub, "old", 10);
+    trim(&mut hub, 0);
+    follow(&mut hub, id(0), "new");
+    join(&mut hub, id(1), "new");
+    for now in 1..60 {
+        let word = Word {
+            channel: "new",
+            len: 40,
+        };
+        hub.publish("new", &word, &mut Capitals(0), now)
+            .expect("there is room");
+        sweep(&mut hub);
+        trim(&mut hub, now);
+    }
+    let held = hub
+        .held(Topic::pattern("new"))
+        .expect("it is subscribed to");
+    assert!(held.start > 30, "{held:?}");
+    assert_eq!(
+        (hub.held("old"), hub.held("new")),
+        (Some(1..11), Some(1..60))
     );
 }
 
 #[test]
 fn a_pattern_is_closed_for_or_goes_on_with_the_latest_as_its_own_policy_says() {
     let policy = |topic: Topic<'_>| Policy {
-        retain_messages: Limit::of(1),
+        retain_bytes: Limit::of(1),
         on_lag: match topic {
             Topic::Channel(_) => OnLag::Skip,
             Topic::Pattern(..) => OnLag::Close,

@@ -175,6 +175,7 @@ impl Run {
             self.hub.handle_timeout(self.now);
         }
         self.trim();
+        self.check_held_of_patterns();
         let stats = self.hub.stats();
         let config = self.settings.config();
         let held: u64 = self

@@ -3,9 +3,27 @@
 use fanfare::hub::Epoch;
 
 use super::Run;
+use super::client::Subscription;
 use super::frame::{TestFrame, head};
-use super::naive::Message;
+use super::naive::{Message, Naive, Settings};
 use super::topics::{is_pattern, patterns, takes, topic};
+
+/// Whether a subscriber may be lapped. One that reads a channel may not. One that reads a pattern may if it has more to get than the
+/// log's `retain_bytes`, or if all logs are limited together.
+pub(super) fn may_be_lapped(
+    settings: Settings,
+    naive: &Naive,
+    number: u8,
+    subscription: &Subscription,
+) -> bool {
+    if subscription.excused || !is_pattern(number) {
+        return subscription.excused;
+    }
+    let left = &naive.messages[subscription.expected.least.max(1) as usize - 1..];
+    let bytes: u64 = left.iter().map(|message| message.bytes).sum();
+    let outgrown = left.len() > 1 && !settings.policy(number).retain_bytes.admits(bytes);
+    outgrown || !settings.config().retain_total.is_none()
+}
 
 impl Run {
     /// One of the patterns.
@@ -92,6 +110,19 @@ impl Run {
     pub(super) fn present_patterns(&self) -> Vec<u8> {
         let all = patterns(self.settings.has_broker());
         all.filter(|&pattern| self.exists(pattern)).collect()
+    }
+
+    /// With everybody at the head a pattern's log holds what its policy says, and no more.
+    pub(super) fn check_held_of_patterns(&self) {
+        for pattern in self.present_patterns() {
+            let held = self.hub.held(topic(pattern, &mut String::new()));
+            let naive = &self.channels[&pattern];
+            let oldest = naive.position_after(held.expect("it has a log").start - 1);
+            let tail = naive.tail(self.settings.policy(pattern), self.now);
+            assert!(oldest >= tail, "{pattern} holds too much");
+            let evicts = !self.settings.config().retain_total.is_none();
+            assert!(evicts || oldest == tail, "{pattern} holds too little");
+        }
     }
 
     /// See [`Run::step`].

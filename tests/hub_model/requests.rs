@@ -204,7 +204,7 @@ impl Run {
             Subscription {
                 expected,
                 is_foreign: false,
-                excused: state.blocked || behind || is_pattern(channel),
+                excused: state.blocked || behind,
                 history_until: end,
                 has_begun: false,
                 begins_at: end,

@@ -7,6 +7,7 @@ use fanfare::hub::{Advanced, Gap, OnLag, Reason, Slices, SubscriberId};
 use super::Run;
 use super::client::{Expected, Subscription};
 use super::frame::Encoder;
+use super::patterns::may_be_lapped;
 use super::topics::{is_pattern, number_of, topic};
 
 impl Run {
@@ -198,12 +199,14 @@ impl Run {
                     assert_eq!((gap.reason, gap.from), (Reason::Epoch, 0));
                     let is_latest = settings.policy(channel).on_lag == OnLag::Latest;
                     assert!(
-                        next == 1 || subscription.excused || is_latest || is_pattern(channel),
+                        next == 1
+                            || is_latest
+                            || may_be_lapped(settings, naive, channel, subscription),
                         "lapped in the new epoch although its socket was never full"
                     );
                 } else {
                     assert!(
-                        subscription.excused || is_pattern(channel),
+                        may_be_lapped(settings, naive, channel, subscription),
                         "lapped although its socket was never full"
                     );
                     assert_eq!(gap.reason, Reason::Slow);
@@ -222,8 +225,9 @@ impl Run {
         if let Err(too_slow) = &settled {
             let mut kept = String::new();
             let subscriptions = self.clients[client as usize].subscriptions.iter();
+            let (channels, settings) = (&self.channels, self.settings);
             let may_be = |number: u8, subscription: &Subscription| {
-                let may_be = subscription.excused || is_pattern(number);
+                let may_be = may_be_lapped(settings, &channels[&number], number, subscription);
                 may_be && !subscription.is_foreign
             };
             let mut named = subscriptions.filter(|(number, _)| {

@@ -11,9 +11,15 @@
 //! Its readers make no publisher wait: one subscription to everything would otherwise throttle everybody. For those who read, the log
 //! holds `retain_bytes`, whatever else its policy says. Who has more than that to get is lapped.
 
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use foldhash::fast::RandomState;
+
 use super::Hub;
 use super::channel::Channel;
 use super::directory::ChannelId;
+use super::payload::Parts;
 use super::publish::{At, Frame, has_room, place};
 use super::slot::Encode;
 use crate::channel::topic::Topic;
@@ -22,30 +28,43 @@ use crate::channel::topic::Topic;
 #[derive(Debug, Default)]
 pub(super) struct Feeds {
     generation: u64,
-    /// Sorted by log.
-    logs: Vec<Feed>,
+    logs: Option<Rc<[ChannelId]>>,
 }
 
-/// A pattern's log that a channel feeds.
-#[derive(Clone, Copy, Debug)]
-struct Feed {
-    log: ChannelId,
-    /// The position of the channel's newest message there; 0 if there is none.
-    newest: u64,
+/// The lists that channels have in this generation. Channels with the same list share it, so that a hundred thousand of them do not
+/// have as many.
+#[derive(Debug, Default)]
+pub(super) struct FeedLists {
+    generation: u64,
+    lists: HashSet<Rc<[ChannelId]>, RandomState>,
 }
 
-impl Feeds {
-    /// Whether there are none, as of `generation`.
-    #[inline]
-    fn are_none(&self, generation: u64) -> bool {
-        self.generation == generation && self.logs.is_empty()
+impl FeedLists {
+    /// The list of these logs; none if there are none.
+    fn share(&mut self, generation: u64, logs: &[ChannelId]) -> Option<Rc<[ChannelId]>> {
+        if self.generation != generation {
+            self.generation = generation;
+            self.lists.clear();
+        }
+        if logs.is_empty() {
+            return None;
+        }
+        if let Some(list) = self.lists.get(logs) {
+            return Some(Rc::clone(list));
+        }
+        let list: Rc<[ChannelId]> = logs.into();
+        self.lists.insert(Rc::clone(&list));
+        Some(list)
     }
+}
 
-    /// The position of the channel's newest message in `log`; 0 if there is none.
-    fn newest_in(&self, log: ChannelId) -> u64 {
-        let at = self.logs.binary_search_by_key(&log, |feed| feed.log);
-        at.map_or(0, |at| self.logs[at].newest)
-    }
+/// What patterns made of a publication.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// To how many patterns' logs it was appended as well.
+    pub copies: usize,
+    /// How many patterns were asked whether they stand for its channel: none, unless one came or went or the channel is new.
+    pub asked: usize,
 }
 
 impl Hub {
@@ -78,7 +97,7 @@ impl Hub {
         }
     }
 
-    /// Appends the newest message of a channel, whose number is `seq`, to each pattern's log that takes it. Says how many do.
+    /// Appends the newest message of a channel, whose number is `seq`, to each pattern's log that takes it.
     #[inline]
     pub(super) fn feed(
         &mut self,
@@ -87,50 +106,48 @@ impl Hub {
         seq: u64,
         message: &impl Frame,
         encode: &mut dyn Encode,
-    ) -> usize {
+    ) -> Fed {
         let generation = self.patterns.generation();
-        let Some(channel) = self.directory.get_mut(index) else {
-            return 0;
+        let Some(channel) = self.directory.get(index) else {
+            return Fed::default();
         };
-        if channel.feeds.are_none(generation) {
-            return 0;
+        let is_known = channel.feeds.generation == generation;
+        if is_known && channel.feeds.logs.is_none() {
+            return Fed::default();
         }
-        let mut feeds = std::mem::take(&mut channel.feeds);
-        if feeds.generation != generation {
-            feeds = self.feeds_of(index, &feeds);
+        let mut fed = Fed::default();
+        if !is_known {
+            fed.asked = self.patterns.len();
+            self.find_feeds(index);
         }
-        for feed in &mut feeds.logs {
-            if let Some(position) = self.append_copy(feed.log.index, at, seq, message, encode) {
-                feed.newest = position;
-            }
+        let channel = self.directory.get(index);
+        let Some(logs) = channel.and_then(|channel| channel.feeds.logs.clone()) else {
+            return fed;
+        };
+        for log in &*logs {
+            self.append_copy(log.index, at, seq, message, encode);
         }
-        let copies = feeds.logs.len();
-        if let Some(channel) = self.directory.get_mut(index) {
-            channel.feeds = feeds;
-        }
-        copies
+        fed.copies = logs.len();
+        fed
     }
 
-    /// The logs that a channel feeds now. `before` are those that it fed until now.
+    /// Asks the patterns which of them stand for a channel.
     #[cold]
-    fn feeds_of(&self, index: u32, before: &Feeds) -> Feeds {
+    fn find_feeds(&mut self, index: u32) {
+        let Some(channel) = self.directory.get_mut(index) else {
+            return;
+        };
         let mut logs = Vec::new();
-        if let Some(channel) = self.directory.get(index) {
-            self.patterns.matching(&channel.name, |&log| {
-                let newest = before.newest_in(log);
-                logs.push(Feed { log, newest });
-            });
-        }
-        logs.sort_unstable_by_key(|feed| feed.log);
-        logs.shrink_to_fit();
-        Feeds {
-            generation: self.patterns.generation(),
-            logs,
-        }
+        self.patterns.matching(&channel.name, |&log| logs.push(log));
+        logs.sort_unstable();
+        let generation = self.patterns.generation();
+        channel.feeds = Feeds {
+            generation,
+            logs: self.feed_lists.share(generation, &logs),
+        };
     }
 
-    /// Appends a message to a pattern's log, and says at which position. One that is too long for the log by itself is left out,
-    /// which its readers are told.
+    /// Appends a message to a pattern's log. One that is too long for the log by itself is left out, which its readers are told.
     fn append_copy(
         &mut self,
         index: u32,
@@ -138,23 +155,27 @@ impl Hub {
         channel_seq: u64,
         message: &impl Frame,
         encode: &mut dyn Encode,
-    ) -> Option<u64> {
-        let channel = self.directory.get_mut(index)?;
-        let (seq, begun) = channel.next_seq(at).ok()?;
+    ) {
+        let Some(channel) = self.directory.get(index) else {
+            return;
+        };
+        let Ok((seq, begun)) = channel.next_seq(at) else {
+            // A broker's numbers grow over all channels of an epoch, so this is a message that the log has had.
+            return;
+        };
         let len = message.len(place(&channel.name, seq, Some(channel_seq)));
         let has_room = has_room(channel, len, self.now, self.config.retain_total);
         if let Some(epoch) = begun {
             self.begin_epoch(index, epoch, seq - 1);
         }
         if !has_room {
-            self.leave_out(index, seq);
-            return None;
+            return self.leave_out(index, seq);
         }
         self.append(index, seq, len, message, Some(channel_seq));
         self.append_derived(index, seq, encode);
-        let channel = self.directory.get(index)?;
-        self.large_published += u64::from(channel.large);
-        Some(channel.end() - 1)
+        if let Some(channel) = self.directory.get(index) {
+            self.large_published += u64::from(channel.large);
+        }
     }
 
     /// Leaves a message out of a pattern's log, with all before it.
@@ -174,27 +195,40 @@ impl Hub {
 
     /// Lets go of all that the channel `name` holds, and of what patterns' logs hold up to its newest message there. Whoever has
     /// still to get any of that is told a gap. Says whether there is such a channel.
+    ///
+    /// It looks for the channel's newest message in each of those logs ([`super::HubConfig::read`]): that is not for the hot path.
     pub fn clear(&mut self, name: &str, now: u64) -> bool {
         self.now = self.now.max(now);
         let Some(index) = self.directory.find(name) else {
             return false;
         };
-        let Some(channel) = self.directory.get_mut(index) else {
-            return false;
-        };
-        channel.clear(channel.end());
-        let copies = channel.feeds.logs.clone();
-        self.release(index);
-        self.schedule(index);
-        for Feed { log, newest } in copies {
-            // A list that is out of date may name logs that are gone.
-            if self.directory.by_id(log).is_some()
-                && let Some(channel) = self.directory.get_mut(log.index)
+        let mut logs = Vec::new();
+        self.patterns.matching(name, |&log| logs.push(log));
+        for log in logs {
+            let read = self.config.read;
+            if let Some(channel) = self.directory.get_mut(log.index)
+                && let Some(newest) = channel.newest_of(name, read)
             {
                 channel.clear(newest + 1);
                 self.release(log.index);
             }
         }
+        if let Some(channel) = self.directory.get_mut(index) {
+            channel.clear(channel.end());
+        }
+        self.release(index);
+        self.schedule(index);
         true
+    }
+}
+
+impl Channel {
+    /// The position of the newest message in a pattern's log that was published to the channel `name`.
+    fn newest_of(&self, name: &str, read: fn(&[u8]) -> Option<Parts<'_>>) -> Option<u64> {
+        let is_its = |position: &u64| {
+            let parts = self.base.message(*position).and_then(read);
+            parts.is_some_and(|parts| parts.channel == name)
+        };
+        (self.tail..self.end()).rev().find(is_its)
     }
 }

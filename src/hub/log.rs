@@ -174,6 +174,13 @@ impl Log {
         self.older.get(after.checked_sub(1)?)
     }
 
+    /// The frame of the message at `position`, if it is still here.
+    pub(super) fn message(&self, position: u64) -> Option<&[u8]> {
+        let segment = self.find(position)?;
+        let i = (position - segment.first) as usize;
+        Some(segment.slice(segment.start(i)..segment.start(i + 1)))
+    }
+
     /// The newest segment; it may be empty.
     pub(super) fn last(&self) -> &Segment {
         &self.newest

@@ -78,6 +78,7 @@ use self::apart::Apart;
 use self::channel::Channel;
 use self::directory::Directory;
 use self::dirty::Dirty;
+use self::feeds::FeedLists;
 use self::gather::Plan;
 use self::log::largest_segment;
 use self::queue::ChannelQueue;
@@ -90,6 +91,7 @@ use crate::limit::Limit;
 
 pub use self::directory::ChannelId;
 pub use self::epoch::{Epoch, Numbering};
+pub use self::feeds::Fed;
 pub use self::gather::{Advanced, Gathered};
 pub use self::payload::{Parts, Payload};
 pub use self::piece::Remainder;
@@ -208,6 +210,7 @@ pub struct Hub {
     directory: Directory,
     /// The patterns that have a log.
     patterns: Patterns<ChannelId>,
+    feed_lists: FeedLists,
     subscribers: Vec<Subscriber>,
     blocked: Bits,
 
@@ -274,6 +277,7 @@ impl Hub {
             numberings,
             directory: Directory::default(),
             patterns: Patterns::default(),
+            feed_lists: FeedLists::default(),
             subscribers: Vec::new(),
             blocked: Bits::default(),
             dirty: Dirty::default(),

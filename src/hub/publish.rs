@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::channel::Channel;
 use super::epoch::Epoch;
+use super::feeds::Fed;
 use super::log::Grown;
 use super::slot::Encode;
 use super::{ChannelId, Hub};
@@ -49,8 +50,8 @@ pub struct Published<'a> {
     /// The channel holds more than its window, for the sake of subscribers that read but have not been visited yet: its
     /// publishers are not to be read from until [`Hub::trim`] reports it as decongested.
     pub congested: bool,
-    /// To how many patterns' logs it was appended as well.
-    pub copies: usize,
+    /// What patterns made of it.
+    pub fed: Fed,
 }
 
 /// Why a message was not published. No seq was given out.
@@ -132,7 +133,9 @@ impl Hub {
 
     /// Like [`Hub::publish`], but a broker numbers the message if `at` says its epoch and its number, which is at least 1.
     ///
-    /// Each number of a channel is above the one before. A jump is no hole: the numbers in between are no messages.
+    /// Each number is above that of the message before it in the channel, and where patterns are subscribed to, above those of
+    /// all messages before it in the epoch, whatever their channels: a pattern's log has the broker's numbers, too. A jump is no
+    /// hole: the numbers in between are no messages.
     ///
     /// If `at` says another epoch than the channel's, or the hub numbered the channel until now, that epoch begins: what the
     /// channel holds goes, and each subscriber gets a [`Gap`](super::Gap) with the reason [`Epoch`](super::Reason::Epoch)
@@ -168,7 +171,7 @@ impl Hub {
         }
         self.append(index, seq, len, message, None);
         self.append_derived(index, seq, encode);
-        let copies = self.feed(index, at, seq, message, encode);
+        let fed = self.feed(index, at, seq, message, encode);
         let channel_id = self.directory.id(index);
         let Some(channel) = self.directory.get(index) else {
             return Err(PublishError::TooManyChannels);
@@ -179,7 +182,7 @@ impl Hub {
             epoch: channel.epoch.as_str(),
             seq,
             congested: channel.congested,
-            copies,
+            fed,
         })
     }
 

@@ -98,11 +98,9 @@ impl Hub {
         let rendered = &mut self.rendered;
         (rendered.owner, rendered.link, rendered.from) = (id.0, link, sub.next);
         for position in sub.next..reading.until {
-            let Some(segment) = reading.log.find(position) else {
+            let Some(frame) = reading.log.message(position) else {
                 break;
             };
-            let i = (position - segment.first) as usize;
-            let frame = segment.slice(segment.start(i)..segment.start(i + 1));
             let before = rendered.bytes.len();
             let message = source.message(channel.seq(position), frame);
             encode.encode(sub.slot(), &message, &mut rendered.bytes);

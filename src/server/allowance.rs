@@ -17,6 +17,9 @@ pub(super) const INFLATE: usize = 1_024;
 /// What to subscribe costs beside the message, and what to unsubscribe.
 pub(super) const SUBSCRIBE: usize = 1_024;
 
+/// What it costs to ask a pattern whether it stands for a channel, where strangers have chosen both.
+pub(super) const PATTERN: usize = 512;
+
 /// What it costs to append a publication to a pattern's log as well, beside its bytes.
 pub(super) const COPY: usize = 256;
 

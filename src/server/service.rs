@@ -34,8 +34,8 @@ use crate::config::Config;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Data, Decoder, MessageFrame, encode};
 use crate::hub::{
-    self, ChannelId, Epoch, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason, Start,
-    SubscribeError, SubscriberId,
+    self, ChannelId, Epoch, Fed, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason,
+    Start, SubscribeError, SubscriberId,
 };
 use crate::limit::Limit;
 use crate::random::Random;
@@ -409,14 +409,15 @@ impl Service {
     ) -> Result<Published, Refusal> {
         let frame = MessageFrame::new(name, data);
         let made = (self.hub).append_at(at, name, &frame, &mut self.encoders, self.now);
-        let made = made.map(|made| (made.channel, made.seq, made.congested, made.copies));
+        let made = made.map(|made| (made.channel, made.seq, made.congested, made.fed));
         self.allowance.charge(self.encoders.take_cost());
         match made {
-            Ok((channel, seq, congested, copies)) => {
+            Ok((channel, seq, congested, fed)) => {
                 self.metrics.published += 1;
-                if copies != 0 {
-                    let cost = allowance::COPY + data.raw.len();
-                    self.allowance.charge(copies * cost);
+                if fed != Fed::default() {
+                    let copy = allowance::COPY + data.raw.len();
+                    let cost = fed.copies * copy + fed.asked * allowance::PATTERN;
+                    self.allowance.charge(cost);
                 }
                 if congested {
                     self.congested.push((channel, publisher));

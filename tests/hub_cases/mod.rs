@@ -20,8 +20,8 @@ mod sweep;
 
 use fanfare::channel::topic::Topic;
 use fanfare::hub::{
-    Encode, Epoch, Frame, Hub, HubConfig, Message, Numbering, Place, Policy, PublishError,
-    Published, Slices, Slot, SlotConfig, Start, SubscriberId,
+    Encode, Epoch, Frame, Hub, HubConfig, Message, Numbering, Parts, Payload, Place, Policy,
+    PublishError, Published, Slices, Slot, SlotConfig, Start, SubscriberId,
 };
 use fanfare::limit::Limit;
 
@@ -35,7 +35,7 @@ const UNLIMITED: HubConfig = HubConfig {
     linger_ms: u64::MAX,
     large: 0,
     slots: SLOTS,
-    read: |_| None,
+    read: read_word,
 };
 
 /// The slot of capitals: its readers may be given small letters.
@@ -103,6 +103,18 @@ impl Frame for Word<'_> {
         out.extend_from_slice(word.as_bytes());
         out.resize(end, b' ');
     }
+}
+
+/// What the word in a frame says.
+fn read_word(frame: &[u8]) -> Option<Parts<'_>> {
+    let word = std::str::from_utf8(frame).ok()?.trim_end();
+    let word = word.rsplit_once('=').map_or(word, |(_, word)| word);
+    let channel = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some(Parts {
+        channel: channel.into(),
+        seq: word[channel.len()..].parse().ok()?,
+        payload: Payload::Json(frame),
+    })
 }
 
 /// Encodes as capitals or as quoted words, and counts how often.

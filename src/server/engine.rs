@@ -50,6 +50,7 @@ impl Engine {
         service.metrics.turns += 1;
         // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
         service.hub.handle_timeout(now);
+        service.keys.handle_timeout(now);
     }
 
     /// Notes what an event says of a connection; nothing is done about it yet.
@@ -103,6 +104,7 @@ impl Engine {
         let next = [
             work.timers.next(),
             service.hub.next_timeout(),
+            service.keys.next_timeout(),
             self.shutdown.as_ref().map(|s| s.next_step(now)),
         ];
         next.into_iter().flatten().min()

@@ -83,7 +83,7 @@ impl Keys {
 
     /// Whether anything was published under `key`. `ticket` is whose answer comes later if the first is pending.
     pub(super) fn look_up(&mut self, key: Key, ticket: Ticket, now: Millis) -> Seen {
-        self.expire(now);
+        self.expire(now, EXPIRED_AT_ONCE);
         match self.known.get_mut(&key) {
             None => Seen::First,
             Some(Known::Published { epoch, seq }) => Seen::Published(epoch.clone(), *seq),
@@ -125,12 +125,24 @@ impl Keys {
         }
     }
 
-    /// Forgets the keys whose time is over, and gives memory back that they took.
-    fn expire(&mut self, now: Millis) {
-        while let Some((at, _)) = self.published.front()
-            && now.saturating_sub(*at) >= REMEMBERED_MS
-        {
-            self.forget_oldest();
+    /// When the oldest key is to be forgotten; it may be over.
+    pub(super) fn next_timeout(&self) -> Option<Millis> {
+        let (at, _) = self.published.front()?;
+        Some(at + REMEMBERED_MS)
+    }
+
+    /// Forgets keys whose time is over, a bounded number of them. If there are more, [`Keys::next_timeout`] says so.
+    pub(super) fn handle_timeout(&mut self, now: Millis) {
+        self.expire(now, EXPIRED_IN_A_TURN);
+    }
+
+    /// Forgets up to `most` keys whose time is over, and gives memory back that they took.
+    fn expire(&mut self, now: Millis, most: usize) {
+        for _ in 0..most {
+            match self.next_timeout() {
+                Some(at) if at <= now => self.forget_oldest(),
+                _ => break,
+            }
         }
         if self.published.capacity() > SPARE && self.published.len() < self.published.capacity() / 8
         {
@@ -151,6 +163,10 @@ impl Keys {
         self.known.len()
     }
 }
+
+/// So many keys are forgotten in a turn of the loop at most, and before one is looked up.
+const EXPIRED_IN_A_TURN: usize = 1_024;
+const EXPIRED_AT_ONCE: usize = 16;
 
 /// Room for so many keys is kept though there are none.
 const SPARE: usize = 1_024;
@@ -247,9 +263,18 @@ mod tests {
     fn memory_is_given_back_once_the_keys_are_forgotten() {
         let mut keys = keys(0);
         for name in 0..10_000 {
-            publish(&mut keys, &name.to_string(), 1, 0);
+            publish(&mut keys, &name.to_string(), 1, 7);
         }
-        publish(&mut keys, "k", 1, REMEMBERED_MS);
+        let mut turns = 0;
+        while keys.next_timeout() == Some(7 + REMEMBERED_MS) {
+            keys.handle_timeout(7 + REMEMBERED_MS - 1);
+            keys.handle_timeout(7 + REMEMBERED_MS);
+            turns += 1;
+        }
+        assert_eq!(
+            (turns, keys.next_timeout()),
+            (10_000_usize.div_ceil(EXPIRED_IN_A_TURN), None)
+        );
         assert!(keys.known.capacity() < 100 && keys.published.capacity() < 100);
     }
 }

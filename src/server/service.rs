@@ -343,10 +343,8 @@ impl Service {
             self.keys
                 .finish(key, outcome.as_ref().ok().cloned(), self.now)
         });
-        for (ticket, duplicate) in (repeats.into_iter().map(|ticket| (ticket, true)))
-            .chain([(ticket, false)])
-            .rev()
-        {
+        let first = std::iter::once((ticket, false));
+        for (ticket, duplicate) in first.chain(repeats.into_iter().map(|ticket| (ticket, true))) {
             self.finished.push_back(Finished {
                 ticket,
                 outcome: outcome.clone(),

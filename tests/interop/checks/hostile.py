@@ -22,6 +22,7 @@ ATTACKS = {
     "half messages": "messages that are never finished",
     "subscriptions": "subscribing and leaving",
     "patterns": "subscribing to patterns of the widest kind and leaving them",
+    "deep patterns": "patterns and names of many parts, which come and go,",
     "history": "asking for history without an end",
     "pings": "pings whose pongs nobody reads",
     "posts": "POST requests, one behind the other",

@@ -6,6 +6,7 @@ sent and how many connections the daemon has `closed`. A connection that is clos
 """
 
 import json
+import random
 import select
 import threading
 import time
@@ -71,6 +72,18 @@ def follow_and_leave():
     )
 
 
+def look_up():
+    # Deep names and patterns that share nearly all of their parts, and each time that a pattern comes every name has to ask them all.
+    parts = ["a"] * 118 + ["z"]
+    texts = [".".join(["a" if n >> i & 1 else "*" for i in range(8)] + parts) for n in range(256)]
+    names = [".".join(["a"] * 126 + [f"{n:x}"]) for n in range(20)]
+    publications = b"".join(request(type="publish", channel=name, data=1) for name in names)
+    kept = b"".join(request(type="subscribe", pattern=text) for text in random.sample(texts, 15))
+    return kept + b"".join(
+        request(type="subscribe", pattern=text) + request(type="unsubscribe", pattern=text) + publications for text in texts
+    )
+
+
 def pump():
     return request(type="subscribe", channel="history", last=1000) + request(type="unsubscribe", channel="history")
 
@@ -90,6 +103,7 @@ ATTACKS = {
     "half messages": dict(data=lambda: plain(b" " * LONG)[:-100], once=True),
     "subscriptions": dict(data=subscribe_and_leave, reads=True),
     "patterns": dict(data=follow_and_leave, reads=True),
+    "deep patterns": dict(data=look_up, reads=True),
     "history": dict(data=pump, reads=True),
     "pings": dict(data=lambda: frame(PING, b"x" * 125, key=NO_MASKING)),
     "posts": dict(data=post, reads=True, http=True),

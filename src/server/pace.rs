@@ -9,6 +9,8 @@
 //! - **It rests three quarters as long as the circle took**, so that large channels take four sevenths of the CPU. It never
 //!   rests longer than until [`Pace::new`]'s `most` after the circle began. That bounds what a rest adds to the latency, and a
 //!   loop that is busier than that does not rest at all.
+//! - **It rests only if it would have no time to walk around for each message.** Where messages are fewer, there is nothing that they could
+//!   share.
 //! - **It rests only while that pays.** A rest only slows down a publisher that waits for its message
 //!   to arrive before it sends the next. So now and then a rest is a *trial*, which is longer: one in whose second half
 //!   nothing was published is a miss, and after each miss in a row twice as many circles go by without a rest. After a trial
@@ -48,6 +50,7 @@ pub(super) struct Pace {
     most: Duration,
     /// When the circles under way began.
     began: Option<Instant>,
+    traffic: Traffic,
     rest: Option<Rest>,
     /// How many trials in a row did not pay, and how many circles still go by without a rest.
     misses: u32,
@@ -55,6 +58,31 @@ pub(super) struct Pace {
     /// How many rests are left before the next trial, and in how many in a row nothing was published in the second half.
     trusted: u32,
     empty: u32,
+}
+
+/// How much is published, as seen at the ends of circles. What is older counts for less.
+#[derive(Debug, Default)]
+struct Traffic {
+    messages: f64,
+    seconds: f64,
+    /// The end of the last circle, and how many messages had been published then.
+    seen: Option<(Instant, u64)>,
+}
+
+/// What a circle's part of the traffic counts for at the end of the next.
+const FADES: f64 = 7.0 / 8.0;
+
+impl Traffic {
+    /// A circle has ended. Whether circles that take as long, one for each message, would leave no time between them.
+    fn fills(&mut self, took: Duration, now: Instant, published: u64) -> bool {
+        let (last, before) = self
+            .seen
+            .replace((now, published))
+            .unwrap_or((now - took, 0));
+        self.messages = self.messages * FADES + published.saturating_sub(before) as f64;
+        self.seconds = self.seconds * FADES + (now - last).as_secs_f64();
+        self.messages * took.as_secs_f64() > self.seconds
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +101,7 @@ impl Pace {
         Pace {
             most,
             began: None,
+            traffic: Traffic::default(),
             rest: None,
             misses: 0,
             skip: 0,
@@ -90,7 +119,13 @@ impl Pace {
             return circles.waiting && now - began >= self.most;
         }
         if let Some(began) = self.began.take() {
-            self.rest = self.rest_after(now - began, now, circles.published);
+            let took = now - began;
+            let is_full = self.traffic.fills(took, now, circles.published);
+            self.rest = if is_full {
+                self.rest_after(took, now, circles.published)
+            } else {
+                None
+            };
         }
         if let Some(rest) = &mut self.rest {
             if now < rest.until {
@@ -261,6 +296,20 @@ mod tests {
         assert_eq!(trials, [0, 257, 514, 771]);
         let others = waits.iter().filter(|wait| **wait == MS * 3 / 2);
         assert_eq!(others.count(), 996);
+    }
+
+    #[test]
+    fn where_there_is_time_for_a_circle_for_each_message_it_does_not_rest() {
+        let mut daemon = Loop::new(20 * MS);
+        for _ in 0..1_000 {
+            daemon.publish();
+            daemon.circle(7 * MS);
+            assert_eq!(daemon.pace.rests_until(), None);
+            daemon.now += 3 * MS;
+        }
+        // And it does soon once there is not.
+        let rested = (0..20).filter(|_| !daemon.open_loop(7 * MS).is_zero());
+        assert!(rested.count() > 15);
     }
 
     #[test]

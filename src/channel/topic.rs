@@ -24,6 +24,14 @@ impl<'a> Topic<'a> {
         }
     }
 
+    /// What it is called where it is named: `channel` or `pattern`. The protocol's member has the same name.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Channel(_) => "channel",
+            Self::Pattern(..) => "pattern",
+        }
+    }
+
     /// Whether it is a pattern.
     pub fn is_pattern(self) -> bool {
         matches!(self, Self::Pattern(..))

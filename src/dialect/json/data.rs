@@ -33,6 +33,12 @@ impl Encoding {
             Self::Base64 => Some("base64"),
         }
     }
+
+    /// The encoding that the member's value `name` stands for, if there is one.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        let named = [Self::Text, Self::Base64];
+        (named.into_iter()).find(|encoding| encoding.as_str().map(str::as_bytes) == Some(name))
+    }
 }
 
 /// The `data` of a message as it stands there.

@@ -283,11 +283,8 @@ pub fn read_frame(frame: &[u8]) -> Option<Parts<'_>> {
     let (encoding, rest) = match rest.strip_prefix(ENCODING) {
         None => (Encoding::Json, rest),
         Some(rest) => {
-            let encodings = [Encoding::Text, Encoding::Base64];
-            encodings.into_iter().find_map(|encoding| {
-                let rest = rest.strip_prefix(encoding.as_str()?.as_bytes())?;
-                Some((encoding, rest.strip_prefix(b"\"")?))
-            })?
+            let (name, rest) = rest.split_at(memchr::memchr(b'"', rest)?);
+            (Encoding::named(name)?, rest.strip_prefix(b"\"")?)
         }
     };
     let raw = rest.strip_prefix(DATA)?.strip_suffix(END)?;
@@ -343,12 +340,8 @@ pub(super) fn number_member(out: &mut Vec<u8>, name: &str, value: u64) {
 }
 
 /// `channel` or `pattern`, with its text.
-fn topic_member(out: &mut Vec<u8>, topic: Topic<'_>) {
-    let name = match topic {
-        Topic::Channel(_) => "channel",
-        Topic::Pattern(..) => "pattern",
-    };
-    text_member(out, name, topic.text());
+pub(super) fn topic_member(out: &mut Vec<u8>, topic: Topic<'_>) {
+    text_member(out, topic.kind(), topic.text());
 }
 
 fn id_member(out: &mut Vec<u8>, id: Option<Id<'_>>) {

@@ -366,6 +366,19 @@ impl Members for Fields {
     }
 }
 
+fn string(place: Option<Text>, text: &[u8]) -> Option<&str> {
+    place.map(|place| place.as_str(text))
+}
+
+/// The string of the member `name`, which the protocol promises.
+fn needed<'a>(
+    name: &'static str,
+    place: Option<Text>,
+    text: &'a [u8],
+) -> Result<&'a str, EventError> {
+    string(place, text).ok_or(EventError::Member(name))
+}
+
 fn truth(raw: &[u8]) -> Option<bool> {
     match raw {
         b"true" => Some(true),
@@ -394,16 +407,12 @@ impl Fields {
     }
 
     fn into_event(self, text: &[u8]) -> Result<Event<'_>, EventError> {
-        let raw = |place: &Option<Value>| place.map(|value| value.raw(text));
-        let string = |place: &Option<Text>| place.map(|place| place.as_str(text));
-        let id = raw(&self.id).map(Id);
-        let channel = || string(&self.channel).ok_or(EventError::Member("channel"));
+        let id = self.id.map(|value| Id(value.raw(text)));
+        let epoch = || needed("epoch", self.epoch, text);
+        let channel = || needed("channel", self.channel, text);
         let topic = || self.topic(text)?.ok_or(EventError::Member("channel"));
-        let epoch = || string(&self.epoch).ok_or(EventError::Member("epoch"));
-        let reason = || string(&self.reason).ok_or(EventError::Member("reason"));
         let seq = || self.seq.ok_or(EventError::Member("seq"));
-        let kind = string(&self.kind).ok_or(EventError::Member("type"))?;
-        Ok(match kind {
+        Ok(match needed("type", self.kind, text)? {
             "message" => Event::Message(Message {
                 channel: channel()?,
                 place: self.place(text)?,
@@ -426,45 +435,63 @@ impl Fields {
             "unsubscribed" => Event::Unsubscribed {
                 id,
                 topic: topic()?,
-                reason: string(&self.reason),
+                reason: string(self.reason, text),
             },
-            "gap" => Event::Gap {
-                topic: topic()?,
-                epoch: epoch()?,
-                from: self.from.ok_or(EventError::Member("from"))?,
-                to: self.to.ok_or(EventError::Member("to"))?,
-                reason: reason()?,
-            },
-            "error" => Event::Error {
-                id,
-                topic: self.topic(text)?,
-                code: string(&self.code).ok_or(EventError::Member("code"))?,
-                message: string(&self.message).unwrap_or_default(),
-                offset: self.offset,
-                retry_after_ms: self.retry_after_ms,
-            },
+            "gap" => self.gap(topic()?, epoch()?, text)?,
+            "error" => self.error(id, text)?,
             "pong" => Event::Pong { id },
-            "welcome" => Event::Welcome {
-                protocol: string(&self.protocol).ok_or(EventError::Member("protocol"))?,
-                server: string(&self.server).unwrap_or_default(),
-                session: string(&self.session).unwrap_or_default(),
-                max_message: self.max_message.ok_or(EventError::Member("max_message"))?,
-                features: Features(raw(&self.features).unwrap_or(b"[]")),
-            },
+            "welcome" => self.welcome(text)?,
             "goodbye" => Event::Goodbye {
-                reason: reason()?,
+                reason: needed("reason", self.reason, text)?,
                 reconnect_after_ms: self.reconnect_after_ms,
             },
             kind => Event::Unknown { kind },
         })
     }
 
+    fn gap<'a>(
+        &self,
+        topic: Topic<'a>,
+        epoch: &'a str,
+        text: &'a [u8],
+    ) -> Result<Event<'a>, EventError> {
+        Ok(Event::Gap {
+            topic,
+            epoch,
+            from: self.from.ok_or(EventError::Member("from"))?,
+            to: self.to.ok_or(EventError::Member("to"))?,
+            reason: needed("reason", self.reason, text)?,
+        })
+    }
+
+    fn error<'a>(&self, id: Option<Id<'a>>, text: &'a [u8]) -> Result<Event<'a>, EventError> {
+        Ok(Event::Error {
+            id,
+            topic: self.topic(text)?,
+            code: needed("code", self.code, text)?,
+            message: string(self.message, text).unwrap_or_default(),
+            offset: self.offset,
+            retry_after_ms: self.retry_after_ms,
+        })
+    }
+
+    fn welcome<'a>(&self, text: &'a [u8]) -> Result<Event<'a>, EventError> {
+        let features = self.features.map(|value| value.raw(text));
+        Ok(Event::Welcome {
+            protocol: needed("protocol", self.protocol, text)?,
+            server: string(self.server, text).unwrap_or_default(),
+            session: string(self.session, text).unwrap_or_default(),
+            max_message: self.max_message.ok_or(EventError::Member("max_message"))?,
+            features: Features(features.unwrap_or(b"[]")),
+        })
+    }
+
     /// What it is about, if it says so.
     fn topic<'a>(&self, text: &'a [u8]) -> Result<Option<Topic<'a>>, EventError> {
-        match self.pattern.map(|place| place.as_str(text)) {
+        match string(self.pattern, text) {
             Some("") => Err(EventError::Member("pattern")),
             Some(pattern) => Ok(Some(Topic::pattern(pattern))),
-            None => Ok(self.channel.map(|place| place.as_str(text).into())),
+            None => Ok(string(self.channel, text).map(Topic::from)),
         }
     }
 
@@ -484,15 +511,9 @@ impl Fields {
     /// What was published: a string where an encoding says how to read it.
     fn data<'a>(&self, text: &'a [u8]) -> Result<Data<'a>, EventError> {
         let value = self.data.ok_or(EventError::Member("data"))?;
-        let encoding = match self.encoding.map(|place| place.as_str(text)) {
+        let encoding = match string(self.encoding, text) {
             None => Encoding::Json,
-            Some(named) => {
-                let known = [Encoding::Text, Encoding::Base64];
-                let encoding = known
-                    .into_iter()
-                    .find(|known| known.as_str() == Some(named));
-                encoding.ok_or(EventError::Member("encoding"))?
-            }
+            Some(name) => Encoding::named(name.as_bytes()).ok_or(EventError::Member("encoding"))?,
         };
         if encoding != Encoding::Json && value.as_text(text).is_none() {
             return Err(EventError::Member("data"));

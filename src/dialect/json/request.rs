@@ -10,7 +10,7 @@ use crate::channel::topic::Topic;
 use crate::hub::Start;
 
 use super::Data;
-use super::encode::{key, number_member, open, string, text_member};
+use super::encode::{key, number_member, open, string, text_member, topic_member};
 
 /// Appends a `subscribe`. Of patterns the protocol has those of parts only.
 pub fn subscribe<'a>(
@@ -96,13 +96,4 @@ fn begin(out: &mut Vec<u8>, kind: &str, id: Option<u64>) {
     if let Some(id) = id {
         number_member(out, "id", id);
     }
-}
-
-fn topic_member(out: &mut Vec<u8>, topic: Topic<'_>) {
-    let name = if topic.is_pattern() {
-        "pattern"
-    } else {
-        "channel"
-    };
-    text_member(out, name, topic.text());
 }

@@ -111,11 +111,7 @@ impl<'s> Session<'s> {
     pub(super) fn note_refusal(&mut self, topic: Option<Topic<'_>>, code: &str, why: &str) {
         match topic {
             Some(topic) => {
-                let text = Shown(topic.text().as_bytes());
-                let kind = match topic {
-                    Topic::Channel(_) => "channel",
-                    Topic::Pattern(..) => "pattern",
-                };
+                let (kind, text) = (topic.kind(), Shown(topic.text().as_bytes()));
                 let what = format_args!("refused with {code}: {why}, {kind} {text}");
                 self.service.note(self.who, what);
             }

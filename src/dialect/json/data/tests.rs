@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::channel::name::MAX_BYTES;
 use crate::dialect::json::encode::MessageFrame;
 use crate::dialect::json::{Command, Decoder, MAX_DEPTH, MAX_WHOLE_NUMBER, request};
 use crate::hub::Place;
@@ -118,6 +119,34 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Names of channels and patterns, the longest on the wire among them.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,255}",
+        "[\"\\\\]{1,255}",
+        Just("\"".repeat(MAX_BYTES)),
+    ]
+}
+
+/// What `docs/protocol.md` promises at `max_message`, in bytes: 1.25 KiB.
+const MAX_ENVELOPE: usize = 1_280;
+
+/// The messages with `data` for those who read the channel and for those who read the pattern, with the longest numbers.
+fn all_that_is_sent(channel: &str, pattern: &str, data: Data<'_>) -> [Vec<u8>; 2] {
+    let seq = MAX_WHOLE_NUMBER;
+    let channel_seq = MAX_WHOLE_NUMBER;
+    let in_pattern = Place::Pattern {
+        pattern,
+        seq,
+        channel_seq,
+    };
+    [Place::Channel { seq }, in_pattern].map(|place| {
+        let mut sent = Vec::new();
+        MessageFrame::new(channel, data).write_text(place, &mut sent);
+        sent
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -148,35 +177,51 @@ proptest! {
     }
 
     #[test]
-    fn what_is_sent_of_bytes_and_a_name_is_longer_by_a_third_and_one_kib_at_most(
+    fn what_is_sent_of_bytes_is_longer_by_a_third_and_an_envelope_at_most(
         payload in payload(),
-        name in prop_oneof!["[a-z]{1,255}", "[\"\\\\]{1,255}"],
+        channel in name(),
+        pattern in name(),
     ) {
         let mut room = Vec::new();
         let data = Data::of_bytes(&payload, &mut room);
-        let places = [
-            Place::Channel { seq: MAX_WHOLE_NUMBER },
-            Place::Pattern { pattern: &name, seq: MAX_WHOLE_NUMBER, channel_seq: MAX_WHOLE_NUMBER },
-        ];
-        for place in places {
-            let mut sent = Vec::new();
-            MessageFrame::new(&name, data).write_text(place, &mut sent);
-            prop_assert!(3 * sent.len() <= 4 * (payload.len() + name.len()) + 3 * 1024);
+        for sent in all_that_is_sent(&channel, &pattern, data) {
+            prop_assert!(3 * sent.len() <= 4 * payload.len() + 3 * MAX_ENVELOPE);
         }
     }
 
     #[test]
-    fn what_is_sent_of_a_request_is_longer_by_one_kib_at_most(
+    fn what_is_sent_of_a_request_is_longer_by_an_envelope_at_most(
         payload in payload(),
-        name in prop_oneof!["[a-z]{1,255}", "[\"\\\\]{1,255}"],
+        channel in name(),
+        pattern in name(),
     ) {
         let mut room = Vec::new();
         let data = Data::of_bytes(&payload, &mut room);
         let mut request = Vec::new();
-        request::publish(&mut request, None, &name, data, None);
-        let place = Place::Pattern { pattern: &name, seq: MAX_WHOLE_NUMBER, channel_seq: MAX_WHOLE_NUMBER };
-        let mut sent = Vec::new();
-        MessageFrame::new(&name, data).write_text(place, &mut sent);
-        prop_assert!(sent.len() <= request.len() + 1024);
+        request::publish(&mut request, None, &channel, data, None);
+        for sent in all_that_is_sent(&channel, &pattern, data) {
+            prop_assert!(sent.len() <= request.len() + MAX_ENVELOPE);
+        }
     }
+
+    #[test]
+    fn what_is_sent_of_json_is_longer_by_an_envelope_at_most(
+        json in json(),
+        channel in name(),
+        pattern in name(),
+    ) {
+        for sent in all_that_is_sent(&channel, &pattern, Data::json(json.as_bytes())) {
+            prop_assert!(sent.len() <= json.len() + MAX_ENVELOPE);
+        }
+    }
+}
+
+#[test]
+fn the_longest_names_need_more_than_one_kib_of_envelope() {
+    let longest = "\"".repeat(MAX_BYTES);
+    let mut room = Vec::new();
+    let data = Data::of_bytes(b"\0", &mut room);
+    let [in_channel, in_pattern] = all_that_is_sent(&longest, &longest, data);
+    assert!(in_channel.len() < 1_024);
+    assert!((1_024..=MAX_ENVELOPE).contains(&in_pattern.len()));
 }

@@ -416,7 +416,5 @@ impl Fields {
 
 /// What the member `encoding` says, if it is one that there is.
 fn encoding_of(value: &Value, message: &[u8]) -> Option<Encoding> {
-    let text = value.as_text(message)?.as_str(message);
-    let encodings = [Encoding::Text, Encoding::Base64];
-    (encodings.into_iter()).find(|encoding| encoding.as_str() == Some(text))
+    Encoding::named(value.as_text(message)?.as_str(message).as_bytes())
 }

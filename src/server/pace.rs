@@ -293,9 +293,10 @@ mod tests {
         let mut daemon = Loop::new(8 * MS);
         let waits: Vec<Duration> = (0..1_000).map(|_| daemon.open_loop(2 * MS)).collect();
         let trials: Vec<_> = (0..1_000).filter(|&i| waits[i] == 3 * MS).collect();
-        assert_eq!(trials, [0, 257, 514, 771]);
+        // After the first circle nothing says yet that more will come.
+        assert_eq!(trials, [1, 258, 515, 772]);
         let others = waits.iter().filter(|wait| **wait == MS * 3 / 2);
-        assert_eq!(others.count(), 996);
+        assert_eq!(others.count(), 995);
     }
 
     #[test]
@@ -327,6 +328,7 @@ mod tests {
     fn the_next_round_begins_at_the_latest_so_long_after_the_last_began() {
         let mut daemon = Loop::new(8 * MS);
         for took in [5, 7, 8, 30] {
+            daemon.publish();
             daemon.publish();
             daemon.circle(took * MS);
             daemon.publish();
@@ -368,6 +370,7 @@ mod tests {
     #[test]
     fn a_round_that_the_hub_begins_by_itself_ends_the_rest() {
         let mut daemon = Loop::new(8 * MS);
+        daemon.publish();
         daemon.publish();
         daemon.circle(3 * MS);
         daemon.publish();

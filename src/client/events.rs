@@ -194,7 +194,7 @@ impl Events {
 
     fn come_back(&mut self, since: Instant) {
         let shared = &self.shared;
-        shared.lock().forget_old_keys(Instant::now());
+        shared.lock().session.forget_old(Instant::now());
         let opened = open(
             &shared.connector,
             &*shared.dial,

@@ -48,12 +48,7 @@ pub(super) struct State {
     progress: Instant,
     /// A write that is under way: when it began, and how many bytes it has.
     writing: Option<(Instant, usize)>,
-    /// When the connection was lost on which the oldest publication went out that is to be sent again and has no answer yet.
-    repeats_since: Option<Instant>,
 }
-
-/// How long after a loss what has a key is sent again at most: a server remembers a key for five minutes, and the loss may have shown late.
-const KEYS_LAST: Duration = Duration::from_secs(240);
 
 /// The slowest that a connection may take what is sent, in bytes a second, before its answers count as overdue.
 const SLOWEST: usize = 16 << 10;
@@ -81,7 +76,6 @@ impl State {
             finishing: false,
             progress: Instant::now(),
             writing: None,
-            repeats_since: None,
         }
     }
 
@@ -109,7 +103,9 @@ impl State {
         if !self.is_owed_an_answer() {
             self.progress = now;
         }
-        self.unsent = None;
+        if let Some(unsent) = self.unsent.take() {
+            self.session.note_sent(unsent, now);
+        }
         self.writing = Some((now, bytes));
     }
 
@@ -121,22 +117,7 @@ impl State {
 
     /// A connection was lost: what was sent on it will not be answered.
     pub(super) fn lose(&mut self) {
-        if !self.session.has_repeats() {
-            self.repeats_since = None;
-        }
         self.session.lost(self.unsent);
-        if self.session.has_kept() {
-            self.repeats_since.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Gives up what is to be sent again if the server may have forgotten its keys.
-    pub(super) fn forget_old_keys(&mut self, now: Instant) {
-        let since = self.repeats_since.unwrap_or(now);
-        if now.saturating_duration_since(since) > KEYS_LAST {
-            self.session.repeat_none();
-            self.repeats_since = None;
-        }
     }
 
     /// Takes what the server said.
@@ -324,29 +305,38 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_key_is_not_sent_again_once_the_server_may_have_forgotten_it() {
+    fn the_age_of_what_has_a_key_counts_from_its_first_sending() {
         let mut state = State::new(Session::default(), Link::Down);
         let welcome = r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":["key"]}"#;
         state.hear(welcome);
         let mut texts = Texts::default();
         let (data, tag) = (Data::json(b"1"), Tag::Event(1));
         let id = state.session.publish("c", data, Some("k"), tag, &mut texts);
-        assert_eq!(id.ok(), Some(0));
-        let began = Instant::now();
-        // It is sent again, and lost again: the first loss counts.
+        state.note_unsent(id.expect("it fits"));
+        let encoded = Instant::now();
+        let after = |minutes: u64| encoded + Duration::from_secs(60 * minutes);
+
+        // It waits for a connection however long that takes.
+        state.lose();
+        state.session.forget_old(after(60));
+        assert!(state.session.has_kept());
+
+        state.hear(welcome);
+        state.sending(texts.bytes.len());
+        state.sent();
         for minutes in [0, 3] {
             state.lose();
-            let now = began + Duration::from_secs(60 * minutes);
-            state.forget_old_keys(now);
-            assert!(state.session.has_kept());
             state.hear(welcome);
             texts = Texts::default();
-            state.session.ask(&mut texts);
+            state.session.ask(&mut texts, after(minutes));
             assert_eq!(texts.ends.len(), 1, "after {minutes} minutes");
         }
+        // The loss is noticed only now.
         state.lose();
-        state.forget_old_keys(Instant::now() + KEYS_LAST + Duration::from_secs(1));
-        assert!(!state.session.has_kept());
+        state.hear(welcome);
+        texts = Texts::default();
+        state.session.ask(&mut texts, after(6));
+        assert!(texts.ends.is_empty() && !state.session.has_kept());
     }
 
     #[test]

@@ -31,7 +31,7 @@ const MAX_KEY: usize = 64;
 ///
 /// A server publishes what has the same key on the same channel once within five minutes. It answers a repeat as it
 /// answered the first one. So the client repeats a publication with a key by itself after a lost connection, before
-/// anything new, and tells its fate once it is known. Only where that takes more than four minutes after the loss, or no
+/// anything new, and tells its fate once it is known. Only where that takes more than four minutes after it was sent first, or no
 /// connection comes back, or the next server knows no keys, it is unknown as that of any other publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication<'a> {

@@ -1,6 +1,7 @@
 //! The half of a client that asks.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::error::{Cause, ClientError, Invalid};
 use super::feature::{Feature, Features};
@@ -286,7 +287,7 @@ impl Requests {
         state.session.subscribe(topic, start)?;
         if let Some(sender) = sender {
             // What does not fit now is asked for when answers have come.
-            state.asking(|session| session.ask(&mut texts));
+            state.asking(|session| session.ask(&mut texts, Instant::now()));
             drop(state);
             send(&sender, &mut texts);
         }

@@ -1,5 +1,5 @@
 //! What a client is subscribed to, what it has asked for, and what that means after a loss. Pure: texts in, texts
-//! out; no sockets, no clock.
+//! out; no sockets, and the time is an argument.
 //!
 //! It outlives connections. [`Session::lost`] says what became of the requests that were under way, [`Session::ask`] what
 //! the next connection has to be asked for, and [`Session::take`] what the server's words mean.
@@ -13,10 +13,11 @@ mod unanswered;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use subscription::Subscription;
 use subscriptions::Subscriptions;
-use unanswered::{Publish, Target, Unanswered, Waiting};
+use unanswered::{Kept, Publish, Target, Unanswered, Waiting};
 
 use super::error::Invalid;
 use super::event::{Event, Position, Published};
@@ -136,11 +137,6 @@ impl Session {
         self.unanswered.has_kept()
     }
 
-    /// Whether publications wait that are to be sent again, or were.
-    pub(super) fn has_repeats(&self) -> bool {
-        self.unanswered.has_repeats()
-    }
-
     /// The next thing to tell.
     pub(super) fn next_told(&mut self) -> Option<Told> {
         self.ready.pop_front()
@@ -185,8 +181,9 @@ impl Session {
 
     /// Appends requests for subscriptions that this connection has not been asked for, and publications that are to be sent again, as many
     /// as may wait for their answers at once: a server stops reading from a client that asks without end and takes no answers. Whether that
-    /// was all.
-    pub(super) fn ask(&mut self, texts: &mut Texts) -> bool {
+    /// was all. What is too old at the time `now` to be sent again is not.
+    pub(super) fn ask(&mut self, texts: &mut Texts, now: Instant) -> bool {
+        self.forget_old(now);
         while self.unanswered.subscribes() < ASKED_AT_ONCE
             && let Some(topic) = self.unasked.pop_front()
         {
@@ -279,7 +276,7 @@ impl Session {
     ) -> Result<u64, Invalid> {
         let id = self.unanswered.next_id();
         let text = self.write_publish(Some(id), channel, data, key, texts)?;
-        let kept = key.map(|_| text.into());
+        let kept = key.map(|_| Box::new(Kept::new(text)));
         Ok(self.unanswered.add(Waiting::Publish(Publish { tag, kept })))
     }
 
@@ -352,6 +349,18 @@ impl Session {
     pub(super) fn end(&mut self) {
         let lost = self.unanswered.end();
         self.lose(lost);
+    }
+
+    /// Publishes from `unsent` on go out now.
+    pub(super) fn note_sent(&mut self, unsent: u64, now: Instant) {
+        self.unanswered.note_sent(unsent, now);
+    }
+
+    /// Gives up what is to be sent again and went out so long before `now` that the server may have forgotten its key: to send it again
+    /// could publish it twice, and what became of it nobody knows.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        let lost = self.unanswered.forget_old(now);
+        self.tell_lost(lost);
     }
 
     /// What was to be sent again no server would know any more: what became of it nobody knows.

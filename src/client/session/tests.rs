@@ -75,7 +75,7 @@ impl Test {
         self.session
             .subscribe(topic.into(), start)
             .expect("a topic");
-        self.session.ask(&mut self.texts);
+        self.session.ask(&mut self.texts, Instant::now());
         self.sent().concat()
     }
 
@@ -87,7 +87,7 @@ impl Test {
                 .subscribe((&channel).into(), Start::Live)
                 .expect("a channel");
         }
-        assert!(!self.session.ask(&mut self.texts));
+        assert!(!self.session.ask(&mut self.texts, Instant::now()));
     }
 
     /// The answers to those, each of which makes room for another request.
@@ -96,7 +96,7 @@ impl Test {
             self.hear(&format!(
                 r#"{{"type":"subscribed","id":{id},"channel":"c{id:03}","epoch":"e","seq":0}}"#
             ));
-            self.session.ask(&mut self.texts);
+            self.session.ask(&mut self.texts, Instant::now());
         }
     }
 
@@ -111,7 +111,7 @@ impl Test {
     fn come_back(&mut self) -> Vec<String> {
         self.session.lost(None);
         self.welcome();
-        self.session.ask(&mut self.texts);
+        self.session.ask(&mut self.texts, Instant::now());
         self.sent()
     }
 }
@@ -477,7 +477,7 @@ fn many_subscriptions_are_asked_for_a_few_at_a_time() {
     let mut test = Test::connected();
     test.ask_for_many(300);
     assert_eq!(test.sent().len(), ASKED_AT_ONCE);
-    test.session.ask(&mut test.texts);
+    test.session.ask(&mut test.texts, Instant::now());
     assert!(test.sent().is_empty(), "none was answered");
     test.hear_of_many(300);
     assert_eq!(test.sent().len(), 300 - ASKED_AT_ONCE);

@@ -10,7 +10,7 @@ use crate::channel::name;
 use crate::channel::topic::Topic;
 use crate::client::error::Cause;
 use crate::client::event::{Event, GapReason, Published, Subscribed};
-use crate::client::feature::{Feature, Features};
+use crate::client::feature::Features;
 use crate::client::payload::Payload;
 use crate::client::refusal::Refusal;
 use crate::client::topic_name::TopicName;
@@ -132,9 +132,7 @@ impl Session {
         self.welcomed = true;
         self.max_request = usize::try_from(max_message).unwrap_or(usize::MAX);
         self.features = features;
-        if !features.has(Feature::Key) {
-            self.repeat_none();
-        }
+        self.forget_untaken();
         Ok(())
     }
 

@@ -276,7 +276,10 @@ impl Session {
     ) -> Result<u64, Invalid> {
         let id = self.unanswered.next_id();
         let text = self.write_publish(Some(id), channel, data, key, texts)?;
-        let kept = key.map(|_| Box::new(Kept::new(text)));
+        let kept = key.map(|_| {
+            let needs = Features::needed(data.encoding, true);
+            Box::new(Kept::new(text, needs))
+        });
         Ok(self.unanswered.add(Waiting::Publish(Publish { tag, kept })))
     }
 
@@ -363,9 +366,11 @@ impl Session {
         self.tell_lost(lost);
     }
 
-    /// What was to be sent again no server would know any more: what became of it nobody knows.
-    pub(super) fn repeat_none(&mut self) {
-        let lost = self.unanswered.repeat_none();
+    /// Gives up what is to be sent again and the server of this connection does not take. It may have been published before, so what
+    /// became of it nobody knows.
+    fn forget_untaken(&mut self) {
+        let (features, max) = (self.features, self.max_request);
+        let lost = self.unanswered.forget_untaken(features, max);
         self.tell_lost(lost);
     }
 

@@ -35,8 +35,13 @@ impl Test {
 
     /// By a server that has these features.
     fn welcome_with(&mut self, features: &str) {
+        self.welcome_to(features, 200);
+    }
+
+    /// By one that takes requests of so many bytes.
+    fn welcome_to(&mut self, features: &str, max_message: usize) {
         self.hear(&format!(
-            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":{features}}}"#
+            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":{max_message},"features":{features}}}"#
         ));
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::Tag;
+use crate::client::feature::Features;
 use crate::client::topic_name::TopicName;
 
 /// What waits for an answer.
@@ -27,7 +28,9 @@ pub(super) struct Publish {
 /// A request that is repeated after a loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
-    pub(super) text: Box<[u8]>,
+    text: Box<[u8]>,
+    /// What the server must have for it.
+    needs: Features,
     /// When it went out first; `None` where it did not yet.
     sent: Option<Instant>,
 }
@@ -286,10 +289,15 @@ impl Unanswered {
         old
     }
 
-    /// Takes those that were to be sent again, in order.
-    pub(super) fn repeat_none(&mut self) -> Vec<Waiting> {
-        let ids = std::mem::take(&mut self.to_repeat);
-        self.take_all(|id, waiting| ids.contains(&id) && waiting.kept().is_some())
+    /// Takes those to be sent again that a server with these features does not take, or that have more than `max` bytes, in order.
+    pub(super) fn forget_untaken(&mut self, features: Features, max: usize) -> Vec<Waiting> {
+        let ids = self.to_repeat.clone();
+        self.take_all(|id, waiting| {
+            let kept = waiting.kept().filter(|_| ids.contains(&id));
+            kept.is_some_and(|kept| {
+                kept.text.len() > max || kept.needs.missing_in(features).is_some()
+            })
+        })
     }
 
     /// Takes all requests, in order.
@@ -318,9 +326,9 @@ impl Unanswered {
 
 impl Kept {
     /// One that did not go out yet.
-    pub(super) fn new(text: &[u8]) -> Self {
+    pub(super) fn new(text: &[u8], needs: Features) -> Self {
         let (text, sent) = (text.into(), None);
-        Self { text, sent }
+        Self { text, needs, sent }
     }
 
     /// Whether the server may have forgotten its key.

@@ -19,7 +19,11 @@ impl Test {
 
     /// Publishes with a key; the request.
     fn publish_once(&mut self, tag: u64, data: &str) -> String {
-        let (data, key) = (Data::json(data.as_bytes()), format!("k{tag}"));
+        self.publish_data_once(tag, Data::json(data.as_bytes()))
+    }
+
+    fn publish_data_once(&mut self, tag: u64, data: Data<'_>) -> String {
+        let key = format!("k{tag}");
         let tag = Tag::Event(tag);
         self.session
             .publish("c", data, Some(&key), tag, &mut self.texts)
@@ -83,11 +87,49 @@ fn a_server_that_knows_no_keys_is_sent_nothing_again() {
 }
 
 #[test]
-fn what_nobody_remembers_any_more_is_unknown() {
+fn what_a_new_server_does_not_take_is_not_sent_again_and_the_rest_is() {
+    use crate::dialect::json::Encoding::{Base64, Json, Text};
+    let mut test = connected();
+    let long = format!(r#""{}""#, "x".repeat(100));
+    let mut sent = Vec::new();
+    for (tag, (encoding, raw)) in (1..).zip([
+        (Json, "1"),
+        (Text, r#""two""#),
+        (Json, &*long),
+        (Base64, r#""AAAA""#),
+        (Json, "5"),
+    ]) {
+        let raw = raw.as_bytes();
+        sent.push(test.publish_data_once(tag, Data { encoding, raw }));
+    }
+    test.session.lost(None);
+    test.welcome_to(r#"["key"]"#, 120);
+    test.session.ask(&mut test.texts, Instant::now());
+    assert_eq!(test.sent(), [sent.remove(0), sent.remove(3)]);
+    assert_eq!(test.told(), ["2..=4 unknown, 3"]);
+    test.hear_published(0, "");
+    test.hear_published(4, "");
+    assert!(!test.session.has_kept() && !test.session.has_unasked());
+}
+
+#[test]
+fn what_is_as_long_as_a_new_server_takes_is_sent_again() {
+    let mut test = connected();
+    let request = test.publish_once(1, "1");
+    test.session.lost(None);
+    test.welcome_to(r#"["key"]"#, request.len());
+    test.session.ask(&mut test.texts, Instant::now());
+    assert_eq!(test.sent(), [request]);
+}
+
+#[test]
+fn what_nobody_remembers_any_more_is_unknown_before_there_is_a_connection() {
     let mut test = connected();
     test.publish_once(1, "1");
+    let now = Instant::now();
+    test.session.note_sent(0, now);
     test.session.lost(None);
-    test.session.repeat_none();
+    test.session.forget_old(now + Duration::from_secs(241));
     assert_eq!(test.told(), ["1..=1 unknown, 1"]);
     assert!(test.come_back_with_keys().is_empty());
 }

@@ -107,7 +107,8 @@ impl Requests {
 
     /// The same, with one answer for each batch of messages, which costs the server and this side less: the answer is
     /// [`Event::BatchDone`](super::Event::BatchDone), after an event for each message of it that was refused. What is sent at once
-    /// is a batch. Tags should grow. What has a key or is no JSON is in no batch: it is answered by itself.
+    /// is a batch, and so is what is sent before a message that is answered by itself. Tags should grow. What has a key or is no JSON is
+    /// in no batch: it is answered by itself.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).

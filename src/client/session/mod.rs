@@ -265,7 +265,8 @@ impl Session {
     }
 
     /// Notes a publish and appends the request for it. Whether it was sent is for [`lost`](Self::lost) to be told. One with a key is
-    /// kept, to be sent again. `data` must be what its encoding wants.
+    /// kept, to be sent again. `data` must be what its encoding wants. The batch under way ends before it: what is told of a batch must
+    /// hold for each tag from its first to its last.
     pub(super) fn publish(
         &mut self,
         channel: &str,
@@ -274,6 +275,7 @@ impl Session {
         tag: Tag,
         texts: &mut Texts,
     ) -> Result<u64, Invalid> {
+        self.end_batch(texts);
         let id = self.unanswered.next_id();
         let text = self.write_publish(Some(id), channel, data, key, texts)?;
         let kept = key.map(|_| {

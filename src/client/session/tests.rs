@@ -417,6 +417,34 @@ fn a_batch_that_was_not_sent_goes_on_after_a_loss() {
 }
 
 #[test]
+fn what_is_published_by_itself_is_in_the_tags_of_no_batch() {
+    let mut test = Test::connected();
+    let in_batch = |test: &mut Test, tag| {
+        let texts = &mut test.texts;
+        let id = test.session.publish_in_batch("c", b"1", tag, texts);
+        id.expect("it fits");
+    };
+    in_batch(&mut test, 1);
+    test.publish(2);
+    in_batch(&mut test, 3);
+    test.session.end_batch(&mut test.texts);
+    let sent = test.sent();
+    assert_eq!(sent[1], r#"{"type":"ping","id":0}"#);
+    assert_eq!(
+        sent[2],
+        r#"{"type":"publish","id":1,"channel":"c","data":1}"#
+    );
+    assert_eq!(sent[4], r#"{"type":"ping","id":2}"#);
+    test.hear(r#"{"type":"pong","id":0}"#);
+    test.hear(r#"{"type":"published","id":1,"channel":"c","epoch":"e","seq":2}"#);
+    test.session.lost(None);
+    assert_eq!(
+        test.told(),
+        ["1..=1 done, 1", "2 published e:2", "3..=3 unknown, 1"]
+    );
+}
+
+#[test]
 fn a_request_over_what_the_server_takes_is_not_made() {
     let mut test = Test::connected();
     let data = vec![b'1'; 200];

@@ -134,8 +134,14 @@ impl State {
     }
 
     /// Whether the last answer has come that was waited for before the close.
-    fn has_finished(&self) -> bool {
+    pub(super) fn has_finished(&self) -> bool {
         self.finishing && !self.is_closing() && !self.session.has_kept()
+    }
+
+    /// Until when to wait for the next try, which is to be at `until`: a client that was closed has nothing to try for once all is too old.
+    fn wait_ends(&self, until: Instant) -> Instant {
+        let all_old = self.session.all_old().filter(|_| self.finishing);
+        all_old.map_or(until, |all_old| all_old.min(until))
     }
 
     pub(super) const fn is_closing(&self) -> bool {
@@ -229,11 +235,14 @@ impl Shared {
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `until`, or until the program closes the client. Whether it did.
+    /// Waits until `until`, or [less long](State::wait_ends), or until the program closes the client without waiting for anything. Whether
+    /// it did.
     pub(super) fn sleep_until(&self, until: Instant) -> bool {
         let mut state = self.lock();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = state
+                .wait_ends(until)
+                .saturating_duration_since(Instant::now());
             if state.is_closing() || left == Duration::ZERO {
                 return state.is_closing();
             }
@@ -266,6 +275,8 @@ impl Shared {
         if state.has_finished() {
             self.close_now(&mut state);
         }
+        // Who waits for the next try may wait less long.
+        self.changed.notify_all();
     }
 
     fn close_now(&self, state: &mut MutexGuard<'_, State>) {
@@ -337,6 +348,34 @@ mod tests {
         texts = Texts::default();
         state.session.ask(&mut texts, after(6));
         assert!(texts.ends.is_empty() && !state.session.has_kept());
+    }
+
+    #[test]
+    fn who_closed_waits_for_the_next_try_no_longer_than_something_can_be_sent_again() {
+        let mut state = State::new(Session::default(), Link::Down);
+        state.hear(
+            r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":["key"]}"#,
+        );
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        for seconds in [0, 10] {
+            let mut texts = Texts::default();
+            let (data, tag) = (Data::json(b"1"), Tag::Event(1));
+            let id = state.session.publish("c", data, Some("k"), tag, &mut texts);
+            state
+                .session
+                .note_sent(id.expect("it fits"), after(seconds));
+        }
+        state.lose();
+        let in_an_hour = after(3600);
+        assert_eq!(state.wait_ends(in_an_hour), in_an_hour);
+        state.finishing = true;
+        assert_eq!(state.wait_ends(in_an_hour), after(250));
+        assert_eq!(state.wait_ends(after(5)), after(5));
+        state.session.forget_old(after(249));
+        assert!(!state.has_finished());
+        state.session.forget_old(after(250));
+        assert!(state.has_finished());
     }
 
     #[test]

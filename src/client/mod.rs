@@ -366,6 +366,7 @@ impl Client {
             }
         };
         let mut flushed = flushed;
+        self.shared.finish();
         while self.shared.lock().session.has_kept() {
             if let Some(Err(error)) = self.events.step() {
                 flushed = flushed.and(Err(error));

@@ -176,7 +176,8 @@ impl Requests {
     }
 
     /// Sends what was gathered and closes. The other half goes on to what the server has answered to until then, and ends. Where
-    /// [publications with keys](Publication#keys) have no answer yet, it closes once they have, and comes back for that if it must.
+    /// [publications with keys](Publication#keys) have no answer yet, it closes once they have, and
+    /// comes back for that if it must. After four minutes without a connection their fate is unknown, and it ends.
     ///
     /// # Errors
     /// [`ClientError::Over`] where there was something to send and it could not be.

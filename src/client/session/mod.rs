@@ -368,6 +368,11 @@ impl Session {
         self.tell_lost(lost);
     }
 
+    /// When all that is kept is too old to be sent again; `None` if nothing is kept, or the newest did not go out yet.
+    pub(super) fn all_old(&self) -> Option<Instant> {
+        self.unanswered.all_old()
+    }
+
     /// Gives up what is to be sent again and the server of this connection does not take. It may have been published before, so what
     /// became of it nobody knows.
     fn forget_untaken(&mut self) {

@@ -60,7 +60,7 @@ const REPEATED_AT_ONCE: usize = 32 << 10;
 const KEPT_BESIDE: usize = 96;
 
 /// How long after it went out first a request is repeated at most: a server remembers a key for five minutes, and a repeat takes a while.
-pub(super) const KEYS_LAST: Duration = Duration::from_secs(240);
+const KEYS_LAST: Duration = Duration::from_secs(240);
 
 /// The requests. Ids are given out in order and answered nearly so: a ring that begins with the oldest one unanswered
 /// finds each at once.
@@ -289,6 +289,13 @@ impl Unanswered {
         old
     }
 
+    /// When the newest that is kept is too old.
+    pub(super) fn all_old(&self) -> Option<Instant> {
+        let mut waiting = self.ring.iter().rev().flatten();
+        let newest = waiting.find_map(Waiting::kept)?;
+        newest.sent?.checked_add(KEYS_LAST)
+    }
+
     /// Takes those to be sent again that a server with these features does not take, or that have more than `max` bytes, in order.
     pub(super) fn forget_untaken(&mut self, features: Features, max: usize) -> Vec<Waiting> {
         let ids = self.to_repeat.clone();
@@ -334,7 +341,7 @@ impl Kept {
     /// Whether the server may have forgotten its key.
     fn is_old(&self, now: Instant) -> bool {
         let age = self.sent.map(|sent| now.saturating_duration_since(sent));
-        age.is_some_and(|age| age > KEYS_LAST)
+        age.is_some_and(|age| age >= KEYS_LAST)
     }
 }
 

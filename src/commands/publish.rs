@@ -59,8 +59,9 @@ pub(crate) struct PubArgs {
     #[arg(long)]
     raw: bool,
 
-    /// Give line N the key P-N, under which the server publishes once within five minutes. After a lost connection, and if the command is run
-    /// again in time, what is published already is not published twice. Another input needs another P: 1 to 47 bytes
+    /// Give line N the key P-N, and DATA or the one message of --raw the key P-1. While the server remembers a key it publishes nothing under it
+    /// again: neither after a lost connection nor if the command is run again. It remembers a key for five minutes, and the newest
+    /// 100000 unless its --max-keys says otherwise. Another input needs another P: 1 to 47 bytes
     #[arg(long, value_name = "P", value_parser = key_prefix)]
     key_prefix: Option<String>,
 
@@ -235,7 +236,7 @@ impl Publishing {
                 .say(&"the message has no answer: it may be published or not");
         }
         if self.keys && self.counts.has_unknown() {
-            self.notices.say(&"the same command, within five minutes, publishes what is missing and nothing twice");
+            self.notices.say(&self.counts.advice(began.elapsed()));
         }
         match (self.signal, exit) {
             (Some(signal), _) => Exit::Signal(signal),

@@ -233,7 +233,7 @@ fn keys_that_nobody_answers_for_say_how_to_find_out() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("1 unknown"), "{said}");
     assert!(
-        said.contains("the same command, within five minutes"),
+        said.contains("the same command, if it begins within five minutes"),
         "{said}"
     );
 }

@@ -1,4 +1,4 @@
-//! `fanfare pub`: one message, or one from each line of stdin.
+//! `fanfare pub`: one message, or one from each line of stdin, or one of all of it.
 //!
 //! One thread sends, one counts the answers, one waits for signals. The main thread waits for what they report, and decides when
 //! it is over: whatever blocks one of them, the command ends in time.
@@ -30,13 +30,14 @@ use notices::Notices;
 use sender::{Form, Input, Sending, Sent, SentEnd, Stop};
 use tally::{Counts, Tally};
 
-/// Publish one message, or each line of stdin, to a channel; each message is one JSON value, or with --text a text.
+/// Publish one message, or each line of stdin, to a channel: JSON, or with --text a text, or with --raw all of stdin as bytes.
 ///
 /// The command sends lines without waiting for answers, and ends when every line is answered. It names a refused line on
 /// stderr by its number, and goes on with the next lines. It skips blank lines, but not with --text. After a lost connection it connects
 /// again and goes on. A line whose answer was lost may be published or not: the command names it, and does not send it again.
 ///
-/// With --key-prefix the command sends such a line again, and the server publishes it once: a lost connection leaves nothing unknown.
+/// With --key-prefix the command sends such a line again, and the server publishes it once: a lost
+/// connection that comes back within four minutes leaves nothing unknown.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct PubArgs {
@@ -69,7 +70,7 @@ pub(crate) struct PubArgs {
     #[arg(value_parser = channel)]
     channel: String,
 
-    /// The message; without it, each line of stdin is a message
+    /// The message; without it, each line of stdin is a message, or with --raw all of stdin is one
     // No option, but a negative number; more of them than clap knows begin with a hyphen, -1e-5 for one.
     #[arg(allow_hyphen_values = true)]
     data: Option<OsString>,

@@ -5,10 +5,7 @@ use std::borrow::Cow;
 use super::error::Invalid;
 use super::feature::Features;
 use super::payload::Payload;
-use crate::dialect::json::{Data, Encoding, request};
-
-/// The longest key, in bytes.
-const MAX_KEY: usize = 64;
+use crate::dialect::json::{Data, Encoding, MAX_KEY_BYTES, request};
 
 /// What a program publishes: JSON, a text or bytes, perhaps with a key.
 ///
@@ -94,7 +91,9 @@ impl<'a> Publication<'a> {
 
     pub(super) fn check_key(&self) -> Result<(), Invalid> {
         match &self.key {
-            Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Invalid::Key(key.len())),
+            Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
+                Err(Invalid::Key(key.len()))
+            }
             _ => Ok(()),
         }
     }

@@ -46,11 +46,7 @@ impl Feature {
 
     /// What is told of a request that is not sent, since the server does not have the feature.
     pub(super) fn refusal(self) -> Refusal {
-        Refusal {
-            code: "unsupported".to_owned(),
-            message: self.is_missing().to_owned(),
-            retry_after: None,
-        }
+        Refusal::unsupported(self.is_missing().to_owned())
     }
 }
 

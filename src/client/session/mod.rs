@@ -297,10 +297,25 @@ impl Session {
         Ok(self.unanswered.add_to_batch(tag))
     }
 
-    /// Tells that a publish is refused that was not sent, since the server does not have what it needs.
-    pub(super) fn refuse(&mut self, id: u64, missing: Feature) {
-        if let Some(Waiting::Publish(publish)) = self.unanswered.give_up(id) {
-            self.refused(publish.tag, missing.refusal());
+    /// Why the server would not take a request of `len` bytes that needs these features, where it would not.
+    pub(super) fn why_untaken(&self, needs: Features, len: usize) -> Option<Refusal> {
+        let max = self.max_request;
+        match needs.missing_in(self.features) {
+            Some(missing) => Some(missing.refusal()),
+            None if len > max => Some(Refusal::unsupported(
+                Invalid::TooLong { len, max }.to_string(),
+            )),
+            None => None,
+        }
+    }
+
+    /// Tells that a publish is refused that was not sent; one of a batch, if the id is a batch's.
+    pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
+        if self.unanswered.is_batch(id) {
+            self.refused_in_batch += 1;
+            self.tell(Event::Refused { tag: None, refusal });
+        } else if let Some(Waiting::Publish(publish)) = self.unanswered.give_up(id) {
+            self.refused(publish.tag, refusal);
         }
     }
 

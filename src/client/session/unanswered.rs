@@ -239,6 +239,11 @@ impl Unanswered {
         Some(waiting)
     }
 
+    /// Whether a batch waits that has this id.
+    pub(super) fn is_batch(&mut self, id: u64) -> bool {
+        matches!(self.slot(id), Some(Some(Waiting::Batch(_))))
+    }
+
     /// Takes a publish that was not sent and never will be.
     pub(super) fn give_up(&mut self, id: u64) -> Option<Waiting> {
         self.take(Some(id))

@@ -242,7 +242,7 @@ fn a_refusal_ends_the_repeating() {
 fn what_a_new_server_does_not_take_is_refused_before_it_is_sent() {
     let mut test = connected();
     test.publish_once(5, "1");
-    test.session.refuse(0, Feature::Key);
+    test.session.refuse(0, Feature::Key.refusal());
     let told = test.told();
     assert!(
         told[0].starts_with("Some(5) refused unsupported: "),

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fanfare::client::{Client, ClientError, Feature, Invalid, Timeouts};
+use fanfare::client::{Client, ClientError, Feature, Invalid, Requests, Timeouts};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::sub::channel;
@@ -115,15 +115,7 @@ impl PubArgs {
         };
         let input = Input::new(stdin).map_err(failed)?;
         let stop = input.stop();
-        let patience = Patience {
-            without_connection: Some(timeout),
-            // The command itself judges answers that do not come: a connection that is given up for them comes after that.
-            without_answer: Timeouts::default().answer + timeout,
-        };
-        let client = self.target.connect(patience)?;
-        self.check_server(&client)?;
-        let (requests, events) = client.split();
-
+        let (requests, events) = self.connect(timeout)?.split();
         let counts = Arc::new(Counts::default());
         let (report, news) = mpsc::channel();
         // Where nobody listens any more, nothing is to be reported.
@@ -134,16 +126,7 @@ impl PubArgs {
         spawn("answers", move || {
             drop(answered.send(News::Ended(tally.follow(events))))
         })?;
-        let sending = Sending {
-            channel: std::mem::take(&mut self.channel),
-            form,
-            key_prefix: self.key_prefix.clone(),
-            ack: self.ack,
-            requests,
-            notices: notices.clone(),
-            counts: counts.clone(),
-            refused: 0,
-        };
+        let sending = self.sending(requests, &notices, &counts);
         spawn("lines", move || {
             let sent = match data {
                 Some(data) => sending.one(data.as_bytes()),
@@ -163,6 +146,32 @@ impl PubArgs {
             signal: None,
         };
         Ok(publishing.finish(began))
+    }
+
+    /// Connects to a server that has what the options need.
+    fn connect(&self, timeout: Duration) -> Result<Client, Exit> {
+        let patience = Patience {
+            without_connection: Some(timeout),
+            // The command itself judges answers that do not come: a connection that is given up for them comes after that.
+            without_answer: Timeouts::default().answer + timeout,
+        };
+        let client = self.target.connect(patience)?;
+        self.check_server(&client)?;
+        Ok(client)
+    }
+
+    /// What sends, as the options say.
+    fn sending(&self, requests: Requests, notices: &Notices, counts: &Arc<Counts>) -> Sending {
+        Sending {
+            channel: self.channel.clone(),
+            form: self.form(),
+            key_prefix: self.key_prefix.clone(),
+            ack: self.ack,
+            requests,
+            notices: notices.clone(),
+            counts: counts.clone(),
+            refused: 0,
+        }
     }
 
     const fn form(&self) -> Form {

@@ -111,7 +111,7 @@ impl Connection {
                 return comes_up;
             }
             let mut texts = Texts::default();
-            let all = state.asking(|session| session.ask(&mut texts));
+            let all = state.asking(|session| session.ask(&mut texts, Instant::now()));
             drop(state);
             if texts.ends.is_empty() {
                 if all {

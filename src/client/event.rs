@@ -95,7 +95,8 @@ pub enum Event {
     Refused {
         /// What the program called it; `None` for one of a batch.
         tag: Option<u64>,
-        /// What the server said; or `unsupported`, where the server of a new connection has no keys or no encodings, and it was not sent.
+        /// What the server said; or `unsupported`, where the server of a new connection has no keys or no encodings or takes
+        /// shorter requests only, and it was not sent.
         refusal: Refusal,
     },
     /// The connection was lost before these messages were answered: each may have been published or not.

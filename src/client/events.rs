@@ -146,7 +146,7 @@ impl Events {
                 if self.shared.sleep_until(until) {
                     self.end(Cause::Closed);
                 } else {
-                    self.come_back(since);
+                    self.come_back(since, Instant::now());
                 }
             }
             Phase::Over(_) => return false,
@@ -173,9 +173,12 @@ impl Events {
         }
     }
 
-    /// Announces another try, unless there have been enough without a connection `since` then.
+    /// Announces another try, unless there have been enough without a connection `since` then, or nothing to try for.
     fn try_again(&mut self, cause: Cause, since: Instant) {
         let now = Instant::now();
+        if self.has_finished(now) {
+            return self.end(Cause::Closed);
+        }
         if self.backoff.is_over(now - since) {
             return self.end(cause);
         }
@@ -192,9 +195,19 @@ impl Events {
         self.phase = Phase::Waiting { until, since };
     }
 
-    fn come_back(&mut self, since: Instant) {
+    /// Gives up what is too old at the time `now` to be sent again. Whether the client was closed and nothing is left to come back for.
+    fn has_finished(&self, now: Instant) -> bool {
+        let mut state = self.shared.lock();
+        state.session.forget_old(now);
+        state.has_finished()
+    }
+
+    /// Tries again at the time `now`, unless there is nothing to try for.
+    fn come_back(&mut self, since: Instant, now: Instant) {
+        if self.has_finished(now) {
+            return self.end(Cause::Closed);
+        }
         let shared = &self.shared;
-        shared.lock().forget_old_keys(Instant::now());
         let opened = open(
             &shared.connector,
             &*shared.dial,
@@ -253,3 +266,6 @@ impl Drop for Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

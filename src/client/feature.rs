@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::refusal::Refusal;
-use crate::dialect::json::event;
+use crate::dialect::json::{Encoding, event};
 
 /// An optional part of the protocol, which a server names in its `welcome` if it has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,11 +46,7 @@ impl Feature {
 
     /// What is told of a request that is not sent, since the server does not have the feature.
     pub(super) fn refusal(self) -> Refusal {
-        Refusal {
-            code: "unsupported".to_owned(),
-            message: self.is_missing().to_owned(),
-            retry_after: None,
-        }
+        Refusal::unsupported(self.is_missing().to_owned())
     }
 }
 
@@ -71,6 +67,18 @@ impl Features {
         named
             .filter(|feature| names.has(feature.as_str()))
             .fold(Self::default(), Self::with)
+    }
+
+    /// Those that a server must have for a publication like this.
+    pub(super) fn needed(encoding: Encoding, has_key: bool) -> Self {
+        let mut needs = Self::default();
+        if encoding != Encoding::Json {
+            needs = needs.with(Feature::Encoding);
+        }
+        if has_key {
+            needs = needs.with(Feature::Key);
+        }
+        needs
     }
 
     /// These and `feature`.

@@ -48,12 +48,7 @@ pub(super) struct State {
     progress: Instant,
     /// A write that is under way: when it began, and how many bytes it has.
     writing: Option<(Instant, usize)>,
-    /// When the connection was lost on which the oldest publication went out that is to be sent again and has no answer yet.
-    repeats_since: Option<Instant>,
 }
-
-/// How long after a loss what has a key is sent again at most: a server remembers a key for five minutes, and the loss may have shown late.
-const KEYS_LAST: Duration = Duration::from_secs(240);
 
 /// The slowest that a connection may take what is sent, in bytes a second, before its answers count as overdue.
 const SLOWEST: usize = 16 << 10;
@@ -81,7 +76,6 @@ impl State {
             finishing: false,
             progress: Instant::now(),
             writing: None,
-            repeats_since: None,
         }
     }
 
@@ -109,7 +103,9 @@ impl State {
         if !self.is_owed_an_answer() {
             self.progress = now;
         }
-        self.unsent = None;
+        if let Some(unsent) = self.unsent.take() {
+            self.session.note_sent(unsent, now);
+        }
         self.writing = Some((now, bytes));
     }
 
@@ -121,22 +117,7 @@ impl State {
 
     /// A connection was lost: what was sent on it will not be answered.
     pub(super) fn lose(&mut self) {
-        if !self.session.has_repeats() {
-            self.repeats_since = None;
-        }
         self.session.lost(self.unsent);
-        if self.session.has_kept() {
-            self.repeats_since.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Gives up what is to be sent again if the server may have forgotten its keys.
-    pub(super) fn forget_old_keys(&mut self, now: Instant) {
-        let since = self.repeats_since.unwrap_or(now);
-        if now.saturating_duration_since(since) > KEYS_LAST {
-            self.session.repeat_none();
-            self.repeats_since = None;
-        }
     }
 
     /// Takes what the server said.
@@ -153,8 +134,14 @@ impl State {
     }
 
     /// Whether the last answer has come that was waited for before the close.
-    fn has_finished(&self) -> bool {
+    pub(super) fn has_finished(&self) -> bool {
         self.finishing && !self.is_closing() && !self.session.has_kept()
+    }
+
+    /// Until when to wait for the next try, which is to be at `until`: a client that was closed has nothing to try for once all is too old.
+    fn wait_ends(&self, until: Instant) -> Instant {
+        let all_old = self.session.all_old().filter(|_| self.finishing);
+        all_old.map_or(until, |all_old| all_old.min(until))
     }
 
     pub(super) const fn is_closing(&self) -> bool {
@@ -248,11 +235,14 @@ impl Shared {
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `until`, or until the program closes the client. Whether it did.
+    /// Waits until `until`, or [less long](State::wait_ends), or until the program closes the client without waiting for anything. Whether
+    /// it did.
     pub(super) fn sleep_until(&self, until: Instant) -> bool {
         let mut state = self.lock();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = state
+                .wait_ends(until)
+                .saturating_duration_since(Instant::now());
             if state.is_closing() || left == Duration::ZERO {
                 return state.is_closing();
             }
@@ -285,6 +275,8 @@ impl Shared {
         if state.has_finished() {
             self.close_now(&mut state);
         }
+        // Who waits for the next try may wait less long.
+        self.changed.notify_all();
     }
 
     fn close_now(&self, state: &mut MutexGuard<'_, State>) {
@@ -324,29 +316,66 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_key_is_not_sent_again_once_the_server_may_have_forgotten_it() {
+    fn the_age_of_what_has_a_key_counts_from_its_first_sending() {
         let mut state = State::new(Session::default(), Link::Down);
         let welcome = r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":["key"]}"#;
         state.hear(welcome);
         let mut texts = Texts::default();
         let (data, tag) = (Data::json(b"1"), Tag::Event(1));
         let id = state.session.publish("c", data, Some("k"), tag, &mut texts);
-        assert_eq!(id.ok(), Some(0));
-        let began = Instant::now();
-        // It is sent again, and lost again: the first loss counts.
+        state.note_unsent(id.expect("it fits"));
+        let encoded = Instant::now();
+        let after = |minutes: u64| encoded + Duration::from_secs(60 * minutes);
+
+        // It waits for a connection however long that takes.
+        state.lose();
+        state.session.forget_old(after(60));
+        assert!(state.session.has_kept());
+
+        state.hear(welcome);
+        state.sending(texts.bytes.len());
+        state.sent();
         for minutes in [0, 3] {
             state.lose();
-            let now = began + Duration::from_secs(60 * minutes);
-            state.forget_old_keys(now);
-            assert!(state.session.has_kept());
             state.hear(welcome);
             texts = Texts::default();
-            state.session.ask(&mut texts);
+            state.session.ask(&mut texts, after(minutes));
             assert_eq!(texts.ends.len(), 1, "after {minutes} minutes");
         }
+        // The loss is noticed only now.
         state.lose();
-        state.forget_old_keys(Instant::now() + KEYS_LAST + Duration::from_secs(1));
-        assert!(!state.session.has_kept());
+        state.hear(welcome);
+        texts = Texts::default();
+        state.session.ask(&mut texts, after(6));
+        assert!(texts.ends.is_empty() && !state.session.has_kept());
+    }
+
+    #[test]
+    fn who_closed_waits_for_the_next_try_no_longer_than_something_can_be_sent_again() {
+        let mut state = State::new(Session::default(), Link::Down);
+        state.hear(
+            r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":["key"]}"#,
+        );
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        for seconds in [0, 10] {
+            let mut texts = Texts::default();
+            let (data, tag) = (Data::json(b"1"), Tag::Event(1));
+            let id = state.session.publish("c", data, Some("k"), tag, &mut texts);
+            state
+                .session
+                .note_sent(id.expect("it fits"), after(seconds));
+        }
+        state.lose();
+        let in_an_hour = after(3600);
+        assert_eq!(state.wait_ends(in_an_hour), in_an_hour);
+        state.finishing = true;
+        assert_eq!(state.wait_ends(in_an_hour), after(250));
+        assert_eq!(state.wait_ends(after(5)), after(5));
+        state.session.forget_old(after(249));
+        assert!(!state.has_finished());
+        state.session.forget_old(after(250));
+        assert!(state.has_finished());
     }
 
     #[test]

@@ -51,7 +51,7 @@
 //! ```
 //!
 //! These are [optional](Feature) parts of the protocol. Where the server does not have one, a request that needs it is not sent:
-//! [`Invalid::Unsupported`] says so. The server of a new connection may be an older one. Then what waits to be sent is refused, with the code
+//! [`Invalid::Unsupported`] says so. The server of a new connection may be an older one, or take shorter requests only. Then what waits to be sent is refused, with the code
 //! `unsupported`: [`Event::Refused`], or [`Event::SubscribeRefused`] for a pattern.
 //!
 //! # Connections that come back
@@ -366,6 +366,7 @@ impl Client {
             }
         };
         let mut flushed = flushed;
+        self.shared.finish();
         while self.shared.lock().session.has_kept() {
             if let Some(Err(error)) = self.events.step() {
                 flushed = flushed.and(Err(error));

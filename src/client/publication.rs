@@ -3,12 +3,9 @@
 use std::borrow::Cow;
 
 use super::error::Invalid;
-use super::feature::{Feature, Features};
+use super::feature::Features;
 use super::payload::Payload;
-use crate::dialect::json::{Data, Encoding, request};
-
-/// The longest key, in bytes.
-const MAX_KEY: usize = 64;
+use crate::dialect::json::{Data, Encoding, MAX_KEY_BYTES, request};
 
 /// What a program publishes: JSON, a text or bytes, perhaps with a key.
 ///
@@ -31,8 +28,8 @@ const MAX_KEY: usize = 64;
 ///
 /// A server publishes what has the same key on the same channel once within five minutes. It answers a repeat as it
 /// answered the first one. So the client repeats a publication with a key by itself after a lost connection, before
-/// anything new, and tells its fate once it is known. Only where that takes more than four minutes after the loss, or no
-/// connection comes back, or the next server knows no keys, it is unknown as that of any other publication.
+/// anything new, and tells its fate once it is known. Only where that takes more than four minutes after it was sent first, or no
+/// connection comes back, or the next server does not take it, since it is an older one or takes shorter requests only, it is unknown as that of any other publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication<'a> {
     encoding: Encoding,
@@ -89,19 +86,14 @@ impl<'a> Publication<'a> {
 
     /// What the server must have for it.
     pub(super) fn needs(&self) -> Features {
-        let mut needs = Features::default();
-        if self.encoding != Encoding::Json {
-            needs = needs.with(Feature::Encoding);
-        }
-        if self.key.is_some() {
-            needs = needs.with(Feature::Key);
-        }
-        needs
+        Features::needed(self.encoding, self.key.is_some())
     }
 
     pub(super) fn check_key(&self) -> Result<(), Invalid> {
         match &self.key {
-            Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Invalid::Key(key.len())),
+            Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
+                Err(Invalid::Key(key.len()))
+            }
             _ => Ok(()),
         }
     }

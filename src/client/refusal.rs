@@ -17,6 +17,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What is told of a request that is not sent, since the server would not take it.
+    pub(super) fn unsupported(message: String) -> Self {
+        Self {
+            code: "unsupported".to_owned(),
+            message,
+            retry_after: None,
+        }
+    }
+
     /// What its texts take.
     pub(super) fn weight(&self) -> usize {
         self.code.capacity() + self.message.capacity()

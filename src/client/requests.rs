@@ -1,6 +1,7 @@
 //! The half of a client that asks.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::error::{Cause, ClientError, Invalid};
 use super::feature::{Feature, Features};
@@ -49,16 +50,18 @@ pub struct Requests {
     shared: Arc<Shared>,
     /// Encoded and not sent.
     texts: Texts,
-    /// Those of them that not every server takes.
-    needing: Vec<Needing>,
+    /// Those of them that publish.
+    publishes: Vec<Publish>,
     values: ValueDecoder,
 }
 
-/// A text that needs an optional part of the protocol.
-struct Needing {
+/// A text that publishes.
+struct Publish {
     /// Which one it is.
     at: usize,
+    /// Its id, or that of its batch.
     id: u64,
+    /// What the server must have for it.
     needs: Features,
 }
 
@@ -83,7 +86,7 @@ impl Requests {
         Self {
             shared,
             texts: Texts::default(),
-            needing: Vec::new(),
+            publishes: Vec::new(),
             values: ValueDecoder::new(),
         }
     }
@@ -106,7 +109,8 @@ impl Requests {
 
     /// The same, with one answer for each batch of messages, which costs the server and this side less: the answer is
     /// [`Event::BatchDone`](super::Event::BatchDone), after an event for each message of it that was refused. What is sent at once
-    /// is a batch. Tags should grow. What has a key or is no JSON is in no batch: it is answered by itself.
+    /// is a batch, and so is what is sent before a message that is answered by itself. Tags should grow. What has a key or is no JSON is
+    /// in no batch: it is answered by itself.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -174,7 +178,8 @@ impl Requests {
     }
 
     /// Sends what was gathered and closes. The other half goes on to what the server has answered to until then, and ends. Where
-    /// [publications with keys](Publication#keys) have no answer yet, it closes once they have, and comes back for that if it must.
+    /// [publications with keys](Publication#keys) have no answer yet, it closes once they have, and
+    /// comes back for that if it must. After four minutes without a connection their fate is unknown, and it ends.
     ///
     /// # Errors
     /// [`ClientError::Over`] where there was something to send and it could not be.
@@ -193,17 +198,12 @@ impl Requests {
     ) -> Result<(), Later> {
         let (key, needs) = (publication.key(), publication.needs());
         publication.check_key()?;
-        let id = self.encode(channel, publication.data(), |state, data, texts| {
+        self.encode(channel, publication, |state, data, texts| {
             if let Some(missing) = needs.missing_in(state.session.features()) {
                 return Err(Invalid::Unsupported(missing));
             }
             state.session.publish(channel, data, key, tag, texts)
-        })?;
-        if !needs.are_none() {
-            let at = self.texts.ends.len() - 1;
-            self.needing.push(Needing { at, id, needs });
-        }
-        Ok(())
+        })
     }
 
     fn try_publish_in_batch(
@@ -212,24 +212,24 @@ impl Requests {
         publication: &Publication<'_>,
         tag: u64,
     ) -> Result<(), Later> {
-        self.encode(channel, publication.data(), |state, data, texts| {
+        self.encode(channel, publication, |state, data, texts| {
             state
                 .session
                 .publish_in_batch(channel, data.raw, tag, texts)
-        })?;
-        Ok(())
+        })
     }
 
     fn encode(
         &mut self,
         channel: &str,
-        data: Data<'_>,
+        publication: &Publication<'_>,
         publish: impl FnOnce(&mut State, Data<'_>, &mut Texts) -> Result<u64, Invalid>,
-    ) -> Result<u64, Later> {
+    ) -> Result<(), Later> {
         crate::channel::name::check(channel).map_err(Invalid::Channel)?;
         if self.texts.bytes.len() >= FLUSH_BYTES {
             self.try_flush()?;
         }
+        let data = publication.data();
         let data = match data.encoding {
             Encoding::Json => Data::json(check_value(&mut self.values, data.raw)?),
             // They were encoded here.
@@ -245,7 +245,11 @@ impl Requests {
         }
         let id = publish(&mut state, data, &mut self.texts)?;
         state.note_unsent(id);
-        Ok(id)
+        drop(state);
+        let at = self.texts.ends.len() - 1;
+        let needs = publication.needs();
+        self.publishes.push(Publish { at, id, needs });
+        Ok(())
     }
 
     /// Sends what was gathered, if there is a connection. If there never will be one, it is dropped: the other half tells of it.
@@ -259,12 +263,12 @@ impl Requests {
                 Ok(sender) => sender.ok_or(Later::Down)?,
                 Err(error) => {
                     self.texts = Texts::default();
-                    self.needing.clear();
+                    self.publishes.clear();
                     return Err(error.into());
                 }
             };
-            refuse_unsupported(&mut state.session, &mut self.texts, &self.needing);
-            self.needing.clear();
+            refuse_untaken(&mut state.session, &mut self.texts, &self.publishes);
+            self.publishes.clear();
             state.sending(self.texts.bytes.len());
             state.session.end_batch(&mut self.texts);
             sender
@@ -286,7 +290,7 @@ impl Requests {
         state.session.subscribe(topic, start)?;
         if let Some(sender) = sender {
             // What does not fit now is asked for when answers have come.
-            state.asking(|session| session.ask(&mut texts));
+            state.asking(|session| session.ask(&mut texts, Instant::now()));
             drop(state);
             send(&sender, &mut texts);
         }
@@ -354,22 +358,23 @@ fn send(sender: &Sender, texts: &mut Texts) {
     texts.bytes.shrink_to(2 * FLUSH_BYTES);
 }
 
-/// Takes out of `texts` what the server does not take: one that came after these were encoded may be older.
-fn refuse_unsupported(session: &mut Session, texts: &mut Texts, needing: &[Needing]) {
-    let features = session.features();
-    let missing = |needing: &Needing| needing.needs.missing_in(features);
-    if needing.iter().all(|needing| missing(needing).is_none()) {
+/// Takes out of `texts` what the server does not take: one that came after these were encoded may be older, or take shorter ones only.
+fn refuse_untaken(session: &mut Session, texts: &mut Texts, publishes: &[Publish]) {
+    let mut untaken = Vec::new();
+    for &Publish { at, id, needs } in publishes {
+        let start = at.checked_sub(1).map_or(0, |before| texts.ends[before]);
+        let len = texts.ends[at] - start;
+        untaken.extend(session.why_untaken(needs, len).map(|why| (at, id, why)));
+    }
+    if untaken.is_empty() {
         return;
     }
-    let mut refused = needing
-        .iter()
-        .filter_map(|needing| Some((needing.at, needing.id, missing(needing)?)))
-        .peekable();
+    let mut untaken = untaken.into_iter().peekable();
     let all = std::mem::take(texts);
     let mut start = 0;
     for (at, &end) in all.ends.iter().enumerate() {
-        match refused.next_if(|(refused, ..)| *refused == at) {
-            Some((_, id, feature)) => session.refuse(id, feature),
+        match untaken.next_if(|(untaken, ..)| *untaken == at) {
+            Some((_, id, why)) => session.refuse(id, why),
             None => {
                 texts.bytes.extend_from_slice(&all.bytes[start..end]);
                 texts.ends.push(texts.bytes.len());

@@ -1,4 +1,4 @@
-//! `fanfare pub`: one message, or one from each line of stdin.
+//! `fanfare pub`: one message, or one from each line of stdin, or one of all of it.
 //!
 //! One thread sends, one counts the answers, one waits for signals. The main thread waits for what they report, and decides when
 //! it is over: whatever blocks one of them, the command ends in time.
@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fanfare::client::{Client, ClientError, Feature, Invalid, Timeouts};
+use fanfare::client::{Client, ClientError, Feature, Invalid, Requests, Timeouts};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::sub::channel;
@@ -30,13 +30,14 @@ use notices::Notices;
 use sender::{Form, Input, Sending, Sent, SentEnd, Stop};
 use tally::{Counts, Tally};
 
-/// Publish one message, or each line of stdin, to a channel; each message is one JSON value, or with --text a text.
+/// Publish one message, or each line of stdin, to a channel: JSON, or with --text a text, or with --raw all of stdin as bytes.
 ///
 /// The command sends lines without waiting for answers, and ends when every line is answered. It names a refused line on
 /// stderr by its number, and goes on with the next lines. It skips blank lines, but not with --text. After a lost connection it connects
 /// again and goes on. A line whose answer was lost may be published or not: the command names it, and does not send it again.
 ///
-/// With --key-prefix the command sends such a line again, and the server publishes it once: a lost connection leaves nothing unknown.
+/// With --key-prefix the command sends such a line again, and the server publishes it once: a lost
+/// connection that comes back within four minutes leaves nothing unknown.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct PubArgs {
@@ -59,8 +60,9 @@ pub(crate) struct PubArgs {
     #[arg(long)]
     raw: bool,
 
-    /// Give line N the key P-N, under which the server publishes once within five minutes. After a lost connection, and if the command is run
-    /// again in time, what is published already is not published twice. Another input needs another P: 1 to 47 bytes
+    /// Give line N the key P-N, and DATA or the one message of --raw the key P-1. While the server remembers a key it publishes nothing under it
+    /// again: neither after a lost connection nor if the command is run again. It remembers a key for five minutes, and the newest
+    /// 100000 unless its --max-keys says otherwise. Another input needs another P: 1 to 47 bytes
     #[arg(long, value_name = "P", value_parser = key_prefix)]
     key_prefix: Option<String>,
 
@@ -68,7 +70,7 @@ pub(crate) struct PubArgs {
     #[arg(value_parser = channel)]
     channel: String,
 
-    /// The message; without it, each line of stdin is a message
+    /// The message; without it, each line of stdin is a message, or with --raw all of stdin is one
     // No option, but a negative number; more of them than clap knows begin with a hyphen, -1e-5 for one.
     #[arg(allow_hyphen_values = true)]
     data: Option<OsString>,
@@ -113,15 +115,7 @@ impl PubArgs {
         };
         let input = Input::new(stdin).map_err(failed)?;
         let stop = input.stop();
-        let patience = Patience {
-            without_connection: Some(timeout),
-            // The command itself judges answers that do not come: a connection that is given up for them comes after that.
-            without_answer: Timeouts::default().answer + timeout,
-        };
-        let client = self.target.connect(patience)?;
-        self.check_server(&client)?;
-        let (requests, events) = client.split();
-
+        let (requests, events) = self.connect(timeout)?.split();
         let counts = Arc::new(Counts::default());
         let (report, news) = mpsc::channel();
         // Where nobody listens any more, nothing is to be reported.
@@ -132,16 +126,7 @@ impl PubArgs {
         spawn("answers", move || {
             drop(answered.send(News::Ended(tally.follow(events))))
         })?;
-        let sending = Sending {
-            channel: std::mem::take(&mut self.channel),
-            form,
-            key_prefix: self.key_prefix.clone(),
-            ack: self.ack,
-            requests,
-            notices: notices.clone(),
-            counts: counts.clone(),
-            refused: 0,
-        };
+        let sending = self.sending(requests, &notices, &counts);
         spawn("lines", move || {
             let sent = match data {
                 Some(data) => sending.one(data.as_bytes()),
@@ -161,6 +146,32 @@ impl PubArgs {
             signal: None,
         };
         Ok(publishing.finish(began))
+    }
+
+    /// Connects to a server that has what the options need.
+    fn connect(&self, timeout: Duration) -> Result<Client, Exit> {
+        let patience = Patience {
+            without_connection: Some(timeout),
+            // The command itself judges answers that do not come: a connection that is given up for them comes after that.
+            without_answer: Timeouts::default().answer + timeout,
+        };
+        let client = self.target.connect(patience)?;
+        self.check_server(&client)?;
+        Ok(client)
+    }
+
+    /// What sends, as the options say.
+    fn sending(&self, requests: Requests, notices: &Notices, counts: &Arc<Counts>) -> Sending {
+        Sending {
+            channel: self.channel.clone(),
+            form: self.form(),
+            key_prefix: self.key_prefix.clone(),
+            ack: self.ack,
+            requests,
+            notices: notices.clone(),
+            counts: counts.clone(),
+            refused: 0,
+        }
     }
 
     const fn form(&self) -> Form {
@@ -235,7 +246,7 @@ impl Publishing {
                 .say(&"the message has no answer: it may be published or not");
         }
         if self.keys && self.counts.has_unknown() {
-            self.notices.say(&"the same command, within five minutes, publishes what is missing and nothing twice");
+            self.notices.say(&self.counts.advice(began.elapsed()));
         }
         match (self.signal, exit) {
             (Some(signal), _) => Exit::Signal(signal),

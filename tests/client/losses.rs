@@ -84,6 +84,54 @@ fn a_publish_without_an_answer_is_unknown_and_not_sent_again() {
 }
 
 #[test]
+fn what_waits_to_be_sent_and_is_too_long_for_a_new_server_is_refused_and_the_rest_goes_out() {
+    let url = serve_in_turn(vec![
+        |fake| {
+            fake.welcome();
+            fake.text(r#"{"type":"goodbye","reason":"restart","reconnect_after_ms":0}"#);
+        },
+        |fake| {
+            fake.accept();
+            fake.text(r#"{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":100,"features":[]}"#);
+            for request in [
+                r#"{"type":"publish","channel":"c","data":1}"#,
+                r#"{"type":"ping","id":0}"#,
+                r#"{"type":"publish","id":2,"channel":"c","data":4}"#,
+            ] {
+                assert_eq!(fake.hear(), request);
+            }
+            fake.text(r#"{"type":"pong","id":0}"#);
+            fake.text(r#"{"type":"published","id":2,"channel":"c","epoch":"e","seq":2}"#);
+            fake.outlast();
+        },
+    ]);
+    let (mut requests, mut events) = impatient(&url).client().unwrap().split();
+    let long = format!("{:0<100}", "1");
+    requests.publish_in_batch("c", "1", 1).unwrap();
+    requests.publish_in_batch("c", &long, 2).unwrap();
+    requests.publish("c", &long, 3).unwrap();
+    requests.publish("c", "4", 4).unwrap();
+    assert!(matches!(next(&mut events), Event::Reconnecting { .. }));
+    assert!(matches!(next(&mut events), Event::Reconnected));
+    requests.flush().unwrap();
+    for refused in [None, Some(3)] {
+        let told = next(&mut events);
+        let Event::Refused { tag, refusal } = told else {
+            panic!("{told:?}");
+        };
+        assert_eq!((tag, &*refusal.code), (refused, "unsupported"));
+        assert!(refusal.message.contains("takes 100"), "{refusal}");
+    }
+    let told = next(&mut events);
+    assert!(
+        matches!(&told, Event::BatchDone { tags, count: 2 } if *tags == (1..=2)),
+        "{told:?}"
+    );
+    let told = next(&mut events);
+    assert!(matches!(told, Event::Published { tag: 4, .. }), "{told:?}");
+}
+
+#[test]
 fn a_retry_after_is_waited_for() {
     let url = serve_in_turn(vec![
         Fake::welcome,

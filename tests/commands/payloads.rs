@@ -139,6 +139,18 @@ fn each_line_is_a_text_blank_ones_too() {
 }
 
 #[test]
+fn the_help_says_first_what_a_message_can_be() {
+    let help = fanfare_at("", &["pub", "--help"]).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let (first, _) = help.split_once("\n\n").unwrap();
+    for word in ["JSON", "--text", "--raw"] {
+        assert!(first.contains(word), "{first}");
+    }
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("DATA or the one message of --raw the key P-1"));
+}
+
+#[test]
 fn all_of_stdin_is_one_message_of_bytes() {
     let url = serve_in_turn(vec![|fake| {
         fake.welcome_with_features();
@@ -233,7 +245,7 @@ fn keys_that_nobody_answers_for_say_how_to_find_out() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("1 unknown"), "{said}");
     assert!(
-        said.contains("the same command, within five minutes"),
+        said.contains("the same command, if it begins within five minutes"),
         "{said}"
     );
 }

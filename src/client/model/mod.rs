@@ -21,7 +21,7 @@ use super::link::Link;
 use super::{Client, ClientError, Connector, Invalid, Publication, Start, Topic};
 use cut::Cut;
 use follow::Followed;
-use pipe::Wire;
+pub(super) use pipe::Wire;
 use world::{Idle, World};
 
 /// Subscriptions that are made at once: more than a client asks for before it has answers.
@@ -126,6 +126,11 @@ fn connect(cuts: Vec<Cut>, chunk: usize) -> (Client, Wire) {
         });
     let client = Client::open(connector, Box::new(wire.clone())).expect("it is not cut");
     (client, wire)
+}
+
+/// A client of a server that nothing happens to.
+pub(super) fn in_memory() -> (Client, Wire) {
+    connect(Vec::new(), 1000)
 }
 
 impl Run {

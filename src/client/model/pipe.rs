@@ -15,7 +15,7 @@ use crate::ws::frame::{Opcode, write_frame};
 
 /// The way to the server.
 #[derive(Clone)]
-pub(super) struct Wire(Arc<(Mutex<World>, Condvar)>);
+pub(in crate::client) struct Wire(Arc<(Mutex<World>, Condvar)>);
 
 /// How long a read may find nothing while another thread has something to do, before the model fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,6 +33,15 @@ impl Wire {
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on the server takes what is written, says nothing more, and takes no further connection for a long time.
+    pub(in crate::client) fn vanish(&self) {
+        let mut world = self.world();
+        if let Some(line) = world.lines.last_mut() {
+            line.cut.after_read = Some(0);
+            line.cut.refusals = u8::MAX;
+        }
     }
 
     /// Something has happened that a read may wait for.

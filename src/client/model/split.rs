@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Acknowledged {
     Each,
     Batch,
+    /// In batches, with some by themselves in between.
+    Mixed,
     /// Each, and with a key.
     Once,
 }
@@ -39,7 +41,10 @@ fn step(requests: &mut Requests, wire: &Wire, step: Step, tag: u64, how: Acknowl
             let (name, data) = (name(channel), tag.to_string());
             let sent = match how {
                 Acknowledged::Each => requests.publish(&name, data, tag),
-                Acknowledged::Batch => requests.publish_in_batch(&name, data, tag),
+                Acknowledged::Mixed if tag.is_multiple_of(3) => requests.publish(&name, data, tag),
+                Acknowledged::Batch | Acknowledged::Mixed => {
+                    requests.publish_in_batch(&name, data, tag)
+                }
                 Acknowledged::Once => requests.publish(&name, once(data, tag), tag),
             };
             match sent {
@@ -178,7 +183,7 @@ proptest! {
         after in steps(),
         cuts in cuts(),
         chunk in prop_oneof![20_usize..1000, Just(100_000)],
-        how in prop_oneof![1 => Just(Acknowledged::Each), 1 => Just(Acknowledged::Batch), 2 => Just(Acknowledged::Once)],
+        how in prop_oneof![1 => Just(Acknowledged::Each), 1 => Just(Acknowledged::Batch), 1 => Just(Acknowledged::Mixed), 2 => Just(Acknowledged::Once)],
     ) {
         let many = if many { vec![Step::SubscribeMany] } else { Vec::new() };
         let steps = [before, many, after].concat();

@@ -10,7 +10,7 @@ use crate::channel::name;
 use crate::channel::topic::Topic;
 use crate::client::error::Cause;
 use crate::client::event::{Event, GapReason, Published, Subscribed};
-use crate::client::feature::{Feature, Features};
+use crate::client::feature::Features;
 use crate::client::payload::Payload;
 use crate::client::refusal::Refusal;
 use crate::client::topic_name::TopicName;
@@ -34,10 +34,42 @@ impl Session {
     /// request, and anything else that the protocol does not allow, is a [`Cause::Protocol`].
     pub(in crate::client) fn take(&mut self, event: json::Event<'_>) -> Result<(), Cause> {
         use json::Event as Said;
-        let id = |id: Option<json::Id<'_>>| id.and_then(|id| id.as_number());
         self.check_welcome(&event)?;
         match event {
             Said::Message(message) => self.take_message(&message),
+            Said::Gap {
+                topic,
+                epoch,
+                from,
+                to,
+                reason,
+            } => self.take_gap(topic, epoch, (from, to), reason),
+            Said::Welcome {
+                protocol,
+                max_message,
+                features,
+                ..
+            } => self.take_welcome(protocol, max_message, Features::named(&features)),
+            Said::Goodbye {
+                reconnect_after_ms, ..
+            } => {
+                let wait = Duration::from_millis(reconnect_after_ms.unwrap_or(0));
+                Err(Cause::Goodbye(wait))
+            }
+            Said::Unknown { .. } => Ok(()),
+            Said::Published { .. }
+            | Said::Subscribed { .. }
+            | Said::Unsubscribed { .. }
+            | Said::Error { .. }
+            | Said::Pong { .. } => self.take_answer(event),
+        }
+    }
+
+    /// Takes what answers a request, or looks like it.
+    fn take_answer(&mut self, event: json::Event<'_>) -> Result<(), Cause> {
+        use json::Event as Said;
+        let id = |id: Option<json::Id<'_>>| id.and_then(|id| id.as_number());
+        match event {
             Said::Published {
                 id: raw,
                 epoch,
@@ -52,13 +84,6 @@ impl Session {
                 };
                 self.take_published(id(raw), published)
             }
-            Said::Gap {
-                topic,
-                epoch,
-                from,
-                to,
-                reason,
-            } => self.take_gap(topic, epoch, (from, to), reason),
             Said::Subscribed {
                 id: raw,
                 topic,
@@ -93,19 +118,8 @@ impl Session {
                 self.take_refusal(raw.is_some(), id(raw), refusal)
             }
             Said::Pong { id: raw } => self.take_pong(id(raw)),
-            Said::Welcome {
-                protocol,
-                max_message,
-                features,
-                ..
-            } => self.take_welcome(protocol, max_message, Features::named(&features)),
-            Said::Goodbye {
-                reconnect_after_ms, ..
-            } => {
-                let wait = Duration::from_millis(reconnect_after_ms.unwrap_or(0));
-                Err(Cause::Goodbye(wait))
-            }
-            Said::Unknown { .. } => Ok(()),
+            // Anything else answers nothing.
+            _ => Ok(()),
         }
     }
 
@@ -132,9 +146,7 @@ impl Session {
         self.welcomed = true;
         self.max_request = usize::try_from(max_message).unwrap_or(usize::MAX);
         self.features = features;
-        if !features.has(Feature::Key) {
-            self.repeat_none();
-        }
+        self.forget_untaken();
         Ok(())
     }
 

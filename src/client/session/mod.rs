@@ -1,5 +1,5 @@
 //! What a client is subscribed to, what it has asked for, and what that means after a loss. Pure: texts in, texts
-//! out; no sockets, no clock.
+//! out; no sockets, and the time is an argument.
 //!
 //! It outlives connections. [`Session::lost`] says what became of the requests that were under way, [`Session::ask`] what
 //! the next connection has to be asked for, and [`Session::take`] what the server's words mean.
@@ -13,10 +13,11 @@ mod unanswered;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use subscription::Subscription;
 use subscriptions::Subscriptions;
-use unanswered::{Publish, Target, Unanswered, Waiting};
+use unanswered::{Kept, Publish, Target, Unanswered, Waiting};
 
 use super::error::Invalid;
 use super::event::{Event, Position, Published};
@@ -136,11 +137,6 @@ impl Session {
         self.unanswered.has_kept()
     }
 
-    /// Whether publications wait that are to be sent again, or were.
-    pub(super) fn has_repeats(&self) -> bool {
-        self.unanswered.has_repeats()
-    }
-
     /// The next thing to tell.
     pub(super) fn next_told(&mut self) -> Option<Told> {
         self.ready.pop_front()
@@ -185,8 +181,9 @@ impl Session {
 
     /// Appends requests for subscriptions that this connection has not been asked for, and publications that are to be sent again, as many
     /// as may wait for their answers at once: a server stops reading from a client that asks without end and takes no answers. Whether that
-    /// was all.
-    pub(super) fn ask(&mut self, texts: &mut Texts) -> bool {
+    /// was all. What is too old at the time `now` to be sent again is not.
+    pub(super) fn ask(&mut self, texts: &mut Texts, now: Instant) -> bool {
+        self.forget_old(now);
         while self.unanswered.subscribes() < ASKED_AT_ONCE
             && let Some(topic) = self.unasked.pop_front()
         {
@@ -268,7 +265,8 @@ impl Session {
     }
 
     /// Notes a publish and appends the request for it. Whether it was sent is for [`lost`](Self::lost) to be told. One with a key is
-    /// kept, to be sent again. `data` must be what its encoding wants.
+    /// kept, to be sent again. `data` must be what its encoding wants. The batch under way ends before it: what is told of a batch must
+    /// hold for each tag from its first to its last.
     pub(super) fn publish(
         &mut self,
         channel: &str,
@@ -277,9 +275,13 @@ impl Session {
         tag: Tag,
         texts: &mut Texts,
     ) -> Result<u64, Invalid> {
+        self.end_batch(texts);
         let id = self.unanswered.next_id();
         let text = self.write_publish(Some(id), channel, data, key, texts)?;
-        let kept = key.map(|_| text.into());
+        let kept = key.map(|_| {
+            let needs = Features::needed(data.encoding, true);
+            Box::new(Kept::new(text, needs))
+        });
         Ok(self.unanswered.add(Waiting::Publish(Publish { tag, kept })))
     }
 
@@ -295,10 +297,25 @@ impl Session {
         Ok(self.unanswered.add_to_batch(tag))
     }
 
-    /// Tells that a publish is refused that was not sent, since the server does not have what it needs.
-    pub(super) fn refuse(&mut self, id: u64, missing: Feature) {
-        if let Some(Waiting::Publish(publish)) = self.unanswered.give_up(id) {
-            self.refused(publish.tag, missing.refusal());
+    /// Why the server would not take a request of `len` bytes that needs these features, where it would not.
+    pub(super) fn why_untaken(&self, needs: Features, len: usize) -> Option<Refusal> {
+        let max = self.max_request;
+        match needs.missing_in(self.features) {
+            Some(missing) => Some(missing.refusal()),
+            None if len > max => Some(Refusal::unsupported(
+                Invalid::TooLong { len, max }.to_string(),
+            )),
+            None => None,
+        }
+    }
+
+    /// Tells that a publish is refused that was not sent; one of a batch, if the id is a batch's.
+    pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
+        if self.unanswered.is_batch(id) {
+            self.refused_in_batch += 1;
+            self.tell(Event::Refused { tag: None, refusal });
+        } else if let Some(Waiting::Publish(publish)) = self.unanswered.give_up(id) {
+            self.refused(publish.tag, refusal);
         }
     }
 
@@ -354,9 +371,28 @@ impl Session {
         self.lose(lost);
     }
 
-    /// What was to be sent again no server would know any more: what became of it nobody knows.
-    pub(super) fn repeat_none(&mut self) {
-        let lost = self.unanswered.repeat_none();
+    /// Publishes from `unsent` on go out now.
+    pub(super) fn note_sent(&mut self, unsent: u64, now: Instant) {
+        self.unanswered.note_sent(unsent, now);
+    }
+
+    /// Gives up what is to be sent again and went out so long before `now` that the server may have forgotten its key: to send it again
+    /// could publish it twice, and what became of it nobody knows.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        let lost = self.unanswered.forget_old(now);
+        self.tell_lost(lost);
+    }
+
+    /// When all that is kept is too old to be sent again; `None` if nothing is kept, or the newest did not go out yet.
+    pub(super) fn all_old(&self) -> Option<Instant> {
+        self.unanswered.all_old()
+    }
+
+    /// Gives up what is to be sent again and the server of this connection does not take. It may have been published before, so what
+    /// became of it nobody knows.
+    fn forget_untaken(&mut self) {
+        let (features, max) = (self.features, self.max_request);
+        let lost = self.unanswered.forget_untaken(features, max);
         self.tell_lost(lost);
     }
 

@@ -35,8 +35,13 @@ impl Test {
 
     /// By a server that has these features.
     fn welcome_with(&mut self, features: &str) {
+        self.welcome_to(features, 200);
+    }
+
+    /// By one that takes requests of so many bytes.
+    fn welcome_to(&mut self, features: &str, max_message: usize) {
         self.hear(&format!(
-            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":200,"features":{features}}}"#
+            r#"{{"type":"welcome","protocol":"json.fanfare.v1","server":"t","session":"s","max_message":{max_message},"features":{features}}}"#
         ));
     }
 
@@ -75,7 +80,7 @@ impl Test {
         self.session
             .subscribe(topic.into(), start)
             .expect("a topic");
-        self.session.ask(&mut self.texts);
+        self.session.ask(&mut self.texts, Instant::now());
         self.sent().concat()
     }
 
@@ -87,7 +92,7 @@ impl Test {
                 .subscribe((&channel).into(), Start::Live)
                 .expect("a channel");
         }
-        assert!(!self.session.ask(&mut self.texts));
+        assert!(!self.session.ask(&mut self.texts, Instant::now()));
     }
 
     /// The answers to those, each of which makes room for another request.
@@ -96,7 +101,7 @@ impl Test {
             self.hear(&format!(
                 r#"{{"type":"subscribed","id":{id},"channel":"c{id:03}","epoch":"e","seq":0}}"#
             ));
-            self.session.ask(&mut self.texts);
+            self.session.ask(&mut self.texts, Instant::now());
         }
     }
 
@@ -111,7 +116,7 @@ impl Test {
     fn come_back(&mut self) -> Vec<String> {
         self.session.lost(None);
         self.welcome();
-        self.session.ask(&mut self.texts);
+        self.session.ask(&mut self.texts, Instant::now());
         self.sent()
     }
 }
@@ -412,6 +417,34 @@ fn a_batch_that_was_not_sent_goes_on_after_a_loss() {
 }
 
 #[test]
+fn what_is_published_by_itself_is_in_the_tags_of_no_batch() {
+    let mut test = Test::connected();
+    let in_batch = |test: &mut Test, tag| {
+        let texts = &mut test.texts;
+        let id = test.session.publish_in_batch("c", b"1", tag, texts);
+        id.expect("it fits");
+    };
+    in_batch(&mut test, 1);
+    test.publish(2);
+    in_batch(&mut test, 3);
+    test.session.end_batch(&mut test.texts);
+    let sent = test.sent();
+    assert_eq!(sent[1], r#"{"type":"ping","id":0}"#);
+    assert_eq!(
+        sent[2],
+        r#"{"type":"publish","id":1,"channel":"c","data":1}"#
+    );
+    assert_eq!(sent[4], r#"{"type":"ping","id":2}"#);
+    test.hear(r#"{"type":"pong","id":0}"#);
+    test.hear(r#"{"type":"published","id":1,"channel":"c","epoch":"e","seq":2}"#);
+    test.session.lost(None);
+    assert_eq!(
+        test.told(),
+        ["1..=1 done, 1", "2 published e:2", "3..=3 unknown, 1"]
+    );
+}
+
+#[test]
 fn a_request_over_what_the_server_takes_is_not_made() {
     let mut test = Test::connected();
     let data = vec![b'1'; 200];
@@ -477,7 +510,7 @@ fn many_subscriptions_are_asked_for_a_few_at_a_time() {
     let mut test = Test::connected();
     test.ask_for_many(300);
     assert_eq!(test.sent().len(), ASKED_AT_ONCE);
-    test.session.ask(&mut test.texts);
+    test.session.ask(&mut test.texts, Instant::now());
     assert!(test.sent().is_empty(), "none was answered");
     test.hear_of_many(300);
     assert_eq!(test.sent().len(), 300 - ASKED_AT_ONCE);

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use super::Tag;
+use crate::client::feature::Features;
 use crate::client::topic_name::TopicName;
 
 /// What waits for an answer.
@@ -19,8 +21,18 @@ pub(super) enum Waiting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Publish {
     pub(super) tag: Tag,
-    /// The request, where it is repeated after a loss.
-    pub(super) kept: Option<Box<[u8]>>,
+    /// What it takes to repeat it after a loss, where that is done.
+    pub(super) kept: Option<Box<Kept>>,
+}
+
+/// A request that is repeated after a loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    text: Box<[u8]>,
+    /// What the server must have for it.
+    needs: Features,
+    /// When it went out first; `None` where it did not yet.
+    sent: Option<Instant>,
 }
 
 /// A subscription: what it is to and its number, since that may be subscribed to again before an old answer comes.
@@ -45,7 +57,10 @@ pub(super) struct Batch {
 const REPEATED_AT_ONCE: usize = 32 << 10;
 
 /// What a request that is kept takes beside its bytes.
-const KEPT_BESIDE: usize = 64;
+const KEPT_BESIDE: usize = 96;
+
+/// How long after it went out first a request is repeated at most: a server remembers a key for five minutes, and a repeat takes a while.
+const KEYS_LAST: Duration = Duration::from_secs(240);
 
 /// The requests. Ids are given out in order and answered nearly so: a ring that begins with the oldest one unanswered
 /// finds each at once.
@@ -110,31 +125,28 @@ impl Unanswered {
         !self.to_repeat.is_empty()
     }
 
-    /// Whether requests wait that are to be sent again, or were.
-    pub(super) fn has_repeats(&self) -> bool {
-        self.has_to_repeat() || self.repeated_bytes > 0
-    }
-
     /// The next request to send again; nothing if there is none, or if answers must come first.
     pub(super) fn repeat(&mut self) -> Option<&[u8]> {
         if self.repeated_bytes >= REPEATED_AT_ONCE {
             return None;
         }
-        // Some may be answered already, whatever the server means by that.
+        let id = self.next_to_repeat()?;
+        self.to_repeat.start = id + 1;
+        let at = usize::try_from(id - self.oldest).ok()?;
+        let waiting = self.ring.get(at)?.as_ref()?;
+        self.repeated_bytes += waiting.kept_bytes();
+        Some(&waiting.kept()?.text)
+    }
+
+    /// The id of the next request to send again. Some may be answered already, whatever the server means by that.
+    fn next_to_repeat(&mut self) -> Option<u64> {
         let start = self.to_repeat.start.max(self.oldest);
         let at = usize::try_from(start - self.oldest).ok()?;
         let mut waiting = (start..self.to_repeat.end).zip(self.ring.iter().skip(at));
-        let found = waiting.find_map(|(id, slot)| {
-            let kept = slot.as_ref().and_then(Waiting::kept);
-            kept.map(|text| (id, text))
-        });
-        let Some((id, text)) = found else {
-            self.to_repeat.start = self.to_repeat.end;
-            return None;
-        };
-        self.to_repeat.start = id + 1;
-        self.repeated_bytes += text.len() + KEPT_BESIDE;
-        Some(text)
+        let found = waiting.find(|(_, slot)| slot.as_ref().is_some_and(|it| it.kept().is_some()));
+        let id = found.map(|(id, _)| id);
+        self.to_repeat.start = id.unwrap_or(self.to_repeat.end);
+        id
     }
 
     /// How many ids are between the oldest request that waits and the newest. A server that never answers one of them keeps all of
@@ -227,6 +239,11 @@ impl Unanswered {
         Some(waiting)
     }
 
+    /// Whether a batch waits that has this id.
+    pub(super) fn is_batch(&mut self, id: u64) -> bool {
+        matches!(self.slot(id), Some(Some(Waiting::Batch(_))))
+    }
+
     /// Takes a publish that was not sent and never will be.
     pub(super) fn give_up(&mut self, id: u64) -> Option<Waiting> {
         self.take(Some(id))
@@ -246,10 +263,53 @@ impl Unanswered {
         lost
     }
 
-    /// Takes those that were to be sent again, in order.
-    pub(super) fn repeat_none(&mut self) -> Vec<Waiting> {
-        let ids = std::mem::take(&mut self.to_repeat);
-        self.take_all(|id, waiting| ids.contains(&id) && waiting.kept().is_some())
+    /// Publishes with ids from `unsent` on go out now.
+    pub(super) fn note_sent(&mut self, unsent: u64, now: Instant) {
+        if self.kept == 0 {
+            return;
+        }
+        let at = usize::try_from(unsent.saturating_sub(self.oldest)).unwrap_or(usize::MAX);
+        for slot in self.ring.iter_mut().skip(at) {
+            if let Some(Waiting::Publish(publish)) = slot
+                && let Some(kept) = &mut publish.kept
+            {
+                kept.sent.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Takes those to be sent again whose keys the server may have forgotten, in order.
+    pub(super) fn forget_old(&mut self, now: Instant) -> Vec<Waiting> {
+        let mut old = Vec::new();
+        // They went out in the order of their ids: behind one that is young enough all are.
+        while let Some(id) = self.next_to_repeat() {
+            let slot = self.slot(id).and_then(|slot| slot.as_ref());
+            let kept = slot.and_then(Waiting::kept);
+            if !kept.is_some_and(|kept| kept.is_old(now)) {
+                break;
+            }
+            old.extend(self.take(Some(id)));
+            self.to_repeat.start = id + 1;
+        }
+        old
+    }
+
+    /// When the newest that is kept is too old.
+    pub(super) fn all_old(&self) -> Option<Instant> {
+        let mut waiting = self.ring.iter().rev().flatten();
+        let newest = waiting.find_map(Waiting::kept)?;
+        newest.sent?.checked_add(KEYS_LAST)
+    }
+
+    /// Takes those to be sent again that a server with these features does not take, or that have more than `max` bytes, in order.
+    pub(super) fn forget_untaken(&mut self, features: Features, max: usize) -> Vec<Waiting> {
+        let ids = self.to_repeat.clone();
+        self.take_all(|id, waiting| {
+            let kept = waiting.kept().filter(|_| ids.contains(&id));
+            kept.is_some_and(|kept| {
+                kept.text.len() > max || kept.needs.missing_in(features).is_some()
+            })
+        })
     }
 
     /// Takes all requests, in order.
@@ -276,6 +336,20 @@ impl Unanswered {
     }
 }
 
+impl Kept {
+    /// One that did not go out yet.
+    pub(super) fn new(text: &[u8], needs: Features) -> Self {
+        let (text, sent) = (text.into(), None);
+        Self { text, needs, sent }
+    }
+
+    /// Whether the server may have forgotten its key.
+    fn is_old(&self, now: Instant) -> bool {
+        let age = self.sent.map(|sent| now.saturating_duration_since(sent));
+        age.is_some_and(|age| age >= KEYS_LAST)
+    }
+}
+
 impl Waiting {
     fn publishes(&self) -> usize {
         match self {
@@ -296,8 +370,8 @@ impl Waiting {
         }
     }
 
-    /// The request, where it is kept.
-    fn kept(&self) -> Option<&[u8]> {
+    /// What is kept of it, where something is.
+    fn kept(&self) -> Option<&Kept> {
         match self {
             Self::Publish(publish) => publish.kept.as_deref(),
             _ => None,
@@ -305,7 +379,7 @@ impl Waiting {
     }
 
     fn kept_bytes(&self) -> usize {
-        self.kept().map_or(0, |text| text.len() + KEPT_BESIDE)
+        self.kept().map_or(0, |kept| kept.text.len() + KEPT_BESIDE)
     }
 
     fn others(&self) -> usize {

@@ -9,6 +9,12 @@ use fanfare::client::{ClientError, Event, Events};
 use super::notices::Notices;
 use crate::commands::target;
 
+/// How many keys a server remembers, unless it is told otherwise.
+const REMEMBERED: u64 = 100_000;
+
+/// How long it remembers each.
+const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
 /// Counts that one thread makes and another reads.
 #[derive(Default)]
 pub(super) struct Counts {
@@ -49,6 +55,17 @@ impl Counts {
     /// Whether there are messages of which nobody knows whether they were published.
     pub(super) fn has_unknown(&self) -> bool {
         self.unknown.load(Relaxed) > 0
+    }
+
+    /// Whether to run the command again that began so long ago, where everything has a key.
+    pub(super) fn advice(&self, took: Duration) -> String {
+        // Those of before may be forgotten by the time that they come again.
+        if self.accepted.load(Relaxed) > REMEMBERED || took >= REMEMBERED_FOR {
+            return format!(
+                "the same command may publish messages twice: the server remembers a key for five minutes, and the newest {REMEMBERED} unless its --max-keys says otherwise"
+            );
+        }
+        "the same command, if it begins within five minutes after this one began, publishes what is missing and nothing twice, unless the server has forgotten keys over its --max-keys".to_owned()
     }
 
     /// Whether everything was published that was accepted.
@@ -157,6 +174,38 @@ impl Tally {
                 notices.say(&"connected again");
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfare::config::Config;
+    use fanfare::limit::Limit;
+
+    use super::*;
+
+    #[test]
+    fn a_server_remembers_as_many_keys_as_is_said() {
+        let remembered = Limit::of(REMEMBERED);
+        assert_eq!(Config::default().max_keys, remembered);
+    }
+
+    #[test]
+    fn who_published_more_or_longer_than_a_server_remembers_is_not_told_that_nothing_comes_twice() {
+        let advice = |accepted, seconds| {
+            let accepted = AtomicU64::new(accepted);
+            let counts = Counts {
+                accepted,
+                ..Counts::default()
+            };
+            counts.advice(Duration::from_secs(seconds))
+        };
+        assert!(advice(100_000, 299).contains("nothing twice, unless"));
+        for (accepted, seconds) in [(100_001, 1), (1, 300)] {
+            let advice = advice(accepted, seconds);
+            assert!(advice.contains("may publish messages twice"), "{advice}");
+            assert!(advice.contains("--max-keys"), "{advice}");
         }
     }
 }

@@ -41,7 +41,7 @@ fn a_pattern_is_followed_by_its_own_numbers() {
     assert_eq!(position.expect("it was made").to_string(), "e:44");
     test.session.lost(None);
     test.welcome_with(FEATURES);
-    test.session.ask(&mut test.texts);
+    test.session.ask(&mut test.texts, Instant::now());
     assert_eq!(
         test.sent(),
         [r#"{"type":"subscribe","id":1,"pattern":"p.*","since":{"epoch":"e","seq":44}}"#]

@@ -151,7 +151,7 @@ impl<T> Patterns<T> {
     }
 
     /// Calls `found` for each pattern that stands for the channel `name`, in no order. Each way through the tree leads
-    /// to a pattern, so there are no more ways than patterns, and none is longer than [`LEVELS`].
+    /// to a pattern, so there are no more ways than patterns, and none is longer than the tree has levels.
     pub fn matching<'p>(&'p self, name: &str, mut found: impl FnMut(&'p T)) {
         if self.is_empty() || is_daemons_own(name) {
             return;

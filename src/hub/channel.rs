@@ -546,7 +546,8 @@ impl Channel {
         }
     }
 
-    /// Whether those who read have more to get than the window: then its publishers wait for the sweep, if it is a channel.
+    /// Whether those who read have more to get than the window: then its publishers wait for the sweep, if it is a channel. A
+    /// pattern's log holds `retain_bytes` for them, whatever else its policy says.
     pub(super) fn is_crowded(&self) -> bool {
         let protected = self.end().saturating_sub(self.floor);
         let bytes = self.base.written().saturating_sub(self.floor_offset);
@@ -557,7 +558,8 @@ impl Channel {
         } = self.policy;
         protected > 1
             && !self.subs.is_empty()
-            && (!retain_messages.admits(protected) || !retain_bytes.admits(bytes))
+            && (!retain_bytes.admits(bytes)
+                || (!retain_messages.admits(protected) && !self.is_pattern()))
     }
 
     /// The log that a subscription reads its next message from.

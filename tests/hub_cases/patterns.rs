@@ -150,6 +150,9 @@ fn a_reader_of_a_pattern_that_reads_gets_all_within_retain_bytes_whatever_else_t
             publish(&mut hub, "a", 1);
             trim(&mut hub, 0);
         }
+        // A large one need not hurry, either.
+        let hurries = (hub.has_work(), hub.has_waiting());
+        assert_eq!(hurries, (large == 0, large != 0));
         hub.begin_circles();
         assert_eq!(
             sweep(&mut hub),

@@ -220,7 +220,7 @@ impl Together {
 #[derive(Debug)]
 pub(crate) struct Listener {
     topic: Topic,
-    carry: Vec<u8>,
+    carry: wire::Carry,
     position: Option<Position>,
 }
 
@@ -229,7 +229,7 @@ impl Listener {
     pub(crate) fn new(topic: Topic) -> Self {
         Self {
             topic,
-            carry: Vec::new(),
+            carry: wire::Carry::default(),
             position: None,
         }
     }
@@ -251,17 +251,12 @@ impl Listener {
         shared: &mut Shared,
         reply: &mut Vec<u8>,
     ) -> Result<()> {
-        if self.carry.is_empty() {
-            let used = self.take_frames(received, now_ns, shared, reply)?;
-            self.carry.extend_from_slice(&received[used..]);
-        } else {
-            let mut whole = std::mem::take(&mut self.carry);
-            whole.extend_from_slice(received);
-            let used = self.take_frames(&whole, now_ns, shared, reply)?;
-            whole.drain(..used);
-            self.carry = whole;
-        }
-        Ok(())
+        let mut carry = std::mem::take(&mut self.carry);
+        let taken = carry.feed(received, |bytes| {
+            self.take_frames(bytes, now_ns, shared, reply)
+        });
+        self.carry = carry;
+        taken
     }
 
     fn take_frames(

@@ -22,7 +22,7 @@ enum Subscription {
 /// A subscriber that looks at each message.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    carry: Vec<u8>,
+    carry: wire::Carry,
     /// The first of the channels that it subscribes to.
     first_channel: usize,
     /// Its subscriptions to that channel and those after it.
@@ -79,17 +79,12 @@ impl Reader {
         shared: &mut Shared,
         reply: &mut Vec<u8>,
     ) -> Result<()> {
-        if self.carry.is_empty() {
-            let used = self.take_frames(received, now_ns, shared, reply)?;
-            self.carry.extend_from_slice(&received[used..]);
-        } else {
-            let mut whole = std::mem::take(&mut self.carry);
-            whole.extend_from_slice(received);
-            let used = self.take_frames(&whole, now_ns, shared, reply)?;
-            whole.drain(..used);
-            self.carry = whole;
-        }
-        Ok(())
+        let mut carry = std::mem::take(&mut self.carry);
+        let taken = carry.feed(received, |bytes| {
+            self.take_frames(bytes, now_ns, shared, reply)
+        });
+        self.carry = carry;
+        taken
     }
 
     fn take_frames(

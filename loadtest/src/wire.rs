@@ -1,5 +1,5 @@
 //! WebSocket frames as the load client needs them: whole frames found in a large buffer and skipped, masked frames
-//! written, on the library's own framing. No state, no I/O.
+//! written, on the library's own framing. No I/O.
 //!
 //! It takes only what the servers under test have a reason to send and gives up loudly on anything else: a load tester
 //! is also the first to notice that a server talks rubbish.
@@ -50,6 +50,33 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame>> {
         header: header_len,
         len,
     }))
+}
+
+/// What was received and is not a whole frame yet.
+#[derive(Debug, Default)]
+pub(crate) struct Carry(Vec<u8>);
+
+impl Carry {
+    /// Hands what was left with what was `received` behind it to `take_frames`, which says how much of it it has used.
+    ///
+    /// # Errors
+    /// Those of `take_frames`.
+    #[inline]
+    pub(crate) fn feed(
+        &mut self,
+        received: &[u8],
+        take_frames: impl FnOnce(&[u8]) -> Result<usize>,
+    ) -> Result<()> {
+        if self.0.is_empty() {
+            let used = take_frames(received)?;
+            self.0.extend_from_slice(&received[used..]);
+        } else {
+            self.0.extend_from_slice(received);
+            let used = take_frames(&self.0)?;
+            self.0.drain(..used);
+        }
+        Ok(())
+    }
 }
 
 /// The largest payload that the load client accepts: 64 MiB.

@@ -101,11 +101,13 @@ impl<T> Patterns<T> {
         match matcher {
             Matcher::Parts => get_parts(&self.parts, PARTS, text),
             Matcher::PartsAndParent => get_parts(&self.parts, PARTS_AND_PARENT, text),
-            Matcher::Prefix => {
-                let found = self.prefixes.iter().find(|(prefix, _)| **prefix == *text);
-                found.map(|(_, value)| value)
-            }
+            Matcher::Prefix => Some(&self.prefixes[self.find_prefix(text)?].1),
         }
+    }
+
+    /// Where a pattern that is a prefix is.
+    fn find_prefix(&self, text: &str) -> Option<usize> {
+        (self.prefixes.iter()).position(|(prefix, _)| **prefix == *text)
     }
 
     /// Adds a pattern; gives back the value that it had if it was there already.
@@ -114,19 +116,13 @@ impl<T> Patterns<T> {
         let before = match matcher {
             Matcher::Parts => insert_parts(&mut self.parts, PARTS, text, value),
             Matcher::PartsAndParent => insert_parts(&mut self.parts, PARTS_AND_PARENT, text, value),
-            Matcher::Prefix => {
-                match self
-                    .prefixes
-                    .iter_mut()
-                    .find(|(prefix, _)| **prefix == *text)
-                {
-                    Some((_, at)) => Some(std::mem::replace(at, value)),
-                    None => {
-                        self.prefixes.push((text.into(), value));
-                        None
-                    }
+            Matcher::Prefix => match self.find_prefix(text) {
+                Some(at) => Some(std::mem::replace(&mut self.prefixes[at].1, value)),
+                None => {
+                    self.prefixes.push((text.into(), value));
+                    None
                 }
-            }
+            },
         };
         self.len += usize::from(before.is_none());
         before
@@ -138,10 +134,7 @@ impl<T> Patterns<T> {
             Matcher::Parts => remove_parts(&mut self.parts, 0, PARTS, text),
             Matcher::PartsAndParent => remove_parts(&mut self.parts, 0, PARTS_AND_PARENT, text),
             Matcher::Prefix => {
-                let at = self
-                    .prefixes
-                    .iter()
-                    .position(|(prefix, _)| **prefix == *text);
+                let at = self.find_prefix(text);
                 at.map(|at| self.prefixes.swap_remove(at).1)
             }
         }?;

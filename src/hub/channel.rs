@@ -270,7 +270,7 @@ impl Channel {
         }
     }
 
-    /// Leaves out a message that has the number `seq`, with all before it: whoever has still to get any is lapped. True if the
+    /// Leaves out a message that has the number `seq`, with all before it. A subscriber that has still to get any is lapped. True if the
     /// channel was clean, and has to be queued.
     pub(super) fn leave_out(&mut self, seq: u64) -> bool {
         let (end, written) = (self.end(), self.base.written());

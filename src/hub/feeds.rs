@@ -9,7 +9,7 @@
 //! publishing costs nothing more where no pattern matches.
 //!
 //! Its readers make no publisher wait: one subscription to everything would otherwise throttle everybody. For those who read, the log
-//! holds `retain_bytes`, whatever else its policy says. Who has more than that to get is lapped.
+//! holds `retain_bytes`, whatever else its policy says. A reader that has more than that to get is lapped.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -90,10 +90,15 @@ impl Hub {
         Some(index)
     }
 
-    /// Takes a pattern away whose log is at `index`; does nothing to a channel. The log itself stays until it is removed.
-    pub(super) fn forget_pattern(&mut self, index: u32) {
-        if let Some(Topic::Pattern(matcher, text)) = self.directory.get(index).map(Channel::topic) {
-            self.patterns.remove(matcher, text);
+    /// Sees to it that what is at `index` is found no more, so that there may be another of that name or pattern. The log itself
+    /// stays until it is removed.
+    pub(super) fn forget_topic(&mut self, index: u32) {
+        match self.directory.get(index).map(Channel::topic) {
+            Some(Topic::Pattern(matcher, text)) => {
+                self.patterns.remove(matcher, text);
+            }
+            Some(Topic::Channel(_)) => self.directory.forget_name(index),
+            None => {}
         }
     }
 
@@ -193,8 +198,8 @@ impl Hub {
         }
     }
 
-    /// Lets go of all that the channel `name` holds, and of what patterns' logs hold up to its newest message there. Whoever has
-    /// still to get any of that is told a gap. Says whether there is such a channel.
+    /// Lets go of all that the channel `name` holds, and of what patterns' logs hold up to its newest message there. A
+    /// subscriber that has still to get any of that is told a gap. Says whether there is such a channel.
     ///
     /// It looks for the channel's newest message in each of those logs ([`super::HubConfig::read`]): that is not for the hot path.
     pub fn clear(&mut self, name: &str, now: u64) -> bool {

@@ -116,8 +116,7 @@ impl Hub {
 
     /// Forgets a channel or a pattern without subscribers: name, epoch, numbering and messages.
     pub(super) fn forget(&mut self, index: u32) {
-        self.forget_pattern(index);
-        self.directory.forget_name(index);
+        self.forget_topic(index);
         if let Some(channel) = self.directory.get_mut(index) {
             channel.gone = true;
             channel.tail = channel.end();

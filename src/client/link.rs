@@ -275,7 +275,7 @@ impl Shared {
         if state.has_finished() {
             self.close_now(&mut state);
         }
-        // Who waits for the next try may wait less long.
+        // A thread that waits for the next try may wait less long.
         self.changed.notify_all();
     }
 

@@ -80,8 +80,7 @@ impl Run {
 
     /// A pattern was refused: all there are have subscribers.
     pub(super) fn check_patterns_full(&self) {
-        let all = patterns(self.settings.has_broker());
-        let there: Vec<_> = all.filter(|&pattern| self.exists(pattern)).collect();
+        let there = self.present_patterns();
         let most = self.settings.config().max_patterns;
         assert_eq!(most.get(), Some(there.len() as u64));
         for pattern in there {

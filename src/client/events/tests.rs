@@ -3,6 +3,7 @@
 use super::*;
 use crate::client::model::in_memory;
 use crate::client::publication::Publication;
+use crate::client::requests::Requests;
 
 /// Everything told until the end.
 fn all(events: &mut Events) -> Vec<Event> {
@@ -13,14 +14,20 @@ fn all(events: &mut Events) -> Vec<Event> {
         .collect()
 }
 
-#[test]
-fn a_client_that_was_closed_ends_once_nothing_is_to_be_sent_again() {
+/// The halves of a client that has published with a key, tag 7, on a connection that vanishes.
+fn published_into_the_void() -> (Requests, Events) {
     let (client, wire) = in_memory();
-    let (mut requests, mut events) = client.split();
+    let (mut requests, events) = client.split();
     wire.vanish();
     requests
         .publish("c", Publication::json("1").with_key("k"), 7)
         .expect("there is a connection");
+    (requests, events)
+}
+
+#[test]
+fn a_client_that_was_closed_ends_once_nothing_is_to_be_sent_again() {
+    let (mut requests, mut events) = published_into_the_void();
     requests.close().expect("it goes out");
     let told = events.next();
     assert!(
@@ -41,12 +48,7 @@ fn a_client_that_was_closed_ends_once_nothing_is_to_be_sent_again() {
 
 #[test]
 fn a_client_that_was_not_closed_goes_on_to_try_without_anything_to_send_again() {
-    let (client, wire) = in_memory();
-    let (mut requests, mut events) = client.split();
-    wire.vanish();
-    requests
-        .publish("c", Publication::json("1").with_key("k"), 7)
-        .expect("there is a connection");
+    let (mut requests, mut events) = published_into_the_void();
     requests.flush().expect("it goes out");
     assert!(events.next().is_some());
     events.come_back(Instant::now(), Instant::now() + Duration::from_secs(241));

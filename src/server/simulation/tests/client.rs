@@ -128,6 +128,13 @@ impl Client {
     }
 }
 
+/// A client that was welcomed.
+pub(super) fn open(simulation: &mut Simulation, tongue: Tongue) -> Client {
+    let mut client = Client::open(simulation, tongue);
+    client.hear(simulation);
+    client
+}
+
 /// A text message as a client sends it.
 pub(super) fn text_frame(text: &str) -> Vec<u8> {
     let mut frame = Vec::new();

@@ -1,6 +1,6 @@
 //! Publications that have a key.
 
-use super::client::{Client, Tongue, subscribe};
+use super::client::{Client, Tongue, open, subscribe};
 use super::tickets::simulation as simulation_with_broker;
 use super::*;
 
@@ -24,17 +24,14 @@ fn published(seq: u64, duplicate: bool) -> (String, Option<u64>, bool) {
     ("published".to_owned(), Some(seq), duplicate)
 }
 
-fn open(simulation: &mut Simulation) -> Client {
-    let mut client = Client::open(simulation, Tongue::Json);
-    client.hear(simulation);
-    client
-}
-
 #[test]
 fn the_same_key_publishes_once_and_gets_the_first_answer_whoever_repeats_it() {
     let mut simulation = Simulation::new(Config::default());
-    let (mut one, mut other) = (open(&mut simulation), open(&mut simulation));
-    let mut reader = open(&mut simulation);
+    let (mut one, mut other) = (
+        open(&mut simulation, Tongue::Json),
+        open(&mut simulation, Tongue::Json),
+    );
+    let mut reader = open(&mut simulation, Tongue::Json);
     reader.say(&mut simulation, &subscribe("a"));
     reader.hear(&mut simulation);
     one.say(&mut simulation, &keyed(1, "a", "k", "1"));
@@ -60,10 +57,10 @@ fn what_was_refused_is_tried_again_under_the_same_key() {
         max_channels: Limit::of(1),
         ..Config::default()
     });
-    let mut reader = open(&mut simulation);
+    let mut reader = open(&mut simulation, Tongue::Json);
     reader.say(&mut simulation, &subscribe("b"));
     reader.hear(&mut simulation);
-    let mut client = open(&mut simulation);
+    let mut client = open(&mut simulation, Tongue::Json);
     client.say(&mut simulation, &keyed(1, "a", "k", "1"));
     assert_eq!(answers(&mut client, &mut simulation)[0].0, "error");
     reader.close(&mut simulation);
@@ -76,7 +73,10 @@ fn what_was_refused_is_tried_again_under_the_same_key() {
 fn a_repeat_waits_for_the_first_while_that_is_pending_and_shares_its_outcome() {
     for is_lost in [false, true] {
         let mut simulation = simulation_with_broker(Config::default());
-        let (mut one, mut other) = (open(&mut simulation), open(&mut simulation));
+        let (mut one, mut other) = (
+            open(&mut simulation, Tongue::Json),
+            open(&mut simulation, Tongue::Json),
+        );
         one.say(&mut simulation, &keyed(1, "a", "k", "1"));
         other.say(&mut simulation, &keyed(2, "a", "k", "1"));
         simulation.settle();

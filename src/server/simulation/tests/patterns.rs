@@ -1,17 +1,11 @@
 //! Subscriptions to patterns, and payloads that are not JSON.
 
-use super::client::{Client, Said, Tongue, publish, subscribe};
+use super::client::{Client, Said, Tongue, open, publish, subscribe};
 use super::tickets::simulation as simulation_with_broker;
 use super::*;
 
 fn follow(pattern: &str) -> String {
     format!(r#"{{"type":"subscribe","id":1,"pattern":"{pattern}"}}"#)
-}
-
-fn open(simulation: &mut Simulation, tongue: Tongue) -> Client {
-    let mut client = Client::open(simulation, tongue);
-    client.hear(simulation);
-    client
 }
 
 /// Sends a message and says the texts that come back.

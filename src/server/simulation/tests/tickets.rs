@@ -1,6 +1,6 @@
 //! Requests that are answered late.
 
-use super::client::{Client, Said, Tongue, post, publish, subscribe, text_frame};
+use super::client::{Client, Said, Tongue, open, post, publish, subscribe, text_frame};
 use super::*;
 use crate::server::broker::Broker;
 use crate::server::connection::flow::Flow;
@@ -21,13 +21,6 @@ fn taken(simulation: &mut Simulation) -> usize {
         Broker::Late(late) => late.taken.len(),
         Broker::None => 0,
     }
-}
-
-/// A client that was welcomed.
-fn open(simulation: &mut Simulation, tongue: Tongue) -> Client {
-    let mut client = Client::open(simulation, tongue);
-    client.hear(simulation);
-    client
 }
 
 /// The type and the id of each answer.

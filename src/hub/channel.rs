@@ -546,8 +546,10 @@ impl Channel {
         }
     }
 
-    /// Whether those who read have more to get than the window: then its publishers wait for the sweep, if it is a channel. A
-    /// pattern's log holds `retain_bytes` for them, whatever else its policy says.
+    /// Whether those who read have more to get than half of the window: then its publishers wait for the sweep, if it is a channel.
+    ///
+    /// The other half is for those whose socket is full for a moment. Nobody waits for them, and at the very end of the
+    /// window they would be lapped at once. A pattern's log holds `retain_bytes` for those who read, whatever else its policy says.
     pub(super) fn is_crowded(&self) -> bool {
         let protected = self.end().saturating_sub(self.floor);
         let bytes = self.base.written().saturating_sub(self.floor_offset);
@@ -558,8 +560,8 @@ impl Channel {
         } = self.policy;
         protected > 1
             && !self.subs.is_empty()
-            && (!retain_bytes.admits(bytes)
-                || (!retain_messages.admits(protected) && !self.is_pattern()))
+            && (!retain_bytes.admits(bytes.saturating_mul(2))
+                || (!retain_messages.admits(protected.saturating_mul(2)) && !self.is_pattern()))
     }
 
     /// The log that a subscription reads its next message from.

@@ -28,7 +28,7 @@
 //! - A cursor rests on a message boundary. What is left of a half-sent frame goes to the caller ([`Remainder`]), so that
 //!   unsubscribing, trimming and removing a channel touch nothing but the hub.
 //! - A subscriber that is not blocked and was at the head on its last visit is never lapped; neither is one whose visit was cut
-//!   by its limits. If the window or `retain_total` would need that, publishing reports `congested`. See `channel.rs` for how that is
+//!   by its limits. Before the window or `retain_total` would need that, publishing reports `congested`. See `channel.rs` for how that is
 //!   known.
 //! - A subscriber that `subscribe` placed behind is lapped like one that is blocked, until it has had what was there then:
 //!   history never makes a publisher wait.

@@ -47,8 +47,8 @@ pub struct Published<'a> {
     pub epoch: &'a str,
     /// The message's seq.
     pub seq: u64,
-    /// The channel holds more than its window, for the sake of subscribers that read but have not been visited yet: its
-    /// publishers are not to be read from until [`Hub::trim`] reports it as decongested.
+    /// Subscribers that read but have not been visited yet have more to get than half of the channel's window, or there is no room
+    /// for it: its publishers are not to be read from until [`Hub::trim`] reports it as decongested.
     pub congested: bool,
     /// What patterns made of it.
     pub fed: Fed,

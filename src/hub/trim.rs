@@ -109,7 +109,9 @@ impl Hub {
         let mut exceeded = 0;
         for i in 0..touched.len() {
             // Those whose window is exceeded gather at the front; the order is of no importance.
-            if self.trim_channel(touched[i]) == Window::Exceeded {
+            if self.trim_channel(touched[i]) == Window::Exceeded
+                || self.holds_publishers(touched[i])
+            {
                 touched.swap(exceeded, i);
                 exceeded += 1;
             }
@@ -205,6 +207,17 @@ impl Hub {
             self.release(index);
         }
         window
+    }
+
+    /// Whether the publishers of a channel wait and have reason to: those who read have still much to get.
+    fn holds_publishers(&mut self, index: u32) -> bool {
+        let channel = self.directory.get_mut(index);
+        channel.is_some_and(|channel| {
+            channel.congested && !channel.gone && {
+                channel.floor();
+                channel.is_crowded()
+            }
+        })
     }
 
     /// Gives back the memory before a channel's tail.

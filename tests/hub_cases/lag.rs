@@ -67,6 +67,40 @@ fn who_finds_that_even_the_newest_has_expired_goes_on_at_the_head() {
 }
 
 #[test]
+fn who_is_blocked_for_a_moment_while_publishers_wait_for_others_is_not_lapped() {
+    // Both are cut in each visit, and publishers send whenever they may. So all that the window holds is behind.
+    const WINDOW: u64 = 200;
+    let policy = Policy {
+        retain_messages: Limit::of(WINDOW),
+        ..ENDLESS
+    };
+    let mut hub = hub(UNLIMITED, policy);
+    join(&mut hub, id(0), "a");
+    join(&mut hub, id(1), "a");
+    let turn = |hub: &mut Hub, visits: &[u32]| {
+        while !try_publish(hub, "a", 8000)
+            .expect("there is room")
+            .congested
+        {}
+        for _ in visits {
+            let named = hub.next_behind().expect("somebody is behind");
+            assert!(visits.contains(&named.0));
+            visit(hub, named);
+        }
+        trim(hub, 0);
+    };
+    for _ in 0..20 {
+        turn(&mut hub, &[0, 1]);
+    }
+    // Its client does nothing while the other gets 32 messages.
+    hub.set_blocked(id(0), true);
+    turn(&mut hub, &[1]);
+    turn(&mut hub, &[1]);
+    hub.set_blocked(id(0), false);
+    assert_eq!(gaps(&mut hub), Ok(vec![]));
+}
+
+#[test]
 fn who_is_to_be_closed_is_named_with_its_channel_until_it_is_detached() {
     let mut hub = lapped(OnLag::Close, 0);
     let too_slow = TooSlow {

@@ -166,7 +166,7 @@ fn a_reader_of_a_pattern_that_reads_gets_all_within_retain_bytes_whatever_else_t
 #[test]
 fn a_large_pattern_does_not_wait_once_its_readers_would_be_lapped() {
     let policy = Policy {
-        retain_bytes: Limit::of(40),
+        retain_bytes: Limit::of(80),
         ..ENDLESS
     };
     let config = HubConfig {

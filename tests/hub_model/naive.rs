@@ -137,12 +137,13 @@ impl Naive {
         self.mark = 1;
     }
 
-    /// Whether the messages from `mark` on are more than the window.
+    /// Whether the messages from `mark` on are more than half of the window.
     pub(super) fn is_crowded(&self, policy: Policy) -> bool {
         let crowd = &self.messages[self.mark.max(1) as usize - 1..];
         let bytes: u64 = crowd.iter().map(|message| message.bytes).sum();
         let count = crowd.len() as u64;
-        count > 1 && (!policy.retain_messages.admits(count) || !policy.retain_bytes.admits(bytes))
+        count > 1
+            && (!policy.retain_messages.admits(2 * count) || !policy.retain_bytes.admits(2 * bytes))
     }
 
     /// The oldest position that the window holds, by counting.

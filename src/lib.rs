@@ -15,6 +15,8 @@
 //! | `server` | `server`, `http`, and the `Config` of `config` |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 
+#[cfg(feature = "server")]
+pub mod auth;
 pub mod channel;
 #[cfg(feature = "client")]
 pub mod client;

@@ -27,6 +27,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::auth::rules::Rules;
 use crate::channel::matcher::Matcher;
 use crate::channel::topic::Topic;
 use crate::limit::Limit;
@@ -128,6 +129,11 @@ pub struct Config {
     /// The time over which closes are spread when the daemon ends, in milliseconds. 0: at once.
     pub drain_ms: u64,
 
+    /// What is granted to whom.
+    pub rules: Rules,
+    /// How long a connection to which nothing is granted may take to say who it is, in milliseconds.
+    pub auth_timeout_ms: Limit,
+
     /// Whether permessage-deflate is agreed to.
     pub deflate: bool,
     /// How hard to compress, from 1 to 9.
@@ -169,6 +175,9 @@ impl Default for Config {
             http_idle_timeout_ms: Limit::of(60_000),
             coalesce_ms: 25,
             drain_ms: 0,
+
+            rules: Rules::default(),
+            auth_timeout_ms: Limit::of(10_000),
 
             deflate: true,
             deflate_level: 2,

@@ -1,0 +1,68 @@
+//! Who somebody is.
+
+use std::fmt;
+
+use crate::channel::pattern::Pattern;
+
+/// By which means a client showed who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Means {
+    /// A certificate in the TLS handshake.
+    Certificate,
+    /// A name and a password (RFC 7617).
+    Basic,
+    /// A signed token (RFC 7519).
+    Token,
+}
+
+impl Means {
+    /// Its name in rules: `cert`, `basic` or `jwt`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Means::Certificate => "cert",
+            Means::Basic => "basic",
+            Means::Token => "jwt",
+        }
+    }
+}
+
+/// What a token says that its bearer may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// What it may subscribe to; `None` if the token does not say.
+    pub subscribe: Option<Vec<Pattern>>,
+    /// Where it may publish; `None` if the token does not say.
+    pub publish: Option<Vec<Pattern>>,
+    /// Whether it may do what an administrator does; `None` if the token does not say.
+    pub admin: Option<bool>,
+}
+
+impl Claims {
+    /// Whether they say anything about channels.
+    pub fn name_channels(&self) -> bool {
+        self.subscribe.is_some() || self.publish.is_some()
+    }
+}
+
+/// Somebody who has shown who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// How that was shown. Equal names by different means are different people.
+    pub means: Means,
+    /// The name.
+    pub subject: Box<str>,
+    /// When it ends, in seconds since 1970; `None`: never.
+    pub expires: Option<u64>,
+    /// What a token says beside the name.
+    pub claims: Claims,
+    /// Which of the configured keys, authorities or entries vouches for it. After a reload that no longer has it, the identity
+    /// does not hold.
+    pub voucher: u64,
+}
+
+/// The means and the name, such as `jwt:ada`.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.means.name(), self.subject)
+    }
+}

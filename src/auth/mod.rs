@@ -1,0 +1,8 @@
+//! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files.
+//!
+//! - [`identity`]: who somebody said to be, and by which means that was shown.
+//! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
+
+pub mod glob;
+pub mod identity;
+pub mod rules;

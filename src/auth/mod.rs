@@ -5,4 +5,5 @@
 
 pub mod glob;
 pub mod identity;
+pub mod presented;
 pub mod rules;

@@ -31,6 +31,7 @@ pub use request::{HeaderSlots, HttpParser, NO_HEADERS, Progress, Request, is_hea
 pub use response::{CONTINUE, ContentType, Response, Status};
 pub use routes::{Route, Site, SocketPath, is_health_check, route};
 pub use target::Target;
+pub(crate) use target::percent_decode;
 
 /// How large a request may be before it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

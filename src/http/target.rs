@@ -98,7 +98,7 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
 }
 
 /// Takes percent-encoding off (RFC 3986 §2.1), or says what is wrong. `+` stays a plus: it is a space in forms only.
-pub(super) fn percent_decode(encoded: &str) -> Result<Cow<'_, str>, &'static str> {
+pub(crate) fn percent_decode(encoded: &str) -> Result<Cow<'_, str>, &'static str> {
     if !encoded.contains('%') {
         return Ok(Cow::Borrowed(encoded));
     }

@@ -289,6 +289,16 @@ impl Hub {
         Ok(())
     }
 
+    /// What `id` is subscribed to: the channels and the patterns' logs.
+    pub fn subscriptions(&self, id: SubscriberId) -> Vec<ChannelId> {
+        let subscriber = self.subscribers.get(id.0 as usize);
+        let links = subscriber.map(|subscriber| subscriber.links.from(0));
+        let channels = links.into_iter().flatten();
+        channels
+            .map(|link| self.directory.id(link.channel))
+            .collect()
+    }
+
     /// Whether `id` is subscribed to a channel or a pattern.
     pub fn is_subscribed<'t>(&self, id: SubscriberId, topic: impl Into<Topic<'t>>) -> bool {
         let Some(subscriber) = self.subscribers.get(id.0 as usize) else {

@@ -78,7 +78,7 @@ impl Connections {
         (entry.connection.token == token).then_some(&mut entry.connection)
     }
 
-    /// Takes in a new connection. `register` sees to it that its events are told under its token; one that cannot be polled is
+    /// Takes in a new connection, which came by the listener `door`. `register` sees to it that its events are told under its token; one that cannot be polled is
     /// dropped.
     ///
     /// # Errors
@@ -87,6 +87,7 @@ impl Connections {
         &mut self,
         mut transport: Transport,
         seat: Seat,
+        door: usize,
         register: impl FnOnce(&mut Transport, Token) -> io::Result<()>,
     ) -> io::Result<Token> {
         let entry = self.slab.vacant_entry();
@@ -96,7 +97,7 @@ impl Connections {
         register(&mut transport, token)?;
         let service = &mut self.service;
         let deadline = head_deadline(service, seat);
-        let connection = Connection::new(token, seat, service.now, deadline);
+        let connection = Connection::new(token, seat, service.gate.stranger(door), service.now, deadline);
         service.note(connection.who(&transport), format_args!("connected"));
         entry.insert(Entry {
             transport,

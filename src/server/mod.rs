@@ -6,6 +6,7 @@
 //! visit a bound stops before the kernel says `WouldBlock` stays in its queue for the next turn.
 //!
 //! What the parts promise, from the bottom up:
+//! - `gate`: who somebody is and what it may do;
 //! - `service`: the one door to the hub, and what all connections share: sums (`ledger`), encodings (`encoders`), and what
 //!   numbers publications (`broker`);
 //! - `connection`: a connection as a state machine without a socket;
@@ -32,6 +33,7 @@ mod date;
 mod encoders;
 mod ending;
 mod engine;
+mod gate;
 mod held;
 mod hoards;
 mod journal;

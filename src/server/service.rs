@@ -20,6 +20,7 @@ use super::allowance::{self, Allowance};
 use super::broker::Broker;
 use super::date::Date;
 use super::encoders::{Encoders, slots};
+use super::gate::{Access, Gate};
 use super::journal::{Journal, Who};
 use super::keys::{Key, Keys, Seen};
 #[cfg(test)]
@@ -28,6 +29,7 @@ use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::tickets::Ticket;
 use super::timers::Millis;
+use crate::auth::token::Verifier;
 use crate::channel::name::is_daemons_own;
 use crate::channel::topic::Topic;
 use crate::config::Config;
@@ -43,9 +45,6 @@ use crate::ws::deflate::Inflater;
 
 /// So many subscribers make a channel large: a circle takes most of a millisecond, or more.
 const LARGE_CHANNEL: usize = 256;
-
-/// The subject of all who have not said who they are.
-const NOBODY: &str = "";
 
 /// How many requests of one connection may be pending before its next ones wait.
 pub(super) const TICKETS_MAX: usize = 1_024;
@@ -115,6 +114,8 @@ pub(super) enum Why {
     /// The daemon has no such channel of its own.
     BadChannel,
     Forbidden,
+    /// Not without a name: it has to show first who it is.
+    Unauthenticated,
     AlreadySubscribed,
     NotSubscribed,
     Limit,
@@ -167,6 +168,7 @@ pub(super) struct Service {
     /// The time, read once a turn.
     pub(super) now: Millis,
     pub(super) hub: Hub,
+    pub(super) gate: Gate,
     pub(super) metrics: Metrics,
     pub(super) journal: Journal,
     pub(super) date: Date,
@@ -228,6 +230,7 @@ impl Service {
         Service {
             now: 0,
             hub,
+            gate: Gate::new(&config, Verifier::default()),
             metrics: Metrics::default(),
             journal: Journal::default(),
             date: Date::default(),
@@ -253,27 +256,60 @@ impl Service {
         left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
     }
 
-    /// Whether anything may be published in a channel, whatever it is.
+    /// Takes tokens from now on that `verifier` finds good.
+    pub(super) fn open_gate(&mut self, verifier: Verifier) {
+        self.gate = Gate::new(&self.config, verifier);
+        self.decoder = Decoder::new().with_auth(self.gate.takes_tokens());
+    }
+
+    /// Whether somebody may publish in a channel, whatever it is.
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn may_publish(&self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn may_publish(&self, access: &Access, name: &str) -> Result<(), Refusal> {
         if is_daemons_own(name) {
             let text = "channels whose names begin with $ are the daemon's own";
             return Err(Refusal::new(Why::Forbidden, text));
         }
-        Ok(())
+        match access.may_publish(name) {
+            true => Ok(()),
+            false => Err(self.denial(access, "to publish in this channel")),
+        }
+    }
+
+    /// The refusal of what is not granted.
+    #[cold]
+    fn denial(&self, access: &Access, what: &str) -> Refusal {
+        match &access.identity {
+            Some(identity) => {
+                let text = format!("{identity} is not allowed {what}");
+                Refusal::new(Why::Forbidden, text)
+            }
+            None if self.gate.knows_people() => {
+                let text = format!("nobody is allowed {what} without having shown who it is");
+                Refusal::new(Why::Unauthenticated, text)
+            }
+            None => {
+                let text = format!("this connection is not allowed {what}");
+                Refusal::new(Why::Forbidden, text)
+            }
+        }
     }
 
     /// Publishes something in a channel. What has the key of an earlier publication gets the answer of that one.
-    pub(super) fn publish(&mut self, ticket: Ticket, what: &Publication<'_>) -> Answer<Published> {
-        if let Err(refusal) = self.may_publish(what.channel) {
+    pub(super) fn publish(
+        &mut self,
+        ticket: Ticket,
+        access: &Access,
+        what: &Publication<'_>,
+    ) -> Answer<Published> {
+        if let Err(refusal) = self.may_publish(access, what.channel) {
             return Answer::Done(Err(refusal));
         }
         let Some(name) = what.key else {
             return self.publish_first(ticket, what, None);
         };
-        let key = self.keys.key(NOBODY, what.channel, name);
+        let key = self.keys.key(&access.name(), what.channel, name);
         match self.keys.look_up(key, ticket, self.now) {
             Seen::First => self.publish_first(ticket, what, Some(key)),
             Seen::Waits => Answer::Pending,
@@ -439,6 +475,7 @@ impl Service {
     pub(super) fn subscribe(
         &mut self,
         id: SubscriberId,
+        access: &Access,
         topic: Topic<'_>,
         start: Start<'_>,
     ) -> Answer<Subscribed> {
@@ -447,6 +484,13 @@ impl Service {
             && is_daemons_own(name)
         {
             return Answer::Done(Err(unknown()));
+        }
+        if !access.may_subscribe(topic) {
+            let what = match topic.is_pattern() {
+                true => "to subscribe to all that this pattern stands for",
+                false => "to subscribe to this channel",
+            };
+            return Answer::Done(Err(self.denial(access, what)));
         }
         let made = self.hub.subscribe(id, topic, start, self.now);
         let made = made.map(|made| Subscribed {

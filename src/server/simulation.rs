@@ -108,7 +108,7 @@ impl Simulation {
 
     fn insert(&mut self, transport: Transport, far: Far) -> PeerId {
         let connections = &mut self.engine.connections;
-        let inserted = connections.insert(transport, Seat::Regular, |_, _| Ok(()));
+        let inserted = connections.insert(transport, Seat::Regular, 0, |_, _| Ok(()));
         let token = inserted.expect("nothing is registered, so nothing fails");
         self.peers.push(Peer {
             token,

@@ -23,6 +23,10 @@ pub struct Welcome<'a> {
     pub max_message: u64,
     /// The optional parts of the protocol that the server has.
     pub features: &'a [&'a str],
+    /// Who the client is, if the handshake said so.
+    pub subject: Option<&'a str>,
+    /// When that ends, in seconds since 1970, if it does.
+    pub expires: Option<u64>,
 }
 
 /// Appends a `welcome`.
@@ -40,7 +44,25 @@ pub fn welcome(out: &mut Vec<u8>, welcome: &Welcome<'_>) {
         }
         string(out, feature);
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    if let Some(subject) = welcome.subject {
+        text_member(out, "subject", subject);
+    }
+    if let Some(expires) = welcome.expires {
+        number_member(out, "expires", expires);
+    }
+    out.push(b'}');
+}
+
+/// Appends an `authenticated`: the client is `subject` until `expires`, in seconds since 1970, or for as long as it stays.
+pub fn authenticated(out: &mut Vec<u8>, id: Option<Id<'_>>, subject: &str, expires: Option<u64>) {
+    open(out, "authenticated");
+    id_member(out, id);
+    text_member(out, "subject", subject);
+    if let Some(expires) = expires {
+        number_member(out, "expires", expires);
+    }
+    out.push(b'}');
 }
 
 /// Appends a `subscribed`. `seq` is the newest message's, 0 when there was none yet;
@@ -70,6 +92,14 @@ pub fn unsubscribed(out: &mut Vec<u8>, id: Option<Id<'_>>, topic: Topic<'_>) {
     open(out, "unsubscribed");
     id_member(out, id);
     topic_member(out, topic);
+    out.push(b'}');
+}
+
+/// Appends an `unsubscribed` that nobody asked for: the server has ended the subscription, for this reason.
+pub fn subscription_ended(out: &mut Vec<u8>, topic: Topic<'_>, reason: &str) {
+    open(out, "unsubscribed");
+    topic_member(out, topic);
+    text_member(out, "reason", reason);
     out.push(b'}');
 }
 

@@ -1,5 +1,6 @@
 //! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
 
+use super::admission::unauthorized;
 use super::flow::Flow;
 use super::phase::{Open, Phase};
 use super::seat::{Seat, full};
@@ -14,7 +15,8 @@ use crate::http::{
 };
 use crate::server::allowance;
 use crate::server::journal::{Origins, Shown};
-use crate::server::service::{Answer, Publication, Service, Why};
+use crate::server::gate::Access;
+use crate::server::service::{Answer, Publication, Refusal, Service, Why};
 use crate::server::tickets::{RequestKey, Ticket};
 use crate::server::timers::Millis;
 use crate::ws::endpoint::{Endpoint, Role};
@@ -88,8 +90,13 @@ impl Connection {
                 let slot = open.speaker.slot(open.deflate);
                 service.hub.attach(self.subscriber(), slot);
                 self.flow.remove(Flow::WITHHELD);
+                let barred = open.barred.take();
                 self.phase = Phase::Open(open);
                 service.metrics.upgraded += 1;
+                if let Some((code, reason)) = barred {
+                    self.begin_close(service, peer, code, reason);
+                }
+                self.time_access(service);
                 self.ws_input(service, peer, bytes, consumed, end);
             }
         }
@@ -237,15 +244,16 @@ impl Connection {
                 full().for_head_request(request.head.method == "HEAD")
             }
             Some(Route::Answer(response)) => response,
-            Some(Route::Publish { channel }) => {
-                match self.publish(service, &channel, &request.body) {
+            Some(Route::Publish { channel }) => match self.identify(service, request) {
+                Ok(access) => match self.publish(service, &access, &channel, &request.body) {
                     Some(response) => response,
                     None => {
                         self.await_answer(service.now, may_keep_alive);
                         return None;
                     }
-                }
-            }
+                },
+                Err(unwelcome) => unauthorized(service, &unwelcome.why),
+            },
             Some(Route::WebSocket(path)) => match self.shake_hands(service, request, path) {
                 Ok(open) => {
                     let deflate = if open.deflate.is_some() {
@@ -267,17 +275,23 @@ impl Connection {
     }
 
     /// Publishes the body of a POST. `None`: the answer comes later.
-    fn publish(&mut self, service: &mut Service, channel: &str, body: &[u8]) -> Option<Response> {
+    fn publish(
+        &mut self,
+        service: &mut Service,
+        access: &Access,
+        channel: &str,
+        body: &[u8],
+    ) -> Option<Response> {
         if let Err(why) = name::check(channel) {
             let why = why.to_string();
             return Some(Response::problem(Status::BAD_REQUEST, "bad_channel", &why));
         }
-        if let Err(refusal) = service.may_publish(channel) {
-            return Some(problem(refusal.why, &refusal.text));
+        if let Err(refusal) = service.may_publish(access, channel) {
+            return Some(refused(service, &refusal));
         }
         let mut values = std::mem::take(&mut service.values);
         let response = match values.decode(body) {
-            Ok(data) => self.publish_data(service, channel, data),
+            Ok(data) => self.publish_data(service, access, channel, data),
             Err(DecodeError::NotUtf8) => Some(Response::problem(
                 Status::BAD_REQUEST,
                 "bad_json",
@@ -299,6 +313,7 @@ impl Connection {
     fn publish_data(
         &mut self,
         service: &mut Service,
+        access: &Access,
         channel: &str,
         data: &[u8],
     ) -> Option<Response> {
@@ -312,7 +327,7 @@ impl Connection {
             data: Data::json(data),
             key: None,
         };
-        match service.publish(ticket, &what) {
+        match service.publish(ticket, access, &what) {
             Answer::Done(Ok(published)) => {
                 if published.congested {
                     self.pause(service.now, Flow::CONGESTED);
@@ -320,7 +335,7 @@ impl Connection {
                 let (epoch, _) = published.epoch(&service.hub);
                 Some(Response::published(epoch, published.seq))
             }
-            Answer::Done(Err(refusal)) => Some(problem(refusal.why, &refusal.text)),
+            Answer::Done(Err(refusal)) => Some(refused(service, &refusal)),
             Answer::Pending => None,
         }
     }
@@ -370,10 +385,11 @@ impl Connection {
             deflate: service.config.deflate,
         };
         let accept = handshake::check(&request.head, &terms)?;
+        let barred = self.admit(service, request)?;
         handshake::write_accept(self.outbox.private(), &accept, None);
         let window = accept.deflate.map(Agreed::window);
         let speaker = Speaker::choose(path, accept.protocol);
-        if speaker.greets(service, self.token) {
+        if speaker.greets(service, self.token, &self.access) {
             write_answer(
                 &mut self.outbox,
                 &service.text,
@@ -384,7 +400,9 @@ impl Connection {
         // The JSON parser would find bad UTF-8 too, but only when the message is whole.
         let check_utf8 = true;
         let endpoint = Endpoint::new(Role::Server, window.is_some(), check_utf8);
-        Ok(Open::new(endpoint, speaker, window))
+        let mut open = Open::new(endpoint, speaker, window);
+        open.barred = barred;
+        Ok(open)
     }
 
     /// Says 503 to a request that is not whole, since all half-read input together is too much.
@@ -431,12 +449,21 @@ impl Connection {
     }
 }
 
+/// The answer to a request that was refused, with the means to be let in where that is missing.
+fn refused(service: &Service, refusal: &Refusal) -> Response {
+    match refusal.why {
+        Why::Unauthenticated => unauthorized(service, &refusal.text),
+        why => problem(why, &refusal.text),
+    }
+}
+
 /// The answer to a publication that was refused.
 pub(super) fn problem(why: Why, text: &str) -> Response {
     let (status, code) = match why {
         Why::Limit => (Status::UNAVAILABLE, "limit"),
         Why::Unavailable => (Status::UNAVAILABLE, "unavailable"),
         Why::Forbidden => (Status::FORBIDDEN, "forbidden"),
+        Why::Unauthenticated => (Status::UNAUTHORIZED, "unauthenticated"),
         Why::BadChannel => (Status::BAD_REQUEST, "bad_channel"),
         // Nobody subscribes by POST.
         Why::AlreadySubscribed | Why::NotSubscribed => (Status::BAD_REQUEST, "bad_request"),

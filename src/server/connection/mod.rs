@@ -11,6 +11,7 @@
 //! What it asks of channels goes through the door ([`Service`]). What it says is the work of its speaker
 //! ([`speaker`]). Deliberately absent: transports, queues, and other connections.
 
+mod admission;
 mod aside;
 mod deadlines;
 pub(super) mod ends;
@@ -25,6 +26,7 @@ pub(super) mod speaker;
 mod tests;
 
 use std::fmt;
+use std::rc::Rc;
 
 use mio::Token;
 
@@ -32,6 +34,7 @@ use self::aside::Aside;
 use self::flow::Flow;
 use self::phase::{HttpState, Open, Phase};
 use self::seat::Seat;
+use super::gate::Access;
 use super::hoards::FREE_BYTES;
 use super::journal::Who;
 use super::ledger::Charge;
@@ -67,13 +70,21 @@ pub(super) struct Connection {
     /// What its input takes of the daemon's memory.
     input: Charge,
     aside: Aside,
+    /// Who the peer is, and what it may do.
+    pub(super) access: Rc<Access>,
     pub(super) flow: Flow,
     pub(super) seat: Seat,
 }
 
 impl Connection {
-    /// One that was just accepted, at `now`, and whose first request has to be whole at `deadline`.
-    pub(super) fn new(token: Token, seat: Seat, now: Millis, deadline: Millis) -> Self {
+    /// One that was just accepted, at `now`, of a peer with this access, and whose first request has to be whole at `deadline`.
+    pub(super) fn new(
+        token: Token,
+        seat: Seat,
+        access: Rc<Access>,
+        now: Millis,
+        deadline: Millis,
+    ) -> Self {
         Connection {
             token,
             phase: Phase::Http(Box::new(HttpState::new(deadline))),
@@ -83,6 +94,7 @@ impl Connection {
             wake_at: NEVER,
             input: Charge::default(),
             aside: Aside::default(),
+            access,
             flow: Flow::default(),
             seat,
         }

@@ -127,7 +127,8 @@ impl Connection {
         let Phase::Open(open) = &mut self.phase else {
             return Ok(Outcome::default());
         };
-        let mut session = Session::new(service, who, &mut self.outbox, open.deflate);
+        let access = &mut self.access;
+        let mut session = Session::new(service, who, &mut self.outbox, open.deflate, access);
         let max_message = open.speaker.max_message(&session.service.config);
         loop {
             if *pos < end && (session.has_to_wait() || open.speaker.pending() >= TICKETS_MAX) {
@@ -226,6 +227,13 @@ impl Connection {
         if outcome.congested {
             self.pause(service.now, Flow::CONGESTED);
         }
+        if let Some((code, reason)) = outcome.barred {
+            self.begin_close(service, peer, code, reason);
+            return;
+        }
+        if outcome.identified {
+            self.time_access(service);
+        }
         // A closing connection gets no more answers, and is read from for the sake of its close.
         let Phase::Open(open) = &self.phase else {
             return;
@@ -261,7 +269,9 @@ impl Connection {
                 self.answer_late(service, peer, &response);
             }
             Phase::Open(open) => {
-                let mut session = Session::new(service, who, &mut self.outbox, open.deflate);
+                let access = &mut self.access;
+                let mut session =
+                    Session::new(service, who, &mut self.outbox, open.deflate, access);
                 open.speaker.answer(&mut session, finished);
                 if open.speaker.pending() < TICKETS_MAX {
                     self.resume(service.now, Flow::AWAITS);

@@ -8,6 +8,7 @@
 use super::speaker::Speaker;
 use crate::http::HttpParser;
 use crate::server::timers::{Millis, NEVER};
+use crate::ws::close_code::CloseCode;
 use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::Endpoint;
 
@@ -72,6 +73,10 @@ pub(in crate::server) struct Open {
     /// When the first byte came of the message that is not complete yet, or [`NEVER`]. The time during which the
     /// connection was paused is added to it, so that it does not count.
     pub(super) message_since: Millis,
+    /// By when the peer has to show who it is, or to show it anew, or [`NEVER`].
+    pub(super) auth_until: Millis,
+    /// The peer is told that it may not be here, as soon as the handshake is over.
+    pub(super) barred: Option<(CloseCode, &'static str)>,
 }
 
 impl Open {
@@ -83,6 +88,8 @@ impl Open {
             late_visits: 0,
             pinged_at: NEVER,
             message_since: NEVER,
+            auth_until: NEVER,
+            barred: None,
         }
     }
 }

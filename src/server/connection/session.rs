@@ -1,8 +1,12 @@
 //! What a dialect may touch while it carries out a message: one connection's place in the hub, its outbox, and the door.
 
+use std::rc::Rc;
+
 use crate::channel::topic::Topic;
 use crate::hub::SubscriberId;
+use crate::server::allowance;
 use crate::server::encoders::Encoders;
+use crate::server::gate::Access;
 use crate::server::journal::{Shown, Who};
 use crate::server::outbox::Outbox;
 use crate::server::service::Service;
@@ -21,6 +25,10 @@ pub(super) struct Outcome {
     pub(super) got_message: bool,
     /// It published to a channel that may take no more until its subscribers were swept.
     pub(super) congested: bool,
+    /// The peer showed who it is.
+    pub(super) identified: bool,
+    /// The peer may not be here, for this reason.
+    pub(super) barred: Option<(CloseCode, &'static str)>,
 }
 
 /// One connection's requests, as far as they reach.
@@ -31,6 +39,8 @@ pub(in crate::server) struct Session<'s> {
     pub(super) outbox: &'s mut Outbox,
     /// The window of what is compressed for it, if anything is.
     pub(super) deflate: Option<WindowBits>,
+    /// Who the peer is, and what it may do.
+    pub(super) access: &'s mut Rc<Access>,
     pub(super) outcome: Outcome,
 }
 
@@ -41,6 +51,7 @@ impl<'s> Session<'s> {
         who: Who<'s>,
         outbox: &'s mut Outbox,
         deflate: Option<WindowBits>,
+        access: &'s mut Rc<Access>,
     ) -> Self {
         Session {
             service,
@@ -48,6 +59,7 @@ impl<'s> Session<'s> {
             subscriber: subscriber(who.token),
             outbox,
             deflate,
+            access,
             outcome: Outcome::default(),
         }
     }
@@ -57,6 +69,7 @@ impl<'s> Session<'s> {
     pub(super) fn has_to_wait(&self) -> bool {
         self.service.allowance.is_spent()
             || self.outcome.congested
+            || self.outcome.barred.is_some()
             || self.outbox.private_bytes() > self.service.outbox_limit()
     }
 
@@ -91,6 +104,30 @@ impl<'s> Session<'s> {
                 write_message_deflated(out, is_text, payload, None, deflater);
             }
             None => write_message(out, is_text, payload, None),
+        }
+    }
+
+    /// Ends the subscriptions that the peer's access does not allow any more. `tell` says so for each.
+    pub(super) fn end_forbidden(&mut self, tell: impl Fn(&mut Session<'s>, Topic<'_>)) {
+        if self.access.is_open() {
+            return;
+        }
+        for id in self.service.hub.subscriptions(self.subscriber) {
+            self.service.allowance.charge(allowance::SUBSCRIBE);
+            let Some(topic) = self.service.hub.topic(id) else {
+                continue;
+            };
+            let text = topic.text().to_owned();
+            let topic = match topic {
+                Topic::Channel(_) => Topic::Channel(&text),
+                Topic::Pattern(matcher, _) => Topic::Pattern(matcher, &text),
+            };
+            if !self.access.may_subscribe(topic)
+                && self.service.hub.unsubscribe(self.subscriber, topic).is_ok()
+            {
+                self.note_topic("lost", topic);
+                tell(self, topic);
+            }
         }
     }
 

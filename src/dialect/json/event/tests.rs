@@ -114,6 +114,10 @@ fn a_welcome_says_which_features_there_are() {
         session: "s-1",
         max_message: 65536,
         features: &["auth", "goodbye"],
+        subject: None,
+        expires: None,
+        subject: None,
+        expires: None,
     };
     encode::welcome(&mut out, &welcome);
     decoded(&out, |event| match event {

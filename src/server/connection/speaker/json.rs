@@ -7,8 +7,10 @@ use mio::Token;
 use crate::dialect::json::{
     self, Command, DecodeError, ErrorCode, ErrorReply, Id, Request, Topic, encode,
 };
+use crate::auth::identity::Means;
 use crate::hub::{Gap, Start};
 use crate::server::connection::session::Session;
+use crate::server::gate::Access;
 use crate::server::service::{
     Answer, Finished, Publication, Refusal, Service, Subscribed, Why, gap_of,
 };
@@ -20,8 +22,8 @@ use crate::ws::violation::Violation;
 /// Name and version, as the `welcome` says it.
 const SERVER: &str = concat!("fanfare/", env!("CARGO_PKG_VERSION"));
 
-/// The optional parts of the protocol that the daemon has.
-const FEATURES: &[&str] = &["patterns", "encoding", "key"];
+/// The optional parts of the protocol that the daemon has. The last is there where tokens are taken.
+const FEATURES: &[&str] = &["patterns", "encoding", "key", "auth"];
 
 /// A publication whose outcome is not known yet.
 #[derive(Debug)]
@@ -83,10 +85,7 @@ impl Json {
             Command::Subscribe { topic, start } => subscribe(session, id, topic, start),
             Command::Unsubscribe { topic } => unsubscribe(session, id, topic),
             Command::Ping => session.answer(|text| encode::pong(text, id)),
-            // The decoder was not told to read it.
-            Command::Auth { .. } => {
-                fail(session, id, None, ErrorCode::UnknownType, "no auth here");
-            }
+            Command::Auth { token } => authenticate(session, id, token),
         }
     }
 
@@ -98,7 +97,7 @@ impl Json {
                 .map_or(0, |requests| requests.next_key),
         );
         let ticket = session.ticket(key);
-        match session.service.publish(ticket, what) {
+        match session.service.publish(ticket, session.access, what) {
             Answer::Done(Ok(published)) => {
                 session.outcome.congested |= published.congested;
                 if id.is_some() {
@@ -153,7 +152,7 @@ impl Json {
 }
 
 fn subscribe(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>, start: Start<'_>) {
-    let Answer::Done(answer) = (session.service).subscribe(session.subscriber, topic, start) else {
+    let Answer::Done(answer) = (session.service).subscribe(session.subscriber, session.access, topic, start) else {
         return;
     };
     match answer {
@@ -198,6 +197,48 @@ fn unsubscribe(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>) 
     }
 }
 
+/// Takes the token with which a client says who it is, or who it is still.
+#[cold]
+fn authenticate(session: &mut Session<'_>, id: Option<Id<'_>>, token: &str) {
+    let (service, now) = (&*session.service, session.service.now);
+    let identity = match service.gate.identify_token(token, now) {
+        Ok(identity) => identity,
+        Err(error) => {
+            let code = match error.is_expired() {
+                true => ErrorCode::TokenExpired,
+                false => ErrorCode::TokenInvalid,
+            };
+            return fail(session, id, None, code, &error.to_string());
+        }
+    };
+    // A certificate is weaker than a token, so a token may take its place.
+    if let Some(before) = &session.access.identity
+        && before.means != Means::Certificate
+        && (before.means, &before.subject) != (identity.means, &identity.subject)
+    {
+        let why = "a connection stays with the subject that it has: this token is for another";
+        return fail(session, id, None, ErrorCode::TokenInvalid, why);
+    }
+    let (door, expires) = (session.access.door, identity.expires);
+    let subject = identity.subject.clone();
+    let access = service.gate.admit(&service.config, door, Some(identity));
+    *session.access = access;
+    session.answer(|text| encode::authenticated(text, id, &subject, expires));
+    let who = session.who;
+    session.service.note(who, format_args!("is {}", session.access.name()));
+    session.outcome.identified = true;
+    if session.access.is_barred() {
+        let reason = "nothing is granted to this subject";
+        session.outcome.barred = Some((CloseCode::FORBIDDEN, reason));
+    }
+    session.end_forbidden(end_subscription);
+}
+
+/// Tells the client that a subscription is not allowed any more, and over.
+pub(super) fn end_subscription(session: &mut Session<'_>, topic: Topic<'_>) {
+    session.answer(|text| encode::subscription_ended(text, topic, "forbidden"));
+}
+
 fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>, refusal: &Refusal) {
     let code = match refusal.why {
         // What is no channel is not repeated.
@@ -205,6 +246,7 @@ fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>, 
             return fail(session, id, None, ErrorCode::BadChannel, &refusal.text);
         }
         Why::Forbidden => ErrorCode::Forbidden,
+        Why::Unauthenticated => ErrorCode::Unauthenticated,
         Why::AlreadySubscribed => ErrorCode::AlreadySubscribed,
         Why::NotSubscribed => ErrorCode::NotSubscribed,
         Why::Limit => ErrorCode::Limit,
@@ -234,13 +276,16 @@ fn refuse(session: &mut Session<'_>, error: &ErrorReply<'_>) {
 }
 
 /// Writes the first message of a connection into the service's text.
-pub(super) fn welcome(service: &mut Service, token: Token) {
+pub(super) fn welcome(service: &mut Service, token: Token, access: &Access) {
     let session = service.journal.session(token);
+    let identity = access.identity.as_ref();
     let welcome = encode::Welcome {
         server: SERVER,
         session: &session,
         max_message: service.config.max_message as u64,
-        features: FEATURES,
+        features: &FEATURES[..FEATURES.len() - usize::from(!service.gate.takes_tokens())],
+        subject: identity.map(|identity| &*identity.subject),
+        expires: identity.and_then(|identity| identity.expires),
     };
     service.text.clear();
     encode::welcome(&mut service.text, &welcome);

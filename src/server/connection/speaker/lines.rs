@@ -56,7 +56,7 @@ impl Lines {
                     data: Data::json(data.as_bytes()),
                     key: None,
                 };
-                match session.service.publish(ticket, &what) {
+                match session.service.publish(ticket, session.access, &what) {
                     Answer::Done(outcome) => {
                         let congested = outcome.as_ref().is_ok_and(|made| made.congested);
                         session.outcome.congested |= congested;
@@ -87,6 +87,6 @@ impl Lines {
 }
 
 fn subscribe(session: &mut Session<'_>, topic: Topic<'_>, start: Start<'_>) -> bool {
-    let answer = session.service.subscribe(session.subscriber, topic, start);
+    let answer = (session.service).subscribe(session.subscriber, session.access, topic, start);
     matches!(answer, Answer::Done(Ok(_)))
 }

@@ -15,6 +15,7 @@ use mio::Token;
 
 use self::json::Json;
 use super::session::Session;
+use crate::channel::topic::Topic;
 use crate::config::Config;
 use crate::dialect::json::SUB_PROTOCOL;
 use crate::http::SocketPath;
@@ -22,6 +23,7 @@ use crate::hub::{Gap, Slot};
 use crate::server::encoders::DEFLATE;
 #[cfg(test)]
 use crate::server::encoders::LINES;
+use crate::server::gate::Access;
 use crate::server::service::{Finished, Service};
 use crate::ws::deflate::WindowBits;
 use crate::ws::violation::Violation;
@@ -96,10 +98,10 @@ impl Speaker {
     }
 
     /// Writes its first message into the service's text, if it has one to say.
-    pub(super) fn greets(&self, service: &mut Service, token: Token) -> bool {
+    pub(super) fn greets(&self, service: &mut Service, token: Token, access: &Access) -> bool {
         match self {
             Speaker::Json(_) => {
-                json::welcome(service, token);
+                json::welcome(service, token, access);
                 true
             }
             Speaker::Echo => false,
@@ -148,6 +150,17 @@ impl Speaker {
             Speaker::Echo => 0,
             #[cfg(test)]
             Speaker::Lines(lines) => lines.pending(),
+        }
+    }
+
+    /// Tells the peer that the daemon has ended a subscription that is not allowed any more.
+    pub(super) fn end_subscription(&self, session: &mut Session<'_>, topic: Topic<'_>) {
+        match self {
+            Speaker::Json(_) => json::end_subscription(session, topic),
+            // It subscribes to nothing.
+            Speaker::Echo => {}
+            #[cfg(test)]
+            Speaker::Lines(_) => session.send(true, b"ended"),
         }
     }
 

@@ -1,0 +1,145 @@
+//! Who a connection is: at the handshake, by its requests, and when that ends.
+
+use std::rc::Rc;
+
+use super::http::problem;
+use super::phase::Phase;
+use super::session::Session;
+use super::{Connection, Peer};
+use crate::auth::presented::{Place, presented};
+use crate::http::{Request, Response, Target};
+use crate::server::gate::{Access, Unwelcome};
+use crate::server::service::{Service, Why};
+use crate::server::timers::NEVER;
+use crate::ws::close::CloseCode;
+use crate::ws::handshake::fields::values;
+
+/// What the peer of a connection that may not be is told in its close.
+pub(super) type Barred = (CloseCode, &'static str);
+
+impl Connection {
+    /// Who sent a request.
+    ///
+    /// # Errors
+    /// What it presents does not hold.
+    pub(super) fn identify(
+        &self,
+        service: &Service,
+        request: &Request<'_>,
+    ) -> Result<Rc<Access>, Unwelcome> {
+        let query = match request.target {
+            Target::Resource { query, .. } => query,
+            Target::Server => None,
+        };
+        let presented = presented(&request.head, query, None);
+        let identity = service.gate.identify(&presented, service.now)?;
+        let door = self.access.door;
+        Ok(service.gate.admit(&service.config, door, identity))
+    }
+
+    /// Lets the peer of an opening handshake in, if it may be here. It may be told only after the handshake that it may not: a page cannot see
+    /// the status of a refused one.
+    ///
+    /// # Errors
+    /// The response that says why not.
+    pub(super) fn admit(
+        &mut self,
+        service: &mut Service,
+        request: &Request<'_>,
+    ) -> Result<Option<Barred>, Response> {
+        let access = match self.identify(service, request) {
+            Ok(access) => access,
+            Err(unwelcome) => {
+                let is_page = values(request.head.headers, "Origin").next().is_some();
+                if unwelcome.place == Place::Header || !is_page {
+                    return Err(unauthorized(service, &unwelcome.why));
+                }
+                return Ok(Some(match unwelcome.is_expired {
+                    true => (CloseCode::TOKEN_EXPIRED, "the token has ended"),
+                    false => (CloseCode::UNAUTHENTICATED, "the credentials are refused"),
+                }));
+            }
+        };
+        if access.is_barred() {
+            match &access.identity {
+                Some(identity) => {
+                    let why = format!("nothing is granted to {identity}");
+                    return Err(problem(Why::Forbidden, &why));
+                }
+                // It may say who it is in its first message.
+                None if service.gate.takes_tokens() => {}
+                None => {
+                    let why = "nothing is granted to those who have not shown who they are";
+                    return Err(unauthorized(service, why));
+                }
+            }
+        }
+        self.access = access;
+        Ok(None)
+    }
+
+    /// Notes by when the peer has to show who it is, or to show it anew.
+    pub(super) fn time_access(&mut self, service: &Service) {
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        open.auth_until = match &self.access.identity {
+            None if self.access.is_barred() => service.config.auth_timeout_ms.after(service.now),
+            None => NEVER,
+            Some(_) => service.gate.end_of(&self.access, service.now),
+        };
+    }
+
+    /// Closes a connection whose peer has not shown in time who it is, or who it is still.
+    pub(super) fn end_access(&mut self, service: &mut Service, peer: Peer<'_>) {
+        let (code, reason) = match &self.access.identity {
+            None => {
+                let reason = "the client has not shown in time who it is";
+                (CloseCode::UNAUTHENTICATED, reason)
+            }
+            Some(_) => (CloseCode::TOKEN_EXPIRED, "the token has ended"),
+        };
+        self.begin_close(service, peer, code, reason);
+    }
+
+    /// Decides anew what the peer may do, after a reload. What is not allowed any more ends.
+    pub(in crate::server) fn readmit(&mut self, service: &mut Service, peer: Peer<'_>) {
+        if service.gate.is_current(&self.access) {
+            return;
+        }
+        let identity = self.access.identity.clone();
+        let door = self.access.door;
+        if let Some(identity) = &identity
+            && !service.gate.still_vouches_for(identity)
+        {
+            let reason = "the credentials do not hold any more";
+            self.access = service.gate.stranger(door);
+            self.begin_close(service, peer, CloseCode::UNAUTHENTICATED, reason);
+            return;
+        }
+        self.access = service.gate.admit(&service.config, door, identity);
+        let who = self.who(peer);
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        let is_barred = self.access.is_barred();
+        let speaker = &open.speaker;
+        let access = &mut self.access;
+        let mut session = Session::new(service, who, &mut self.outbox, open.deflate, access);
+        session.end_forbidden(|session, topic| speaker.end_subscription(session, topic));
+        if is_barred && self.access.identity.is_some() {
+            let reason = "nothing is granted to this subject any more";
+            self.begin_close(service, peer, CloseCode::FORBIDDEN, reason);
+        }
+        self.time_access(service);
+    }
+}
+
+/// The answer to who has to show who it is, with the means that are taken (RFC 9110 §11.6.1).
+pub(super) fn unauthorized(service: &Service, why: &str) -> Response {
+    let response = problem(Why::Unauthenticated, why);
+    match service.gate.takes_tokens() {
+        true => response.with_header("WWW-Authenticate", "Bearer realm=\"fanfare\""),
+        false => response,
+    }
+}

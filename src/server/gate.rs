@@ -1,0 +1,265 @@
+//! Who may come in, and as whom.
+//!
+//! The gate knows the rules, the keys of tokens and the doors: what is presented goes in, and an [`Access`] comes out, which says
+//! who somebody is and what it may do. It is made once for a connection, shared by all who are nobody in particular, and made
+//! anew after a reload. What it allows is asked in the service alone.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use super::timers::{Millis, NEVER};
+use crate::auth::identity::{Claims, Identity, Means};
+use crate::auth::presented::{Place, Presented};
+use crate::auth::rules::Rights;
+use crate::auth::token::{TokenError, Verifier};
+use crate::channel::topic::Topic;
+use crate::config::{Config, Listen};
+
+/// How far the clocks of who makes tokens and of the daemon may differ, in seconds.
+pub(super) const LEEWAY_S: u64 = 30;
+
+/// The longest channel's name that is remembered as one where somebody may publish.
+const REMEMBERED_BYTES: usize = 64;
+
+/// Who somebody is, and what it may do.
+#[derive(Debug)]
+pub(super) struct Access {
+    /// By which listener it came: its place in the configuration.
+    pub(super) door: usize,
+    /// `None`: it has not shown who it is.
+    pub(super) identity: Option<Identity>,
+    rights: Rights,
+    /// How many reloads there had been when this was decided.
+    reloads: u32,
+    /// The last channel in which it was found that it may publish.
+    last: RefCell<Box<str>>,
+}
+
+impl Access {
+    /// Whether it may publish in a channel.
+    #[inline]
+    pub(super) fn may_publish(&self, channel: &str) -> bool {
+        if self.rights.are_all() {
+            return true;
+        }
+        if **self.last.borrow() == *channel {
+            return true;
+        }
+        let may = self.rights.publish(channel).is_some();
+        if may && channel.len() <= REMEMBERED_BYTES {
+            self.last.replace(channel.into());
+        }
+        may
+    }
+
+    /// Whether it may subscribe to a channel, or to the whole of a pattern.
+    pub(super) fn may_subscribe(&self, topic: Topic<'_>) -> bool {
+        self.rights.are_all() || self.rights.subscribe(topic).is_some()
+    }
+
+    /// Whether it may do nothing at all.
+    pub(super) fn is_barred(&self) -> bool {
+        self.rights.are_none()
+    }
+
+    /// Whether it may do everything, since the daemon is open.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.rights.are_all()
+    }
+
+    /// Its name, in the log and for what it publishes once: equal names by different means are different people.
+    pub(super) fn name(&self) -> String {
+        match &self.identity {
+            Some(identity) => identity.to_string(),
+            None => String::new(),
+        }
+    }
+}
+
+/// Why what was presented is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unwelcome {
+    /// A token whose time is over: a new one would do.
+    pub(super) is_expired: bool,
+    /// A sentence for people, without what was presented.
+    pub(super) why: String,
+    /// Where it stood.
+    pub(super) place: Place,
+}
+
+/// The time of day.
+#[derive(Clone, Copy, Debug)]
+enum Wall {
+    System,
+    /// For simulations: the seconds since 1970 when the loop's time was 0.
+    #[cfg(any(test, fuzzing))]
+    Since(u64),
+}
+
+/// Who may come in.
+pub(super) struct Gate {
+    verifier: Verifier,
+    wall: Wall,
+    reloads: u32,
+    /// The access of whoever came by a listener and has not shown who it is.
+    strangers: Vec<Rc<Access>>,
+}
+
+impl Gate {
+    /// As the configuration has it. `verifier` has its keys.
+    pub(super) fn new(config: &Config, verifier: Verifier) -> Gate {
+        let mut gate = Gate {
+            verifier,
+            wall: Wall::System,
+            reloads: 0,
+            strangers: Vec::new(),
+        };
+        gate.let_strangers_in(config);
+        gate
+    }
+
+    fn let_strangers_in(&mut self, config: &Config) {
+        let doors = 0..config.listen.len().max(1);
+        self.strangers = doors
+            .map(|door| Rc::new(self.decide(config, door, None)))
+            .collect();
+    }
+
+    /// The access of whoever came by this listener and has not shown who it is.
+    pub(super) fn stranger(&self, door: usize) -> Rc<Access> {
+        Rc::clone(&self.strangers[door.min(self.strangers.len() - 1)])
+    }
+
+    /// The access of somebody who came by this listener.
+    pub(super) fn admit(&self, config: &Config, door: usize, identity: Option<Identity>) -> Rc<Access> {
+        match identity {
+            None => self.stranger(door),
+            Some(_) => Rc::new(self.decide(config, door, identity)),
+        }
+    }
+
+    fn decide(&self, config: &Config, door: usize, identity: Option<Identity>) -> Access {
+        // Simulations have no listeners.
+        let nowhere = Listen::Unix(Default::default());
+        let listener = config.listen.get(door).unwrap_or(&nowhere);
+        Access {
+            door,
+            rights: config.rules.rights(identity.as_ref(), listener),
+            identity,
+            reloads: self.reloads,
+            last: RefCell::default(),
+        }
+    }
+
+    /// Whether there is a way to show who one is.
+    pub(super) fn knows_people(&self) -> bool {
+        self.takes_tokens()
+    }
+
+    /// Whether tokens are taken.
+    pub(super) fn takes_tokens(&self) -> bool {
+        !self.verifier.is_empty()
+    }
+
+    /// Who presents this.
+    ///
+    /// # Errors
+    /// It does not hold.
+    pub(super) fn identify(
+        &self,
+        presented: &Presented<'_>,
+        now: Millis,
+    ) -> Result<Option<Identity>, Unwelcome> {
+        match presented {
+            Presented::Nothing => Ok(None),
+            Presented::Bad(why, place) => Err(Unwelcome {
+                is_expired: false,
+                why: format!("The credentials make no sense: {why}."),
+                place: *place,
+            }),
+            Presented::Basic { .. } => Err(Unwelcome {
+                is_expired: false,
+                why: "Names with passwords are not taken here.".to_owned(),
+                place: Place::Header,
+            }),
+            Presented::Token(token, place) => match self.identify_token(token, now) {
+                Ok(identity) => Ok(Some(identity)),
+                Err(error) => Err(Unwelcome {
+                    is_expired: error.is_expired(),
+                    why: format!("The token is refused: {error}."),
+                    place: *place,
+                }),
+            },
+        }
+    }
+
+    /// Who bears this token.
+    ///
+    /// # Errors
+    /// It does not hold, or tokens are not taken.
+    pub(super) fn identify_token(&self, token: &str, now: Millis) -> Result<Identity, TokenError> {
+        let claims = self.verifier.verify(token.as_bytes(), self.unix_time(now))?;
+        Ok(Identity {
+            means: Means::Token,
+            subject: claims.subject,
+            expires: claims.expires,
+            claims: Claims {
+                subscribe: claims.subscribe,
+                publish: claims.publish,
+                admin: claims.admin,
+            },
+            voucher: 0,
+        })
+    }
+
+    /// The seconds since 1970. `now` is the loop's time.
+    #[cfg_attr(not(any(test, fuzzing)), expect(unused_variables, reason = "the system knows"))]
+    pub(super) fn unix_time(&self, now: Millis) -> u64 {
+        match self.wall {
+            Wall::System => SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            #[cfg(any(test, fuzzing))]
+            Wall::Since(start) => start + now / 1_000,
+        }
+    }
+
+    /// When an access ends, in the loop's time.
+    pub(super) fn end_of(&self, access: &Access, now: Millis) -> Millis {
+        let expires = access.identity.as_ref().and_then(|identity| identity.expires);
+        expires.map_or(NEVER, |expires| {
+            let end = expires.saturating_add(LEEWAY_S);
+            let left = end.saturating_sub(self.unix_time(now));
+            now.saturating_add(left.saturating_mul(1_000))
+        })
+    }
+
+    /// Whether an access was decided under what holds now.
+    #[inline]
+    pub(super) fn is_current(&self, access: &Access) -> bool {
+        access.reloads == self.reloads
+    }
+
+    /// Whether the keys that vouched for somebody are still there.
+    pub(super) fn still_vouches_for(&self, identity: &Identity) -> bool {
+        match identity.means {
+            Means::Token => self.verifier.vouches(identity.voucher),
+            Means::Certificate | Means::Basic => true,
+        }
+    }
+
+    /// Other rules and keys hold from now on.
+    pub(super) fn reload(&mut self, config: &Config, verifier: Verifier) {
+        self.verifier = verifier;
+        self.reloads = self.reloads.wrapping_add(1);
+        self.let_strangers_in(config);
+    }
+
+    /// For simulations: it is so many seconds after 1970 when the loop's time is 0.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn set_wall(&mut self, unix_s: u64) {
+        self.wall = Wall::Since(unix_s);
+    }
+}

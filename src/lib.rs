@@ -12,9 +12,11 @@
 //! | feature | what it adds to `channel`, `ws`, `hub` and `dialect` |
 //! |---|---|
 //! | `client` | `client` |
-//! | `server` | `server`, `http`, and the `Config` of `config` |
+//! | `server` | `server`, `http`, `auth`, and the `Config` of `config` |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 
+#[cfg(feature = "server")]
+pub mod auth;
 pub mod channel;
 #[cfg(feature = "client")]
 pub mod client;

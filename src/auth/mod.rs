@@ -1,0 +1,3 @@
+//! Who a client is, and what it may do: decisions without sockets.
+
+pub mod token;

@@ -1,9 +1,12 @@
-//! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files.
+//! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files but keys.
 //!
-//! - [`identity`]: who somebody said to be, and by which means that was shown.
+//! - [`presented`]: what a request presents to show who sent it.
+//! - [`token`]: whether a token holds, and what it says.
+//! - [`identity`]: who somebody is, and by which means that was shown.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
 pub mod glob;
 pub mod identity;
 pub mod presented;
 pub mod rules;
+pub mod token;

@@ -97,7 +97,13 @@ impl Connections {
         register(&mut transport, token)?;
         let service = &mut self.service;
         let deadline = head_deadline(service, seat);
-        let connection = Connection::new(token, seat, service.gate.stranger(door), service.now, deadline);
+        let connection = Connection::new(
+            token,
+            seat,
+            service.gate.stranger(door),
+            service.now,
+            deadline,
+        );
         service.note(connection.who(&transport), format_args!("connected"));
         entry.insert(Entry {
             transport,

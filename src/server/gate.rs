@@ -133,7 +133,12 @@ impl Gate {
     }
 
     /// The access of somebody who came by this listener.
-    pub(super) fn admit(&self, config: &Config, door: usize, identity: Option<Identity>) -> Rc<Access> {
+    pub(super) fn admit(
+        &self,
+        config: &Config,
+        door: usize,
+        identity: Option<Identity>,
+    ) -> Rc<Access> {
         match identity {
             None => self.stranger(door),
             Some(_) => Rc::new(self.decide(config, door, identity)),
@@ -200,7 +205,9 @@ impl Gate {
     /// # Errors
     /// It does not hold, or tokens are not taken.
     pub(super) fn identify_token(&self, token: &str, now: Millis) -> Result<Identity, TokenError> {
-        let claims = self.verifier.verify(token.as_bytes(), self.unix_time(now))?;
+        let claims = self
+            .verifier
+            .verify(token.as_bytes(), self.unix_time(now))?;
         Ok(Identity {
             means: Means::Token,
             subject: claims.subject,
@@ -215,7 +222,10 @@ impl Gate {
     }
 
     /// The seconds since 1970. `now` is the loop's time.
-    #[cfg_attr(not(any(test, fuzzing)), expect(unused_variables, reason = "the system knows"))]
+    #[cfg_attr(
+        not(any(test, fuzzing)),
+        expect(unused_variables, reason = "the system knows")
+    )]
     pub(super) fn unix_time(&self, now: Millis) -> u64 {
         match self.wall {
             Wall::System => SystemTime::now()
@@ -228,7 +238,10 @@ impl Gate {
 
     /// When an access ends, in the loop's time.
     pub(super) fn end_of(&self, access: &Access, now: Millis) -> Millis {
-        let expires = access.identity.as_ref().and_then(|identity| identity.expires);
+        let expires = access
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.expires);
         expires.map_or(NEVER, |expires| {
             let end = expires.saturating_add(LEEWAY_S);
             let left = end.saturating_sub(self.unix_time(now));
@@ -240,14 +253,6 @@ impl Gate {
     #[inline]
     pub(super) fn is_current(&self, access: &Access) -> bool {
         access.reloads == self.reloads
-    }
-
-    /// Whether the keys that vouched for somebody are still there.
-    pub(super) fn still_vouches_for(&self, identity: &Identity) -> bool {
-        match identity.means {
-            Means::Token => self.verifier.vouches(identity.voucher),
-            Means::Certificate | Means::Basic => true,
-        }
     }
 
     /// Other rules and keys hold from now on.

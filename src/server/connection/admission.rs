@@ -109,14 +109,6 @@ impl Connection {
         }
         let identity = self.access.identity.clone();
         let door = self.access.door;
-        if let Some(identity) = &identity
-            && !service.gate.still_vouches_for(identity)
-        {
-            let reason = "the credentials do not hold any more";
-            self.access = service.gate.stranger(door);
-            self.begin_close(service, peer, CloseCode::UNAUTHENTICATED, reason);
-            return;
-        }
         self.access = service.gate.admit(&service.config, door, identity);
         let who = self.who(peer);
         let Phase::Open(open) = &mut self.phase else {

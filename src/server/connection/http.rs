@@ -14,8 +14,8 @@ use crate::http::{
     is_head_request,
 };
 use crate::server::allowance;
-use crate::server::journal::{Origins, Shown};
 use crate::server::gate::Access;
+use crate::server::journal::{Origins, Shown};
 use crate::server::service::{Answer, Publication, Refusal, Service, Why};
 use crate::server::tickets::{RequestKey, Ticket};
 use crate::server::timers::Millis;

@@ -8,7 +8,7 @@
 use super::speaker::Speaker;
 use crate::http::HttpParser;
 use crate::server::timers::{Millis, NEVER};
-use crate::ws::close_code::CloseCode;
+use crate::ws::close::CloseCode;
 use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::Endpoint;
 

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use mio::Token;
 
+use crate::auth::identity::Means;
 use crate::dialect::json::{
     self, Command, DecodeError, ErrorCode, ErrorReply, Id, Request, Topic, encode,
 };
-use crate::auth::identity::Means;
 use crate::hub::{Gap, Start};
 use crate::server::connection::session::Session;
 use crate::server::gate::Access;
@@ -152,7 +152,9 @@ impl Json {
 }
 
 fn subscribe(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>, start: Start<'_>) {
-    let Answer::Done(answer) = (session.service).subscribe(session.subscriber, session.access, topic, start) else {
+    let Answer::Done(answer) =
+        (session.service).subscribe(session.subscriber, session.access, topic, start)
+    else {
         return;
     };
     match answer {
@@ -225,7 +227,9 @@ fn authenticate(session: &mut Session<'_>, id: Option<Id<'_>>, token: &str) {
     *session.access = access;
     session.answer(|text| encode::authenticated(text, id, &subject, expires));
     let who = session.who;
-    session.service.note(who, format_args!("is {}", session.access.name()));
+    session
+        .service
+        .note(who, format_args!("is {}", session.access.name()));
     session.outcome.identified = true;
     if session.access.is_barred() {
         let reason = "nothing is granted to this subject";

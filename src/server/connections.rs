@@ -9,10 +9,12 @@ use mio::Token;
 use slab::Slab;
 
 use super::connection::ends::Gone;
+use super::connection::flow::Flow;
 use super::connection::http::head_deadline;
 use super::connection::phase::Phase;
 use super::connection::seat::Seat;
 use super::connection::{Connection, Peer};
+use super::handshakes::Handshakes;
 use super::seats::Seats;
 use super::service::Service;
 use super::timers::NEVER;
@@ -41,6 +43,7 @@ pub(super) struct Connections {
     pub(super) service: Service,
     pub(super) work: Work,
     pub(super) seats: Seats,
+    pub(super) handshakes: Handshakes,
 }
 
 impl Connections {
@@ -49,6 +52,7 @@ impl Connections {
         Connections {
             slab: Slab::new(),
             generation: 0,
+            handshakes: Handshakes::new(config.tls.max_handshakes),
             service: Service::new(config),
             work: Work::default(),
             seats: Seats::new(limit),
@@ -96,7 +100,12 @@ impl Connections {
         register(&mut transport, token)?;
         let service = &mut self.service;
         let deadline = head_deadline(service, seat);
-        let connection = Connection::new(token, seat, service.now, deadline);
+        let mut connection = Connection::new(token, seat, service.now, deadline);
+        connection.is_encrypted = transport.is_encrypted();
+        if transport.is_handshaking() {
+            connection.flow.insert(Flow::HANDSHAKES);
+            self.handshakes.begin(token, service.metrics.turns);
+        }
         service.note(connection.who(&transport), format_args!("connected"));
         entry.insert(Entry {
             transport,
@@ -157,6 +166,9 @@ impl Connections {
             mut connection,
         } = self.slab.remove(index);
         self.seats.leave(connection.seat, connection.token);
+        if connection.flow.contains(Flow::HANDSHAKES) {
+            self.handshakes.end(connection.token);
+        }
         connection.leave(&mut self.service, &transport, gone);
     }
 
@@ -263,6 +275,31 @@ impl Connections {
         // A connection that is draining was counted when it was answered.
         let is_unanswered = matches!(self.slab[index].connection.phase, Phase::Http(_));
         self.service.metrics.refused += u64::from(is_unanswered);
+        self.remove(index, Gone::Done);
+        true
+    }
+
+    /// Makes room for one more TLS handshake, where one that waits for its peer may give way. Says whether there is room.
+    pub(super) fn make_room_for_handshake(&mut self) -> bool {
+        if self.handshakes.has_room() {
+            return true;
+        }
+        let waits_for_peer = |index: &usize| {
+            let connection = self.get(*index);
+            connection.is_some_and(|connection| !connection.flow.contains(Flow::IN_READS))
+        };
+        let turn = self.service.metrics.turns;
+        let first = (self.handshakes.before(turn).map(index_of)).find(waits_for_peer);
+        let Some(index) = first else {
+            return false;
+        };
+        let Entry {
+            transport,
+            connection,
+        } = &self.slab[index];
+        let what = format_args!("ended: its TLS handshake made room for another");
+        self.service.note(connection.who(transport), what);
+        self.service.metrics.refused += 1;
         self.remove(index, Gone::Done);
         true
     }

@@ -228,7 +228,7 @@ impl Connection {
     ) -> Option<Next> {
         let site = Site {
             echo: service.config.echo,
-            secure: false,
+            secure: self.is_encrypted,
         };
         let may_keep_alive = request.keep_alive && self.seat.keeps_alive();
         let response = match self.seat.route(request, &site) {

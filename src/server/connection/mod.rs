@@ -69,6 +69,8 @@ pub(super) struct Connection {
     aside: Aside,
     pub(super) flow: Flow,
     pub(super) seat: Seat,
+    /// Whether its transport is.
+    pub(super) is_encrypted: bool,
 }
 
 impl Connection {
@@ -85,6 +87,7 @@ impl Connection {
             aside: Aside::default(),
             flow: Flow::default(),
             seat,
+            is_encrypted: false,
         }
     }
 
@@ -209,7 +212,9 @@ impl Connection {
 
     /// In which order it is read from.
     pub(super) fn standing(&self) -> Standing {
-        if self.flow.contains(Flow::HEAVY) {
+        if self.flow.contains(Flow::HANDSHAKES) {
+            Standing::Handshake
+        } else if self.flow.contains(Flow::HEAVY) {
             Standing::Heavy
         } else if self.flow.contains(Flow::HUNG_UP) {
             Standing::Gone

@@ -89,7 +89,7 @@ fn argument(group: &Group, setting: &Setting) -> Arg {
         // Else "-1" would be an unknown flag, which is a worse answer than what is allowed.
         .allow_negative_numbers(true);
     match setting.set {
-        Set::Addresses => argument.action(ArgAction::Append),
+        Set::List(_) => argument.action(ArgAction::Append),
         Set::Flag(_) => argument
             .num_args(0..=1)
             .require_equals(true)

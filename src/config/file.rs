@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::policy::Pattern;
 use super::settings::{self, Set, Setting};
+use super::tls::{self, Certificate};
 
 /// Where something stands. Origins are ordered as their mistakes are told: the file from its first
 /// line to its last, then the environment, then the flags.
@@ -131,6 +132,8 @@ pub(super) struct File {
     pub(super) entries: Vec<Entry>,
     /// Its `[[channel]]` blocks, in their order.
     pub(super) blocks: Vec<Block>,
+    /// Its `[[tls]]` blocks, in their order.
+    pub(super) certificates: Vec<Certificate>,
     /// What is wrong with its syntax, its keys and its patterns. Values are checked later.
     pub(super) problems: Vec<Problem>,
 }
@@ -153,6 +156,8 @@ pub(super) fn read(name: &str, text: &str) -> File {
     for (key, value) in table.get_ref() {
         if key.get_ref() == "channel" {
             file.read_channels(&text, key, value);
+        } else if key.get_ref() == "tls" {
+            file.certificates = tls::read_blocks(&text, key, value, &mut file.problems);
         } else if text.is_readable(key.span().start) {
             let entry = file.read_entry(&text, key, value, TOP_LEVEL);
             file.entries.extend(entry);
@@ -171,14 +176,14 @@ struct Level {
 
 const TOP_LEVEL: Level = Level {
     allows: |_| true,
-    also: "[[channel]]",
+    also: "[[channel]], [[tls]]",
 };
 const CHANNEL_LEVEL: Level = Level {
     allows: Setting::is_policy,
     also: "match",
 };
 
-type Key<'a> = Spanned<Cow<'a, str>>;
+pub(super) type Key<'a> = Spanned<Cow<'a, str>>;
 
 impl File {
     fn read_channels(&mut self, text: &Text, key: &Key, value: &Spanned<DeValue>) {
@@ -322,7 +327,7 @@ fn plain(value: &DeValue, setting: &Setting) -> Option<String> {
 }
 
 /// What a value is, for a message that wants another.
-fn kind(value: &DeValue) -> &'static str {
+pub(super) fn kind(value: &DeValue) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",
@@ -335,7 +340,7 @@ fn kind(value: &DeValue) -> &'static str {
 }
 
 /// A file's text, which knows where a byte of it stands.
-struct Text<'a> {
+pub(super) struct Text<'a> {
     name: &'a str,
     text: &'a str,
     /// The lines whose syntax is wrong, so that nothing else need be said of them.
@@ -356,7 +361,7 @@ impl<'a> Text<'a> {
     }
 
     /// What stands at this byte and has this key, or none.
-    fn origin(&self, at: usize, key: &str) -> Origin {
+    pub(super) fn origin(&self, at: usize, key: &str) -> Origin {
         let place = self.place(at);
         let separator = if key.is_empty() { "" } else { ": " };
         Origin::in_file(at, format!("{place}{separator}{key}"))
@@ -371,13 +376,13 @@ impl<'a> Text<'a> {
     }
 
     /// Whether what stands at this byte can be believed to be what was meant.
-    fn is_readable(&self, at: usize) -> bool {
+    pub(super) fn is_readable(&self, at: usize) -> bool {
         let (line, ..) = self.line(at);
         line < self.lost_from && !self.unreadable.contains(&line)
     }
 
     /// Whether the same holds from the header of a block on, at this byte, to the next header.
-    fn is_block_readable(&self, at: usize) -> bool {
+    pub(super) fn is_block_readable(&self, at: usize) -> bool {
         let (line, ..) = self.line(at);
         let below = self.text.lines().skip(line);
         let rest = below.take_while(|line| !line.trim_start().starts_with('['));

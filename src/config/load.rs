@@ -1,5 +1,6 @@
 //! Flags, environment and file put together, each over the one below it.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
@@ -61,6 +62,8 @@ impl ServeArgs {
         draft.apply(from_environment);
         draft.apply(self.entries);
         draft.check_retention();
+        draft.config.tls.more = file.certificates;
+        draft.check_tls();
         for block in file.blocks {
             draft.add_rule(block);
         }
@@ -101,8 +104,8 @@ fn variable(environment: Environment, name: &str) -> Option<OsString> {
 #[derive(Default)]
 struct Draft {
     config: Config,
-    /// Where `retain_bytes` was last set, for a message about it.
-    retain_bytes_origin: Option<Origin>,
+    /// Where each setting was last set, by its key.
+    origins: HashMap<&'static str, Origin>,
     /// The `match` of each rule in `config`, with its place.
     rule_origins: Vec<Origin>,
     problems: Vec<Problem>,
@@ -120,7 +123,7 @@ impl Draft {
             match value.into_string() {
                 Ok(text) => {
                     let values = match setting.set {
-                        Set::Addresses => text.split(',').map(|a| a.trim().to_owned()).collect(),
+                        Set::List(_) => text.split(',').map(|a| a.trim().to_owned()).collect(),
                         _ => vec![text],
                     };
                     entries.push(Entry::new(setting, values, origin));
@@ -165,9 +168,7 @@ impl Draft {
             if let Err(mistakes) = entry.setting.apply(&mut self.config, &entry.values) {
                 self.note(&entry, &mistakes);
             }
-            if entry.setting.key == "retain_bytes" {
-                self.retain_bytes_origin = Some(entry.origin);
-            }
+            self.origins.insert(entry.setting.key, entry.origin);
         }
     }
 
@@ -184,9 +185,22 @@ impl Draft {
     fn check_retention(&mut self) {
         if self.config.policy.retain_bytes.is_none()
             && self.config.retain_total.is_none()
-            && let Some(origin) = &self.retain_bytes_origin
+            && let Some(origin) = self.origins.get("retain_bytes")
         {
             self.problems.push(origin.problem(UNBOUNDED));
+        }
+    }
+
+    /// What is set for TLS needs each other. An address for it takes the place of the default one without.
+    fn check_tls(&mut self) {
+        let client_is_set = self.origins.contains_key("tls_client");
+        for (key, why) in self.config.tls.mistakes(client_is_set) {
+            if let Some(origin) = self.origins.get(key) {
+                self.problems.push(origin.problem(why));
+            }
+        }
+        if !self.config.tls.listen.is_empty() && !self.origins.contains_key("listen") {
+            self.config.listen.clear();
         }
     }
 

@@ -20,6 +20,7 @@ mod policy;
 mod settings;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
+mod tls;
 mod token;
 #[cfg(feature = "cli")]
 mod units;
@@ -38,6 +39,7 @@ pub use args::ServeArgs;
 #[cfg(feature = "cli")]
 pub use load::{ConfigError, unknown_variables};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};
+pub use tls::{Certificate, ClientCertificates, TlsConfig};
 pub use token::TokenConfig;
 
 /// Where the daemon listens.
@@ -61,12 +63,14 @@ impl fmt::Display for Listen {
 /// Everything that `fanfare serve` can be told, checked, with its units in the names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where to listen; at least one address, none twice.
+    /// Where to listen; none twice, and at least one address here or in [`TlsConfig::listen`].
     pub listen: Vec<Listen>,
     /// The permission bits of unix sockets, at most 0o777, or `None`: as the umask has it.
     pub socket_mode: Option<u32>,
     /// The group of unix sockets by its number, or `None`: the daemon's own.
     pub socket_group: Option<u32>,
+    /// Encrypted connections.
+    pub tls: TlsConfig,
     /// Whether `/echo` sends each message back.
     pub echo: bool,
     /// The least severe level that is logged.
@@ -151,6 +155,7 @@ impl Default for Config {
             listen: vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8040)))],
             socket_mode: None,
             socket_group: None,
+            tls: TlsConfig::default(),
             echo: false,
             log: log::LevelFilter::Info,
 

@@ -6,6 +6,7 @@
 //! same words.
 
 use super::mistake::Mistake;
+use super::tls::ENCRYPTION;
 use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
@@ -35,8 +36,8 @@ pub(super) enum Set {
     Mode(fn(&mut Config, &str) -> Result<(), String>),
     /// Of the daemon as a whole, and as a flag it needs no value.
     Flag(fn(&mut Config, &str) -> Result<(), String>),
-    /// The addresses to listen on: several values, which replace those of a weaker source.
-    Addresses,
+    /// Of the daemon as a whole: several values, which replace those of a weaker source.
+    List(fn(&mut Config, &[String]) -> Result<(), Vec<Mistake>>),
 }
 
 impl Setting {
@@ -64,10 +65,7 @@ impl Setting {
             Set::Daemon(set) | Set::Mode(set) | Set::Flag(set) => {
                 set(config, single(values)?).map_err(|why| vec![Mistake::whole(why)])
             }
-            Set::Addresses => {
-                config.listen = units::listen(values)?;
-                Ok(())
-            }
+            Set::List(set) => set(config, values),
         }
     }
 
@@ -105,6 +103,10 @@ pub(super) const GROUPS: &[Group] = &[
         settings: LISTENING,
     },
     Group {
+        heading: "Encryption",
+        settings: ENCRYPTION,
+    },
+    Group {
         heading: "Channels",
         settings: CHANNELS,
     },
@@ -128,7 +130,10 @@ const LISTENING: &[Setting] = &[
         value: "ADDR",
         default: "127.0.0.1:8040",
         help: "The address to listen on: HOST:PORT or unix:PATH; may be repeated",
-        set: Set::Addresses,
+        set: Set::List(|c, texts| {
+            c.listen = units::listen(texts)?;
+            Ok(())
+        }),
     },
     Setting {
         key: "socket_mode",
@@ -453,7 +458,7 @@ fn single(values: &[String]) -> Result<&str, Vec<Mistake>> {
     }
 }
 
-fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
     *slot = value?;
     Ok(())
 }

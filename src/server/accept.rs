@@ -13,6 +13,7 @@ use super::listener::{Accepted, Listener};
 use super::seats::Seats;
 use super::timers::Millis;
 use super::tokens::index_of;
+use crate::transport::tls::terms::Terms;
 
 /// Connections accepted in one turn, so that a storm of them does not keep the others waiting.
 const ACCEPTS_A_TURN: usize = 64;
@@ -24,6 +25,8 @@ const PAUSE_MS: u64 = 500;
 #[derive(Debug)]
 pub(super) struct Accepting {
     pub(super) listeners: Vec<Listener>,
+    /// What is agreed to where TLS is spoken. There are terms where there is such a listener.
+    pub(super) terms: Option<Terms>,
     /// Nothing is accepted before this time.
     paused_until: Millis,
     /// The listener that comes first in this turn, so that a storm at one does not close the
@@ -40,9 +43,10 @@ pub(super) struct Accepting {
 }
 
 impl Accepting {
-    pub(super) fn new(listeners: Vec<Listener>) -> Self {
+    pub(super) fn new(listeners: Vec<Listener>, terms: Option<Terms>) -> Self {
         Accepting {
             listeners,
+            terms,
             paused_until: 0,
             first: 0,
             held_back: None,
@@ -88,6 +92,10 @@ impl Accepting {
                 if budget == 0 {
                     return;
                 }
+                if self.listeners[index].is_tls && !connections.make_room_for_handshake() {
+                    // Those that are under way wait for us, so newcomers wait for them.
+                    break;
+                }
                 budget -= 1;
                 if !self.accept_one(connections, registry, index) {
                     return;
@@ -104,7 +112,7 @@ impl Accepting {
         listener: usize,
     ) -> bool {
         let service = &mut connections.service;
-        match self.listeners[listener].accept() {
+        match self.listeners[listener].accept(self.terms.as_ref()) {
             Ok(accepted) => {
                 service.metrics.accepted += 1;
                 let turn = service.metrics.turns;
@@ -166,9 +174,10 @@ impl Accepting {
                     true => transport.withholding(),
                     false => transport,
                 };
-                let registered = connections.insert(transport, seat, |transport, token| {
-                    transport.register(registry, token)
-                });
+                let registered =
+                    connections.insert(transport, seat, accepted.door, |transport, token| {
+                        transport.register(registry, token)
+                    });
                 if let Err(error) = registered {
                     warn!("cannot poll a connection: {error}");
                 }

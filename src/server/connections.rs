@@ -9,10 +9,12 @@ use mio::Token;
 use slab::Slab;
 
 use super::connection::ends::Gone;
+use super::connection::flow::Flow;
 use super::connection::http::head_deadline;
 use super::connection::phase::Phase;
 use super::connection::seat::Seat;
 use super::connection::{Connection, Peer};
+use super::handshakes::Handshakes;
 use super::seats::Seats;
 use super::service::Service;
 use super::timers::NEVER;
@@ -23,6 +25,9 @@ use crate::transport::Transport;
 
 /// Timers looked at in one turn.
 const TIMERS_A_TURN: usize = 1024;
+
+/// How many connections are decided about anew in one turn.
+const READMITTED_A_TURN: usize = 256;
 
 /// When a deadline is looked at again whose connection has to be read from first.
 const HEARD_MS: u64 = 100;
@@ -41,6 +46,9 @@ pub(super) struct Connections {
     pub(super) service: Service,
     pub(super) work: Work,
     pub(super) seats: Seats,
+    pub(super) handshakes: Handshakes,
+    /// The place from which on it is still to be decided anew what a peer may do, after a reload.
+    readmitted: usize,
 }
 
 impl Connections {
@@ -49,9 +57,11 @@ impl Connections {
         Connections {
             slab: Slab::new(),
             generation: 0,
+            handshakes: Handshakes::new(config.tls.max_handshakes),
             service: Service::new(config),
             work: Work::default(),
             seats: Seats::new(limit),
+            readmitted: usize::MAX,
         }
     }
 
@@ -97,13 +107,18 @@ impl Connections {
         register(&mut transport, token)?;
         let service = &mut self.service;
         let deadline = head_deadline(service, seat);
-        let connection = Connection::new(
+        let mut connection = Connection::new(
             token,
             seat,
             service.gate.stranger(door),
             service.now,
             deadline,
         );
+        connection.is_encrypted = transport.is_encrypted();
+        if transport.is_handshaking() {
+            connection.flow.insert(Flow::HANDSHAKES);
+            self.handshakes.begin(token, service.metrics.turns);
+        }
         service.note(connection.who(&transport), format_args!("connected"));
         entry.insert(Entry {
             transport,
@@ -164,6 +179,9 @@ impl Connections {
             mut connection,
         } = self.slab.remove(index);
         self.seats.leave(connection.seat, connection.token);
+        if connection.flow.contains(Flow::HANDSHAKES) {
+            self.handshakes.end(connection.token);
+        }
         connection.leave(&mut self.service, &transport, gone);
     }
 
@@ -272,6 +290,55 @@ impl Connections {
         self.service.metrics.refused += u64::from(is_unanswered);
         self.remove(index, Gone::Done);
         true
+    }
+
+    /// Makes room for one more TLS handshake, where one that waits for its peer may give way. Says whether there is room.
+    pub(super) fn make_room_for_handshake(&mut self) -> bool {
+        if self.handshakes.has_room() {
+            return true;
+        }
+        let waits_for_peer = |index: &usize| {
+            let connection = self.get(*index);
+            connection.is_some_and(|connection| !connection.flow.contains(Flow::IN_READS))
+        };
+        let turn = self.service.metrics.turns;
+        let first = (self.handshakes.before(turn).map(index_of)).find(waits_for_peer);
+        let Some(index) = first else {
+            return false;
+        };
+        let Entry {
+            transport,
+            connection,
+        } = &self.slab[index];
+        let what = format_args!("ended: its TLS handshake made room for another");
+        self.service.note(connection.who(transport), what);
+        self.service.metrics.refused += 1;
+        self.remove(index, Gone::Done);
+        true
+    }
+
+    /// Rules or keys have changed: it is decided anew for everybody what they may do, in this turn and the next ones.
+    pub(super) fn begin_to_readmit(&mut self) {
+        self.readmitted = 0;
+    }
+
+    /// Whether it is still to be decided anew for somebody.
+    pub(super) fn readmits(&self) -> bool {
+        self.readmitted < self.places()
+    }
+
+    /// Decides anew for as many as one turn has time for. Whoever asks for something is decided about before that.
+    pub(super) fn readmit(&mut self) {
+        if !self.readmits() {
+            return;
+        }
+        let until = (self.readmitted + READMITTED_A_TURN).min(self.places());
+        for index in self.readmitted..until {
+            if self.slab.contains(index) {
+                self.act(index, Connection::readmit);
+            }
+        }
+        self.readmitted = until;
     }
 
     /// Whether the sums are what is there. It looks at every connection: for tests, which have few.

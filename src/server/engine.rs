@@ -79,6 +79,7 @@ impl Engine {
         self.reader.read(connections);
         connections.answer_tickets();
         connections.handle_timeouts();
+        connections.readmit();
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.step(connections, &mut self.sweep);
         }
@@ -96,6 +97,7 @@ impl Engine {
             || !service.finished.is_empty()
             || service.hub.has_work()
             || self.sweep.has_work()
+            || self.connections.readmits()
     }
 
     /// When something is due that no event announces.

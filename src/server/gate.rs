@@ -121,8 +121,9 @@ impl Gate {
     }
 
     fn let_strangers_in(&mut self, config: &Config) {
-        let doors = 0..config.listen.len().max(1);
-        self.strangers = doors
+        let doors = config.listen.len() + config.tls.listen.len();
+        // Simulations have none.
+        self.strangers = (0..doors.max(1))
             .map(|door| Rc::new(self.decide(config, door, None)))
             .collect();
     }
@@ -148,7 +149,8 @@ impl Gate {
     fn decide(&self, config: &Config, door: usize, identity: Option<Identity>) -> Access {
         // Simulations have no listeners.
         let nowhere = Listen::Unix(Default::default());
-        let listener = config.listen.get(door).unwrap_or(&nowhere);
+        let mut listeners = config.listen.iter().chain(&config.tls.listen);
+        let listener = listeners.nth(door).unwrap_or(&nowhere);
         Access {
             door,
             rights: config.rules.rights(identity.as_ref(), listener),

@@ -14,6 +14,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use self::unix::SocketFile;
 use crate::config::{Config, Listen};
 use crate::transport::Transport;
+use crate::transport::tls::terms::Terms;
 
 /// How many connections may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
@@ -24,6 +25,10 @@ pub(super) struct Listener {
     socket: Acceptor,
     /// What to call it in a log line: `ws://127.0.0.1:8040` or `unix:/run/fanfare.sock`.
     pub(super) name: String,
+    /// Whether TLS is spoken there.
+    pub(super) is_tls: bool,
+    /// Its place in the configuration: the listeners for TLS follow the others.
+    pub(super) door: usize,
     /// The networks that can reach it, for the log line at the start.
     pub(super) reach: &'static str,
     /// Set while connections may still wait: the event that said so does not come again.
@@ -43,6 +48,8 @@ pub(super) struct Accepted {
     pub(super) transport: Transport,
     /// Whether its peer is on this machine: it came by a loopback address or by a unix socket.
     pub(super) is_local: bool,
+    /// The place of its listener in the configuration.
+    pub(super) door: usize,
 }
 
 impl Listener {
@@ -51,32 +58,44 @@ impl Listener {
     /// # Errors
     /// A sentence that names the first address that failed and what to do about it.
     pub(super) fn bind_all(config: &Config) -> Result<Vec<Listener>, String> {
-        let has_unix = config.listen.iter().any(|at| matches!(at, Listen::Unix(_)));
+        let all: Vec<Listen> = (config.listen.iter().chain(&config.tls.listen))
+            .cloned()
+            .collect();
+        let has_unix = all.iter().any(|at| matches!(at, Listen::Unix(_)));
         if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
             warn!(
                 "socket_mode and socket_group have no effect: the daemon listens on no unix socket"
             );
         }
-        let mut listeners: Vec<Listener> = Vec::with_capacity(config.listen.len());
-        for (index, listen) in config.listen.iter().enumerate() {
+        let mut listeners: Vec<Listener> = Vec::with_capacity(all.len());
+        for (index, listen) in all.iter().enumerate() {
+            let is_tls = index >= config.listen.len();
             let listener = match listen {
                 Listen::Tcp(address) => {
-                    let only_v6 = leaves_ipv4_to_another(*address, &config.listen);
-                    bind_tcp(*address, only_v6, config.send_buffer)
-                        .map_err(|error| explain(*address, &error, &config.listen[..index]))?
+                    let only_v6 = leaves_ipv4_to_another(*address, &all);
+                    bind_tcp(*address, is_tls, only_v6, config.send_buffer)
+                        .map_err(|error| explain(*address, &error, &all[..index]))?
                 }
                 Listen::Unix(path) => {
                     let earlier = listeners.iter().filter_map(Listener::file);
                     let (file, listener) = unix::bind(path, config, earlier)?;
                     Listener {
-                        name: format!("unix:{}", path.display()),
+                        name: match is_tls {
+                            true => format!("unix:{} by TLS", path.display()),
+                            false => format!("unix:{}", path.display()),
+                        },
+                        is_tls,
+                        door: 0,
                         socket: Acceptor::Unix(file, listener),
                         reach: "open to every user who may write to that file",
                         ready: false,
                     }
                 }
             };
-            listeners.push(listener);
+            listeners.push(Listener {
+                door: index,
+                ..listener
+            });
         }
         Ok(listeners)
     }
@@ -88,16 +107,30 @@ impl Listener {
         }
     }
 
-    pub(super) fn accept(&self) -> io::Result<Accepted> {
+    /// Accepts a connection. It speaks TLS on these terms where TLS is spoken.
+    pub(super) fn accept(&self, terms: Option<&Terms>) -> io::Result<Accepted> {
+        let accepted = self.accept_bare()?;
+        match terms {
+            Some(terms) if self.is_tls => Ok(Accepted {
+                transport: accepted.transport.encrypted(terms)?,
+                ..accepted
+            }),
+            _ => Ok(accepted),
+        }
+    }
+
+    fn accept_bare(&self) -> io::Result<Accepted> {
         match &self.socket {
             Acceptor::Tcp(listener) => listener.accept().map(|(stream, peer)| Accepted {
                 transport: Transport::Tcp(stream),
                 // On a dual-stack socket 127.0.0.1 is ::ffff:127.0.0.1.
                 is_local: peer.ip().to_canonical().is_loopback(),
+                door: self.door,
             }),
             Acceptor::Unix(_, listener) => listener.accept().map(|(stream, _)| Accepted {
                 transport: Transport::Unix(stream),
                 is_local: true,
+                door: self.door,
             }),
         }
     }
@@ -128,6 +161,7 @@ fn is_dual_stack(address: SocketAddr) -> bool {
 /// saves two system calls a connection.
 fn bind_tcp(
     address: SocketAddr,
+    is_tls: bool,
     only_v6: bool,
     send_buffer: Option<usize>,
 ) -> io::Result<Listener> {
@@ -163,7 +197,12 @@ fn bind_tcp(
     };
     Ok(Listener {
         socket: Acceptor::Tcp(listener),
-        name: format!("ws://{address}"),
+        name: match is_tls {
+            true => format!("wss://{address}"),
+            false => format!("ws://{address}"),
+        },
+        is_tls,
+        door: 0,
         reach,
         ready: false,
     })

@@ -34,6 +34,7 @@ mod encoders;
 mod ending;
 mod engine;
 mod gate;
+mod handshakes;
 mod held;
 mod hoards;
 mod journal;
@@ -55,12 +56,14 @@ mod sweep;
 mod tickets;
 mod timers;
 mod tokens;
+mod watch;
 mod work;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -75,7 +78,9 @@ use self::clock::Clock;
 use self::engine::{Engine, Ready};
 use self::listener::Listener;
 use self::pace::Pace;
-use crate::config::Config;
+use self::watch::Watch;
+use crate::config::{Config, TlsConfig};
+use crate::transport::tls::terms::Terms;
 
 /// How long the reads of one turn may take, and then the sweep, before the others have their turn. One connection more is
 /// read from where those with little to read have taken all of it.
@@ -98,6 +103,8 @@ pub struct Server {
     clock: Clock,
     accepting: Accepting,
     engine: Engine,
+    /// The files that [`Server::reload`] reads.
+    watch: Watch,
 }
 
 /// Runs the daemon until it is told to end.
@@ -118,6 +125,8 @@ impl Server {
         let poll = Poll::new().map_err(|error| format!("cannot poll: {error}"))?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let watch = Watch::new(watched_files(&config));
+        let terms = load_terms(&config.tls)?;
         let mut listeners = Listener::bind_all(&config)?;
         let registry = poll.registry();
         registry
@@ -140,8 +149,9 @@ impl Server {
             signals,
             alarm,
             clock: Clock::new(),
-            accepting: Accepting::new(listeners),
+            accepting: Accepting::new(listeners, terms),
             engine: Engine::new(config, limit, pace),
+            watch,
         })
     }
 
@@ -177,6 +187,9 @@ impl Server {
     fn turn(&mut self, events: &mut Events, stalled: bool) {
         self.engine.begin_turn(self.clock.turn());
         self.note_all(events, stalled);
+        if self.watch.look(self.engine.connections.service.now) {
+            self.reload("a file has changed");
+        }
         let registry = self.poll.registry();
         self.accepting
             .accept(&mut self.engine.connections, registry);
@@ -252,7 +265,11 @@ impl Server {
         if self.engine.is_busy() || self.accepting.has_work(now) {
             return Some(Duration::ZERO);
         }
-        let next = [self.engine.next_timeout(now), self.accepting.next_timeout()];
+        let next = [
+            self.engine.next_timeout(now),
+            self.accepting.next_timeout(),
+            self.watch.next_look(),
+        ];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
         if !self.engine.connections.service.hub.has_waiting() {
@@ -281,7 +298,7 @@ impl Server {
             let metrics = &connections.service.metrics;
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
-                SIGHUP => info!("SIGHUP: options are read at the start only; nothing changes"),
+                SIGHUP => self.reload("SIGHUP"),
                 _ if self.engine.shutdown.is_some() => {
                     info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
@@ -292,6 +309,25 @@ impl Server {
                     self.engine.shut_down();
                 }
             }
+        }
+    }
+
+    /// Reads the files again that the configuration names. Nobody is dropped for it. What is wrong with a file is told,
+    /// and what was read of it before stays.
+    fn reload(&mut self, why: &str) {
+        let config = &self.engine.connections.service.config;
+        if watched_files(config).is_empty() {
+            info!("{why}: options are read at the start only; nothing changes");
+            return;
+        }
+        self.watch.note_reading();
+        match load_terms(&config.tls) {
+            Ok(Some(terms)) => {
+                self.accepting.terms = Some(terms);
+                info!("{why}: the files for TLS were read again, and hold for new connections");
+            }
+            Ok(None) => {}
+            Err(error) => warn!("{why}: {error}; what was read before for TLS stays"),
         }
     }
 
@@ -311,6 +347,22 @@ impl Server {
             ledger.outbox,
             ledger.held.bytes(),
         )
+    }
+}
+
+/// The files that are read at the start, on SIGHUP and when they change.
+fn watched_files(config: &Config) -> Vec<PathBuf> {
+    match config.tls.listen.is_empty() {
+        true => Vec::new(),
+        false => config.tls.files(),
+    }
+}
+
+/// What is agreed to where TLS is spoken, if it is spoken anywhere.
+fn load_terms(config: &TlsConfig) -> Result<Option<Terms>, String> {
+    match config.listen.is_empty() {
+        true => Ok(None),
+        false => Terms::load(config).map(Some),
     }
 }
 

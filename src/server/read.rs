@@ -3,16 +3,20 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use log::{Level, log_enabled};
+
 use super::TURN_BUDGET;
 use super::allowance::{self, Allowance};
-use super::connection::READ_BYTES_KEPT;
 use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connection::phase::Phase;
+use super::connection::{Connection, READ_BYTES_KEPT};
 use super::connections::{Connections, Entry};
+use super::journal::Shown;
 use super::reads::Standing;
+use super::service::Service;
 use super::tokens::index_of;
-use crate::transport::Read;
+use crate::transport::{Read, Transport};
 
 /// Size of the loop's one read buffer, in bytes: the most that one connection is read from in one turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -51,18 +55,17 @@ impl Reader {
                     let until = match standing {
                         _ if is_alone => Some(began + TURN_BUDGET),
                         Standing::Heavy => Some(now + HEAVY_VISIT),
-                        Standing::Light | Standing::Gone => None,
+                        Standing::Light | Standing::Handshake | Standing::Gone => None,
                     };
                     self.visit(connections, index_of(token), share, until);
                 }
             }
             let visit_began = std::mem::replace(&mut now, Instant::now());
-            if standing == Standing::Heavy {
-                let took = now - visit_began;
-                connections
-                    .work
-                    .reads
-                    .overdraw(took.saturating_sub(HEAVY_VISIT));
+            let (reads, took) = (&mut connections.work.reads, now - visit_began);
+            match standing {
+                Standing::Heavy => reads.overdraw(took.saturating_sub(HEAVY_VISIT)),
+                Standing::Handshake => reads.charge_handshake(took),
+                Standing::Light | Standing::Gone => {}
             }
         }
     }
@@ -112,6 +115,7 @@ impl Reader {
             slab,
             service,
             seats,
+            handshakes,
             ..
         } = connections;
         let Entry {
@@ -135,7 +139,21 @@ impl Reader {
             true => READ_BYTES_KEPT,
             false => quantum,
         };
-        match transport.read(&mut self.buffer[..quantum]) {
+        if connection.flow.contains(Flow::HUNG_UP) && transport.awaits_hello() {
+            // It costs much to shake hands, and nobody is there.
+            return Some(Gone::Done);
+        }
+        let result = transport.read(&mut self.buffer[..quantum]);
+        if connection.flow.contains(Flow::HANDSHAKES) && !transport.is_handshaking() {
+            connection.flow.remove(Flow::HANDSHAKES);
+            handshakes.end(connection.token);
+            note_handshake(service, connection, transport);
+        }
+        if transport.holds() && connection.flow.may_write() {
+            // What the transport had to say itself is not out.
+            connection.block(service);
+        }
+        match result {
             Ok(Read { len: 0, .. }) => return connection.peer_finished(service),
             Ok(Read { len: read, more }) => {
                 let is_heavy = read == quantum;
@@ -150,9 +168,32 @@ impl Reader {
                     connection.flow.remove(Flow::HEAVY | Flow::READABLE);
                 }
                 io::ErrorKind::Interrupted => {}
+                io::ErrorKind::InvalidData => {
+                    let what = format_args!("ended: TLS: {error}");
+                    service.note(connection.who(transport), what);
+                    return Some(Gone::Lost);
+                }
                 _ => return Some(Gone::Lost),
             },
         }
         None
+    }
+}
+
+/// Says in the log that a handshake is over, and whose certificate was presented in it.
+fn note_handshake(service: &mut Service, connection: &Connection, transport: &Transport) {
+    if !log_enabled!(Level::Debug) {
+        return;
+    }
+    let who = connection.who(transport);
+    match transport.peer_identity() {
+        Some(name) => {
+            let name = Shown(name.as_bytes());
+            service.note(
+                who,
+                format_args!("shook hands, with the certificate of {name}"),
+            );
+        }
+        None => service.note(who, format_args!("shook hands")),
     }
 }

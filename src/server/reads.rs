@@ -15,6 +15,10 @@ const ONE_GONE_IN: u32 = 8;
 /// turns later, so those turns have to be short.
 const GONE_A_TURN: usize = 64;
 
+/// How long the handshakes of one turn may take, before another may only be the first of its turn: five or so with keys of the
+/// usual kind.
+const HANDSHAKES_TIME: Duration = TURN_BUDGET.checked_div(2).expect("two is not zero");
+
 /// In which order connections are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -22,6 +26,8 @@ pub(super) enum Standing {
     Light,
     /// Its last visit used up what a visit may cost and left something unread.
     Heavy,
+    /// Its transport shakes hands, whether or not its peer is still there.
+    Handshake,
     /// Its peer has said FIN, or its socket has failed.
     Gone,
 }
@@ -32,6 +38,9 @@ pub(super) enum Standing {
 /// takes some microseconds, and which one it is shows after its visit. Of the heavy ones each turn visits
 /// at least one, so that they wait for each other and not for ever.
 ///
+/// A handshake takes as long as some fifty requests of those that are inside. So handshakes come after these, and a
+/// few a turn: however many come at once, those inside wait for those few.
+///
 /// When a network fails, thousands of peers are gone in one moment, and all that is left to do for
 /// them is to clear away. That has time: those that are still there, and those that just arrive, come
 /// first.
@@ -39,15 +48,19 @@ pub(super) enum Standing {
 pub(super) struct Reads {
     light: VecDeque<Token>,
     heavy: VecDeque<Token>,
+    handshakes: VecDeque<Token>,
     gone: VecDeque<Token>,
     /// How many of each may still be taken in this turn: those that are queued again wait for the next.
     light_left: usize,
     heavy_left: usize,
+    handshakes_left: usize,
     gone_left: usize,
     /// How many light ones were taken since the last that is gone.
     in_a_row: u32,
     /// Whether this turn has visited a heavy one.
     took_heavy: bool,
+    /// How long the handshakes of this turn have taken; `None` before the first.
+    handshakes_took: Option<Duration>,
     /// By how much the visits of heavy ones have taken longer than they should, while light ones waited.
     overdrawn: Duration,
 }
@@ -58,6 +71,7 @@ impl Reads {
         let queue = match standing {
             Standing::Light => &mut self.light,
             Standing::Heavy => &mut self.heavy,
+            Standing::Handshake => &mut self.handshakes,
             Standing::Gone => &mut self.gone,
         };
         queue.push_back(token);
@@ -67,15 +81,22 @@ impl Reads {
     pub(super) fn begin_turn(&mut self) {
         self.light_left = self.light.len();
         self.heavy_left = self.heavy.len();
+        self.handshakes_left = self.handshakes.len();
+        self.handshakes_took = None;
         self.gone_left = self.gone.len().min(GONE_A_TURN);
         self.took_heavy = false;
     }
 
     /// Takes the next, and says where it stood. `None` if nobody is left in this turn, or if its time is up (`in_time`
-    /// is false) and one heavy connection has had its visit.
+    /// is false) and one handshake and one heavy connection have had their visits.
     pub(super) fn pop(&mut self, in_time: bool) -> Option<(Token, Standing)> {
         if in_time && let Some(next) = self.pop_light_or_gone() {
             return Some(next);
+        }
+        if self.handshakes_left > 0 && self.has_time_for_handshake(in_time) {
+            self.handshakes_left -= 1;
+            self.handshakes_took.get_or_insert_default();
+            return Some((self.handshakes.pop_front()?, Standing::Handshake));
         }
         if !in_time && !self.took_heavy && !self.overdrawn.is_zero() {
             // This turn was for the light ones alone.
@@ -89,6 +110,18 @@ impl Reads {
             return Some((self.heavy.pop_front()?, Standing::Heavy));
         }
         None
+    }
+
+    fn has_time_for_handshake(&self, in_time: bool) -> bool {
+        match self.handshakes_took {
+            None => true,
+            Some(took) => in_time && took < HANDSHAKES_TIME,
+        }
+    }
+
+    /// The visit of a handshake took so long.
+    pub(super) fn charge_handshake(&mut self, time: Duration) {
+        *self.handshakes_took.get_or_insert_default() += time;
     }
 
     fn pop_light_or_gone(&mut self) -> Option<(Token, Standing)> {
@@ -121,13 +154,14 @@ impl Reads {
 
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.heavy.is_empty() && self.gone.is_empty()
+        let queues = [&self.light, &self.heavy, &self.handshakes, &self.gone];
+        queues.into_iter().all(VecDeque::is_empty)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Standing::{Gone, Heavy, Light};
+    use super::Standing::{Gone, Handshake, Heavy, Light};
     use super::*;
 
     /// All that are taken in one turn whose time is not up.
@@ -239,6 +273,39 @@ mod tests {
         }
         reads.begin_turn();
         assert_eq!(reads.pop(false), Some((Token(1), Heavy)));
+    }
+
+    #[test]
+    fn whoever_is_inside_comes_before_all_handshakes_and_a_turn_has_time_for_a_few() {
+        let mut reads = Reads::default();
+        for token in 0..1_000 {
+            reads.push(Token(token), Handshake);
+        }
+        reads.push(Token(2_000), Heavy);
+        reads.push(Token(1_000), Light);
+        reads.begin_turn();
+        assert_eq!(reads.pop(true), Some((Token(1_000), Light)));
+        for token in 0..5 {
+            assert_eq!(reads.pop(true), Some((Token(token), Handshake)));
+            reads.charge_handshake(HANDSHAKES_TIME / 5);
+        }
+        assert_eq!(reads.pop(true), Some((Token(2_000), Heavy)));
+        assert_eq!(reads.pop(true), None);
+        assert!(!reads.is_empty());
+    }
+
+    #[test]
+    fn however_much_the_others_send_each_turn_has_one_handshake() {
+        let mut reads = Reads::default();
+        for token in 0..3 {
+            reads.push(Token(token), Handshake);
+        }
+        for token in 0..3 {
+            reads.begin_turn();
+            assert_eq!(reads.pop(false), Some((Token(token), Handshake)));
+            assert_eq!(reads.pop(false), None);
+        }
+        assert!(reads.is_empty());
     }
 
     #[test]

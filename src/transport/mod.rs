@@ -1,4 +1,4 @@
-//! A connection's byte stream: TCP or unix, one type for the loop.
+//! A connection's byte stream: TCP, unix or TLS over one of them, one type for the loop.
 //!
 //! # The contract
 //!
@@ -18,6 +18,11 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod memory;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
+pub(crate) mod tls;
 #[cfg(test)]
 pub(crate) mod withholding;
 
@@ -32,6 +37,9 @@ use rustix::net::sockopt::socket_peercred;
 
 #[cfg(any(test, fuzzing))]
 use self::memory::Memory;
+#[cfg(feature = "tls")]
+use self::tls::Tls;
+use self::tls::terms::Terms;
 #[cfg(test)]
 use self::withholding::Withholding;
 
@@ -62,6 +70,8 @@ pub(crate) struct Written {
 pub(crate) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
     /// For tests: a pipe in memory.
     #[cfg(any(test, fuzzing))]
     Memory(Memory),
@@ -71,6 +81,24 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// The server's side of TLS over this transport, on which nothing was said yet.
+    ///
+    /// # Errors
+    /// Those of rustls, where the terms make no sense to it.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) fn encrypted(self, terms: &Terms) -> io::Result<Self> {
+        match *terms {}
+    }
+
+    /// The server's side of TLS over this transport, on which nothing was said yet.
+    ///
+    /// # Errors
+    /// Those of rustls, where the terms make no sense to it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn encrypted(self, terms: &Terms) -> io::Result<Self> {
+        Ok(Transport::Tls(Box::new(Tls::new(self, terms)?)))
+    }
+
     /// The same, but it keeps bytes as TLS does.
     #[cfg(test)]
     pub(crate) fn withholding(self) -> Self {
@@ -87,6 +115,8 @@ impl Transport {
         match self {
             Transport::Tcp(socket) => socket.register(registry, token, interest),
             Transport::Unix(socket) => socket.register(registry, token, interest),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.register(registry, token),
             #[cfg(any(test, fuzzing))]
             // Its readiness is told by whoever has the other end.
             Transport::Memory(_) => Ok(()),
@@ -98,11 +128,14 @@ impl Transport {
     /// Reads what is there, as far as `buffer` has room.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing is there, `Interrupted`, or what ended the connection.
+    /// `WouldBlock` if nothing is there; `Interrupted` if it has to be asked again, since no event will say so; or what ended
+    /// the connection.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
         let len = match self {
             Transport::Tcp(socket) => socket.read(buffer),
             Transport::Unix(socket) => socket.read(buffer),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => return tls.read(buffer),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(pipe) => pipe.read(buffer),
             #[cfg(test)]
@@ -122,6 +155,8 @@ impl Transport {
         let result = uninterrupted(|| match self {
             Transport::Tcp(socket) => socket.write(bytes),
             Transport::Unix(socket) => socket.write(bytes),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.write_vectored(&[IoSlice::new(bytes)]),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(pipe) => pipe.write(bytes),
             #[cfg(test)]
@@ -148,15 +183,25 @@ impl Transport {
             }
             return self.write(joined);
         }
-        let result = uninterrupted(|| match self {
+        let result = self.send(slices);
+        self.written(result, len)
+    }
+
+    /// Writes as much of `slices` as is taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is, or what ended the connection.
+    fn send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        uninterrupted(|| match self {
             Transport::Tcp(socket) => socket.write_vectored(slices),
             Transport::Unix(socket) => socket.write_vectored(slices),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.write_vectored(slices),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(pipe) => pipe.write_vectored(slices),
             #[cfg(test)]
             Transport::Withholding(inner) => inner.write_vectored(slices),
-        });
-        self.written(result, len)
+        })
     }
 
     /// The socket can be written to again: sends what the transport holds. True if it is free, false if it is full still.
@@ -167,6 +212,8 @@ impl Transport {
         match self {
             // A bare socket holds nothing of its own.
             Transport::Tcp(_) | Transport::Unix(_) => Ok(true),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.flush(),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(_) => Ok(true),
             #[cfg(test)]
@@ -181,6 +228,8 @@ impl Transport {
         let _ = match self {
             Transport::Tcp(socket) => socket.shutdown(Shutdown::Write),
             Transport::Unix(socket) => socket.shutdown(Shutdown::Write),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.finish_writing(),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(pipe) => pipe.finish_writing(),
             #[cfg(test)]
@@ -204,11 +253,51 @@ impl Transport {
         }
     }
 
-    /// Whether some of what was taken waits for the socket.
+    /// Whether what goes over it can be read by its two ends alone.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Transport::Tls(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether its two ends have still to agree on how to speak. A read may then take as long as some hundred others.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.is_handshaking(),
+            _ => false,
+        }
+    }
+
+    /// Whether its peer has said nothing yet of the handshake that has to come first.
+    pub(crate) fn awaits_hello(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.is_handshaking() && tls.is_untouched(),
+            _ => false,
+        }
+    }
+
+    /// Who the peer is by the certificate that it presented, once the handshake is over: its first name of the kind that comes
+    /// first among URI, DNS name and e-mail address, else its common name. `None` where there is no certificate, or where
+    /// that name is empty or has control characters. Each call takes the certificate apart anew.
+    pub(crate) fn peer_identity(&self) -> Option<Box<str>> {
+        match self {
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.peer_identity(),
+            _ => None,
+        }
+    }
+
+    /// Whether some of what was taken, or of what the transport has to say itself, waits for the socket: it is full.
     #[inline]
-    fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         match self {
             Transport::Tcp(_) | Transport::Unix(_) => false,
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.holds(),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(_) => false,
             #[cfg(test)]
@@ -229,6 +318,8 @@ impl fmt::Display for Transport {
                 Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
                 Err(_) => f.write_str("(gone)"),
             },
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.fmt(f),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(_) => f.write_str("(in memory)"),
             #[cfg(test)]

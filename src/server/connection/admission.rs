@@ -102,11 +102,16 @@ impl Connection {
         self.begin_close(service, peer, code, reason);
     }
 
-    /// Decides anew what the peer may do, after a reload. What is not allowed any more ends.
+    /// Decides anew what the peer may do, if there was a reload since it was decided. What is not allowed any more ends.
+    #[inline]
     pub(in crate::server) fn readmit(&mut self, service: &mut Service, peer: Peer<'_>) {
-        if service.gate.is_current(&self.access) {
-            return;
+        if !service.gate.is_current(&self.access) {
+            self.decide_anew(service, peer);
         }
+    }
+
+    #[cold]
+    fn decide_anew(&mut self, service: &mut Service, peer: Peer<'_>) {
         let identity = self.access.identity.clone();
         let door = self.access.door;
         self.access = service.gate.admit(&service.config, door, identity);

@@ -40,6 +40,9 @@ bitflags! {
         /// It stands in the queue of those whose messages have to be made in a later turn.
         const UNRENDERED = 1 << 13;
 
+        /// Its transport shakes hands: a read may take as long as some hundred others.
+        const HANDSHAKES = 1 << 14;
+
         /// Everything for which a connection is paused.
         const PAUSED = Self::OUTBOX_FULL.bits() | Self::CONGESTED.bits() | Self::AWAITS.bits();
     }

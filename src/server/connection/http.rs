@@ -86,7 +86,7 @@ impl Connection {
         match self.answer_requests(service, peer, &bytes[..end], &mut consumed) {
             Next::Stay => return consumed,
             Next::Finish => self.finish(service),
-            Next::Open(open) => {
+            Next::Open(mut open) => {
                 let slot = open.speaker.slot(open.deflate);
                 service.hub.attach(self.subscriber(), slot);
                 self.flow.remove(Flow::WITHHELD);
@@ -235,7 +235,7 @@ impl Connection {
     ) -> Option<Next> {
         let site = Site {
             echo: service.config.echo,
-            secure: false,
+            secure: self.is_encrypted,
         };
         let may_keep_alive = request.keep_alive && self.seat.keeps_alive();
         let response = match self.seat.route(request, &site) {

@@ -74,6 +74,8 @@ pub(super) struct Connection {
     pub(super) access: Rc<Access>,
     pub(super) flow: Flow,
     pub(super) seat: Seat,
+    /// Whether its transport is.
+    pub(super) is_encrypted: bool,
 }
 
 impl Connection {
@@ -97,6 +99,7 @@ impl Connection {
             access,
             flow: Flow::default(),
             seat,
+            is_encrypted: false,
         }
     }
 
@@ -109,6 +112,7 @@ impl Connection {
         end: usize,
     ) {
         self.heard_of(service.now);
+        self.readmit(service, peer);
         match self.phase {
             Phase::Http(_) => self.http_input(service, peer, buffer, end),
             Phase::Open(_) | Phase::Closing { .. } => {
@@ -120,6 +124,7 @@ impl Connection {
 
     /// Goes on with what was read and not dealt with.
     pub(super) fn go_on(&mut self, service: &mut Service, peer: Peer<'_>) {
+        self.readmit(service, peer);
         match self.phase {
             Phase::Http(_) => self.http_input(service, peer, &mut [], 0),
             _ => self.go_on_with_unread(service, peer),
@@ -221,7 +226,9 @@ impl Connection {
 
     /// In which order it is read from.
     pub(super) fn standing(&self) -> Standing {
-        if self.flow.contains(Flow::HEAVY) {
+        if self.flow.contains(Flow::HANDSHAKES) {
+            Standing::Handshake
+        } else if self.flow.contains(Flow::HEAVY) {
             Standing::Heavy
         } else if self.flow.contains(Flow::HUNG_UP) {
             Standing::Gone

@@ -74,6 +74,7 @@ fn write(stream: impl Write + AsFd + IsTerminal, answer: &clap::Error) -> io::Re
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
+    let again = args.clone();
     let config = match args.load() {
         Ok(config) => config,
         Err(error) => {
@@ -87,7 +88,8 @@ fn serve(args: ServeArgs) -> ExitCode {
     for name in config::unknown_variables() {
         log::warn!("{name} is set, but fanfare has no such option");
     }
-    match fanfare::server::run(config) {
+    let read_config = move || again.clone().load().map_err(|error| error.to_string());
+    match fanfare::server::run(config, Some(Box::new(read_config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error);

@@ -26,7 +26,7 @@ use super::settings::{self, Group, Set, Setting};
 /// let config = cli.serve.load().expect("these are good values");
 /// assert_eq!(config.policy.retain_bytes, fanfare::limit::Limit::of(2 << 20));
 /// ```
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ServeArgs {
     /// The file of `--config`.
     pub(super) file: Option<PathBuf>,

@@ -93,6 +93,7 @@ impl Problem {
 }
 
 /// A value that some source gives to a setting.
+#[derive(Clone)]
 pub(super) struct Entry {
     /// What is set.
     pub(super) setting: &'static Setting,

@@ -36,6 +36,12 @@ impl Default for TokenConfig {
 }
 
 impl TokenConfig {
+    /// The files of its keys.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = self.secret_file.iter().chain(&self.keys);
+        files.chain(&self.jwks).cloned().collect()
+    }
+
     /// Whether there are keys, or will be: else no token is good.
     pub fn has_keys(&self) -> bool {
         self.secret_file.is_some()

@@ -5,13 +5,14 @@
 //! anew after a reload. What it allows is asked in the service alone.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::timers::{Millis, NEVER};
 use crate::auth::identity::{Claims, Identity, Means};
 use crate::auth::presented::{Place, Presented};
-use crate::auth::rules::Rights;
+use crate::auth::rules::{Rights, Rules, TokenClaims};
 use crate::auth::token::{TokenError, Verifier};
 use crate::channel::topic::Topic;
 use crate::config::{Config, Listen};
@@ -100,7 +101,11 @@ enum Wall {
 
 /// Who may come in.
 pub(super) struct Gate {
+    rules: Rules,
+    /// All listeners, as the configuration has them.
+    doors: Vec<Listen>,
     verifier: Verifier,
+    takes_certificates: bool,
     wall: Wall,
     reloads: u32,
     /// The access of whoever came by a listener and has not shown who it is.
@@ -111,21 +116,33 @@ impl Gate {
     /// As the configuration has it. `verifier` has its keys.
     pub(super) fn new(config: &Config, verifier: Verifier) -> Gate {
         let mut gate = Gate {
-            verifier,
+            rules: Rules::default(),
+            doors: Vec::new(),
+            verifier: Verifier::default(),
+            takes_certificates: false,
             wall: Wall::System,
             reloads: 0,
             strangers: Vec::new(),
         };
-        gate.let_strangers_in(config);
+        gate.reload(config, verifier);
         gate
     }
 
-    fn let_strangers_in(&mut self, config: &Config) {
-        let doors = config.listen.len() + config.tls.listen.len();
-        // Simulations have none.
-        self.strangers = (0..doors.max(1))
-            .map(|door| Rc::new(self.decide(config, door, None)))
-            .collect();
+    /// Other rules and keys hold from now on.
+    pub(super) fn reload(&mut self, config: &Config, verifier: Verifier) {
+        self.verifier = verifier;
+        self.rules = config.rules.clone();
+        self.takes_certificates = config.tls.client_ca.is_some();
+        self.rules.knows_people = self.takes_tokens() || self.takes_certificates;
+        self.reloads = self.reloads.wrapping_add(1);
+        let doors = config.listen.iter().chain(&config.tls.listen);
+        self.doors = doors.cloned().collect();
+        if self.doors.is_empty() {
+            // Simulations have none.
+            self.doors.push(Listen::Unix(Default::default()));
+        }
+        let doors = 0..self.doors.len();
+        self.strangers = doors.map(|door| Rc::new(self.decide(door, None))).collect();
     }
 
     /// The access of whoever came by this listener and has not shown who it is.
@@ -134,35 +151,38 @@ impl Gate {
     }
 
     /// The access of somebody who came by this listener.
-    pub(super) fn admit(
-        &self,
-        config: &Config,
-        door: usize,
-        identity: Option<Identity>,
-    ) -> Rc<Access> {
+    pub(super) fn admit(&self, door: usize, identity: Option<Identity>) -> Rc<Access> {
         match identity {
             None => self.stranger(door),
-            Some(_) => Rc::new(self.decide(config, door, identity)),
+            Some(_) => Rc::new(self.decide(door, identity)),
         }
     }
 
-    fn decide(&self, config: &Config, door: usize, identity: Option<Identity>) -> Access {
-        // Simulations have no listeners.
-        let nowhere = Listen::Unix(Default::default());
-        let mut listeners = config.listen.iter().chain(&config.tls.listen);
-        let listener = listeners.nth(door).unwrap_or(&nowhere);
+    fn decide(&self, door: usize, identity: Option<Identity>) -> Access {
+        let listener = &self.doors[door.min(self.doors.len() - 1)];
         Access {
             door,
-            rights: config.rules.rights(identity.as_ref(), listener),
+            rights: self.rules.rights(identity.as_ref(), listener),
             identity,
             reloads: self.reloads,
             last: RefCell::default(),
         }
     }
 
+    /// Somebody who showed a certificate of this name.
+    pub(super) fn certified(subject: Box<str>) -> Identity {
+        Identity {
+            means: Means::Certificate,
+            subject,
+            expires: None,
+            claims: Claims::default(),
+            voucher: 0,
+        }
+    }
+
     /// Whether there is a way to show who one is.
     pub(super) fn knows_people(&self) -> bool {
-        self.takes_tokens()
+        self.rules.knows_people
     }
 
     /// Whether tokens are taken.
@@ -257,16 +277,47 @@ impl Gate {
         access.reloads == self.reloads
     }
 
-    /// Other rules and keys hold from now on.
-    pub(super) fn reload(&mut self, config: &Config, verifier: Verifier) {
-        self.verifier = verifier;
-        self.reloads = self.reloads.wrapping_add(1);
-        self.let_strangers_in(config);
-    }
-
     /// For simulations: it is so many seconds after 1970 when the loop's time is 0.
     #[cfg(any(test, fuzzing))]
     pub(super) fn set_wall(&mut self, unix_s: u64) {
         self.wall = Wall::Since(unix_s);
+    }
+}
+
+/// Who may do what, in one line for the log.
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rules.are_open() {
+            return f.write_str(
+                "access: everybody who can connect may subscribe and publish everywhere",
+            );
+        }
+        let mut means = Vec::new();
+        if self.takes_tokens() {
+            means.push("tokens");
+        }
+        if self.takes_certificates {
+            means.push("certificates");
+        }
+        let stranger = &self.strangers[0];
+        let strangers = match stranger.is_barred() {
+            true => "nothing",
+            false => "what the rules grant to anonymous",
+        };
+        let claims = match self.rules.token_claims {
+            TokenClaims::Instead => "instead of the rules",
+            TokenClaims::Add => "besides the rules",
+            TokenClaims::Narrow => "within the rules",
+        };
+        write!(
+            f,
+            "access: {} rules; whoever has not shown who it is may do {strangers}; means: {}; tokens' claims hold {claims}",
+            self.rules.rules.len(),
+            if means.is_empty() {
+                "none".to_owned()
+            } else {
+                means.join(", ")
+            },
+        )
     }
 }

@@ -48,6 +48,7 @@ mod outbox;
 mod pace;
 mod read;
 mod reads;
+mod reload;
 mod seats;
 mod service;
 #[cfg(any(test, fuzzing))]
@@ -63,7 +64,6 @@ mod work;
 mod tests;
 
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -78,9 +78,11 @@ use self::clock::Clock;
 use self::engine::{Engine, Ready};
 use self::listener::Listener;
 use self::pace::Pace;
+pub use self::reload::ReadConfig;
+use self::reload::{load_terms, watched_files};
 use self::watch::Watch;
-use crate::config::{Config, TlsConfig};
-use crate::transport::tls::terms::Terms;
+use crate::auth::token::Verifier;
+use crate::config::Config;
 
 /// How long the reads of one turn may take, and then the sweep, before the others have their turn. One connection more is
 /// read from where those with little to read have taken all of it.
@@ -103,16 +105,19 @@ pub struct Server {
     clock: Clock,
     accepting: Accepting,
     engine: Engine,
-    /// The files that [`Server::reload`] reads.
+    /// The files that are read again when they change.
     watch: Watch,
+    /// How to read the configuration again.
+    read_config: Option<ReadConfig>,
 }
 
-/// Runs the daemon until it is told to end.
+/// Runs the daemon until it is told to end. On SIGHUP the configuration is read again, where `read_config` says how.
 ///
 /// # Errors
 /// A sentence for people, where it could not start: an address is taken, a limit does not let it.
-pub fn run(config: Config) -> Result<(), String> {
+pub fn run(config: Config, read_config: Option<ReadConfig>) -> Result<(), String> {
     let mut server = Server::new(config)?;
+    server.read_config = read_config;
     server.announce();
     server.turn_until_ended();
     Ok(())
@@ -127,6 +132,7 @@ impl Server {
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
         let watch = Watch::new(watched_files(&config));
         let terms = load_terms(&config.tls)?;
+        let verifier = Verifier::load(&config.token).map_err(|errors| errors.join("\n"))?;
         let mut listeners = Listener::bind_all(&config)?;
         let registry = poll.registry();
         registry
@@ -144,14 +150,18 @@ impl Server {
             warn!("{sentence}");
         }
         let pace = Pace::new(Duration::from_millis(config.coalesce_ms));
+        let mut engine = Engine::new(config, limit, pace);
+        engine.connections.service.open_gate(verifier);
+        info!("{}", engine.connections.service.gate);
         Ok(Server {
             poll,
             signals,
             alarm,
             clock: Clock::new(),
             accepting: Accepting::new(listeners, terms),
-            engine: Engine::new(config, limit, pace),
+            engine,
             watch,
+            read_config: None,
         })
     }
 
@@ -188,7 +198,7 @@ impl Server {
         self.engine.begin_turn(self.clock.turn());
         self.note_all(events, stalled);
         if self.watch.look(self.engine.connections.service.now) {
-            self.reload("a file has changed");
+            self.reload_files("a file has changed");
         }
         let registry = self.poll.registry();
         self.accepting
@@ -298,7 +308,7 @@ impl Server {
             let metrics = &connections.service.metrics;
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
-                SIGHUP => self.reload("SIGHUP"),
+                SIGHUP => self.reload_all("SIGHUP"),
                 _ if self.engine.shutdown.is_some() => {
                     info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
@@ -309,25 +319,6 @@ impl Server {
                     self.engine.shut_down();
                 }
             }
-        }
-    }
-
-    /// Reads the files again that the configuration names. Nobody is dropped for it. What is wrong with a file is told,
-    /// and what was read of it before stays.
-    fn reload(&mut self, why: &str) {
-        let config = &self.engine.connections.service.config;
-        if watched_files(config).is_empty() {
-            info!("{why}: options are read at the start only; nothing changes");
-            return;
-        }
-        self.watch.note_reading();
-        match load_terms(&config.tls) {
-            Ok(Some(terms)) => {
-                self.accepting.terms = Some(terms);
-                info!("{why}: the files for TLS were read again, and hold for new connections");
-            }
-            Ok(None) => {}
-            Err(error) => warn!("{why}: {error}; what was read before for TLS stays"),
         }
     }
 
@@ -347,22 +338,6 @@ impl Server {
             ledger.outbox,
             ledger.held.bytes(),
         )
-    }
-}
-
-/// The files that are read at the start, on SIGHUP and when they change.
-fn watched_files(config: &Config) -> Vec<PathBuf> {
-    match config.tls.listen.is_empty() {
-        true => Vec::new(),
-        false => config.tls.files(),
-    }
-}
-
-/// What is agreed to where TLS is spoken, if it is spoken anywhere.
-fn load_terms(config: &TlsConfig) -> Result<Option<Terms>, String> {
-    match config.listen.is_empty() {
-        true => Ok(None),
-        false => Terms::load(config).map(Some),
     }
 }
 

@@ -148,6 +148,9 @@ impl Reader {
             connection.flow.remove(Flow::HANDSHAKES);
             handshakes.end(connection.token);
             note_handshake(service, connection, transport);
+            if let Some(name) = transport.peer_identity() {
+                connection.be_certified(service, name);
+            }
         }
         if transport.holds() && connection.flow.may_write() {
             // What the transport had to say itself is not out.

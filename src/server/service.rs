@@ -256,9 +256,9 @@ impl Service {
         left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
     }
 
-    /// Takes tokens from now on that `verifier` finds good.
+    /// Has the configuration's rules hold from now on, and takes tokens that `verifier` finds good.
     pub(super) fn open_gate(&mut self, verifier: Verifier) {
-        self.gate = Gate::new(&self.config, verifier);
+        self.gate.reload(&self.config, verifier);
         self.decoder = Decoder::new().with_auth(self.gate.takes_tokens());
     }
 

@@ -42,8 +42,13 @@ impl Watch {
         watch
     }
 
-    /// The files are about to be read, for whatever reason.
-    pub(super) fn note_reading(&mut self) {
+    /// These files are about to be read.
+    pub(super) fn watch(&mut self, files: Vec<PathBuf>) {
+        self.files = files;
+        self.note_reading();
+    }
+
+    fn note_reading(&mut self) {
         self.read = self.stamps();
         self.seen.clone_from(&self.read);
     }

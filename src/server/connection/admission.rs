@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{Connection, Peer};
 use crate::auth::presented::{Place, presented};
 use crate::http::{Request, Response, Target};
-use crate::server::gate::{Access, Unwelcome};
+use crate::server::gate::{Access, Gate, Unwelcome};
 use crate::server::service::{Service, Why};
 use crate::server::timers::NEVER;
 use crate::ws::close::CloseCode;
@@ -18,6 +18,12 @@ use crate::ws::handshake::fields::values;
 pub(super) type Barred = (CloseCode, &'static str);
 
 impl Connection {
+    /// The peer has shown a certificate of this name in the TLS handshake.
+    pub(in crate::server) fn be_certified(&mut self, service: &Service, subject: Box<str>) {
+        let identity = Gate::certified(subject);
+        self.access = service.gate.admit(self.access.door, Some(identity));
+    }
+
     /// Who sent a request.
     ///
     /// # Errors
@@ -32,9 +38,11 @@ impl Connection {
             Target::Server => None,
         };
         let presented = presented(&request.head, query, None);
-        let identity = service.gate.identify(&presented, service.now)?;
-        let door = self.access.door;
-        Ok(service.gate.admit(&service.config, door, identity))
+        Ok(match service.gate.identify(&presented, service.now)? {
+            // It may have shown a certificate.
+            None => Rc::clone(&self.access),
+            identity => service.gate.admit(self.access.door, identity),
+        })
     }
 
     /// Lets the peer of an opening handshake in, if it may be here. It may be told only after the handshake that it may not: a page cannot see
@@ -114,7 +122,7 @@ impl Connection {
     fn decide_anew(&mut self, service: &mut Service, peer: Peer<'_>) {
         let identity = self.access.identity.clone();
         let door = self.access.door;
-        self.access = service.gate.admit(&service.config, door, identity);
+        self.access = service.gate.admit(door, identity);
         let who = self.who(peer);
         let Phase::Open(open) = &mut self.phase else {
             return;

@@ -11,8 +11,12 @@ fn connection() -> Connection {
     let open = Open::new(endpoint, Speaker::Echo, None);
     Connection {
         phase: Phase::Open(open),
-        ..Connection::new(Token(7), Seat::Regular, 0, 0)
+        ..Connection::new(Token(7), Seat::Regular, nobody(), 0, 0)
     }
+}
+
+fn nobody() -> Rc<Access> {
+    service(Config::default()).gate.stranger(0)
 }
 
 fn service(config: Config) -> Service {
@@ -99,7 +103,7 @@ fn a_peer_that_takes_something_gets_no_more_time_for_its_message() {
 
 #[test]
 fn a_connection_that_has_been_answered_gives_way_though_it_goes_on_sending() {
-    let mut connection = Connection::new(Token(7), Seat::Lobby, 0, 0);
+    let mut connection = Connection::new(Token(7), Seat::Lobby, nobody(), 0, 0);
     assert!(connection.gives_way(), "it has sent nothing");
     connection.flow.insert(Flow::IN_READS);
     assert!(!connection.gives_way(), "its request waits to be read");

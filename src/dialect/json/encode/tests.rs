@@ -27,6 +27,8 @@ fn each_event_is_written_as_the_protocol_shows_it() {
                     session: "s",
                     max_message: 65536,
                     features,
+                    subject: None,
+                    expires: None,
                 },
             );
         })

@@ -116,8 +116,6 @@ fn a_welcome_says_which_features_there_are() {
         features: &["auth", "goodbye"],
         subject: None,
         expires: None,
-        subject: None,
-        expires: None,
     };
     encode::welcome(&mut out, &welcome);
     decoded(&out, |event| match event {

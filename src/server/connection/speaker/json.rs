@@ -223,7 +223,7 @@ fn authenticate(session: &mut Session<'_>, id: Option<Id<'_>>, token: &str) {
     }
     let (door, expires) = (session.access.door, identity.expires);
     let subject = identity.subject.clone();
-    let access = service.gate.admit(&service.config, door, Some(identity));
+    let access = service.gate.admit(door, Some(identity));
     *session.access = access;
     session.answer(|text| encode::authenticated(text, id, &subject, expires));
     let who = session.who;

@@ -1,0 +1,106 @@
+//! What is read again while the daemon runs: certificates, keys of tokens, and the rules.
+//!
+//! On SIGHUP the configuration is read again, with all files that it names; when a file changes by itself, that file's kind is. Nobody is
+//! dropped because of a reload as such. Each connection's rights are decided anew: see
+//! [`Connections::readmit`](super::connections::Connections::readmit).
+
+use std::path::PathBuf;
+
+use log::{info, warn};
+
+use super::Server;
+use crate::auth::token::Verifier;
+use crate::config::{Config, TlsConfig};
+use crate::transport::tls::terms::Terms;
+
+/// Reads the configuration again from where it came.
+///
+/// # Errors
+/// Everything that is wrong with it, one sentence a line.
+pub type ReadConfig = Box<dyn FnMut() -> Result<Config, String>>;
+
+impl Server {
+    /// Reads the configuration again. Of what it says the rules, the keys and the certificates hold from now on; what is wrong is told, and
+    /// what was read before stays.
+    pub(super) fn reload_all(&mut self, why: &str) {
+        let Some(read_config) = &mut self.read_config else {
+            return self.reload_files(why);
+        };
+        match read_config() {
+            Ok(read) => {
+                let config = &mut self.engine.connections.service.config;
+                let mut others = read.clone();
+                take_over(&read, config);
+                take_over(config, &mut others);
+                if others != *config {
+                    warn!(
+                        "{why}: rules, keys and certificates hold at once, other options after a restart"
+                    );
+                }
+                self.reload_files(why);
+            }
+            Err(error) => {
+                warn!("{why}: the configuration stays as it is:\n{error}");
+            }
+        }
+    }
+
+    /// Reads the files again that the configuration names. What is wrong with one is told, and what was read before stays.
+    pub(super) fn reload_files(&mut self, why: &str) {
+        let connections = &mut self.engine.connections;
+        let config = &connections.service.config;
+        self.watch.watch(watched_files(config));
+        match load_terms(&config.tls) {
+            Ok(Some(terms)) => {
+                self.accepting.terms = Some(terms);
+                info!("{why}: the files for TLS were read again, and hold for new connections");
+            }
+            Ok(None) => {}
+            Err(error) => warn!("{why}: {error}; what was read before for TLS stays"),
+        }
+        match Verifier::load(&config.token) {
+            Ok(verifier) => {
+                connections.service.open_gate(verifier);
+                connections.begin_to_readmit();
+                let permissions = connections.service.gate.to_string();
+                info!("{why}: {permissions}");
+            }
+            Err(errors) => {
+                for error in errors {
+                    warn!("{why}: {error}; rules and keys stay as they were");
+                }
+            }
+        }
+    }
+}
+
+/// Takes over what holds at once.
+fn take_over(from: &Config, to: &mut Config) {
+    to.rules = from.rules.clone();
+    to.token = from.token.clone();
+    to.auth_timeout_ms = from.auth_timeout_ms;
+    // Where to listen is not among it.
+    to.tls = TlsConfig {
+        listen: to.tls.listen.clone(),
+        max_handshakes: to.tls.max_handshakes,
+        ..from.tls.clone()
+    };
+}
+
+/// The files that are read at the start, on SIGHUP and when they change.
+pub(super) fn watched_files(config: &Config) -> Vec<PathBuf> {
+    let mut files = match config.tls.listen.is_empty() {
+        true => Vec::new(),
+        false => config.tls.files(),
+    };
+    files.extend(config.token.files());
+    files
+}
+
+/// What is agreed to where TLS is spoken, if it is spoken anywhere.
+pub(super) fn load_terms(config: &TlsConfig) -> Result<Option<Terms>, String> {
+    match config.listen.is_empty() {
+        true => Ok(None),
+        false => Terms::load(config).map(Some),
+    }
+}

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::allow::{self, Allow};
 use super::policy::Pattern;
 use super::settings::{self, Set, Setting};
 
@@ -131,6 +132,8 @@ pub(super) struct File {
     pub(super) entries: Vec<Entry>,
     /// Its `[[channel]]` blocks, in their order.
     pub(super) blocks: Vec<Block>,
+    /// Its `[[allow]]` blocks, in their order.
+    pub(super) allows: Vec<Allow>,
     /// What is wrong with its syntax, its keys and its patterns. Values are checked later.
     pub(super) problems: Vec<Problem>,
 }
@@ -153,6 +156,8 @@ pub(super) fn read(name: &str, text: &str) -> File {
     for (key, value) in table.get_ref() {
         if key.get_ref() == "channel" {
             file.read_channels(&text, key, value);
+        } else if key.get_ref() == "allow" {
+            file.allows = allow::read_blocks(&text, key, value, &mut file.problems);
         } else if text.is_readable(key.span().start) {
             let entry = file.read_entry(&text, key, value, TOP_LEVEL);
             file.entries.extend(entry);
@@ -171,36 +176,20 @@ struct Level {
 
 const TOP_LEVEL: Level = Level {
     allows: |_| true,
-    also: "[[channel]]",
+    also: "[[allow]], [[channel]]",
 };
 const CHANNEL_LEVEL: Level = Level {
     allows: Setting::is_policy,
     also: "match",
 };
 
-type Key<'a> = Spanned<Cow<'a, str>>;
+pub(super) type Key<'a> = Spanned<Cow<'a, str>>;
 
 impl File {
     fn read_channels(&mut self, text: &Text, key: &Key, value: &Spanned<DeValue>) {
-        let Some(blocks) = value.get_ref().as_array() else {
-            if text.is_readable(key.span().start) {
-                let origin = text.origin(value.span().start, "channel");
-                let why = "a pattern's block begins with [[channel]], in two brackets";
-                self.problems.push(origin.problem(why));
-            }
-            return;
-        };
-        for block in blocks.iter() {
-            let at = block.span().start;
-            match block.get_ref() {
-                DeValue::Table(table) => self.read_block(text, at, table),
-                _ if !text.is_readable(at) => {}
-                other => {
-                    let why = format!("{} stands where a table is wanted", kind(other));
-                    let origin = text.origin(at, "channel");
-                    self.problems.push(origin.problem(&why));
-                }
-            }
+        let why = "a pattern's block begins with [[channel]], in two brackets";
+        for (at, table) in tables(text, key, value, why, &mut self.problems) {
+            self.read_block(text, at, table);
         }
     }
 
@@ -277,6 +266,37 @@ impl File {
     }
 }
 
+/// The blocks `[[key]]`, each with the byte of its header; notes those that are none, and `why` that is if they are not in two
+/// brackets.
+pub(super) fn tables<'t, 'i>(
+    text: &Text,
+    key: &Key,
+    value: &'t Spanned<DeValue<'i>>,
+    why: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<(usize, &'t DeTable<'i>)> {
+    let name = key.get_ref();
+    let Some(blocks) = value.get_ref().as_array() else {
+        if text.is_readable(key.span().start) {
+            problems.push(text.origin(value.span().start, name).problem(why));
+        }
+        return Vec::new();
+    };
+    let mut found = Vec::with_capacity(blocks.len());
+    for block in blocks.iter() {
+        let at = block.span().start;
+        match block.get_ref() {
+            DeValue::Table(table) => found.push((at, table)),
+            _ if !text.is_readable(at) => {}
+            other => {
+                let why = format!("{} stands where a table is wanted", kind(other));
+                problems.push(text.origin(at, name).problem(&why));
+            }
+        }
+    }
+    found
+}
+
 fn read_pattern(text: &Text, value: &Spanned<DeValue>) -> Result<(Pattern, Origin), Problem> {
     let origin = text.origin(value.span().start, "match");
     let written = value.get_ref().as_str().ok_or_else(|| {
@@ -293,7 +313,7 @@ fn read_pattern(text: &Text, value: &Spanned<DeValue>) -> Result<(Pattern, Origi
 fn misplaced(text: &Text, key: &Key, known: Option<&Setting>, level: Level) -> Problem {
     let name = key.get_ref();
     let what = match known {
-        Some(_) => format!("{name:?} is for all channels and stands before the first [[channel]]"),
+        Some(_) => format!("{name:?} is for all channels and stands before the first block"),
         None => format!("unknown key {name:?}"),
     };
     let keys = settings::all()
@@ -322,7 +342,7 @@ fn plain(value: &DeValue, setting: &Setting) -> Option<String> {
 }
 
 /// What a value is, for a message that wants another.
-fn kind(value: &DeValue) -> &'static str {
+pub(super) fn kind(value: &DeValue) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",
@@ -335,7 +355,7 @@ fn kind(value: &DeValue) -> &'static str {
 }
 
 /// A file's text, which knows where a byte of it stands.
-struct Text<'a> {
+pub(super) struct Text<'a> {
     name: &'a str,
     text: &'a str,
     /// The lines whose syntax is wrong, so that nothing else need be said of them.
@@ -356,7 +376,7 @@ impl<'a> Text<'a> {
     }
 
     /// What stands at this byte and has this key, or none.
-    fn origin(&self, at: usize, key: &str) -> Origin {
+    pub(super) fn origin(&self, at: usize, key: &str) -> Origin {
         let place = self.place(at);
         let separator = if key.is_empty() { "" } else { ": " };
         Origin::in_file(at, format!("{place}{separator}{key}"))
@@ -371,13 +391,13 @@ impl<'a> Text<'a> {
     }
 
     /// Whether what stands at this byte can be believed to be what was meant.
-    fn is_readable(&self, at: usize) -> bool {
+    pub(super) fn is_readable(&self, at: usize) -> bool {
         let (line, ..) = self.line(at);
         line < self.lost_from && !self.unreadable.contains(&line)
     }
 
     /// Whether the same holds from the header of a block on, at this byte, to the next header.
-    fn is_block_readable(&self, at: usize) -> bool {
+    pub(super) fn is_block_readable(&self, at: usize) -> bool {
         let (line, ..) = self.line(at);
         let below = self.text.lines().skip(line);
         let rest = below.take_while(|line| !line.trim_start().starts_with('['));
@@ -392,6 +412,12 @@ impl<'a> Text<'a> {
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (line, start, before[start..].chars().count() + 1)
+    }
+
+    /// The place of a block's header: `name:line`.
+    pub(super) fn line_place(&self, at: usize) -> String {
+        let (line, ..) = self.line(at);
+        format!("{}:{line}", self.name)
     }
 
     /// The place of a byte as editors understand it: `name:line:column`.

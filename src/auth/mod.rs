@@ -3,10 +3,12 @@
 //! - [`presented`]: what a request presents to show who sent it.
 //! - [`token`]: whether a token holds, and what it says.
 //! - [`identity`]: who somebody is, and by which means that was shown.
+//! - [`origin`]: which pages may use the daemon, and by which names it may be asked for.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
 pub mod glob;
 pub mod identity;
+pub mod origin;
 pub mod presented;
 pub mod rules;
 pub mod token;

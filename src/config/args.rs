@@ -40,7 +40,7 @@ SIZE is a number of bytes, alone or with B, kB, MB, GB (thousands), KiB, MiB, Gi
 TIME is a number of seconds, or a number with ms, s, m or h.
 
 Each option can also be set in the environment and in the file: --retain-bytes 1MiB is
-FANFARE_RETAIN_BYTES=1MiB in the environment (commas separate several addresses) and
+FANFARE_RETAIN_BYTES=1MiB in the environment (commas separate several values) and
 retain_bytes = \"1MiB\" in the file. A flag wins over the environment, the environment over the
 file, and the file over the default.
 
@@ -51,6 +51,13 @@ for channels by name. The first block that matches a channel holds, even over a 
     match = \"prices.*\"     # `*` is any one part, `>` as the last part is one or more
     retain_messages = 1
     on_lag = \"latest\"
+
+Other blocks say who may do what. As soon as there is one, or a way to say who one is, what is not
+allowed is denied:
+
+    [[allow]]
+    who = \"anonymous\"      # or authenticated, subject:NAME, listener:ADDR, ...
+    subscribe = [\"news.>\"]
 
 SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
 summary. SIGHUP changes nothing.";

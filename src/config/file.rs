@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::allow::{self, Allow};
 use super::policy::Pattern;
 use super::settings::{self, Set, Setting};
 use super::tls::{self, Certificate};
@@ -135,6 +136,8 @@ pub(super) struct File {
     pub(super) blocks: Vec<Block>,
     /// Its `[[tls]]` blocks, in their order.
     pub(super) certificates: Vec<Certificate>,
+    /// Its `[[allow]]` blocks, in their order.
+    pub(super) allows: Vec<Allow>,
     /// What is wrong with its syntax, its keys and its patterns. Values are checked later.
     pub(super) problems: Vec<Problem>,
 }
@@ -159,6 +162,8 @@ pub(super) fn read(name: &str, text: &str) -> File {
             file.read_channels(&text, key, value);
         } else if key.get_ref() == "tls" {
             file.certificates = tls::read_blocks(&text, key, value, &mut file.problems);
+        } else if key.get_ref() == "allow" {
+            file.allows = allow::read_blocks(&text, key, value, &mut file.problems);
         } else if text.is_readable(key.span().start) {
             let entry = file.read_entry(&text, key, value, TOP_LEVEL);
             file.entries.extend(entry);
@@ -177,7 +182,7 @@ struct Level {
 
 const TOP_LEVEL: Level = Level {
     allows: |_| true,
-    also: "[[channel]], [[tls]]",
+    also: "[[allow]], [[channel]], [[tls]]",
 };
 const CHANNEL_LEVEL: Level = Level {
     allows: Setting::is_policy,
@@ -188,25 +193,9 @@ pub(super) type Key<'a> = Spanned<Cow<'a, str>>;
 
 impl File {
     fn read_channels(&mut self, text: &Text, key: &Key, value: &Spanned<DeValue>) {
-        let Some(blocks) = value.get_ref().as_array() else {
-            if text.is_readable(key.span().start) {
-                let origin = text.origin(value.span().start, "channel");
-                let why = "a pattern's block begins with [[channel]], in two brackets";
-                self.problems.push(origin.problem(why));
-            }
-            return;
-        };
-        for block in blocks.iter() {
-            let at = block.span().start;
-            match block.get_ref() {
-                DeValue::Table(table) => self.read_block(text, at, table),
-                _ if !text.is_readable(at) => {}
-                other => {
-                    let why = format!("{} stands where a table is wanted", kind(other));
-                    let origin = text.origin(at, "channel");
-                    self.problems.push(origin.problem(&why));
-                }
-            }
+        let why = "a pattern's block begins with [[channel]], in two brackets";
+        for (at, table) in tables(text, key, value, why, &mut self.problems) {
+            self.read_block(text, at, table);
         }
     }
 
@@ -283,6 +272,37 @@ impl File {
     }
 }
 
+/// The blocks `[[key]]`, each with the byte of its header; notes those that are none, and `why` that is if they are not in two
+/// brackets.
+pub(super) fn tables<'t, 'i>(
+    text: &Text,
+    key: &Key,
+    value: &'t Spanned<DeValue<'i>>,
+    why: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<(usize, &'t DeTable<'i>)> {
+    let name = key.get_ref();
+    let Some(blocks) = value.get_ref().as_array() else {
+        if text.is_readable(key.span().start) {
+            problems.push(text.origin(value.span().start, name).problem(why));
+        }
+        return Vec::new();
+    };
+    let mut found = Vec::with_capacity(blocks.len());
+    for block in blocks.iter() {
+        let at = block.span().start;
+        match block.get_ref() {
+            DeValue::Table(table) => found.push((at, table)),
+            _ if !text.is_readable(at) => {}
+            other => {
+                let why = format!("{} stands where a table is wanted", kind(other));
+                problems.push(text.origin(at, name).problem(&why));
+            }
+        }
+    }
+    found
+}
+
 fn read_pattern(text: &Text, value: &Spanned<DeValue>) -> Result<(Pattern, Origin), Problem> {
     let origin = text.origin(value.span().start, "match");
     let written = value.get_ref().as_str().ok_or_else(|| {
@@ -299,7 +319,7 @@ fn read_pattern(text: &Text, value: &Spanned<DeValue>) -> Result<(Pattern, Origi
 fn misplaced(text: &Text, key: &Key, known: Option<&Setting>, level: Level) -> Problem {
     let name = key.get_ref();
     let what = match known {
-        Some(_) => format!("{name:?} is for all channels and stands before the first [[channel]]"),
+        Some(_) => format!("{name:?} is for all channels and stands before the first block"),
         None => format!("unknown key {name:?}"),
     };
     let keys = settings::all()
@@ -398,6 +418,12 @@ impl<'a> Text<'a> {
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (line, start, before[start..].chars().count() + 1)
+    }
+
+    /// The place of a block's header: `name:line`.
+    pub(super) fn line_place(&self, at: usize) -> String {
+        let (line, ..) = self.line(at);
+        format!("{}:{line}", self.name)
     }
 
     /// The place of a byte as editors understand it: `name:line:column`.

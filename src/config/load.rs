@@ -5,11 +5,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+use super::allow::Allow;
 use super::args::ServeArgs;
 use super::file::{self, Block, Entry, File, Origin, Problem};
 use super::mistake::Mistake;
 use super::settings::{self, Set};
-use super::{ChannelRule, Config};
+use super::{ChannelRule, Config, Listen};
+use crate::auth::rules::Who;
 
 /// Why the daemon can't start with what it was told: every mistake that was found, each with where
 /// it stands, what is wrong and what is allowed.
@@ -67,6 +69,9 @@ impl ServeArgs {
         for block in file.blocks {
             draft.add_rule(block);
         }
+        for allow in file.allows {
+            draft.add_allow(allow);
+        }
         draft.finish()
     }
 }
@@ -78,16 +83,12 @@ pub fn unknown_variables() -> Vec<String> {
 }
 
 fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
-    // Those of the client, and those that Kubernetes makes for a service called "fanfare".
-    const OTHERS: [&str; 4] = [
-        "FANFARE_URL",
-        "FANFARE_TOKEN",
-        "FANFARE_PORT",
-        "FANFARE_SERVICE_",
-    ];
+    const OF_COMMANDS: [&str; 3] = ["FANFARE_CONFIG", "FANFARE_URL", "FANFARE_TOKEN"];
+    // Kubernetes makes them for a service called "fanfare".
+    const OF_KUBERNETES: [&str; 2] = ["FANFARE_PORT", "FANFARE_SERVICE_"];
     let mut unknown: Vec<String> = names
-        .filter(|name| name.starts_with("FANFARE_") && name != "FANFARE_CONFIG")
-        .filter(|name| !OTHERS.iter().any(|other| name.starts_with(other)))
+        .filter(|name| name.starts_with("FANFARE_") && !OF_COMMANDS.contains(&name.as_str()))
+        .filter(|name| !OF_KUBERNETES.iter().any(|other| name.starts_with(other)))
         .filter(|name| settings::all().all(|setting| setting.variable() != *name))
         .collect();
     unknown.sort();
@@ -234,6 +235,32 @@ impl Draft {
         }
         self.config.channels.push(ChannelRule { pattern, policy });
         self.rule_origins.push(origin);
+    }
+
+    fn add_allow(&mut self, allow: Allow) {
+        if let Who::Listener(address) = &allow.rule.who
+            && !self.listens_on(address)
+        {
+            let all: Vec<String> = self.config.listen.iter().map(Listen::to_string).collect();
+            self.problems.push(allow.who_origin.problem(&format!(
+                "nothing listens on {address}, so this rule is for nobody: the daemon listens on {}",
+                all.join(", ")
+            )));
+        }
+        self.config.rules.rules.push(allow.rule);
+    }
+
+    /// Whether the address is one of those that are listened on, or may be: a port of 0 becomes any.
+    fn listens_on(&self, address: &Listen) -> bool {
+        self.config
+            .listen
+            .iter()
+            .any(|listen| match (listen, address) {
+                (Listen::Tcp(listen), Listen::Tcp(address)) if listen.port() == 0 => {
+                    listen.ip() == address.ip()
+                }
+                _ => listen == address,
+            })
     }
 
     /// The configuration, if nothing is wrong with it.

@@ -7,6 +7,8 @@
 //! This part knows nothing about sockets, channels or the loop.
 
 #[cfg(feature = "cli")]
+mod allow;
+#[cfg(feature = "cli")]
 mod args;
 #[cfg(feature = "cli")]
 mod file;
@@ -29,6 +31,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::auth::origin::{Hosts, Origins};
 use crate::auth::rules::Rules;
 use crate::channel::matcher::Matcher;
 use crate::channel::topic::Topic;
@@ -139,6 +142,12 @@ pub struct Config {
     pub rules: Rules,
     /// How long a connection to which nothing is granted may take to say who it is, in milliseconds.
     pub auth_timeout_ms: Limit,
+    /// Whether the daemon may listen beyond this machine while everybody may do everything.
+    pub is_open_to_everyone: bool,
+    /// The origins of pages that may use the daemon.
+    pub origins: Origins,
+    /// The names by which the daemon may be asked for.
+    pub hosts: Hosts,
 
     /// Whether permessage-deflate is agreed to.
     pub deflate: bool,
@@ -188,6 +197,9 @@ impl Default for Config {
 
             rules: Rules::default(),
             auth_timeout_ms: Limit::of(10_000),
+            is_open_to_everyone: false,
+            origins: Origins::default(),
+            hosts: Hosts::default(),
 
             deflate: true,
             deflate_level: 2,

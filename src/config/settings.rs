@@ -11,6 +11,8 @@ use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
 use super::{Config, OnLag, Policy, units};
+use crate::auth::origin::{HostName, Hosts, OriginPattern, Origins};
+use crate::auth::rules::TokenClaims;
 
 /// One thing that can be set.
 pub(super) struct Setting {
@@ -37,8 +39,11 @@ pub(super) enum Set {
     /// Of the daemon as a whole, and as a flag it needs no value.
     Flag(fn(&mut Config, &str) -> Result<(), String>),
     /// Of the daemon as a whole: several values, which replace those of a weaker source.
-    List(fn(&mut Config, &[String]) -> Result<(), Vec<Mistake>>),
+    List(SetList),
 }
+
+/// Sets all values of a list, or says what is wrong with which of them.
+pub(super) type SetList = fn(&mut Config, &[String]) -> Result<(), Vec<Mistake>>;
 
 impl Setting {
     /// Its flag, without the dashes before it.
@@ -111,6 +116,10 @@ pub(super) const GROUPS: &[Group] = &[
         settings: CHANNELS,
     },
     Group {
+        heading: "Who may come in",
+        settings: ENTRY,
+    },
+    Group {
         heading: "Limits",
         settings: LIMITS,
     },
@@ -130,10 +139,7 @@ const LISTENING: &[Setting] = &[
         value: "ADDR",
         default: "127.0.0.1:8040",
         help: "The address to listen on: HOST:PORT or unix:PATH; may be repeated",
-        set: Set::List(|c, texts| {
-            c.listen = units::listen(texts)?;
-            Ok(())
-        }),
+        set: Set::List(|c, texts| put_list(&mut c.listen, units::listen(texts))),
     },
     Setting {
         key: "socket_mode",
@@ -210,6 +216,47 @@ const CHANNELS: &[Setting] = &[
         help: "How long a channel's name and numbering outlive its last subscriber and message; \
                0: not at all",
         set: Set::Daemon(|c, text| put(&mut c.channel_linger_ms, time_ms(text))),
+    },
+];
+
+const ENTRY: &[Setting] = &[
+    Setting {
+        key: "auth_timeout",
+        value: "TIME",
+        default: "10s",
+        help: "How long a connection to which nothing is granted may take to say who it is; 0: no limit",
+        set: Set::Daemon(|c, text| put(&mut c.auth_timeout_ms, timeout_ms(text))),
+    },
+    Setting {
+        key: "token_claims",
+        value: "HOW",
+        default: "instead",
+        help: "What the channels that a token names do to what [[allow]] blocks grant its bearer: instead of \
+               it (but for what everybody has), add to it, or narrow it",
+        set: Set::Daemon(|c, text| put(&mut c.rules.token_claims, word(text, TOKEN_CLAIMS))),
+    },
+    Setting {
+        key: "open_to_everyone",
+        value: "on|off",
+        default: "off",
+        help: "Listen beyond this machine although everybody may do everything",
+        set: Set::Flag(|c, text| put(&mut c.is_open_to_everyone, switch(text))),
+    },
+    Setting {
+        key: "origin",
+        value: "PATTERN",
+        default: "the daemon's own",
+        help: "The origin of pages that may use the daemon, such as https://*.example.com; may be repeated; \
+               by default pages of this machine on loopback, and of the same origin elsewhere",
+        set: Set::List(|c, texts| put_list(&mut c.origins, origins(texts))),
+    },
+    Setting {
+        key: "host",
+        value: "NAME",
+        default: "any",
+        help: "The name by which the daemon may be asked for, besides addresses; may be repeated; on loopback \
+               the default is localhost only",
+        set: Set::List(|c, texts| put_list(&mut c.hosts, hosts(texts))),
     },
 ];
 
@@ -401,6 +448,20 @@ const ON_LAG: &[(&str, OnLag)] = &[
     ("close", OnLag::Close),
 ];
 
+const TOKEN_CLAIMS: &[(&str, TokenClaims)] = &[
+    ("instead", TokenClaims::Instead),
+    ("add", TokenClaims::Add),
+    ("narrow", TokenClaims::Narrow),
+];
+
+fn origins(texts: &[String]) -> Result<Origins, Vec<Mistake>> {
+    each(texts, OriginPattern::parse).map(Origins::of)
+}
+
+fn hosts(texts: &[String]) -> Result<Hosts, Vec<Mistake>> {
+    each(texts, HostName::parse).map(Hosts::of)
+}
+
 fn connections(text: &str) -> Result<Option<usize>, String> {
     Ok(Some(count(text)?).filter(|number| *number > 0))
 }
@@ -451,11 +512,44 @@ fn within(text: &str, n: usize, least: usize, most: usize, range: &str) -> Resul
     }
 }
 
+/// The values of a list that may not be empty, or all that is wrong with them.
+pub(super) fn each<T>(
+    texts: &[String],
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Vec<Mistake>> {
+    let mut all = Vec::with_capacity(texts.len());
+    let mut mistakes = Vec::new();
+    for (nth, text) in texts.iter().enumerate() {
+        match read(text) {
+            Ok(value) => all.push(value),
+            Err(why) => mistakes.push(Mistake {
+                nth: Some(nth),
+                why,
+            }),
+        }
+    }
+    if texts.is_empty() {
+        mistakes.push(Mistake::whole("the list is empty: give at least one value"));
+    }
+    match mistakes.is_empty() {
+        true => Ok(all),
+        false => Err(mistakes),
+    }
+}
+
 fn single(values: &[String]) -> Result<&str, Vec<Mistake>> {
     match values {
         [value] => Ok(value),
         _ => Err(vec![Mistake::whole("takes one value, not a list")]),
     }
+}
+
+pub(super) fn put_list<T>(
+    slot: &mut T,
+    values: Result<T, Vec<Mistake>>,
+) -> Result<(), Vec<Mistake>> {
+    *slot = values?;
+    Ok(())
 }
 
 pub(super) fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {

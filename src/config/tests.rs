@@ -1,5 +1,6 @@
 //! Sources against each other, and what each option does.
 
+mod allow;
 mod mistakes;
 
 use std::ffi::OsString;
@@ -87,7 +88,13 @@ fn with_nothing_said_the_defaults_hold() {
 
 #[test]
 fn each_default_that_the_help_shows_is_the_one_that_holds() {
-    let in_words = ["max_connections", "socket_mode", "socket_group"];
+    let in_words = [
+        "max_connections",
+        "socket_mode",
+        "socket_group",
+        "origin",
+        "host",
+    ];
     for setting in settings::all().filter(|setting| !in_words.contains(&setting.key)) {
         let mut config = Config::default();
         let applied = setting.apply(&mut config, &[setting.default.to_owned()]);
@@ -97,6 +104,7 @@ fn each_default_that_the_help_shows_is_the_one_that_holds() {
     let config = Config::default();
     assert_eq!(config.max_connections, None);
     assert_eq!((config.socket_mode, config.socket_group), (None, None));
+    assert_eq!((config.origins, config.hosts), Default::default());
 }
 
 #[test]
@@ -122,7 +130,10 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
         let value = match setting.key {
             "listen" => "unix:/run/f.sock",
             "socket_mode" => "0640",
-            "echo" => "on",
+            "echo" | "open_to_everyone" => "on",
+            "token_claims" => "add",
+            "origin" => "https://example.com",
+            "host" => "example.com",
             "deflate" => "off",
             "log" => "trace",
             "on_lag" => "close",

@@ -185,7 +185,7 @@ fn unlisted(text: &str, address: Listen, listed: &[Listen]) -> Result<Listen, St
 /// `HOST:PORT` or `unix:PATH`. A name is looked up here, before the daemon starts: nothing in its
 /// loop may wait for a resolver. Of several addresses the first IPv4 one is taken, since a name such
 /// as `localhost` has an IPv6 address also on machines where nothing can bind it.
-fn listen_address(text: &str) -> Result<Listen, String> {
+pub(super) fn listen_address(text: &str) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.is_empty() || path.contains('\0') {
             Err(format!(

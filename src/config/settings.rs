@@ -236,6 +236,13 @@ const ENTRY: &[Setting] = &[
         set: Set::Daemon(|c, text| put(&mut c.rules.token_claims, word(text, TOKEN_CLAIMS))),
     },
     Setting {
+        key: "token_cookie",
+        value: "NAME",
+        default: "none",
+        help: "The cookie in which a browser may send a token. It counts only from pages that may use the daemon",
+        set: Set::Daemon(|c, text| put(&mut c.token_cookie, cookie(text).map(Some))),
+    },
+    Setting {
         key: "open_to_everyone",
         value: "on|off",
         default: "off",
@@ -470,6 +477,17 @@ fn send_buffer_size(text: &str) -> Result<Option<usize>, String> {
     // The kernel takes it as an unsigned 32-bit number.
     let bytes = within(text, size(text)?, 0, u32::MAX as usize, "0B to 4294967295B")?;
     Ok(Some(bytes).filter(|bytes| *bytes > 0))
+}
+
+/// A cookie's name is a token (RFC 6265 §4.1.1).
+fn cookie(text: &str) -> Result<Box<str>, String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_token) {
+        true => Ok(text.into()),
+        false => Err(format!(
+            "{text:?} is not the name of a cookie: give letters, digits, - and _, such as fanfare_token"
+        )),
+    }
 }
 
 fn message_size(text: &str) -> Result<usize, String> {

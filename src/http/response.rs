@@ -33,6 +33,8 @@ impl Status {
     pub const UNSUPPORTED_MEDIA_TYPE: Self = Self(415);
     /// 417
     pub const EXPECTATION_FAILED: Self = Self(417);
+    /// 421
+    pub const MISDIRECTED_REQUEST: Self = Self(421);
     /// 426
     pub const UPGRADE_REQUIRED: Self = Self(426);
     /// 429
@@ -63,6 +65,7 @@ impl Status {
             414 => "URI Too Long",
             415 => "Unsupported Media Type",
             417 => "Expectation Failed",
+            421 => "Misdirected Request",
             426 => "Upgrade Required",
             429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",

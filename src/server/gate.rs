@@ -6,16 +6,20 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::timers::{Millis, NEVER};
 use crate::auth::identity::{Claims, Identity, Means};
+use crate::auth::origin::{Hosts, Origins, Own};
 use crate::auth::presented::{Place, Presented};
 use crate::auth::rules::{Rights, Rules, TokenClaims};
 use crate::auth::token::{TokenError, Verifier};
 use crate::channel::topic::Topic;
 use crate::config::{Config, Listen};
+use crate::http::Head;
+use crate::ws::handshake::fields::values;
 
 /// How far the clocks of who makes tokens and of the daemon may differ, in seconds.
 pub(super) const LEEWAY_S: u64 = 30;
@@ -99,11 +103,38 @@ enum Wall {
     Since(u64),
 }
 
+/// Whether a listener is reached from this machine only.
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// Refuses what would be open to everybody by accident.
+///
+/// # Errors
+/// A listener is reached from other machines and everybody may do everything, and nobody has said that this is meant.
+pub(super) fn refuse_accidents(config: &Config, gate: &Gate) -> Result<(), String> {
+    let exposed = gate.doors.iter().find(|door| match door {
+        Listen::Tcp(address) => !is_loopback(address),
+        Listen::Unix(_) => false,
+    });
+    match exposed {
+        Some(address) if gate.rules.are_open() && !config.is_open_to_everyone => Err(format!(
+            "{address} is reached from other machines, and everybody there could read and publish everything. Say who may do what by \
+             [[allow]] blocks and by tokens (--jwt-secret-file, --jwt-key, --jwks), listen on 127.0.0.1 or on a unix socket, or give \
+             --open-to-everyone if that is what you want"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Who may come in.
 pub(super) struct Gate {
     rules: Rules,
     /// All listeners, as the configuration has them.
     doors: Vec<Listen>,
+    origins: Origins,
+    hosts: Hosts,
+    token_cookie: Option<Box<str>>,
     verifier: Verifier,
     takes_certificates: bool,
     wall: Wall,
@@ -118,6 +149,9 @@ impl Gate {
         let mut gate = Gate {
             rules: Rules::default(),
             doors: Vec::new(),
+            origins: Origins::default(),
+            hosts: Hosts::default(),
+            token_cookie: None,
             verifier: Verifier::default(),
             takes_certificates: false,
             wall: Wall::System,
@@ -135,6 +169,9 @@ impl Gate {
         self.takes_certificates = config.tls.client_ca.is_some();
         self.rules.knows_people = self.takes_tokens() || self.takes_certificates;
         self.reloads = self.reloads.wrapping_add(1);
+        self.origins = config.origins.clone();
+        self.hosts = config.hosts.clone();
+        self.token_cookie = config.token_cookie.clone();
         let doors = config.listen.iter().chain(&config.tls.listen);
         self.doors = doors.cloned().collect();
         if self.doors.is_empty() {
@@ -158,8 +195,49 @@ impl Gate {
         }
     }
 
+    fn door(&self, door: usize) -> &Listen {
+        &self.doors[door.min(self.doors.len() - 1)]
+    }
+
+    /// Whether the daemon may be asked for by this `Host` at a listener.
+    pub(super) fn takes_host(&self, door: usize, host: Option<&str>) -> bool {
+        match self.door(door) {
+            Listen::Unix(_) => true,
+            Listen::Tcp(address) => self.hosts.allow(host, is_loopback(address)),
+        }
+    }
+
+    /// Whether the page that a request came from, if it came from one, may have the daemon do something.
+    pub(super) fn takes_origin(
+        &self,
+        door: usize,
+        is_encrypted: bool,
+        host: Option<&str>,
+        head: &Head<'_>,
+    ) -> bool {
+        let (schemes, is_loopback): (&[&str], bool) = match self.door(door) {
+            // Only a proxy passes on what a browser sends, and it has spoken to that on its own terms.
+            Listen::Unix(_) => (&["https", "http"], false),
+            Listen::Tcp(address) if is_encrypted => (&["https"], is_loopback(address)),
+            Listen::Tcp(address) => (&["http"], is_loopback(address)),
+        };
+        schemes.iter().any(|scheme| {
+            let own = Own {
+                scheme,
+                host_header: host,
+                is_loopback,
+            };
+            (self.origins).allow_request(values(head.headers, "Origin"), own)
+        })
+    }
+
+    /// The name of the cookie that has a token.
+    pub(super) fn token_cookie(&self) -> Option<&str> {
+        self.token_cookie.as_deref()
+    }
+
     fn decide(&self, door: usize, identity: Option<Identity>) -> Access {
-        let listener = &self.doors[door.min(self.doors.len() - 1)];
+        let listener = self.door(door);
         Access {
             door,
             rights: self.rules.rights(identity.as_ref(), listener),

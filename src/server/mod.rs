@@ -76,6 +76,7 @@ use self::accept::Accepting;
 use self::alarm::Alarm;
 use self::clock::Clock;
 use self::engine::{Engine, Ready};
+use self::gate::refuse_accidents;
 use self::listener::Listener;
 use self::pace::Pace;
 pub use self::reload::ReadConfig;
@@ -152,7 +153,9 @@ impl Server {
         let pace = Pace::new(Duration::from_millis(config.coalesce_ms));
         let mut engine = Engine::new(config, limit, pace);
         engine.connections.service.open_gate(verifier);
-        info!("{}", engine.connections.service.gate);
+        let service = &engine.connections.service;
+        refuse_accidents(&service.config, &service.gate)?;
+        info!("{}", service.gate);
         Ok(Server {
             poll,
             signals,

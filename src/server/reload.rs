@@ -78,6 +78,9 @@ impl Server {
 fn take_over(from: &Config, to: &mut Config) {
     to.rules = from.rules.clone();
     to.token = from.token.clone();
+    to.origins = from.origins.clone();
+    to.hosts = from.hosts.clone();
+    to.token_cookie = from.token_cookie.clone();
     to.auth_timeout_ms = from.auth_timeout_ms;
     // Where to listen is not among it.
     to.tls = TlsConfig {

@@ -7,7 +7,7 @@ use super::phase::Phase;
 use super::session::Session;
 use super::{Connection, Peer};
 use crate::auth::presented::{Place, presented};
-use crate::http::{Request, Response, Target};
+use crate::http::{Request, Response, Status, Target, is_health_check};
 use crate::server::gate::{Access, Gate, Unwelcome};
 use crate::server::service::{Service, Why};
 use crate::server::timers::NEVER;
@@ -24,6 +24,46 @@ impl Connection {
         self.access = service.gate.admit(self.access.door, Some(identity));
     }
 
+    /// Whether the cookies of a request count, which a browser sends whatever page asks: its page is one that may use the daemon, or the
+    /// browser says that the page is the daemon's own.
+    fn may_use_cookies(&self, service: &Service, request: &Request<'_>) -> bool {
+        let headers = request.head.headers;
+        match values(headers, "Origin").next() {
+            Some(_) => self.takes_origin(service, request),
+            None => {
+                let is_own = |value: &[u8]| value.eq_ignore_ascii_case(b"same-origin");
+                request.head.method == "GET"
+                    && values(headers, "Sec-Fetch-Site").next().is_some_and(is_own)
+            }
+        }
+    }
+
+    fn takes_origin(&self, service: &Service, request: &Request<'_>) -> bool {
+        let (door, host) = (self.access.door, request.host);
+        (service.gate).takes_origin(door, self.is_encrypted, host, &request.head)
+    }
+
+    /// Whether a request may be asked of this daemon, and by the page that it came from, if `changes` says that it changes something.
+    ///
+    /// # Errors
+    /// The response that says why not.
+    pub(super) fn check_site(
+        &self,
+        service: &Service,
+        request: &Request<'_>,
+        changes: bool,
+    ) -> Result<(), Response> {
+        if !is_health_check(request) && !service.gate.takes_host(self.access.door, request.host) {
+            let why = "421: the daemon does not answer to this Host. --host lists the names to which it does.\n";
+            return Err(Response::text(Status::MISDIRECTED_REQUEST, why));
+        }
+        if changes && !self.takes_origin(service, request) {
+            let why = "pages of this origin may not use the daemon: --origin lists those that may";
+            return Err(problem(Why::Forbidden, why));
+        }
+        Ok(())
+    }
+
     /// Who sent a request.
     ///
     /// # Errors
@@ -37,7 +77,9 @@ impl Connection {
             Target::Resource { query, .. } => query,
             Target::Server => None,
         };
-        let presented = presented(&request.head, query, None);
+        let cookie = service.gate.token_cookie();
+        let cookie = cookie.filter(|_| self.may_use_cookies(service, request));
+        let presented = presented(&request.head, query, cookie);
         Ok(match service.gate.identify(&presented, service.now)? {
             // It may have shown a certificate.
             None => Rc::clone(&self.access),

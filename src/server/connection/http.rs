@@ -238,7 +238,18 @@ impl Connection {
             secure: self.is_encrypted,
         };
         let may_keep_alive = request.keep_alive && self.seat.keeps_alive();
-        let response = match self.seat.route(request, &site) {
+        let route = self.seat.route(request, &site);
+        let changes = matches!(route, Some(Route::Publish { .. } | Route::WebSocket(_)));
+        let checked = match route {
+            Some(_) => self.check_site(service, request, changes),
+            None => Ok(()),
+        };
+        if let Err(response) = checked {
+            let response = response.for_head_request(request.head.method == "HEAD");
+            self.respond(service, peer, &response, may_keep_alive);
+            return (!may_keep_alive).then_some(Next::Finish);
+        }
+        let response = match route {
             None => {
                 service.metrics.refused += 1;
                 full().for_head_request(request.head.method == "HEAD")

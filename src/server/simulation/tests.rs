@@ -1,5 +1,6 @@
 //! The server from outside, without a socket.
 
+mod access;
 mod chance;
 mod client;
 mod day;

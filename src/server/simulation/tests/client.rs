@@ -181,6 +181,6 @@ pub(super) fn post(channel: &str, data: &str, close: bool) -> String {
     let close = if close { "Connection: close\r\n" } else { "" };
     let len = data.len();
     format!(
-        "POST /channels/{channel} HTTP/1.1\r\nHost: x\r\n{close}Content-Length: {len}\r\n\r\n{data}"
+        "POST /channels/{channel} HTTP/1.1\r\nHost: localhost\r\n{close}Content-Length: {len}\r\n\r\n{data}"
     )
 }

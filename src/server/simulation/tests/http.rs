@@ -50,7 +50,7 @@ fn a_long_body_that_drips_in_is_answered_408_however_many_are_heavy_and_light_me
 #[test]
 fn a_connection_is_not_judged_before_what_nobody_announced_is_read() {
     let ping = text_frame(r#"{"type":"ping"}"#);
-    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".as_bytes();
+    let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".as_bytes();
     let body = post("a", "[1,2,3]", false).into_bytes();
     // What is sent, after how many bytes of it nothing is announced any more, and what answers it.
     let cases = [
@@ -84,7 +84,7 @@ fn a_connection_is_not_judged_before_what_nobody_announced_is_read() {
 
 #[test]
 fn a_client_that_has_finished_gets_its_whole_answer_though_the_transport_holds_it() {
-    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut whole = Simulation::new(Config::default());
     let peer = whole.connect();
     whole.send(peer, health.as_bytes());
@@ -112,7 +112,7 @@ fn a_client_that_has_finished_gets_its_whole_answer_though_the_transport_holds_i
 #[test]
 fn a_client_that_pipelines_and_finishes_gets_every_answer_however_slowly_it_takes_them() {
     const REQUESTS: usize = 300;
-    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+    let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned();
     let sent: String = (0..REQUESTS)
         .map(|n| match n % 3 {
             0 => post("a", &format!("[{n}]"), false),

@@ -40,7 +40,7 @@ SIZE is a number of bytes, alone or with B, kB, MB, GB (thousands), KiB, MiB, Gi
 TIME is a number of seconds, or a number with ms, s, m or h.
 
 Each option can also be set in the environment and in the file: --retain-bytes 1MiB is
-FANFARE_RETAIN_BYTES=1MiB in the environment (commas separate several addresses) and
+FANFARE_RETAIN_BYTES=1MiB in the environment (commas separate several values) and
 retain_bytes = \"1MiB\" in the file. A flag wins over the environment, the environment over the
 file, and the file over the default.
 
@@ -89,7 +89,7 @@ fn argument(group: &Group, setting: &Setting) -> Arg {
         // Else "-1" would be an unknown flag, which is a worse answer than what is allowed.
         .allow_negative_numbers(true);
     match setting.set {
-        Set::Addresses => argument.action(ArgAction::Append),
+        Set::List(_) => argument.action(ArgAction::Append),
         Set::Flag(_) => argument
             .num_args(0..=1)
             .require_equals(true)

@@ -120,7 +120,7 @@ impl Draft {
             match value.into_string() {
                 Ok(text) => {
                     let values = match setting.set {
-                        Set::Addresses => text.split(',').map(|a| a.trim().to_owned()).collect(),
+                        Set::List(_) => text.split(',').map(|a| a.trim().to_owned()).collect(),
                         _ => vec![text],
                     };
                     entries.push(Entry::new(setting, values, origin));

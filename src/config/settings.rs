@@ -6,6 +6,7 @@
 //! same words.
 
 use super::mistake::Mistake;
+use super::token::TOKENS;
 use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
@@ -35,9 +36,12 @@ pub(super) enum Set {
     Mode(fn(&mut Config, &str) -> Result<(), String>),
     /// Of the daemon as a whole, and as a flag it needs no value.
     Flag(fn(&mut Config, &str) -> Result<(), String>),
-    /// The addresses to listen on: several values, which replace those of a weaker source.
-    Addresses,
+    /// Of the daemon as a whole: several values, which replace those of a weaker source.
+    List(SetList),
 }
+
+/// Sets all values of a list, or says what is wrong with which of them.
+pub(super) type SetList = fn(&mut Config, &[String]) -> Result<(), Vec<Mistake>>;
 
 impl Setting {
     /// Its flag, without the dashes before it.
@@ -64,10 +68,7 @@ impl Setting {
             Set::Daemon(set) | Set::Mode(set) | Set::Flag(set) => {
                 set(config, single(values)?).map_err(|why| vec![Mistake::whole(why)])
             }
-            Set::Addresses => {
-                config.listen = units::listen(values)?;
-                Ok(())
-            }
+            Set::List(set) => set(config, values),
         }
     }
 
@@ -109,6 +110,10 @@ pub(super) const GROUPS: &[Group] = &[
         settings: CHANNELS,
     },
     Group {
+        heading: "Tokens",
+        settings: TOKENS,
+    },
+    Group {
         heading: "Limits",
         settings: LIMITS,
     },
@@ -128,7 +133,10 @@ const LISTENING: &[Setting] = &[
         value: "ADDR",
         default: "127.0.0.1:8040",
         help: "The address to listen on: HOST:PORT or unix:PATH; may be repeated",
-        set: Set::Addresses,
+        set: Set::List(|c, texts| {
+            c.listen = units::listen(texts)?;
+            Ok(())
+        }),
     },
     Setting {
         key: "socket_mode",
@@ -453,7 +461,7 @@ fn single(values: &[String]) -> Result<&str, Vec<Mistake>> {
     }
 }
 
-fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
     *slot = value?;
     Ok(())
 }

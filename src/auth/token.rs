@@ -10,6 +10,8 @@ mod jwks;
 mod keys;
 mod load;
 mod pem;
+#[cfg(feature = "jwks")]
+mod source;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,8 @@ use crate::channel::pattern::Pattern;
 pub use error::TokenError;
 use keys::Key;
 pub use keys::{Algorithm, KeySet};
+#[cfg(feature = "jwks")]
+pub use source::{KeySource, check_url};
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 << 10;

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::json::{self, Fault};
-use super::keys::{Algorithm, Key, KeySet};
+#[cfg(feature = "jwks")]
+use super::keys::KeySet;
+use super::keys::{Algorithm, Key};
 
 /// How many keys a set has at most.
 pub(super) const MAX_KEYS: usize = 256;
@@ -16,6 +18,7 @@ pub(super) const MAX_KEYS: usize = 256;
 pub(super) enum From {
     /// A file: it may have secrets.
     File,
+    #[cfg_attr(not(any(test, feature = "jwks")), expect(dead_code))]
     /// A URL: what is there for us is there for others, so it has no secrets.
     Url,
 }
@@ -29,6 +32,7 @@ pub(super) struct Set {
 }
 
 impl Set {
+    #[cfg(feature = "jwks")]
     pub(super) fn into_keys(self) -> KeySet {
         KeySet::of(self.keys)
     }

@@ -1,0 +1,1 @@
+//! Keys that are fetched, when, and what is said about it.

@@ -13,6 +13,8 @@
 mod names;
 mod pem;
 pub(crate) mod terms;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::fmt;
 use std::io::{self, IoSlice, Read as _, Write as _};

@@ -79,6 +79,8 @@ pub struct Claims {
     pub publish: Option<Vec<Pattern>>,
     /// Whether it is an administrator's, or `None`: the token does not say.
     pub admin: Option<bool>,
+    /// A number for the key that it was checked with. [`Verifier::vouches`] says whether that key is still there.
+    pub key: u64,
 }
 
 /// Keys, and terms for the tokens that they verify.
@@ -117,6 +119,18 @@ impl Verifier {
         self.fetched = Some(keys);
     }
 
+    /// Keeps the keys that came from a URL for another one, if this one expects some.
+    pub fn keep_fetched(&mut self, other: &Verifier) {
+        if let (Some(keys), Some(others)) = (&mut self.fetched, &other.fetched) {
+            *keys = others.clone();
+        }
+    }
+
+    /// Whether the key with this number is still there.
+    pub fn vouches(&self, key: u64) -> bool {
+        self.all_keys().any(|other| other.fingerprint() == key)
+    }
+
     /// Whether no token can ever be good: there are no keys, and none will be fetched.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.fetched.is_none()
@@ -141,8 +155,8 @@ impl Verifier {
         // Before any key works on it.
         let claims = decoded(claims)?;
         decoded(signature)?;
-        self.check_signature(&header, message, signature)?;
-        self.claims(&claims, now_s)
+        let key = self.check_signature(&header, message, signature)?;
+        self.claims(&claims, key, now_s)
     }
 
     fn check_signature(
@@ -150,11 +164,12 @@ impl Verifier {
         header: &Header,
         message: &str,
         signature: &str,
-    ) -> Result<(), TokenError> {
+    ) -> Result<u64, TokenError> {
         let candidates = self.candidates(header)?;
         let mut tried = candidates.iter().take(MAX_TRIED);
-        if tried.any(|key| key.verifies(header.algorithm, message, signature)) {
-            return Ok(());
+        let signer = tried.find(|key| key.verifies(header.algorithm, message, signature));
+        if let Some(signer) = signer {
+            return Ok(signer.fingerprint());
         }
         // The key that the token names may be one that is not here yet.
         let is_guess = header.key_id.is_some() && candidates.iter().all(|key| key.id().is_none());
@@ -195,7 +210,7 @@ impl Verifier {
     }
 
     /// Reads the claims of a token whose signature is good, and holds them against the terms.
-    fn claims(&self, text: &[u8], now_s: u64) -> Result<Claims, TokenError> {
+    fn claims(&self, text: &[u8], key: u64, now_s: u64) -> Result<Claims, TokenError> {
         const NAMES: [&str; 8] = [
             "sub",
             "exp",
@@ -239,6 +254,7 @@ impl Verifier {
                 Some(Value::Bool(is_admin)) => Some(is_admin),
                 Some(_) => return Err(TokenError::claims("`admin` is neither true nor false")),
             },
+            key,
         })
     }
 

@@ -4,7 +4,7 @@
 //! who somebody is and what it may do. It is made once for a connection, shared by all who are nobody in particular, and made
 //! anew after a reload. What it allows is asked in the service alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::auth::identity::{Claims, Identity, Means};
 use crate::auth::origin::{Hosts, Origins, Own};
 use crate::auth::presented::{Place, Presented};
 use crate::auth::rules::{Rights, Rules, TokenClaims};
-use crate::auth::token::{TokenError, Verifier};
+use crate::auth::token::{KeySet, TokenError, Verifier};
 use crate::channel::topic::Topic;
 use crate::config::{Config, Listen};
 use crate::http::Head;
@@ -137,6 +137,8 @@ pub(super) struct Gate {
     token_cookie: Option<Box<str>>,
     verifier: Verifier,
     takes_certificates: bool,
+    /// A token named a key that is not there.
+    misses_key: Cell<bool>,
     wall: Wall,
     reloads: u32,
     /// The access of whoever came by a listener and has not shown who it is.
@@ -154,6 +156,7 @@ impl Gate {
             token_cookie: None,
             verifier: Verifier::default(),
             takes_certificates: false,
+            misses_key: Cell::new(false),
             wall: Wall::System,
             reloads: 0,
             strangers: Vec::new(),
@@ -163,7 +166,8 @@ impl Gate {
     }
 
     /// Other rules and keys hold from now on.
-    pub(super) fn reload(&mut self, config: &Config, verifier: Verifier) {
+    pub(super) fn reload(&mut self, config: &Config, mut verifier: Verifier) {
+        verifier.keep_fetched(&self.verifier);
         self.verifier = verifier;
         self.rules = config.rules.clone();
         self.takes_certificates = config.tls.client_ca.is_some();
@@ -178,6 +182,10 @@ impl Gate {
             // Simulations have none.
             self.doors.push(Listen::Unix(Default::default()));
         }
+        self.make_strangers();
+    }
+
+    fn make_strangers(&mut self) {
         let doors = 0..self.doors.len();
         self.strangers = doors.map(|door| Rc::new(self.decide(door, None))).collect();
     }
@@ -305,9 +313,11 @@ impl Gate {
     /// # Errors
     /// It does not hold, or tokens are not taken.
     pub(super) fn identify_token(&self, token: &str, now: Millis) -> Result<Identity, TokenError> {
-        let claims = self
-            .verifier
-            .verify(token.as_bytes(), self.unix_time(now))?;
+        let verified = (self.verifier).verify(token.as_bytes(), self.unix_time(now));
+        if let Err(TokenError::UnknownKey) = verified {
+            self.misses_key.set(true);
+        }
+        let claims = verified?;
         Ok(Identity {
             means: Means::Token,
             subject: claims.subject,
@@ -317,7 +327,7 @@ impl Gate {
                 publish: claims.publish,
                 admin: claims.admin,
             },
-            voucher: 0,
+            voucher: claims.key,
         })
     }
 
@@ -347,6 +357,26 @@ impl Gate {
             let left = end.saturating_sub(self.unix_time(now));
             now.saturating_add(left.saturating_mul(1_000))
         })
+    }
+
+    /// Keys came from their URL, and take the place of those that came from there before.
+    pub(super) fn take_keys(&mut self, keys: KeySet) {
+        self.verifier.set_fetched(keys);
+        self.reloads = self.reloads.wrapping_add(1);
+        self.make_strangers();
+    }
+
+    /// Whether a token has named a key that was not there, since this was asked last.
+    pub(super) fn misses_key(&self) -> bool {
+        self.misses_key.take()
+    }
+
+    /// Whether the key that vouched for somebody is still there.
+    pub(super) fn still_vouches_for(&self, identity: &Identity) -> bool {
+        match identity.means {
+            Means::Token => self.verifier.vouches(identity.voucher),
+            Means::Certificate | Means::Basic => true,
+        }
     }
 
     /// Whether an access was decided under what holds now.

@@ -80,9 +80,9 @@ use self::gate::refuse_accidents;
 use self::listener::Listener;
 use self::pace::Pace;
 pub use self::reload::ReadConfig;
-use self::reload::{load_terms, watched_files};
+use self::reload::{fetch_keys, load_terms, watched_files};
 use self::watch::Watch;
-use crate::auth::token::Verifier;
+use crate::auth::token::{KeySource, Verifier};
 use crate::config::Config;
 
 /// How long the reads of one turn may take, and then the sweep, before the others have their turn. One connection more is
@@ -92,10 +92,11 @@ const TURN_BUDGET: Duration = Duration::from_millis(1);
 /// Events taken from one poll.
 const EVENTS: usize = 1024;
 
-/// The tokens of the signals and of the alarm; listeners count down from the one below. Connections' tokens are an
+/// The tokens of the signals, of the alarm and of keys that were fetched; listeners count down from the one below. Connections' tokens are an
 /// index with a generation above it, which does not come that far.
 const SIGNALS: Token = Token(usize::MAX);
 const ALARM: Token = Token(SIGNALS.0 - 1);
+const KEYS: Token = Token(ALARM.0 - 1);
 
 /// The daemon: everything that lives as long as the process.
 pub struct Server {
@@ -108,6 +109,8 @@ pub struct Server {
     engine: Engine,
     /// The files that are read again when they change.
     watch: Watch,
+    /// Where keys of tokens are fetched, if they are.
+    key_source: Option<KeySource>,
     /// How to read the configuration again.
     read_config: Option<ReadConfig>,
 }
@@ -154,6 +157,7 @@ impl Server {
         let mut engine = Engine::new(config, limit, pace);
         engine.connections.service.open_gate(verifier);
         let service = &engine.connections.service;
+        let key_source = fetch_keys(&service.config, registry)?;
         refuse_accidents(&service.config, &service.gate)?;
         info!("{}", service.gate);
         Ok(Server {
@@ -164,6 +168,7 @@ impl Server {
             accepting: Accepting::new(listeners, terms),
             engine,
             watch,
+            key_source,
             read_config: None,
         })
     }
@@ -200,6 +205,7 @@ impl Server {
     fn turn(&mut self, events: &mut Events, stalled: bool) {
         self.engine.begin_turn(self.clock.turn());
         self.note_all(events, stalled);
+        self.follow_keys();
         if self.watch.look(self.engine.connections.service.now) {
             self.reload_files("a file has changed");
         }
@@ -256,7 +262,7 @@ impl Server {
             self.handle_signals();
             return;
         }
-        if token == ALARM {
+        if token == ALARM || token == KEYS {
             // It has woken the poll, and that is all that it is for.
             return;
         }
@@ -345,11 +351,11 @@ impl Server {
 }
 
 fn listener_token(index: usize) -> Token {
-    Token(ALARM.0 - 1 - index)
+    Token(KEYS.0 - 1 - index)
 }
 
 fn listener_index(token: Token, listeners: usize) -> Option<usize> {
-    let index = (ALARM.0 - 1).checked_sub(token.0)?;
+    let index = (KEYS.0 - 1).checked_sub(token.0)?;
     (index < listeners).then_some(index)
 }
 

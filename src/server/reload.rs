@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use log::{info, warn};
 
-use super::Server;
-use crate::auth::token::Verifier;
+use mio::{Registry, Waker};
+
+use super::{KEYS, Server};
+use crate::auth::token::{KeySource, Verifier};
 use crate::config::{Config, TlsConfig};
 use crate::transport::tls::terms::Terms;
 
@@ -45,6 +47,21 @@ impl Server {
         }
     }
 
+    /// Takes the keys that came from their URL, and asks for newer ones if a token named one that is not there.
+    pub(super) fn follow_keys(&mut self) {
+        let Some(source) = &self.key_source else {
+            return;
+        };
+        let connections = &mut self.engine.connections;
+        let gate = &mut connections.service.gate;
+        if let Some(keys) = source.poll() {
+            gate.take_keys(keys);
+            connections.begin_to_readmit();
+        } else if gate.misses_key() {
+            source.wanted();
+        }
+    }
+
     /// Reads the files again that the configuration names. What is wrong with one is told, and what was read before stays.
     pub(super) fn reload_files(&mut self, why: &str) {
         let connections = &mut self.engine.connections;
@@ -72,6 +89,23 @@ impl Server {
             }
         }
     }
+}
+
+/// Begins to fetch the keys of tokens, if they are to be fetched.
+pub(super) fn fetch_keys(
+    config: &Config,
+    registry: &Registry,
+) -> Result<Option<KeySource>, String> {
+    let Some(url) = &config.token.jwks_url else {
+        return Ok(None);
+    };
+    let waker = Waker::new(registry, KEYS).map_err(|error| format!("cannot be woken: {error}"))?;
+    let wake = move || {
+        if let Err(error) = waker.wake() {
+            warn!("keys have come, but the loop is not woken for them: {error}");
+        }
+    };
+    KeySource::start(url, wake).map(Some)
 }
 
 /// Takes over what holds at once.

@@ -1,7 +1,8 @@
 //! Keys, and what each of them is for.
 
 use std::fmt;
-use std::sync::{Arc, Once};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock, Once};
 
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto;
@@ -117,14 +118,20 @@ pub(super) struct Key {
     /// The only algorithm that it is for, or `None`: all that its kind allows.
     only: Option<Algorithm>,
     id: Option<Box<str>>,
+    /// A number that this key has, and hardly any other. It says nothing of the key's bytes.
+    fingerprint: u64,
     /// Its bytes; wiped when it goes.
     key: DecodingKey,
 }
 
 impl Key {
-    pub(super) fn new(kind: Kind, key: DecodingKey) -> Self {
+    /// `bytes` are those of the key.
+    pub(super) fn new(kind: Kind, bytes: &[u8], key: DecodingKey) -> Self {
+        // With a secret of the process.
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self {
             kind,
+            fingerprint: STATE.hash_one(bytes),
             only: None,
             id: None,
             key,
@@ -141,6 +148,7 @@ impl Key {
         }
         Ok(Self::new(
             Kind::Secret(secret.len()),
+            secret,
             DecodingKey::from_secret(secret),
         ))
     }
@@ -169,7 +177,7 @@ impl Key {
             return Err("the RSA key's exponent is none that a key has");
         }
         let key = DecodingKey::from_rsa_raw_components(modulus, exponent);
-        Ok(Self::new(Kind::Rsa, key))
+        Ok(Self::new(Kind::Rsa, modulus, key))
     }
 
     /// A public key on P-256: a point with both coordinates, as SEC 1 §2.3.3 writes it.
@@ -180,7 +188,11 @@ impl Key {
         if point.len() != 65 || point[0] != 4 {
             return Err("the key is not a point of P-256 with both coordinates");
         }
-        Ok(Self::new(Kind::P256, DecodingKey::from_ec_der(point)))
+        Ok(Self::new(
+            Kind::P256,
+            point,
+            DecodingKey::from_ec_der(point),
+        ))
     }
 
     /// A public key on Ed25519.
@@ -191,7 +203,11 @@ impl Key {
         if point.len() != 32 {
             return Err("the Ed25519 key does not have 32 bytes");
         }
-        Ok(Self::new(Kind::Ed25519, DecodingKey::from_ed_der(point)))
+        Ok(Self::new(
+            Kind::Ed25519,
+            point,
+            DecodingKey::from_ed_der(point),
+        ))
     }
 
     /// The key under a `kid`, and for only one algorithm.
@@ -211,6 +227,11 @@ impl Key {
             only,
             ..self
         })
+    }
+
+    /// See the field.
+    pub(super) const fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// Its `kid`.

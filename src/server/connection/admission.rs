@@ -164,6 +164,14 @@ impl Connection {
     fn decide_anew(&mut self, service: &mut Service, peer: Peer<'_>) {
         let identity = self.access.identity.clone();
         let door = self.access.door;
+        if let Some(identity) = &identity
+            && !service.gate.still_vouches_for(identity)
+        {
+            self.access = service.gate.stranger(door);
+            let reason = "the key of the token does not hold any more";
+            self.begin_close(service, peer, CloseCode::UNAUTHENTICATED, reason);
+            return;
+        }
         self.access = service.gate.admit(door, identity);
         let who = self.who(peer);
         let Phase::Open(open) = &mut self.phase else {

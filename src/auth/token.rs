@@ -9,6 +9,7 @@ mod json;
 mod jwks;
 mod keys;
 mod load;
+mod mint;
 mod pem;
 #[cfg(feature = "jwks")]
 mod source;
@@ -24,6 +25,8 @@ use crate::channel::pattern::Pattern;
 pub use error::TokenError;
 use keys::Key;
 pub use keys::{Algorithm, KeySet};
+pub use load::KeyFile;
+pub use mint::{Signer, Stamp};
 #[cfg(feature = "jwks")]
 pub use source::{KeySource, check_url};
 
@@ -340,6 +343,10 @@ fn decoded(part: &str) -> Result<Vec<u8>, TokenError> {
     bytes.map_err(|_| TokenError::Malformed("a part of it is not base64url without padding"))
 }
 
+fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 /// A time in seconds since 1970.
 fn time(value: Option<Value>, why: &'static str) -> Result<Option<u64>, TokenError> {
     let Some(value) = value else { return Ok(None) };
@@ -360,10 +367,10 @@ fn subject(sub: Option<Value>) -> Result<Box<str>, TokenError> {
 /// Says whether a token may be for this subject, and if not, why.
 fn check_subject(subject: &str) -> Result<(), &'static str> {
     if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES {
-        return Err("`sub` does not have 1 to 255 bytes");
+        return Err("the subject (`sub`) does not have 1 to 255 bytes");
     }
     if subject.chars().any(char::is_control) {
-        return Err("`sub` has a control character");
+        return Err("the subject (`sub`) has a control character");
     }
     Ok(())
 }

@@ -58,15 +58,15 @@ impl Verifier {
 
 /// Reads a secret for HMAC: the file's bytes, without a line break at the end.
 fn secret_of(path: &Path) -> Result<Key, String> {
-    let file = open(path)?;
-    if is_readable_by_others(&file) {
+    let file = KeyFile::read(path)?;
+    if file.is_readable_by_others() {
         log::warn!(
             "{} can be read by every user of this machine, and with the secret in it anybody makes tokens: \
              chmod o-r it",
             path.display()
         );
     }
-    secret_in(&contents(file, MAX_KEY_FILE_BYTES)?)
+    secret_in(file.bytes())
 }
 
 /// The secret in the bytes of a file.
@@ -80,7 +80,7 @@ pub(super) fn secret_in(bytes: &[u8]) -> Result<Key, String> {
 }
 
 /// What to do where there is no good secret.
-const MAKE_SECRET: &str = "make one with `openssl rand -base64 48`";
+pub(super) const MAKE_SECRET: &str = "make one with `openssl rand -base64 48`";
 
 /// Text files end with a line break, which is no part of the secret.
 pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {
@@ -89,41 +89,64 @@ pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {
 }
 
 fn public_key_of(path: &Path) -> Result<Key, String> {
-    pem::public_key(&contents(open(path)?, MAX_KEY_FILE_BYTES)?)
+    pem::public_key(KeyFile::read(path)?.bytes())
 }
 
 fn set_of(path: &Path) -> Result<Vec<Key>, String> {
-    let set = jwks::read(&contents(open(path)?, MAX_SET_BYTES)?, jwks::From::File)?;
+    let set = jwks::read(
+        KeyFile::read_up_to(path, MAX_SET_BYTES)?.bytes(),
+        jwks::From::File,
+    )?;
     for note in &set.notes {
         log::warn!("{}: {note}", path.display());
     }
     Ok(set.keys)
 }
 
-pub(super) fn open(path: &Path) -> Result<File, String> {
-    let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => Ok(file),
-    });
-    opened.map_err(|error| format!("the file can't be read: {error}"))
+/// The bytes of a file that holds a key, wiped when they go.
+pub struct KeyFile {
+    bytes: Zeroizing<Vec<u8>>,
+    is_readable_by_others: bool,
 }
 
-/// All bytes of a file, wiped when they go.
-pub(super) fn contents(file: File, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, String> {
-    // All the room that may be needed: what grows leaves a copy of what it held.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
-    let mut most = file.take(max_bytes as u64 + 1);
-    if let Err(error) = most.read_to_end(&mut bytes) {
-        return Err(format!("the file can't be read: {error}"));
+impl KeyFile {
+    /// Reads a file that holds a secret or a key, of at most 64 KiB.
+    ///
+    /// # Errors
+    /// It can't be read, or is longer.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        Self::read_up_to(path, MAX_KEY_FILE_BYTES)
     }
-    if bytes.len() > max_bytes {
-        return Err(format!("the file has more than {max_bytes} bytes"));
-    }
-    Ok(bytes)
-}
 
-/// Whether a user who is neither the owner nor of the group may read it.
-pub(super) fn is_readable_by_others(file: &File) -> bool {
-    let metadata = file.metadata();
-    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o004 != 0)
+    fn read_up_to(path: &Path, max_bytes: usize) -> Result<Self, String> {
+        let result = Self::try_read(path, max_bytes);
+        let file = result.map_err(|error| format!("the file can't be read: {error}"))?;
+        match file.bytes.len() > max_bytes {
+            true => Err(format!("the file has more than {max_bytes} bytes")),
+            false => Ok(file),
+        }
+    }
+
+    /// Reads at most a byte more.
+    fn try_read(path: &Path, max_bytes: usize) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        // All the room that may be needed: what grows leaves a copy of what it held.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
+        file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(Self {
+            bytes,
+            is_readable_by_others: metadata.is_file() && metadata.mode() & 0o004 != 0,
+        })
+    }
+
+    /// What is in it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether a user who is neither the file's owner nor of its group may read it.
+    pub fn is_readable_by_others(&self) -> bool {
+        self.is_readable_by_others
+    }
 }

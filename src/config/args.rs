@@ -53,7 +53,7 @@ for channels by name. The first block that matches a channel holds, even over a 
     on_lag = \"latest\"
 
 SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
-summary. SIGHUP changes nothing.";
+summary. SIGHUP reads the files for TLS again.";
 
 impl Args for ServeArgs {
     fn augment_args(command: Command) -> Command {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::{ServeArgs, TempFile, Told};
 
 /// Each problem of this file, in order, by its beginning.
-fn expect_problems(file: &str, beginnings: &[&str]) {
+pub(super) fn expect_problems(file: &str, beginnings: &[&str]) {
     let problems = Told {
         file,
         ..Told::default()
@@ -23,7 +23,7 @@ fn each_mistake_in_a_file_is_told_with_its_place_and_what_is_allowed() {
     let cases: &[(&str, &str)] = &[
         (
             "\n\n  retain_byte = 1",
-            "f.toml:3:3: unknown key \"retain_byte\"; allowed here: [[channel]], listen, socket_mode, ",
+            "f.toml:3:3: unknown key \"retain_byte\"; allowed here: [[channel]], [[tls]], listen, socket_mode, ",
         ),
         (
             "# ü\nlog = 'ü'",

@@ -60,7 +60,7 @@ allowed is denied:
     subscribe = [\"news.>\"]
 
 SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
-summary. SIGHUP changes nothing.";
+summary. SIGHUP reads the files for TLS again.";
 
 impl Args for ServeArgs {
     fn augment_args(command: Command) -> Command {

@@ -23,7 +23,7 @@ fn each_mistake_in_a_file_is_told_with_its_place_and_what_is_allowed() {
     let cases: &[(&str, &str)] = &[
         (
             "\n\n  retain_byte = 1",
-            "f.toml:3:3: unknown key \"retain_byte\"; allowed here: [[allow]], [[channel]], listen, socket_mode, ",
+            "f.toml:3:3: unknown key \"retain_byte\"; allowed here: [[allow]], [[channel]], [[tls]], listen, socket_mode, ",
         ),
         (
             "# ü\nlog = 'ü'",

@@ -239,7 +239,7 @@ fn both_versions_that_are_in_use_are_spoken() {
     let (certificate, root) = self_signed(&files, "localhost", &["localhost"]);
     let terms = Terms::load(&config(&certificate)).expect("good files");
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let client = client_with(&[root.clone()], None, &[version]);
+        let client = client_with(std::slice::from_ref(&root), None, &[version]);
         let (transport, client, ours, theirs) = shake(&terms, client, "localhost");
         ours.and(theirs).expect("they agree");
         assert_eq!(client.conn.protocol_version(), Some(version.version));
@@ -395,7 +395,7 @@ fn a_client_is_refused_whose_certificate_is_absent_revoked_or_somebody_elses() {
     };
     let outcome = |config: &TlsConfig, own: Option<Own>| {
         let terms = Terms::load(config).expect("good files");
-        let client = client_of(&[root.clone()], own);
+        let client = client_of(std::slice::from_ref(&root), own);
         let (transport, _, ours, _) = shake(&terms, client, "localhost");
         ours.map(|()| transport.peer_identity())
     };

@@ -1,9 +1,11 @@
 //! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files.
 //!
+//! - [`forwarded`]: who is behind a proxy.
 //! - [`identity`]: who somebody said to be, and by which means that was shown.
 //! - [`origin`]: which pages may use the daemon, and by which names it may be asked for.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
+pub mod forwarded;
 pub mod glob;
 pub mod identity;
 pub mod origin;

@@ -1,5 +1,6 @@
 //! Flags, environment and file put together, each over the one below it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
@@ -63,6 +64,7 @@ impl ServeArgs {
         draft.apply(from_environment);
         draft.apply(self.entries);
         draft.check_retention();
+        draft.check_proxies();
         for block in file.blocks {
             draft.add_rule(block);
         }
@@ -102,8 +104,8 @@ fn variable(environment: Environment, name: &str) -> Option<OsString> {
 #[derive(Default)]
 struct Draft {
     config: Config,
-    /// Where `retain_bytes` was last set, for a message about it.
-    retain_bytes_origin: Option<Origin>,
+    /// Where each setting was last set, by its key, for messages about settings that need each other.
+    origins: BTreeMap<&'static str, Origin>,
     /// The `match` of each rule in `config`, with its place.
     rule_origins: Vec<Origin>,
     problems: Vec<Problem>,
@@ -166,9 +168,7 @@ impl Draft {
             if let Err(mistakes) = entry.setting.apply(&mut self.config, &entry.values) {
                 self.note(&entry, &mistakes);
             }
-            if entry.setting.key == "retain_bytes" {
-                self.retain_bytes_origin = Some(entry.origin);
-            }
+            self.origins.insert(entry.setting.key, entry.origin);
         }
     }
 
@@ -185,10 +185,27 @@ impl Draft {
     fn check_retention(&mut self) {
         if self.config.policy.retain_bytes.is_none()
             && self.config.retain_total.is_none()
-            && let Some(origin) = &self.retain_bytes_origin
+            && let Some(origin) = self.origins.get("retain_bytes")
         {
             self.problems.push(origin.problem(UNBOUNDED));
         }
+    }
+
+    /// Which proxies are trusted and how they say who called them has to be known both.
+    fn check_proxies(&mut self) {
+        let origin = |key| self.origins.get(key);
+        let problem = match (origin("trusted_proxy"), origin("trusted_proxy_header")) {
+            (Some(proxies), None) => proxies.problem(
+                "a trusted proxy needs --trusted-proxy-header too: forwarded, x-forwarded-for or proxy, which \
+                 has to be what the proxy sends, since anything else comes from the client",
+            ),
+            (None, Some(header)) => header.problem(
+                "it needs --trusted-proxy too: the network of the proxy, since from anybody else the header \
+                 is not believed",
+            ),
+            _ => return,
+        };
+        self.problems.push(problem);
     }
 
     fn add_rule(&mut self, block: Block) {

@@ -29,6 +29,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::auth::forwarded::TrustedProxies;
 use crate::auth::origin::{Hosts, Origins};
 use crate::auth::rules::Rules;
 use crate::channel::matcher::Matcher;
@@ -142,6 +143,8 @@ pub struct Config {
     pub origins: Origins,
     /// The names by which the daemon may be asked for.
     pub hosts: Hosts,
+    /// The proxies whose word is taken for who they were called from.
+    pub trusted_proxies: TrustedProxies,
 
     /// Whether permessage-deflate is agreed to.
     pub deflate: bool,
@@ -190,6 +193,7 @@ impl Default for Config {
             is_open_to_everyone: false,
             origins: Origins::default(),
             hosts: Hosts::default(),
+            trusted_proxies: TrustedProxies::default(),
 
             deflate: true,
             deflate_level: 2,

@@ -10,6 +10,7 @@ use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
 use super::{Config, OnLag, Policy, units};
+use crate::auth::forwarded::{Network, TrustedHeader};
 use crate::auth::origin::{HostName, Hosts, OriginPattern, Origins};
 use crate::auth::rules::TokenClaims;
 
@@ -253,6 +254,29 @@ const ENTRY: &[Setting] = &[
                the default is localhost only",
         set: Set::List(|c, texts| put_list(&mut c.hosts, hosts(texts))),
     },
+    Setting {
+        key: "trusted_proxy",
+        value: "CIDR",
+        default: "none",
+        help: "The network of a proxy whose word is taken for the address that it was called from, such as \
+               10.0.0.0/8 or 127.0.0.1, or unix; may be repeated",
+        set: Set::List(|c, texts| {
+            put_list(&mut c.trusted_proxies.networks, each(texts, Network::parse))
+        }),
+    },
+    Setting {
+        key: "trusted_proxy_header",
+        value: "HEADER",
+        default: "none",
+        help: "How trusted proxies say so: by Forwarded (forwarded), by X-Forwarded-For and X-Forwarded-Proto \
+               (x-forwarded-for), or by the PROXY protocol, version 1 or 2 (proxy)",
+        set: Set::Daemon(|c, text| {
+            put(
+                &mut c.trusted_proxies.header,
+                word(text, PROXY_HEADERS).map(Some),
+            )
+        }),
+    },
 ];
 
 const LIMITS: &[Setting] = &[
@@ -447,6 +471,12 @@ const TOKEN_CLAIMS: &[(&str, TokenClaims)] = &[
     ("instead", TokenClaims::Instead),
     ("add", TokenClaims::Add),
     ("narrow", TokenClaims::Narrow),
+];
+
+const PROXY_HEADERS: &[(&str, TrustedHeader)] = &[
+    ("forwarded", TrustedHeader::Forwarded),
+    ("x-forwarded-for", TrustedHeader::XForwardedFor),
+    ("proxy", TrustedHeader::Proxy),
 ];
 
 fn origins(texts: &[String]) -> Result<Origins, Vec<Mistake>> {

@@ -11,6 +11,8 @@ mod allow;
 #[cfg(feature = "cli")]
 mod args;
 #[cfg(feature = "cli")]
+mod entry;
+#[cfg(feature = "cli")]
 mod file;
 #[cfg(feature = "cli")]
 mod load;

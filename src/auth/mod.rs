@@ -1,11 +1,13 @@
 //! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files but keys.
 //!
+//! - [`forwarded`]: who is behind a proxy.
 //! - [`presented`]: what a request presents to show who sent it.
 //! - [`token`]: whether a token holds, and what it says.
 //! - [`identity`]: who somebody is, and by which means that was shown.
 //! - [`origin`]: which pages may use the daemon, and by which names it may be asked for.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
+pub mod forwarded;
 pub mod glob;
 pub mod identity;
 pub mod origin;

@@ -82,8 +82,6 @@ pub struct Claims {
     pub publish: Option<Vec<Pattern>>,
     /// Whether it is an administrator's, or `None`: the token does not say.
     pub admin: Option<bool>,
-    /// A number for the key that it was checked with. [`Verifier::vouches`] says whether that key is still there.
-    pub key: u64,
 }
 
 /// Keys, and terms for the tokens that they verify.
@@ -145,6 +143,14 @@ impl Verifier {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn verify(&self, token: &[u8], now_s: u64) -> Result<Claims, TokenError> {
+        self.verify_with_key(token, now_s).map(|(claims, _)| claims)
+    }
+
+    /// The same, with a number for the key that it was checked with. [`Verifier::vouches`] says whether that key is still there.
+    ///
+    /// # Errors
+    /// As for [`Verifier::verify`].
+    pub fn verify_with_key(&self, token: &[u8], now_s: u64) -> Result<(Claims, u64), TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Malformed("it has more than 8 KiB"));
         }
@@ -159,7 +165,7 @@ impl Verifier {
         let claims = decoded(claims)?;
         decoded(signature)?;
         let key = self.check_signature(&header, message, signature)?;
-        self.claims(&claims, key, now_s)
+        Ok((self.claims(&claims, now_s)?, key))
     }
 
     fn check_signature(
@@ -213,7 +219,7 @@ impl Verifier {
     }
 
     /// Reads the claims of a token whose signature is good, and holds them against the terms.
-    fn claims(&self, text: &[u8], key: u64, now_s: u64) -> Result<Claims, TokenError> {
+    fn claims(&self, text: &[u8], now_s: u64) -> Result<Claims, TokenError> {
         const NAMES: [&str; 8] = [
             "sub",
             "exp",
@@ -257,7 +263,6 @@ impl Verifier {
                 Some(Value::Bool(is_admin)) => Some(is_admin),
                 Some(_) => return Err(TokenError::claims("`admin` is neither true nor false")),
             },
-            key,
         })
     }
 

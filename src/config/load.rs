@@ -1,6 +1,6 @@
 //! Flags, environment and file put together, each over the one below it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
@@ -66,6 +66,7 @@ impl ServeArgs {
         draft.check_retention();
         draft.config.tls.more = file.certificates;
         draft.check_tls();
+        draft.check_proxies();
         for block in file.blocks {
             draft.add_rule(block);
         }
@@ -105,8 +106,8 @@ fn variable(environment: Environment, name: &str) -> Option<OsString> {
 #[derive(Default)]
 struct Draft {
     config: Config,
-    /// Where each setting was last set, by its key.
-    origins: HashMap<&'static str, Origin>,
+    /// Where each setting was last set, by its key, for messages about settings that need each other.
+    origins: BTreeMap<&'static str, Origin>,
     /// The `match` of each rule in `config`, with its place.
     rule_origins: Vec<Origin>,
     problems: Vec<Problem>,
@@ -203,6 +204,23 @@ impl Draft {
         if !self.config.tls.listen.is_empty() && !self.origins.contains_key("listen") {
             self.config.listen.clear();
         }
+    }
+
+    /// Which proxies are trusted and how they say who called them has to be known both.
+    fn check_proxies(&mut self) {
+        let origin = |key| self.origins.get(key);
+        let problem = match (origin("trusted_proxy"), origin("trusted_proxy_header")) {
+            (Some(proxies), None) => proxies.problem(
+                "a trusted proxy needs --trusted-proxy-header too: forwarded, x-forwarded-for or proxy, which \
+                 has to be what the proxy sends, since anything else comes from the client",
+            ),
+            (None, Some(header)) => header.problem(
+                "it needs --trusted-proxy too: the network of the proxy, since from anybody else the header \
+                 is not believed",
+            ),
+            _ => return,
+        };
+        self.problems.push(problem);
     }
 
     fn add_rule(&mut self, block: Block) {

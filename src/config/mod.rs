@@ -11,6 +11,8 @@ mod allow;
 #[cfg(feature = "cli")]
 mod args;
 #[cfg(feature = "cli")]
+mod entry;
+#[cfg(feature = "cli")]
 mod file;
 #[cfg(feature = "cli")]
 mod load;
@@ -31,6 +33,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::auth::forwarded::TrustedProxies;
 use crate::auth::origin::{Hosts, Origins};
 use crate::auth::rules::Rules;
 use crate::channel::matcher::Matcher;
@@ -150,6 +153,8 @@ pub struct Config {
     pub token_cookie: Option<Box<str>>,
     /// The names by which the daemon may be asked for.
     pub hosts: Hosts,
+    /// The proxies whose word is taken for who they were called from.
+    pub trusted_proxies: TrustedProxies,
 
     /// Whether permessage-deflate is agreed to.
     pub deflate: bool,
@@ -203,6 +208,7 @@ impl Default for Config {
             origins: Origins::default(),
             token_cookie: None,
             hosts: Hosts::default(),
+            trusted_proxies: TrustedProxies::default(),
 
             deflate: true,
             deflate_level: 2,

@@ -5,6 +5,7 @@
 //! and file all go through this table, so that they accept the same values and refuse with the
 //! same words.
 
+use super::entry::ENTRY;
 use super::mistake::Mistake;
 use super::tls::ENCRYPTION;
 use super::token::TOKENS;
@@ -12,8 +13,6 @@ use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
 use super::{Config, OnLag, Policy, units};
-use crate::auth::origin::{HostName, Hosts, OriginPattern, Origins};
-use crate::auth::rules::TokenClaims;
 
 /// One thing that can be set.
 pub(super) struct Setting {
@@ -224,54 +223,6 @@ const CHANNELS: &[Setting] = &[
     },
 ];
 
-const ENTRY: &[Setting] = &[
-    Setting {
-        key: "auth_timeout",
-        value: "TIME",
-        default: "10s",
-        help: "How long a connection to which nothing is granted may take to say who it is; 0: no limit",
-        set: Set::Daemon(|c, text| put(&mut c.auth_timeout_ms, timeout_ms(text))),
-    },
-    Setting {
-        key: "token_claims",
-        value: "HOW",
-        default: "instead",
-        help: "What the channels that a token names do to what [[allow]] blocks grant its bearer: instead of \
-               it (but for what everybody has), add to it, or narrow it",
-        set: Set::Daemon(|c, text| put(&mut c.rules.token_claims, word(text, TOKEN_CLAIMS))),
-    },
-    Setting {
-        key: "token_cookie",
-        value: "NAME",
-        default: "none",
-        help: "The cookie in which a browser may send a token. It counts only from pages that may use the daemon",
-        set: Set::Daemon(|c, text| put(&mut c.token_cookie, cookie(text).map(Some))),
-    },
-    Setting {
-        key: "open_to_everyone",
-        value: "on|off",
-        default: "off",
-        help: "Listen beyond this machine although everybody may do everything",
-        set: Set::Flag(|c, text| put(&mut c.is_open_to_everyone, switch(text))),
-    },
-    Setting {
-        key: "origin",
-        value: "PATTERN",
-        default: "the daemon's own",
-        help: "The origin of pages that may use the daemon, such as https://*.example.com; may be repeated; \
-               by default pages of this machine on loopback, and of the same origin elsewhere",
-        set: Set::List(|c, texts| put_list(&mut c.origins, origins(texts))),
-    },
-    Setting {
-        key: "host",
-        value: "NAME",
-        default: "any",
-        help: "The name by which the daemon may be asked for, besides addresses; may be repeated; on loopback \
-               the default is localhost only",
-        set: Set::List(|c, texts| put_list(&mut c.hosts, hosts(texts))),
-    },
-];
-
 const LIMITS: &[Setting] = &[
     Setting {
         key: "max_connections",
@@ -460,20 +411,6 @@ const ON_LAG: &[(&str, OnLag)] = &[
     ("close", OnLag::Close),
 ];
 
-const TOKEN_CLAIMS: &[(&str, TokenClaims)] = &[
-    ("instead", TokenClaims::Instead),
-    ("add", TokenClaims::Add),
-    ("narrow", TokenClaims::Narrow),
-];
-
-fn origins(texts: &[String]) -> Result<Origins, Vec<Mistake>> {
-    each(texts, OriginPattern::parse).map(Origins::of)
-}
-
-fn hosts(texts: &[String]) -> Result<Hosts, Vec<Mistake>> {
-    each(texts, HostName::parse).map(Hosts::of)
-}
-
 fn connections(text: &str) -> Result<Option<usize>, String> {
     Ok(Some(count(text)?).filter(|number| *number > 0))
 }
@@ -482,17 +419,6 @@ fn send_buffer_size(text: &str) -> Result<Option<usize>, String> {
     // The kernel takes it as an unsigned 32-bit number.
     let bytes = within(text, size(text)?, 0, u32::MAX as usize, "0B to 4294967295B")?;
     Ok(Some(bytes).filter(|bytes| *bytes > 0))
-}
-
-/// A cookie's name is a token (RFC 6265 §4.1.1).
-fn cookie(text: &str) -> Result<Box<str>, String> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    match !text.is_empty() && text.bytes().all(is_token) {
-        true => Ok(text.into()),
-        false => Err(format!(
-            "{text:?} is not the name of a cookie: give letters, digits, - and _, such as fanfare_token"
-        )),
-    }
 }
 
 fn message_size(text: &str) -> Result<usize, String> {

@@ -103,6 +103,7 @@ fn each_default_that_the_help_shows_is_the_one_that_holds() {
     assert_eq!((config.socket_mode, config.socket_group), (None, None));
     assert_eq!((config.origins, config.hosts), Default::default());
     assert_eq!(config.token, TokenConfig::default());
+    assert_eq!(config.trusted_proxies, Default::default());
     assert!(config.tls.listen.is_empty() && config.tls.files().is_empty());
 }
 
@@ -135,6 +136,8 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
             "token_claims" => "add",
             "origin" => "https://example.com",
             "host" => "example.com",
+            "trusted_proxy" => "10.0.0.0/8",
+            "trusted_proxy_header" => "proxy",
             "deflate" => "off",
             "log" => "trace",
             "on_lag" => "close",
@@ -143,21 +146,30 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
             "jwt_expiry" => "optional",
             _ => "1234",
         };
+        // Some say nothing alone.
+        let besides: &[&str] = match setting.key {
+            "trusted_proxy" => &["--trusted-proxy-header=forwarded"],
+            "trusted_proxy_header" => &["--trusted-proxy=127.0.0.1"],
+            _ => &[],
+        };
         let flag = format!("--{}={value}", setting.flag());
         let line = format!("{} = {value:?}", setting.key);
+        let flags = [besides, &[&flag]].concat();
         let by_flag = Told {
-            flags: &[&flag],
+            flags: &flags,
             ..Told::default()
         }
         .config();
         let variable = setting.variable();
         let environment = [(variable.as_str(), value)];
         let by_variable = Told {
+            flags: besides,
             environment: &environment,
             ..Told::default()
         }
         .config();
         let by_file = Told {
+            flags: besides,
             file: &line,
             ..Told::default()
         }

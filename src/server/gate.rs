@@ -313,11 +313,11 @@ impl Gate {
     /// # Errors
     /// It does not hold, or tokens are not taken.
     pub(super) fn identify_token(&self, token: &str, now: Millis) -> Result<Identity, TokenError> {
-        let verified = (self.verifier).verify(token.as_bytes(), self.unix_time(now));
+        let verified = (self.verifier).verify_with_key(token.as_bytes(), self.unix_time(now));
         if let Err(TokenError::UnknownKey) = verified {
             self.misses_key.set(true);
         }
-        let claims = verified?;
+        let (claims, key) = verified?;
         Ok(Identity {
             means: Means::Token,
             subject: claims.subject,
@@ -327,7 +327,7 @@ impl Gate {
                 publish: claims.publish,
                 admin: claims.admin,
             },
-            voucher: claims.key,
+            voucher: key,
         })
     }
 

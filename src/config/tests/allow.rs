@@ -132,6 +132,23 @@ fn each_mistake_in_an_allow_block_is_told_with_its_place_and_what_is_allowed() {
             "origin = 'example.com'",
             "f.toml:1:10: origin: \"example.com\" is not a pattern of origins: it has no scheme",
         ),
+        (
+            "trusted_proxy = ['10.0.0.0/8', 'nginx']\ntrusted_proxy_header = 'forwarded'",
+            "f.toml:1:32: trusted_proxy: \"nginx\" is not a network: give an address",
+        ),
+        (
+            "trusted_proxy = '10.0.0.0/8'\ntrusted_proxy_header = 'via'",
+            "f.toml:2:24: trusted_proxy_header: \"via\" is not known here: give one of forwarded, \
+             x-forwarded-for, proxy",
+        ),
+        (
+            "trusted_proxy = '10.0.0.0/8'",
+            "f.toml:1:17: trusted_proxy: a trusted proxy needs --trusted-proxy-header too: forwarded,",
+        ),
+        (
+            "trusted_proxy_header = 'proxy'",
+            "f.toml:1:24: trusted_proxy_header: it needs --trusted-proxy too: the network of the proxy",
+        ),
         ("origin = []", "f.toml:1:10: origin: the list is empty"),
         (
             "host = ['a.example', 'http://b.example']",

@@ -12,7 +12,7 @@
 //! | feature | what it adds to `channel`, `ws`, `hub` and `dialect` |
 //! |---|---|
 //! | `client` | `client` |
-//! | `server` | `server`, `http`, and the `Config` of `config` |
+//! | `server` | `server`, `http`, `auth`, and the `Config` of `config` |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 
 #[cfg(feature = "server")]

@@ -26,6 +26,7 @@ enum Command {
     Serve(ServeArgs),
     Sub(commands::SubArgs),
     Pub(commands::PubArgs),
+    Token(commands::TokenArgs),
 }
 
 /// What stood on the command line, in the environment or in a file makes no sense; clap's own.
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve(args),
             Command::Sub(args) => args.run().code(),
             Command::Pub(args) => args.run().code(),
+            Command::Token(args) => args.run().code(),
         },
         Err(answer) => print(&answer),
     }

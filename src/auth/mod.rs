@@ -1,7 +1,8 @@
-//! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files.
+//! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files but keys.
 //!
+//! - [`token`]: whether a token holds, and what it says.
 //! - [`forwarded`]: who is behind a proxy.
-//! - [`identity`]: who somebody said to be, and by which means that was shown.
+//! - [`identity`]: who somebody is, and by which means that was shown.
 //! - [`origin`]: which pages may use the daemon, and by which names it may be asked for.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
@@ -10,3 +11,4 @@ pub mod glob;
 pub mod identity;
 pub mod origin;
 pub mod rules;
+pub mod token;

@@ -1,15 +1,17 @@
-//! The commands that talk to a daemon: `sub` and `pub`.
+//! The commands beside `serve`: `sub` and `pub` talk to a daemon, `token` makes what lets them in.
 
 mod publish;
 mod signals;
 mod sub;
 mod target;
+mod token;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) use publish::PubArgs;
 pub(crate) use sub::SubArgs;
+pub(crate) use token::TokenArgs;
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

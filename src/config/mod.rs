@@ -24,6 +24,7 @@ mod policy;
 mod settings;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
+mod token;
 #[cfg(feature = "cli")]
 mod units;
 
@@ -43,6 +44,7 @@ pub use args::ServeArgs;
 #[cfg(feature = "cli")]
 pub use load::{ConfigError, unknown_variables};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};
+pub use token::TokenConfig;
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -152,6 +154,9 @@ pub struct Config {
     pub deflate: bool,
     /// How hard to compress, from 1 to 9.
     pub deflate_level: u32,
+
+    /// Which tokens are taken.
+    pub token: TokenConfig,
 }
 
 impl Default for Config {
@@ -199,6 +204,8 @@ impl Default for Config {
 
             deflate: true,
             deflate_level: 2,
+
+            token: TokenConfig::default(),
         }
     }
 }

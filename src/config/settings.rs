@@ -7,6 +7,7 @@
 
 use super::entry::ENTRY;
 use super::mistake::Mistake;
+use super::token::TOKENS;
 use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
@@ -112,6 +113,10 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         heading: "Who may come in",
         settings: ENTRY,
+    },
+    Group {
+        heading: "Tokens",
+        settings: TOKENS,
     },
     Group {
         heading: "Limits",

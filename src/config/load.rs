@@ -76,8 +76,9 @@ pub fn unknown_variables() -> Vec<String> {
 
 fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
     // Those of the client, and those that Kubernetes makes for a service called "fanfare".
-    const OTHERS: [&str; 4] = [
+    const OTHERS: [&str; 5] = [
         "FANFARE_URL",
+        "FANFARE_PASSWORD",
         "FANFARE_TOKEN",
         "FANFARE_PORT",
         "FANFARE_SERVICE_",

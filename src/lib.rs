@@ -31,7 +31,9 @@ pub mod limit;
 mod random;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "server")]
+#[cfg(all(feature = "server", not(fuzzing)))]
 mod transport;
+#[cfg(all(feature = "server", fuzzing))]
+pub mod transport;
 pub mod words;
 pub mod ws;

@@ -120,6 +120,11 @@ impl Verifier {
         self.fetched = Some(keys);
     }
 
+    /// The keys that a URL had last, so that a verifier that takes this one's place need not wait for them.
+    pub fn fetched(&self) -> Option<&KeySet> {
+        self.fetched.as_ref()
+    }
+
     /// Whether no token can ever be good: there are no keys, and none will be fetched.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.fetched.is_none()

@@ -111,7 +111,7 @@ fn a_public_key_with_a_byte_changed_or_cut_off_never_panics() {
         let wrap = |der: &[u8]| {
             use base64::engine::general_purpose::STANDARD;
             let text = STANDARD.encode(der);
-            let label = &*"PUBLIC KEY";
+            let label = &der.label;
             format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
         };
         for at in 0..der.contents.len() {

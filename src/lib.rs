@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `client` | `client` |
 //! | `server` | `server`, `http`, `auth`, and the `Config` of `config` |
+//! | `jwks` | `server`, `tls`, and `auth::token::KeySource`, which fetches keys over HTTPS |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 
 #[cfg(feature = "server")]

@@ -4,11 +4,13 @@
 //! - [`forwarded`]: who is behind a proxy.
 //! - [`identity`]: who somebody is, and by which means that was shown.
 //! - [`origin`]: which pages may use the daemon, and by which names it may be asked for.
+//! - [`rates`]: how often somebody may do something.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
 pub mod forwarded;
 pub mod glob;
 pub mod identity;
 pub mod origin;
+pub mod rates;
 pub mod rules;
 pub mod token;

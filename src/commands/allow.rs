@@ -73,8 +73,9 @@ pub(crate) struct AllowArgs {
 
 /// What the help says below the options.
 const AFTER_HELP: &str = "\
+Examples:
     fanfare allow --config fanfare.toml --subject jwt:anna --channel prices.oak
-    FANFARE_TOKEN=$(fanfare token ...) fanfare allow --config fanfare.toml --channel prices.oak --publish
+    FANFARE_TOKEN=$(cat token) fanfare allow --config fanfare.toml --channel prices.oak
 
 Keys that the daemon fetches from --jwks-url are not fetched here.
 

@@ -7,6 +7,7 @@
 
 use super::entry::ENTRY;
 use super::mistake::Mistake;
+use super::rates::RATES;
 use super::token::TOKENS;
 use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
@@ -121,6 +122,10 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         heading: "Limits",
         settings: LIMITS,
+    },
+    Group {
+        heading: "Rates",
+        settings: RATES,
     },
     Group {
         heading: "Times",

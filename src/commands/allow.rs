@@ -136,12 +136,12 @@ impl AllowArgs {
         }
         let loaded = ServeArgs::of_file(self.config.clone()).load();
         let mut config = loaded.map_err(|error| (Exit::Usage, error.problems().to_vec()))?;
-        config.rules.knows_people |= knows_people(&config);
+        config.rules.knows_people = config.knows_people();
         Ok(config)
     }
 
     fn listener(&self, config: &Config) -> Result<Listen, Failure> {
-        let all: Vec<&Listen> = listeners(config).collect();
+        let all: Vec<&Listen> = config.listeners().collect();
         let Some(text) = &self.listener else {
             let first = all.first().copied().cloned();
             return first.ok_or_else(|| usage("the daemon listens nowhere"));
@@ -229,16 +229,6 @@ fn shown(text: &str) -> String {
         false => c.to_string(),
     });
     escaped.collect()
-}
-
-/// All addresses that the daemon listens on.
-fn listeners(config: &Config) -> impl Iterator<Item = &Listen> {
-    config.listen.iter()
-}
-
-/// Whether there is a means by which a client can show who it is.
-fn knows_people(config: &Config) -> bool {
-    config.token.has_keys()
 }
 
 /// The means and the name.

@@ -255,6 +255,16 @@ impl Config {
     /// that are answered although there are as many as allowed.
     pub const FILES_RESERVED: usize = 64;
 
+    /// All addresses that the daemon listens on.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listen> {
+        self.listen.iter()
+    }
+
+    /// Whether there is a means by which a client can show who it is.
+    pub fn knows_people(&self) -> bool {
+        self.token.has_keys()
+    }
+
     /// How a channel or a pattern's log keeps its messages: a channel as the first rule says that matches its name, a
     /// pattern's log as the rule says whose pattern is the very same; else the daemon's own policy. Nothing is allocated.
     pub fn policy_for<'t>(&self, topic: impl Into<Topic<'t>>) -> Policy {

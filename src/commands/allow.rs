@@ -41,24 +41,24 @@ pub(crate) struct AllowArgs {
     #[arg(long, value_name = "PATTERN", group = "topic", value_parser = Pattern::parse, conflicts_with = "publish")]
     pattern: Option<Pattern>,
 
-    /// Who: a name, or cert:NAME, basic:NAME, jwt:NAME for one that was shown by these means alone
+    /// The client's name, or cert:NAME, basic:NAME, jwt:NAME for one that was shown by these means alone
     #[arg(long, value_name = "[MEANS:]NAME", group = "who")]
     subject: Option<String>,
 
-    /// Who: the bearer of this token. Other users of this machine can read it in the list of processes; they can't read --token-file
+    /// The client is the bearer of this token. Other users of this machine can read it in the list of processes; they can't read --token-file
     /// and FANFARE_TOKEN
     #[arg(long, value_name = "TOKEN", group = "who")]
     token: Option<String>,
 
-    /// Who: the bearer of the token in this file
+    /// The client is the bearer of the token in this file
     #[arg(long, value_name = "FILE", group = "who")]
     token_file: Option<PathBuf>,
 
-    /// Who: somebody who has not shown who it is. This is the default if FANFARE_TOKEN is not set
+    /// The client has not shown who it is. This is the default if FANFARE_TOKEN is not set
     #[arg(long, group = "who")]
     anonymous: bool,
 
-    /// By which of the daemon's addresses it comes [default: the first]
+    /// By which of the daemon's addresses the client comes [default: the first]
     #[arg(long, value_name = "ADDR")]
     listener: Option<String>,
 

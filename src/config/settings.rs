@@ -112,7 +112,7 @@ pub(super) const GROUPS: &[Group] = &[
         settings: CHANNELS,
     },
     Group {
-        heading: "Who may come in",
+        heading: "Access",
         settings: ENTRY,
     },
     Group {

@@ -26,7 +26,8 @@ fn each_test_that_the_security_page_names_is_there() {
     let page = fs::read_to_string(root.join("docs/security.md")).expect("the page");
     let quoted = page.split('`').skip(1).step_by(2);
     let is_name = |text: &&str| {
-        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let is_letter =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         text.matches('_').count() >= 2 && text.bytes().all(is_letter)
     };
     let named: Vec<&str> = quoted.filter(is_name).collect();

@@ -5,6 +5,7 @@
 //! - [`token`]: whether a token holds, and what it says.
 //! - [`identity`]: who somebody is, and by which means that was shown.
 //! - [`origin`]: which pages may use the daemon, and by which names it may be asked for.
+//! - [`rates`]: how often somebody may do something.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
 pub mod forwarded;
@@ -12,5 +13,6 @@ pub mod glob;
 pub mod identity;
 pub mod origin;
 pub mod presented;
+pub mod rates;
 pub mod rules;
 pub mod token;

@@ -111,7 +111,9 @@ impl TlsStream {
             if incoming.fill(&self.socket).map_err(broken)? == 0 {
                 return Err(ConnectError::NoAnswer);
             }
-            if let Err(error) = locked(&self.session).decrypt(&mut incoming, &mut []) {
+            // Not in the condition: the session must be free in the body.
+            let decrypted = locked(&self.session).decrypt(&mut incoming, &mut []);
+            if let Err(error) = decrypted {
                 // The server may care to know why.
                 let _ = self.flush();
                 return Err(broken(error));

@@ -12,6 +12,7 @@
 //! | feature | what it adds to `channel`, `ws`, `hub` and `dialect` |
 //! |---|---|
 //! | `client` | `client` |
+//! | `tls` | encrypted connections of either |
 //! | `server` | `server`, `http`, and the `Config` of `config` |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 

@@ -289,6 +289,13 @@ fn a_renewal_that_is_refused_is_asked_for_once_more_and_ends_nothing() {
     });
     let (connector, asked) = with_tokens(&url, &["one", "two", "three", "four"]);
     let mut client = connector.client().unwrap();
+    for _ in 0..2 {
+        let event = next(&mut client);
+        assert!(
+            matches!(&event, Event::NotRenewed { why } if why == "token_invalid: no"),
+            "{event:?}"
+        );
+    }
     assert!(matches!(next(&mut client), Event::Reconnecting { .. }));
     assert!(matches!(next(&mut client), Event::Reconnected));
     let heard: Vec<_> = (0..3)

@@ -75,7 +75,7 @@ fn a_token_comes_from_a_file_or_the_environment_and_the_file_goes_first() {
         (&good, &[("FANFARE_TOKEN", "hush-bad")]),
         (&[], &[("FANFARE_TOKEN", "hush-good")]),
         (
-            &["--header", "authorization: Bearer hush-good"],
+            &["--header", "Authorization: Bearer hush-good"],
             &[("FANFARE_TOKEN", "hush-bad")],
         ),
     ] {

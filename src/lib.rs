@@ -12,6 +12,7 @@
 //! | feature | what it adds to `channel`, `ws`, `hub` and `dialect` |
 //! |---|---|
 //! | `client` | `client` |
+//! | `tls` | encrypted connections of either |
 //! | `server` | `server`, `http`, `auth`, and the `Config` of `config` |
 //! | `jwks` | `server`, `tls`, and `auth::token::KeySource`, which fetches keys over HTTPS |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |

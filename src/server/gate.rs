@@ -174,14 +174,13 @@ impl Gate {
         self.verifier = verifier;
         self.rules = config.rules.clone();
         self.takes_certificates = config.tls.client_ca.is_some();
-        self.rules.knows_people = self.takes_tokens() || self.takes_certificates;
+        self.rules.knows_people = self.takes_tokens() || config.knows_people();
         self.reloads = self.reloads.wrapping_add(1);
         self.origins = config.origins.clone();
         self.hosts = config.hosts.clone();
         self.proxies = config.trusted_proxies.clone();
         self.token_cookie = config.token_cookie.clone();
-        let doors = config.listen.iter().chain(&config.tls.listen);
-        self.doors = doors.cloned().collect();
+        self.doors = config.listeners().cloned().collect();
         if self.doors.is_empty() {
             // Simulations have none.
             self.doors.push(Listen::Unix(Default::default()));

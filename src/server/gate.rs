@@ -15,6 +15,7 @@ use crate::auth::forwarded::{Client, TrustedProxies, has_forwarding_fields};
 use crate::auth::identity::{Claims, Identity, Means};
 use crate::auth::origin::{Hosts, Origins, Own};
 use crate::auth::presented::{Place, Presented};
+use crate::auth::rates::Key;
 use crate::auth::rules::{Rights, Rules, TokenClaims};
 use crate::auth::token::{KeySet, TokenError, Verifier};
 use crate::channel::topic::Topic;
@@ -93,6 +94,8 @@ pub(super) struct Unwelcome {
     pub(super) why: String,
     /// Where it stood.
     pub(super) place: Place,
+    /// Too much has been presented that did not hold: when to come again, in milliseconds.
+    pub(super) retry_after_ms: Option<u64>,
 }
 
 /// The time of day.
@@ -223,6 +226,11 @@ impl Gate {
         }
     }
 
+    /// Whose address a request with these fields came from, for rates; `None`: it is exempt.
+    pub(super) fn rate_key(&self, peer: Option<IpAddr>, head: &Head<'_>) -> Option<Key> {
+        Key::of(&self.proxies.client(peer, head.headers))
+    }
+
     /// Whether a proxy has made public what is open because it can be reached from this machine only.
     pub(super) fn is_exposed(&self, door: usize, head: &Head<'_>) -> bool {
         let is_loopback = matches!(self.door(door), Listen::Tcp(address) if is_loopback(address));
@@ -322,11 +330,13 @@ impl Gate {
                 is_expired: false,
                 why: format!("The credentials make no sense: {why}."),
                 place: *place,
+                retry_after_ms: None,
             }),
             Presented::Basic { .. } => Err(Unwelcome {
                 is_expired: false,
                 why: "Names with passwords are not taken here.".to_owned(),
                 place: Place::Header,
+                retry_after_ms: None,
             }),
             Presented::Token(token, place) => match self.identify_token(token, now) {
                 Ok(identity) => Ok(Some(identity)),
@@ -334,6 +344,8 @@ impl Gate {
                     is_expired: error.is_expired(),
                     why: format!("The token is refused: {error}."),
                     place: *place,
+                    retry_after_ms: None,
+                retry_after_ms: None,
                 }),
             },
         }

@@ -46,6 +46,7 @@ mod listener;
 mod metrics;
 mod outbox;
 mod pace;
+mod rates;
 mod read;
 mod reads;
 mod reload;

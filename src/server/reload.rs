@@ -112,6 +112,7 @@ pub(super) fn fetch_keys(
 fn take_over(from: &Config, to: &mut Config) {
     to.rules = from.rules.clone();
     to.token = from.token.clone();
+    to.rates = from.rates;
     to.origins = from.origins.clone();
     to.hosts = from.hosts.clone();
     to.trusted_proxies = from.trusted_proxies.clone();

@@ -27,6 +27,7 @@ use super::keys::{Key, Keys, Seen};
 use super::late_broker::Taken;
 use super::ledger::Ledger;
 use super::metrics::Metrics;
+use super::rates::Rates;
 use super::tickets::Ticket;
 use super::timers::Millis;
 use crate::auth::token::Verifier;
@@ -169,6 +170,7 @@ pub(super) struct Service {
     pub(super) now: Millis,
     pub(super) hub: Hub,
     pub(super) gate: Gate,
+    pub(super) rates: Rates,
     pub(super) metrics: Metrics,
     pub(super) journal: Journal,
     pub(super) date: Date,
@@ -231,6 +233,7 @@ impl Service {
             now: 0,
             hub,
             gate: Gate::new(&config, Verifier::default()),
+            rates: Rates::new(config.rates),
             metrics: Metrics::default(),
             journal: Journal::default(),
             date: Date::default(),
@@ -259,6 +262,7 @@ impl Service {
     /// Has the configuration's rules hold from now on, and takes tokens that `verifier` finds good.
     pub(super) fn open_gate(&mut self, verifier: Verifier) {
         self.gate.reload(&self.config, verifier);
+        self.rates.reload(self.config.rates);
         self.decoder = Decoder::new().with_auth(self.gate.takes_tokens());
     }
 

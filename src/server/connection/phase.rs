@@ -7,6 +7,7 @@
 
 use super::speaker::Speaker;
 use crate::http::HttpParser;
+use crate::server::rates::Doings;
 use crate::server::timers::{Millis, NEVER};
 use crate::ws::close::CloseCode;
 use crate::ws::deflate::WindowBits;
@@ -77,6 +78,8 @@ pub(in crate::server) struct Open {
     pub(super) auth_until: Millis,
     /// The peer is told that it may not be here, as soon as the handshake is over.
     pub(super) barred: Option<(CloseCode, &'static str)>,
+    /// What it has done, where that is counted.
+    pub(super) doings: Option<Box<Doings>>,
 }
 
 impl Open {
@@ -90,6 +93,7 @@ impl Open {
             message_since: NEVER,
             auth_until: NEVER,
             barred: None,
+            doings: None,
         }
     }
 }

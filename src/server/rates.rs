@@ -1,0 +1,145 @@
+//! How often strangers may do something: by address, by connection and by identity.
+//!
+//! Whoever is on this machine is exempt, unless a trusted proxy names its address.
+
+use super::timers::Millis;
+use crate::auth::rates::{Bucket, Key, Rate, RetryAfterMs, Table};
+use crate::config;
+
+/// So many requests in a row are refused before the connection is closed for going on.
+const PATIENCE: u16 = 100;
+
+/// What all addresses and identities have done.
+#[derive(Debug)]
+pub(super) struct Rates {
+    config: config::Rates,
+    connections: Option<Table>,
+    auth_failures: Option<Table>,
+    requests: Option<Table>,
+    bytes: Option<Table>,
+}
+
+/// What one connection has done.
+#[derive(Debug)]
+pub(super) struct Doings {
+    /// Whose address it is; `None`: it is exempt.
+    key: Option<Key>,
+    requests: Bucket,
+    bytes: Bucket,
+    refused: u16,
+}
+
+/// What is to be said to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Fine,
+    /// It is refused, and may come again after so many milliseconds.
+    Refused(u64),
+    /// It is refused, and so were many before it.
+    Abusive,
+}
+
+impl Rates {
+    pub(super) fn new(config: config::Rates) -> Rates {
+        let table = |rate: Option<Rate>| rate.map(|rate| Table::new(rate, Table::CAPACITY));
+        Rates {
+            config,
+            connections: table(config.connections),
+            auth_failures: table(config.auth_failures),
+            requests: table(config.requests),
+            bytes: table(config.bytes),
+        }
+    }
+
+    /// Other rates hold from now on. What was done before is forgotten where a rate has changed.
+    pub(super) fn reload(&mut self, config: config::Rates) {
+        if config != self.config {
+            *self = Rates::new(config);
+        }
+    }
+
+    /// Whether what single connections ask for is counted.
+    pub(super) fn count_requests(&self) -> bool {
+        self.requests.is_some() || self.bytes.is_some()
+    }
+
+    /// Somebody at this address has made a connection.
+    pub(super) fn connect(&mut self, key: Option<Key>, now: Millis) -> Result<(), RetryAfterMs> {
+        match (&mut self.connections, key) {
+            (Some(table), Some(key)) => table.take(key, 1, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether somebody at this address may present something: it has not failed too often.
+    pub(super) fn may_present(&self, key: Option<Key>, now: Millis) -> Result<(), RetryAfterMs> {
+        match (&self.auth_failures, key) {
+            (Some(table), Some(key)) => table.look(key, 1, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// What somebody at this address presented does not hold.
+    pub(super) fn note_failure(&mut self, key: Option<Key>, now: Millis) {
+        if let (Some(table), Some(key)) = (&mut self.auth_failures, key) {
+            // It was looked at before.
+            let _ = table.take(key, 1, now);
+        }
+    }
+
+    /// A request of so many bytes, by a connection and somebody of this name; an empty one for nobody.
+    pub(super) fn request(
+        &mut self,
+        doings: &mut Doings,
+        name: &str,
+        bytes: u64,
+        now: Millis,
+    ) -> Verdict {
+        if doings.key.is_none() {
+            return Verdict::Fine;
+        }
+        let mut wait = 0;
+        let mut take = |rate: Option<Rate>, table: &mut Option<Table>, bucket: &mut Bucket, cost| {
+            let (Some(rate), Some(table)) = (rate, table) else {
+                return;
+            };
+            let own = bucket.take(rate, cost, now);
+            let shared = match name {
+                "" => Ok(()),
+                name => table.take(table.name(name), cost, now),
+            };
+            for RetryAfterMs(ms) in [own, shared].into_iter().filter_map(Result::err) {
+                wait = wait.max(ms).max(1);
+            }
+        };
+        let config = &self.config;
+        take(config.requests, &mut self.requests, &mut doings.requests, 1);
+        take(config.bytes, &mut self.bytes, &mut doings.bytes, bytes);
+        if wait == 0 {
+            doings.refused = 0;
+            return Verdict::Fine;
+        }
+        doings.refused = doings.refused.saturating_add(1);
+        match doings.refused > PATIENCE {
+            true => Verdict::Abusive,
+            false => Verdict::Refused(wait),
+        }
+    }
+}
+
+impl Doings {
+    /// Those of a connection from this address, which has done nothing yet.
+    pub(super) fn new(key: Option<Key>) -> Doings {
+        Doings {
+            key,
+            requests: Bucket::default(),
+            bytes: Bucket::default(),
+            refused: 0,
+        }
+    }
+
+    /// Whose address it is; `None`: it is exempt.
+    pub(super) fn key(&self) -> Option<Key> {
+        self.key
+    }
+}

@@ -27,6 +27,7 @@ enum Command {
     Sub(commands::SubArgs),
     Pub(commands::PubArgs),
     Token(commands::TokenArgs),
+    Allow(commands::AllowArgs),
 }
 
 /// What stood on the command line, in the environment or in a file makes no sense; clap's own.
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             Command::Sub(args) => args.run().code(),
             Command::Pub(args) => args.run().code(),
             Command::Token(args) => args.run().code(),
+            Command::Allow(args) => args.run().code(),
         },
         Err(answer) => print(&answer),
     }

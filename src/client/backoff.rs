@@ -58,11 +58,13 @@ impl Backoff {
         Self { policy, tries: 0 }
     }
 
-    /// A connection that lasted for `lived` was lost.
-    pub(super) fn lost(&mut self, lived: Duration) {
-        if lived >= self.policy.settled_after {
+    /// A connection that lasted for `lived` was lost. Whether it had settled.
+    pub(super) fn lost(&mut self, lived: Duration) -> bool {
+        let settled = lived >= self.policy.settled_after;
+        if settled {
             self.tries = 0;
         }
+        settled
     }
 
     /// Which try comes next, from 1, and how long to wait before it. `random` must be evenly distributed. `retry_after`

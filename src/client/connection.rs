@@ -1,18 +1,26 @@
 //! One open connection of a client: listening on it, and judging by the clock whether it still is one.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use zeroize::Zeroizing;
 
 use super::connector::Connector;
+use super::credentials::Token;
 use super::deadline;
 use super::error::{Cause, ConnectError, Error, Step};
+use super::feature::Feature;
+use super::identity::Identity;
 use super::link::{Dial, Shared};
-use super::websocket::{Incoming, Receiver, Sender, Texts, Wait};
+use super::websocket::{Incoming, Receiver, Sender, Texts, Wait, WebSocket};
 use crate::dialect::json::{self, EventDecoder, SUB_PROTOCOL};
 use crate::ws::close::CloseCode;
 
 /// How many reads there may be when something is overdue: together, of 128 KiB each, they take more than the system keeps for a socket.
 const LATE_READS: usize = 64;
+
+/// The shortest time that a read waits for something to become due.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// An open connection.
 pub(super) struct Connection {
@@ -65,6 +73,7 @@ impl Connection {
         &mut self,
         shared: &Shared,
         decoder: &mut EventDecoder,
+        identity: &mut Identity,
         wait: Wait,
     ) -> Result<bool, Cause> {
         if self.ask(shared) {
@@ -80,7 +89,8 @@ impl Connection {
         if taken.is_some() || wait == Wait::No {
             return Ok(taken.is_some());
         }
-        self.set_patience(shared)?;
+        self.renew(shared, identity);
+        self.set_patience(shared, identity.due())?;
         match receive(&mut self.receiver, decoder, Wait::Yes, &mut take) {
             Err(Cause::Lost(Error::TimedOut)) => self.timed_out = true,
             Err(cause) => return Err(cause),
@@ -127,8 +137,40 @@ impl Connection {
         }
     }
 
+    /// Takes what the server said of who this client is, and sends a token if it is time for one.
+    fn renew(&mut self, shared: &Shared, identity: &mut Identity) {
+        let now = Instant::now();
+        let (verdict, takes_tokens) = {
+            let mut state = shared.lock();
+            let takes_tokens = state.session.features().has(Feature::Auth) && !state.is_closing();
+            (state.session.take_verdict(), takes_tokens)
+        };
+        let refused = verdict.and_then(|verdict| identity.note(verdict, now, SystemTime::now()));
+        if !identity.has_tokens() || !takes_tokens {
+            return identity.keep();
+        }
+        if let Some(token) = refused.or_else(|| identity.renewal(now)) {
+            self.authenticate(shared, &token);
+        }
+    }
+
+    fn authenticate(&mut self, shared: &Shared, token: &Token) {
+        let token = token.as_str();
+        // With room for all of it, escapes included: a vector that grows leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(2 * token.len() + 64));
+        let mut state = shared.lock();
+        state.asking(|session| session.authenticate(token, &mut text));
+        drop(state);
+        if text.is_empty() {
+            log::warn!("the token is not renewed: it is longer than what the server takes");
+        } else if self.sender.send_secret(&text).is_err() {
+            self.broken = true;
+            self.sender.abort();
+        }
+    }
+
     /// Has the next read end when something must be done, does what must be done now, and gives up where nothing helps.
-    fn set_patience(&mut self, shared: &Shared) -> Result<(), Cause> {
+    fn set_patience(&mut self, shared: &Shared, renewal: Option<Instant>) -> Result<(), Cause> {
         let now = Instant::now();
         let connector = &shared.connector;
         let (answer_due, closing) = {
@@ -166,6 +208,9 @@ impl Connection {
             let due = answer_due.map_or(silence_due, |due| due.min(silence_due));
             timeout = timeout.min(due.saturating_duration_since(now));
         }
+        if let Some(renewal) = renewal {
+            timeout = shortened(timeout, renewal.saturating_duration_since(now));
+        }
         self.set_timeout(timeout)
     }
 
@@ -194,14 +239,36 @@ impl Connection {
     }
 }
 
-/// Opens a connection and gives what comes to `take`, until that says that the welcome was among it.
+/// `timeout`, halved until it is no longer than `max`: as `max` gets shorter with every read, the timeout stays the same for a while.
+fn shortened(timeout: Duration, max: Duration) -> Duration {
+    let mut timeout = timeout;
+    while timeout > max.max(SHORTEST) {
+        timeout /= 2;
+    }
+    timeout
+}
+
+/// Opens a connection as somebody and gives what comes to `take`, until that says that the welcome was among it.
 pub(super) fn open(
     connector: &Connector,
     dial: &dyn Dial,
+    identity: &mut Identity,
     decoder: &mut EventDecoder,
     mut take: impl FnMut(json::Event<'_>) -> Result<bool, Cause>,
 ) -> Result<(Sender, Receiver), ConnectError> {
-    let socket = dial.dial()?;
+    identity.present(|authorization| {
+        let socket = dial.dial(authorization)?;
+        welcomed(connector, socket, decoder, &mut take)
+    })
+}
+
+/// Waits for the welcome on an open connection.
+fn welcomed(
+    connector: &Connector,
+    socket: WebSocket,
+    decoder: &mut EventDecoder,
+    mut take: impl FnMut(json::Event<'_>) -> Result<bool, Cause>,
+) -> Result<(Sender, Receiver), ConnectError> {
     if socket.protocol() != Some(SUB_PROTOCOL) {
         return Err(ConnectError::NotFanfare);
     }

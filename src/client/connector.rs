@@ -1,18 +1,27 @@
 //! Opening connections, step by step, each with a timeout.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+#[cfg(feature = "tls")]
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{error, fmt, io};
 
 use socket2::Socket;
+use zeroize::Zeroizing;
 
 use super::backoff::Reconnect;
+use super::credentials::{Credentials, Token, TokenReason};
+use super::deadline;
 use super::error::{ConnectError, Step};
+use super::identity::Identity;
 use super::opening;
 use super::socket;
+#[cfg(feature = "tls")]
+use super::tls::{Options, TlsStream};
+use super::transport::Transport;
 use super::url::{Url, UrlError};
 use super::websocket::WebSocket;
 use crate::random::Random;
@@ -28,7 +37,7 @@ pub struct Timeouts {
     /// The connection, whichever of the host's addresses it is to. They are tried side by side, each 250 ms after the one
     /// before it or as soon as that one fails (RFC 8305), and the first that opens is taken.
     pub connect: Duration,
-    /// The opening handshake; with a [`Client`](super::Client) also the wait for `welcome`.
+    /// The opening handshake, with that of TLS before it; with a [`Client`](super::Client) the wait for `welcome` has as long again.
     pub handshake: Duration,
     /// How long a message may wait for the peer to take something of it.
     pub write: Duration,
@@ -61,7 +70,8 @@ impl Default for Timeouts {
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let connector = Connector::new("ws://127.0.0.1:8040")?
-///     .header("Authorization", "Bearer …")
+///     .header("Origin", "https://example.org")
+///     .token(|_| std::fs::read_to_string("token").map(|token| token.trim_end().to_owned()))
 ///     .timeouts(Timeouts { connect: Duration::from_secs(2), ..Timeouts::default() })
 ///     .max_message(1 << 20);
 /// let client = connector.client()?;           // speaks json.fanfare.v1
@@ -69,7 +79,7 @@ impl Default for Timeouts {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connector {
     pub(super) url: Url,
     pub(super) headers: Vec<(String, String)>,
@@ -81,6 +91,9 @@ pub struct Connector {
     pub(super) ping_after: Duration,
     pub(super) window: usize,
     pub(super) backlog: usize,
+    pub(super) credentials: Credentials,
+    #[cfg(feature = "tls")]
+    tls: Options,
 }
 
 impl Connector {
@@ -100,13 +113,77 @@ impl Connector {
             ping_after: Duration::from_secs(25),
             window: 16_384,
             backlog: 64 << 20,
+            credentials: Credentials::None,
+            #[cfg(feature = "tls")]
+            tls: Options::default(),
         })
     }
 
-    /// Sends this header line with the handshake: `Origin`, `Authorization`, a cookie. None by default.
+    /// Sends this header line with the handshake: `Origin`, a cookie. None by default. An `Authorization` is not sent where there is
+    /// a [token](Self::token) or a [user](Self::basic).
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Says who this is with tokens, which `token` gives when it is asked. A token goes with the handshake of each connection
+    /// (`Authorization: Bearer`). A [`Client`](super::Client) asks for another one before it ends, and sends it on the connection that it
+    /// has; and after the server refused one. The same one again is then no other, and ends the client.
+    ///
+    /// It is asked on the thread that waits for the connection, which meanwhile answers no pings: it should know within a few seconds.
+    /// An error of its own counts as a try that failed.
+    #[must_use]
+    pub fn token<T, E>(
+        mut self,
+        token: impl FnMut(TokenReason) -> Result<T, E> + Send + 'static,
+    ) -> Self
+    where
+        T: Into<Token>,
+        E: Into<Box<dyn error::Error + Send + Sync>>,
+    {
+        self.credentials = Credentials::token(token);
+        self
+    }
+
+    /// Says who this is with a user's name and password (HTTP Basic, RFC 7617), in place of a [token](Self::token). The password is wiped from
+    /// memory when the last clone of this goes; the caller's copy is the caller's.
+    #[must_use]
+    pub fn basic(mut self, user: &str, password: &str) -> Self {
+        self.credentials = Credentials::basic(user, password);
+        self
+    }
+
+    /// Trusts the authorities whose certificates are in this file, in PEM, in place of the system's: a server's certificate must be
+    /// signed by one of them, or be in the file itself. The file is read when a connection is opened, and again for each one after
+    /// that; what it said before holds while it cannot be read.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.tls = self.tls.with_authorities(path.as_ref());
+        self
+    }
+
+    /// Shows this certificate to a server that asks for one: a file with it and the certificates between it and its authority, in PEM,
+    /// and one with its private key, in PEM without a password. It may be the same file. They are read as [`ca_file`](Self::ca_file) is.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Self {
+        let (certificate, key) = (certificate.as_ref(), key.as_ref());
+        self.tls = self.tls.with_certificate(certificate, key);
+        self
+    }
+
+    /// Accepts any certificate of any server. Whoever is between it and this machine can then read and change everything, tokens and
+    /// passwords included: this is for tests.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn insecure(mut self) -> Self {
+        self.tls = self.tls.with_anybody();
         self
     }
 
@@ -178,15 +255,21 @@ impl Connector {
     /// A [`ConnectError`] that says which step failed and how.
     pub fn websocket(&self) -> Result<WebSocket, ConnectError> {
         let protocols: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
-        self.open(&protocols)
+        let mut identity = Identity::new(self.credentials.clone());
+        identity.present(|authorization| self.open(&protocols, authorization))
     }
 
-    /// The same, with these sub-protocols.
-    pub(super) fn open(&self, protocols: &[&str]) -> Result<WebSocket, ConnectError> {
-        let headers: Vec<(&str, &str)> = self
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+    /// The same, with these sub-protocols and this value of `Authorization`.
+    pub(super) fn open(
+        &self,
+        protocols: &[&str],
+        authorization: Option<&str>,
+    ) -> Result<WebSocket, ConnectError> {
+        let given = self.headers.iter();
+        let given = given.map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers: Vec<(&str, &str)> = given
+            .filter(|(name, _)| !self.credentials.are_some() || !is_authorization(name))
+            .chain(authorization.map(|value| (AUTHORIZATION, value)))
             .collect();
         let request = Request {
             host: self.url.authority(),
@@ -196,21 +279,46 @@ impl Connector {
             headers: &headers,
         };
         let key = Key::new(Random::new().bytes());
-        let mut wire = Vec::new();
+        // It may have a token or a password in it. With room for all of it: a vector that grows leaves copies behind.
+        let lens = headers.iter().map(|(name, value)| name.len() + value.len());
+        let mut wire = Zeroizing::new(Vec::with_capacity(4096 + lens.sum::<usize>()));
         // Before anything is connected: what cannot be sent needs no server to say so.
         write_request(&mut wire, &request, &key).map_err(ConnectError::Request)?;
-        let stream = self.connect()?;
-        let opened = opening::run(&stream, self.timeouts.handshake, &wire, &request, &key)?;
+        let socket = self.connect()?;
+        let deadline = deadline::after(Instant::now(), self.timeouts.handshake);
+        let stream = self.encrypted(socket, deadline)?;
+        let opened = opening::run(&*stream, deadline, &wire, &request, &key)?;
         stream
             .set_read_timeout(None)
             .and_then(|()| stream.set_write_timeout(Some(self.timeouts.write)))
             .map_err(ConnectError::Broken)?;
         Ok(WebSocket::new(
-            Arc::new(stream),
+            stream,
             opened,
             self.max_message,
             self.timeouts.close,
         ))
+    }
+
+    /// The stream on a connected socket: with TLS, where the URL says so.
+    #[cfg(feature = "tls")]
+    fn encrypted(
+        &self,
+        socket: Socket,
+        deadline: Instant,
+    ) -> Result<Arc<dyn Transport>, ConnectError> {
+        if !self.url.is_encrypted() {
+            return Ok(Arc::new(socket));
+        }
+        let stream = TlsStream::open(socket, &self.tls, self.url.host(), deadline)?;
+        Ok(Arc::new(stream))
+    }
+
+    /// The stream on a connected socket. Without the feature `tls` no URL wants more.
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unnecessary_wraps, reason = "with the feature it can fail")]
+    fn encrypted(&self, socket: Socket, _: Instant) -> Result<Arc<dyn Transport>, ConnectError> {
+        Ok(Arc::new(socket))
     }
 
     /// Connects to the first of the host's addresses that opens, or to the unix socket.
@@ -222,6 +330,26 @@ impl Connector {
                 self.timeouts.connect,
             ),
         }
+    }
+}
+
+/// The header line that says who a client is (RFC 9110 §11.6.2).
+const AUTHORIZATION: &str = "Authorization";
+
+fn is_authorization(name: &str) -> bool {
+    name.eq_ignore_ascii_case(AUTHORIZATION)
+}
+
+/// Shows the names of header lines only: what they say may be a secret.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Connector")
+            .field("url", &self.url)
+            .field("headers", &headers)
+            .field("protocols", &self.protocols)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{error, fmt, io};
 
+use super::credentials::CredentialsError;
 use super::feature::Feature;
 use super::refusal::Refusal;
+use super::tls::TlsError;
 use super::url::UrlError;
 use crate::channel::name::Why;
 use crate::dialect::json::EventError;
@@ -23,7 +25,7 @@ pub enum Step {
     Resolve,
     /// The TCP connection.
     Connect,
-    /// The opening handshake (RFC 6455 §4.1).
+    /// The handshakes: that of TLS, where there is one, and the opening handshake (RFC 6455 §4.1).
     Handshake,
 }
 
@@ -33,6 +35,8 @@ pub enum ConnectError {
     Url(UrlError),
     /// What was to be sent cannot be: a header or a sub-protocol makes no sense.
     Request(RequestError),
+    /// Who this client is could not be said.
+    Credentials(CredentialsError),
     /// The host's name could not be looked up, or has no address.
     Resolve(io::Error),
     /// No address of the host took the connection; this is what the last one said.
@@ -53,6 +57,8 @@ pub enum ConnectError {
     TimedOut(Step),
     /// The connection broke in the middle of the handshake.
     Broken(io::Error),
+    /// There is no encrypted connection.
+    Tls(TlsError),
     /// The server ended the connection before its answer was whole.
     NoAnswer,
     /// The answer is not HTTP.
@@ -69,6 +75,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The connection broke with `error`.
+    pub(super) fn broken(error: io::Error) -> Self {
+        let source = error.get_ref();
+        match source.and_then(|source| source.downcast_ref::<TlsError>()) {
+            Some(error) => Self::Tls(error.clone()),
+            None => Self::Broken(error),
+        }
+    }
+
     /// Whether the same try can succeed later without anything being changed: the server is not there or has no time.
     ///
     /// This is for a first connection: docs/client.md has the table. A [`Client`](super::Client) that had a connection is more
@@ -85,8 +100,11 @@ impl ConnectError {
                 matches!(status, 408 | 425 | 429 | 500..=599)
             }
             Self::Welcome(cause) => cause.comes_back(),
+            // Whoever makes tokens may be out of reach for a while.
+            Self::Credentials(error) => matches!(error, CredentialsError::Failed(_)),
             Self::Url(_)
             | Self::Request(_)
+            | Self::Tls(_)
             | Self::NotHttp(_)
             | Self::HeadTooLong
             | Self::Handshake(_)
@@ -95,12 +113,22 @@ impl ConnectError {
     }
 
     /// The same after a connection that once worked. The URL is right then, and what a proxy answers in place of a server that
-    /// restarts passes as well: a page (2xx), a redirection (3xx), 403 and 404.
+    /// restarts passes as well: a page (2xx), a redirection (3xx), 403 and 404. So does a certificate that has expired and is renewed.
     pub fn comes_back_once_open(&self) -> bool {
         let from_a_proxy = |status| matches!(status, 200..=399 | 403 | 404);
         match self {
             Self::Handshake(HandshakeError::Status { status, .. }) if from_a_proxy(*status) => true,
+            Self::Tls(error) => error.may_pass(),
             _ => self.comes_back(),
+        }
+    }
+
+    /// Whether the server refused who this client says it is: the next try needs another token.
+    pub(super) fn refuses_identity(&self) -> bool {
+        match self {
+            Self::Handshake(HandshakeError::Status { status, .. }) => *status == 401,
+            Self::Welcome(cause) => cause.refuses_identity(),
+            _ => false,
         }
     }
 
@@ -136,6 +164,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Url(error) => error.fmt(f),
             Self::Request(error) => error.fmt(f),
+            Self::Credentials(error) => error.fmt(f),
             Self::Resolve(error) => write!(f, "the host's name cannot be looked up: {error}"),
             Self::Tcp { address, source } => write!(f, "{address}: {source}"),
             Self::Unix { path, source } => write!(f, "{}: {source}", path.display()),
@@ -145,6 +174,7 @@ impl fmt::Display for ConnectError {
                 f.write_str("the server does not finish the handshake in time")
             }
             Self::Broken(error) => write!(f, "the connection broke in the handshake: {error}"),
+            Self::Tls(error) => error.fmt(f),
             Self::NoAnswer => f.write_str("the server ended the connection without an answer"),
             Self::NotHttp(error) => write!(f, "the server's answer is not HTTP: {error}"),
             Self::HeadTooLong => f.write_str("the head of the server's answer is over 16 KiB"),
@@ -160,10 +190,12 @@ impl error::Error for ConnectError {
         match self {
             Self::Url(error) => Some(error),
             Self::Request(error) => Some(error),
+            Self::Credentials(error) => Some(error),
             Self::Resolve(error)
             | Self::Broken(error)
             | Self::Tcp { source: error, .. }
             | Self::Unix { source: error, .. } => Some(error),
+            Self::Tls(error) => Some(error),
             Self::NotHttp(error) => Some(error),
             Self::Handshake(error) => Some(error),
             Self::Welcome(cause) => Some(cause),
@@ -291,6 +323,16 @@ impl Cause {
             // It comes from a try to come back.
             Self::Connect(error) => error.comes_back_once_open(),
             Self::Silent | Self::Unanswered | Self::Resubscription(_) | Self::Goodbye(_) => true,
+        }
+    }
+
+    /// Whether the server does not know any more, or does not believe, who this client is: the next connection needs another token.
+    pub(super) const fn refuses_identity(&self) -> bool {
+        match self {
+            Self::Lost(Error::Closed { code, .. }) => {
+                matches!(*code, CloseCode::UNAUTHENTICATED | CloseCode::TOKEN_EXPIRED)
+            }
+            _ => false,
         }
     }
 

@@ -8,6 +8,7 @@ use super::connection::{Connection, open};
 use super::deadline;
 use super::error::{Cause, ClientError};
 use super::event::{Event, Position};
+use super::identity::Identity;
 use super::link::{Link, Shared};
 use super::session::Told;
 use super::websocket::{Receiver, Sender, Wait};
@@ -43,6 +44,7 @@ pub struct Events {
     decoder: EventDecoder,
     backoff: Backoff,
     random: Random,
+    identity: Identity,
     /// The body of the last refusal, so that retries show it once.
     last_body: String,
     phase: Phase,
@@ -60,13 +62,19 @@ enum Phase {
 }
 
 impl Events {
-    pub(super) fn new(shared: Arc<Shared>, sender: Sender, receiver: Receiver) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        sender: Sender,
+        receiver: Receiver,
+        identity: Identity,
+    ) -> Self {
         let backoff = Backoff::new(shared.connector.reconnect);
         Self {
             shared,
             decoder: EventDecoder::new(),
             backoff,
             random: Random::new(),
+            identity,
             last_body: String::new(),
             phase: Phase::Up(Box::new(Connection::new(sender, receiver, false))),
         }
@@ -137,10 +145,13 @@ impl Events {
     /// Takes the next step towards something to tell: waits once for the server, or for the next try. Whether there was one to take.
     fn go_on(&mut self, wait: Wait) -> bool {
         match &mut self.phase {
-            Phase::Up(up) => match up.listen(&self.shared, &mut self.decoder, wait) {
-                Ok(listened) => return listened,
-                Err(cause) => self.lose(cause),
-            },
+            Phase::Up(up) => {
+                let (decoder, identity) = (&mut self.decoder, &mut self.identity);
+                match up.listen(&self.shared, decoder, identity, wait) {
+                    Ok(listened) => return listened,
+                    Err(cause) => self.lose(cause),
+                }
+            }
             Phase::Waiting { .. } if wait == Wait::No => return false,
             &mut Phase::Waiting { until, since } => {
                 if self.shared.sleep_until(until) {
@@ -159,10 +170,12 @@ impl Events {
         let Phase::Up(up) = &self.phase else { return };
         up.leave(&cause);
         let now = Instant::now();
-        self.backoff.lost(now - up.opened());
+        if self.backoff.lost(now - up.opened()) {
+            self.identity.settled();
+        }
         if self.shared.lock().is_closing() {
             self.end(Cause::Closed);
-        } else if cause.comes_back() {
+        } else if self.comes_back(&cause) {
             let mut state = self.shared.lock();
             state.lose();
             self.shared.set_link(&mut state, Link::Down);
@@ -170,6 +183,15 @@ impl Events {
             self.try_again(cause, now);
         } else {
             self.end(cause);
+        }
+    }
+
+    /// Whether to try again after `cause`: with another token, where the server does not take the last one any more.
+    fn comes_back(&mut self, cause: &Cause) -> bool {
+        if cause.refuses_identity() && self.identity.has_tokens() {
+            self.identity.refused()
+        } else {
+            cause.comes_back()
         }
     }
 
@@ -211,6 +233,7 @@ impl Events {
         let opened = open(
             &shared.connector,
             &*shared.dial,
+            &mut self.identity,
             &mut self.decoder,
             |event| {
                 let mut state = shared.lock();

@@ -15,10 +15,12 @@ pub enum Feature {
     Encoding,
     /// Publications with a key.
     Key,
+    /// Tokens that are renewed on an open connection.
+    Auth,
 }
 
 impl Feature {
-    const ALL: [Self; 3] = [Self::Patterns, Self::Encoding, Self::Key];
+    const ALL: [Self; 4] = [Self::Patterns, Self::Encoding, Self::Key, Self::Auth];
 
     /// Its name in the `welcome`.
     pub const fn as_str(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Feature {
             Self::Patterns => "patterns",
             Self::Encoding => "encoding",
             Self::Key => "key",
+            Self::Auth => "auth",
         }
     }
 
@@ -40,6 +43,9 @@ impl Feature {
             }
             Self::Key => {
                 "the server knows no keys of publications: its welcome does not name the feature `key`"
+            }
+            Self::Auth => {
+                "the server takes no tokens: its welcome does not name the feature `auth`"
             }
         }
     }

@@ -14,13 +14,13 @@ use crate::ws::close::CloseCode;
 
 /// Opens the connections of a client: a [`Connector`] does, and in tests a server in memory.
 pub(super) trait Dial: Send + Sync {
-    /// Opens one and offers `json.fanfare.v1`.
-    fn dial(&self) -> Result<WebSocket, ConnectError>;
+    /// Opens one and offers `json.fanfare.v1`. `authorization` is the value of that header line, if there is to be one.
+    fn dial(&self, authorization: Option<&str>) -> Result<WebSocket, ConnectError>;
 }
 
 impl Dial for Connector {
-    fn dial(&self) -> Result<WebSocket, ConnectError> {
-        self.open(&[SUB_PROTOCOL])
+    fn dial(&self, authorization: Option<&str>) -> Result<WebSocket, ConnectError> {
+        self.open(&[SUB_PROTOCOL], authorization)
     }
 }
 

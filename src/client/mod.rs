@@ -126,11 +126,13 @@
 mod backoff;
 mod connection;
 mod connector;
+mod credentials;
 mod deadline;
 mod error;
 mod event;
 mod events;
 mod feature;
+mod identity;
 #[cfg(test)]
 mod in_memory;
 mod link;
@@ -143,6 +145,7 @@ mod refusal;
 mod requests;
 mod session;
 mod socket;
+mod tls;
 mod topic_name;
 mod transport;
 mod url;
@@ -152,15 +155,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use identity::Identity;
 use link::{Dial, Shared};
 use requests::Later;
 use session::{Answer, Session, Tag, Told};
 use websocket::Wait;
 
+use crate::dialect::json::{Event as Said, EventDecoder};
+
 pub use crate::channel::topic::Topic;
 pub use crate::dialect::json::Start;
 pub use backoff::Reconnect;
 pub use connector::{Connector, Timeouts};
+pub use credentials::{CredentialsError, Token, TokenReason};
 pub use error::{Cause, ClientError, ConnectError, Error, Invalid, Step};
 pub use event::{Event, GapReason, Position, Published, Subscribed};
 pub use events::Events;
@@ -169,6 +176,7 @@ pub use payload::Payload;
 pub use publication::Publication;
 pub use refusal::Refusal;
 pub use requests::Requests;
+pub use tls::TlsError;
 pub use topic_name::TopicName;
 pub use url::{Url, UrlError};
 pub use websocket::{Message, Receiver, Sender, WebSocket};
@@ -342,6 +350,11 @@ impl Client {
         self.requests.has(feature)
     }
 
+    /// Who this client is to the server; see [`Requests::subject`].
+    pub fn subject(&self) -> Option<Arc<str>> {
+        self.requests.subject()
+    }
+
     /// A handle with which another thread can end this client.
     pub fn closer(&self) -> Closer {
         Closer(self.shared.clone())
@@ -388,15 +401,18 @@ impl Client {
     /// A client with the settings of `connector`, whose connections `dial` opens.
     fn open(connector: Connector, dial: Box<dyn Dial>) -> Result<Self, ConnectError> {
         let mut session = Session::default();
-        let mut decoder = crate::dialect::json::EventDecoder::new();
-        let (sender, receiver) = connection::open(&connector, &*dial, &mut decoder, |event| {
+        let mut decoder = EventDecoder::new();
+        let mut identity = Identity::new(connector.credentials.clone());
+        let take = |event: Said<'_>| {
             session.take(event)?;
             Ok(session.is_welcomed())
-        })?;
+        };
+        let (sender, receiver) =
+            connection::open(&connector, &*dial, &mut identity, &mut decoder, take)?;
         let shared = Arc::new(Shared::new(connector, dial, session, sender.clone()));
         Ok(Self {
             requests: Requests::new(shared.clone()),
-            events: Events::new(shared.clone(), sender, receiver),
+            events: Events::new(shared.clone(), sender, receiver, identity),
             shared,
             kept: VecDeque::new(),
             kept_bytes: 0,

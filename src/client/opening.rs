@@ -21,21 +21,18 @@ pub(super) struct Opened {
 /// How long the body of a refusal may take after its head. It is only shown, and a server may well send it without an end.
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sends `wire`, which is `request`, and reads the answer, all of it within `timeout`.
+/// Sends `wire`, which is `request`, and reads the answer, all of it until `deadline`.
 ///
 /// # Errors
 /// A [`ConnectError`] that says what was wrong with the answer.
 pub(super) fn run(
     stream: &dyn Transport,
-    timeout: Duration,
+    deadline: Instant,
     wire: &[u8],
     request: &Request<'_>,
     key: &Key,
 ) -> Result<Opened, ConnectError> {
-    let mut wait = Wait {
-        stream,
-        deadline: deadline::after(Instant::now(), timeout),
-    };
+    let mut wait = Wait { stream, deadline };
     stream
         .set_write_timeout(Some(wait.left()?))
         .and_then(|()| stream.write_all(wire))
@@ -107,6 +104,6 @@ fn broken(error: io::Error) -> ConnectError {
     if is_timeout(&error) {
         ConnectError::TimedOut(Step::Handshake)
     } else {
-        ConnectError::Broken(error)
+        ConnectError::broken(error)
     }
 }

@@ -163,6 +163,11 @@ impl Requests {
         self.shared.lock().session.features().has(feature)
     }
 
+    /// Who this client is to the server, as far as that says so: the subject of a token or a certificate, or a user. At most 1 KiB.
+    pub fn subject(&self) -> Option<Arc<str>> {
+        self.shared.lock().session.subject()
+    }
+
     /// The longest request that the server takes, in bytes; the data, the channel's name and some 60 bytes more make one.
     pub fn max_message(&self) -> usize {
         self.shared.lock().session.max_request()

@@ -11,7 +11,7 @@ use socket2::Socket;
 
 /// A connected byte stream, of which two threads use one side each.
 ///
-/// A socket is the only one so far, of TCP or at a path. TLS will be another, and nothing above this line will notice.
+/// It is a socket, of TCP or at a path, or TLS over one, and nothing above this line notices.
 pub(super) trait Transport: Debug + Send + Sync {
     /// Takes what is there into `buffer`, waiting for the first byte. 0 is the end of the stream.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;

@@ -1,12 +1,13 @@
-//! Where a server is: `ws://host:port/path?query` or `unix:/path/to.sock`, small and strict.
+//! Where a server is: `ws://host:port/path?query`, the same with `wss://`, or `unix:/path/to.sock`, small and strict.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::{error, fmt, str::FromStr};
 
 use crate::words::in_words;
 
-/// Where a server is: `ws://host[:port][/path][?query]` (RFC 6455 §3), or `unix:socket[:/path[?query]]`.
+/// Where a server is: `ws://host[:port][/path][?query]` (RFC 6455 §3), the same with `wss://` for an encrypted connection, or
+/// `unix:socket[:/path[?query]]`. `https://` is taken for `wss://`. Both want the cargo feature `tls`.
 ///
 /// An IPv6 address stands in brackets and may have a zone: `ws://[fe80::1%eth0]:8040`. The zone names an interface of this
 /// machine; it is not sent. `%25` for the `%`, as RFC 6874 §2 has it, is understood too.
@@ -27,13 +28,19 @@ use crate::words::in_words;
 /// assert_eq!(url.socket(), Some(Path::new("/run/fanfare.sock")));
 /// assert_eq!((url.authority(), url.target()), ("localhost", "/"));
 ///
+/// # #[cfg(feature = "tls")] {
+/// let url: Url = "wss://example.org".parse().expect("a good URL");
+/// assert_eq!((url.port(), url.is_encrypted()), (443, true));
+/// # }
+///
 /// let error = "ws://me:secret@example.org/".parse::<Url>().unwrap_err();
 /// assert!(error.to_string().contains("Authorization"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     /// The whole, as it is shown.
     text: String,
+    encrypted: bool,
     place: Place,
     /// What the `Host` header says.
     authority: String,
@@ -51,6 +58,9 @@ enum Place {
 /// The port of `ws://` where the URL names none (RFC 6455 §3).
 const WS_PORT: u16 = 80;
 
+/// The same for `wss://`.
+const WSS_PORT: u16 = 443;
+
 /// The host's name in the `Host` header on a unix socket, which has none.
 const UNIX_HOST: &str = "localhost";
 
@@ -63,7 +73,37 @@ impl Url {
         }
     }
 
-    /// The port, 80 where the URL names none. A unix socket has none, and this is 80.
+    /// Whether the connection is encrypted: the URL began with `wss://` or `https://`.
+    pub const fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// Whether nothing that is sent leaves this machine: the host is a loopback address or `localhost`, or there is a unix socket. What
+    /// any other name stands for is not looked up.
+    pub fn is_local(&self) -> bool {
+        match &self.place {
+            Place::Unix(_) => true,
+            Place::Tcp { host, .. } => match host.parse::<IpAddr>() {
+                Ok(address) => address.to_canonical().is_loopback(),
+                Err(_) => is_localhost(host),
+            },
+        }
+    }
+
+    /// The URL as people may see it: without what a `token` in its query says.
+    pub fn without_token(&self) -> String {
+        let Some((before, query)) = self.text.rsplit_once('?') else {
+            return self.text.clone();
+        };
+        let members = query.split('&').map(|member| match member.split_once('=') {
+            Some((name, _)) if name.eq_ignore_ascii_case("token") => "token=…",
+            _ => member,
+        });
+        let members: Vec<&str> = members.collect();
+        format!("{before}?{}", members.join("&"))
+    }
+
+    /// The port, 80 or 443 where the URL names none. A unix socket has none, and this is 80.
     pub const fn port(&self) -> u16 {
         match self.place {
             Place::Tcp { port, .. } => port,
@@ -93,10 +133,10 @@ impl Url {
 /// Why a text is no address that can be connected to.
 #[derive(Clone, PartialEq, Eq)]
 pub enum UrlError {
-    /// It does not begin with `ws://` or `unix:`, but with this or nothing like it.
+    /// It does not begin with `ws://`, `wss://` or `unix:`, but with this or nothing like it.
     Scheme(String),
-    /// It begins with `wss:`, which this client does not speak yet.
-    NotYet(&'static str),
+    /// It begins with `wss://` or `https://`, and this program was built without the cargo feature `tls`.
+    NoTls,
     /// It has a user's name or password, which would be sent in the clear and is better off in a header.
     UserInfo,
     /// The host is missing or is none.
@@ -119,11 +159,11 @@ impl fmt::Display for UrlError {
             }
             Self::Scheme(scheme) => write!(
                 f,
-                "{scheme:?} is no scheme for a WebSocket: give ws:// or unix:"
+                "{scheme:?} is no scheme for a WebSocket: give ws://, wss:// or unix:"
             ),
-            Self::NotYet(scheme) => {
-                write!(f, "{scheme} is not there yet: only ws:// and unix: are")
-            }
+            Self::NoTls => f.write_str(
+                "wss:// needs TLS, without which this program was built: build it with the feature `tls` of fanfare",
+            ),
             Self::UserInfo => f.write_str(
                 "a user's name or password does not belong in the URL: give an Authorization header",
             ),
@@ -146,6 +186,13 @@ impl error::Error for UrlError {}
 
 in_words!(UrlError);
 
+/// Shows no token: see [`Url::without_token`].
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Url").field(&self.without_token()).finish()
+    }
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -157,7 +204,9 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         match scheme(text)? {
-            Scheme::Ws(rest) => tcp(rest),
+            Scheme::Ws(rest) => tcp(rest, false),
+            Scheme::Wss(_) if !cfg!(feature = "tls") => Err(UrlError::NoTls),
+            Scheme::Wss(rest) => tcp(rest, true),
             Scheme::Unix(rest) => unix(rest),
         }
     }
@@ -167,6 +216,8 @@ impl FromStr for Url {
 enum Scheme<'t> {
     /// `ws://`
     Ws(&'t str),
+    /// `wss://` or `https://`
+    Wss(&'t str),
     /// `unix:`
     Unix(&'t str),
 }
@@ -174,22 +225,21 @@ enum Scheme<'t> {
 /// Reads the scheme, which may be written in any case.
 fn scheme(text: &str) -> Result<Scheme<'_>, UrlError> {
     let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-    if scheme.eq_ignore_ascii_case("wss") {
-        return Err(UrlError::NotYet("wss:"));
-    }
-    if scheme.eq_ignore_ascii_case("unix") {
+    let is = |name| scheme.eq_ignore_ascii_case(name);
+    if is("unix") {
         return Ok(Scheme::Unix(rest));
     }
     match rest.strip_prefix("//") {
-        Some(rest) if scheme.eq_ignore_ascii_case("ws") => Ok(Scheme::Ws(rest)),
+        Some(rest) if is("ws") => Ok(Scheme::Ws(rest)),
+        Some(rest) if is("wss") || is("https") => Ok(Scheme::Wss(rest)),
         // `localhost:8040` has no scheme, whatever stands before its colon.
         Some(_) if !scheme.is_empty() => Err(UrlError::Scheme(scheme.to_owned())),
         _ => Err(UrlError::Scheme(String::new())),
     }
 }
 
-/// Reads what follows `ws://`.
-fn tcp(rest: &str) -> Result<Url, UrlError> {
+/// Reads what follows `ws://` or `wss://`.
+fn tcp(rest: &str, encrypted: bool) -> Result<Url, UrlError> {
     visible(rest)?;
     if rest.contains('#') {
         return Err(UrlError::Fragment);
@@ -202,25 +252,31 @@ fn tcp(rest: &str) -> Result<Url, UrlError> {
         return Err(UrlError::UserInfo);
     }
     let Authority { host, zone, port } = Authority::read(authority)?;
+    let (scheme, usual_port) = match encrypted {
+        true => ("wss", WSS_PORT),
+        false => ("ws", WS_PORT),
+    };
+    let port = port.unwrap_or(usual_port);
     let slash = if target.starts_with('/') { "" } else { "/" };
     let target = format!("{slash}{target}");
     let (host, text, sent) = match zone {
         None => (
             host.to_owned(),
-            format!("ws://{authority}{target}"),
+            format!("{scheme}://{authority}{target}"),
             authority.to_owned(),
         ),
         Some(zone) => {
             let after = authority.find(']').map_or("", |at| &authority[at..]);
             (
                 format!("{host}%{zone}"),
-                format!("ws://[{host}%{zone}{after}{target}"),
+                format!("{scheme}://[{host}%{zone}{after}{target}"),
                 format!("[{host}{after}"),
             )
         }
     };
     Ok(Url {
         text,
+        encrypted,
         place: Place::Tcp { host, port },
         authority: sent,
         target,
@@ -249,6 +305,7 @@ fn unix(rest: &str) -> Result<Url, UrlError> {
     };
     Ok(Url {
         text,
+        encrypted: false,
         place: Place::Unix(path.to_owned()),
         authority: UNIX_HOST.to_owned(),
         target: target.to_owned(),
@@ -268,7 +325,8 @@ struct Authority<'t> {
     /// The host without brackets and zone.
     host: &'t str,
     zone: Option<&'t str>,
-    port: u16,
+    /// The port, if one is named.
+    port: Option<u16>,
 }
 
 impl<'t> Authority<'t> {
@@ -292,12 +350,19 @@ impl<'t> Authority<'t> {
             (host, None, rest)
         };
         let port = match rest.strip_prefix(':') {
-            Some(port) => parse_port(port)?,
-            None if rest.is_empty() => WS_PORT,
+            Some(port) => Some(parse_port(port)?),
+            None if rest.is_empty() => None,
             None => return Err(bad_host()),
         };
         Ok(Self { host, zone, port })
     }
+}
+
+/// Whether the name stands for this machine (RFC 6761 §6.3).
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let last = host.rsplit('.').next().unwrap_or(host);
+    last.eq_ignore_ascii_case("localhost")
 }
 
 /// `address%zone` or, by RFC 6874 §2, `address%25zone`. A zone that is `25` is a number of an interface.
@@ -320,188 +385,4 @@ fn parse_port(port: &str) -> Result<u16, UrlError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parts(text: &str) -> (String, u16, String, String) {
-        let url: Url = text.parse().expect(text);
-        (url.host().to_owned(), url.port(), url.target, url.authority)
-    }
-
-    fn refused(text: &str) -> UrlError {
-        text.parse::<Url>().expect_err(text)
-    }
-
-    #[test]
-    fn host_port_and_target_are_told_apart() {
-        for (text, host, port, target, authority) in [
-            ("ws://h", "h", 80, "/", "h"),
-            ("WS://Example.org/", "Example.org", 80, "/", "Example.org"),
-            ("ws://h:8040?x=1", "h", 8040, "/?x=1", "h:8040"),
-            (
-                "ws://10.0.0.1:1/a/b?c=%20&d",
-                "10.0.0.1",
-                1,
-                "/a/b?c=%20&d",
-                "10.0.0.1:1",
-            ),
-            ("ws://[::1]", "::1", 80, "/", "[::1]"),
-            (
-                "ws://[2001:db8::7]:65535/x",
-                "2001:db8::7",
-                65535,
-                "/x",
-                "[2001:db8::7]:65535",
-            ),
-            (
-                "ws://[fe80::1%eth0]:8040/x",
-                "fe80::1%eth0",
-                8040,
-                "/x",
-                "[fe80::1]:8040",
-            ),
-            (
-                "ws://[fe80::1%25eth0]",
-                "fe80::1%eth0",
-                80,
-                "/",
-                "[fe80::1]",
-            ),
-            ("ws://[fe80::1%25]", "fe80::1%25", 80, "/", "[fe80::1]"),
-            ("ws://[fe80::1%3]?q", "fe80::1%3", 80, "/?q", "[fe80::1]"),
-            (
-                "ws://h/path@with:odd,things",
-                "h",
-                80,
-                "/path@with:odd,things",
-                "h",
-            ),
-        ] {
-            let expected = (host.into(), port, target.into(), authority.into());
-            assert_eq!(parts(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_shown_is_read_back_as_the_same() {
-        for text in [
-            "ws://h",
-            "ws://h:1?q",
-            "ws://[::1]:9/a",
-            "ws://[fe80::1%25eth0]:9/a",
-            "unix:/run/a b.sock",
-            "unix:relative:/ws?x",
-        ] {
-            let url: Url = text.parse().unwrap();
-            assert_eq!(url.to_string().parse(), Ok(url));
-        }
-    }
-
-    #[test]
-    fn another_scheme_is_refused_and_one_to_come_is_called_so() {
-        assert_eq!(refused("wss://h"), UrlError::NotYet("wss:"));
-        assert_eq!(refused("http://h"), UrlError::Scheme("http".into()));
-        for bare in ["", "localhost:8040", "h", "ws:h", "ws:/h"] {
-            assert_eq!(refused(bare), UrlError::Scheme(String::new()), "{bare}");
-        }
-    }
-
-    #[test]
-    fn a_unix_socket_has_a_path_and_perhaps_something_that_is_asked_for_there() {
-        for (text, path, target, shown) in [
-            ("unix:/run/f.sock", "/run/f.sock", "/", "unix:/run/f.sock"),
-            ("UNIX:f.sock", "f.sock", "/", "unix:f.sock"),
-            (
-                "unix:///run/f.sock",
-                "///run/f.sock",
-                "/",
-                "unix:///run/f.sock",
-            ),
-            ("unix:/run/f:1", "/run/f:1", "/", "unix:/run/f:1"),
-            ("unix:/f.sock:/", "/f.sock", "/", "unix:/f.sock"),
-            (
-                "unix:/f.sock:/ws?a=:/b",
-                "/f.sock",
-                "/ws?a=:/b",
-                "unix:/f.sock:/ws?a=:/b",
-            ),
-            (
-                "unix:/ä b#c?.sock",
-                "/ä b#c?.sock",
-                "/",
-                "unix:/ä b#c?.sock",
-            ),
-        ] {
-            let url: Url = text.parse().expect(text);
-            assert_eq!(url.socket(), Some(Path::new(path)), "{text}");
-            assert_eq!((url.target(), url.authority()), (target, "localhost"));
-            assert_eq!(url.to_string(), shown);
-        }
-        assert_eq!("ws://h".parse::<Url>().unwrap().socket(), None);
-    }
-
-    #[test]
-    fn a_unix_socket_without_a_path_or_with_one_that_no_system_takes_is_refused() {
-        for empty in ["unix:", "unix::/ws"] {
-            assert_eq!(refused(empty), UrlError::Socket(String::new()), "{empty}");
-        }
-        let long = format!("/{}", "x".repeat(200));
-        assert_eq!(refused(&format!("unix:{long}")), UrlError::Socket(long));
-        for character in ['\0', '\n', '\u{1b}'] {
-            let error = refused(&format!("unix:/a{character}b"));
-            assert_eq!(error, UrlError::Character(character));
-        }
-        assert_eq!(refused("unix:/a:/b c"), UrlError::Character(' '));
-        assert_eq!(refused("unix:/a:/b#c"), UrlError::Fragment);
-    }
-
-    #[test]
-    fn users_passwords_and_fragments_are_refused() {
-        assert_eq!(refused("ws://me@h/"), UrlError::UserInfo);
-        assert_eq!(refused("ws://me:pw@[::1]:1/"), UrlError::UserInfo);
-        assert_eq!(refused("ws://h/#top"), UrlError::Fragment);
-        assert_eq!(refused("ws://h#top"), UrlError::Fragment);
-    }
-
-    #[test]
-    fn a_bad_host_is_refused() {
-        for text in [
-            "ws://",
-            "ws:///x",
-            "ws://:80",
-            "ws://a%41",
-            "ws://a,b",
-            "ws://[::1",
-            "ws://[::1]x",
-            "ws://[h]",
-            "ws://[fe80::1%]",
-            "ws://[fe80::1%a/b]",
-            "ws://[fe80::1%a%b]",
-            "ws://[%eth0]",
-            "ws://10.0.0.1%eth0",
-            "ws://::1",
-            "ws://a[b]",
-        ] {
-            let error = refused(text);
-            let host_or_port = matches!(error, UrlError::Host(_) | UrlError::Port(_));
-            assert!(host_or_port, "{text}: {error:?}");
-        }
-    }
-
-    #[test]
-    fn a_bad_port_is_refused() {
-        for port in ["", "0", "65536", "+1", "-1", "8040x", "8 0"] {
-            let error = refused(&format!("ws://h:{port}/"));
-            let named = matches!(error, UrlError::Port(_) | UrlError::Character(' '));
-            assert!(named, "{port:?}: {error:?}");
-        }
-    }
-
-    #[test]
-    fn characters_that_could_end_a_line_or_need_escapes_are_refused() {
-        for character in [' ', '\r', '\n', '\0', '\u{7f}', 'ä', '\u{2028}'] {
-            let error = refused(&format!("ws://h/{character}"));
-            assert_eq!(error, UrlError::Character(character));
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
-//! The commands beside `serve`: `sub` and `pub` talk to a daemon, `token` makes what lets them in.
+//! The commands beside `serve`: `sub` and `pub` talk to a daemon, `token` makes what lets them in, `allow` says what
+//! they may do.
 
+mod allow;
 mod publish;
 mod signals;
 mod sub;
@@ -9,6 +11,7 @@ mod token;
 use std::process::ExitCode;
 use std::time::Duration;
 
+pub(crate) use allow::AllowArgs;
 pub(crate) use publish::PubArgs;
 pub(crate) use sub::SubArgs;
 pub(crate) use token::TokenArgs;

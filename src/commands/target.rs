@@ -1,20 +1,30 @@
 //! Where to connect, and as whom: what `sub` and `pub` have in common on their command lines.
 
-use std::env;
+mod encryption;
+mod login;
+
 use std::time::Duration;
+use std::{env, fmt};
 
 use clap::Args;
 use fanfare::client::{
-    Cause, Client, ClientError, ConnectError, Connector, Reconnect, Timeouts, Url,
+    Cause, Client, ClientError, ConnectError, Connector, CredentialsError, Reconnect, Timeouts,
+    TlsError, Url,
 };
+use fanfare::words::Shown;
 
 use super::Exit;
 use crate::streams::say;
+use encryption::Encryption;
+use login::Login;
 
 /// Where the daemon is unless something else is said.
 const DEFAULT_URL: &str = "ws://127.0.0.1:8040";
 /// The variable that says something else.
 const URL_VARIABLE: &str = "FANFARE_URL";
+
+/// How much is shown of who this is to the server, in bytes.
+const MAX_SUBJECT: usize = 200;
 
 /// How long a command waits for its server.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +36,9 @@ pub(super) struct Patience {
 }
 
 /// Where to connect to.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(super) struct Target {
-    /// The daemon: ws://HOST[:PORT][/PATH], or unix:SOCKET for a unix socket [env: FANFARE_URL] [default: ws://127.0.0.1:8040]
+    /// The daemon: ws://HOST[:PORT][/PATH], wss:// for an encrypted connection, or unix:SOCKET for a unix socket [env: FANFARE_URL] [default: ws://127.0.0.1:8040]
     // Read without clap's help, for which an empty variable is a value.
     #[arg(long)]
     url: Option<Url>,
@@ -36,23 +46,52 @@ pub(super) struct Target {
     /// Send this header line with the handshake; may be given several times
     #[arg(long = "header", value_name = "K: V", value_parser = header)]
     headers: Vec<(String, String)>,
+
+    #[command(flatten)]
+    login: Login,
+
+    #[command(flatten)]
+    encryption: Encryption,
+}
+
+/// Header lines may be secret.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("url", &self.url)
+            .field("login", &self.login)
+            .field("encryption", &self.encryption)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Target {
     /// Connects, or says why not.
     pub(super) fn connect(&self, patience: Patience) -> Result<Client, Exit> {
-        let url = self.url().map_err(|problem| {
+        let usage = |problem: String| {
             say(&problem);
             Exit::Usage
-        })?;
-        let client = self.try_connect(&url, patience).map_err(|error| {
-            say(&format_args!("{url}: {error}"));
+        };
+        let url = self.url().map_err(usage)?;
+        let connector = self.connector(&url, patience).map_err(usage)?;
+        let shown = url.without_token();
+        let client = connector.client().map_err(|error| {
+            say(&format_args!("{shown}: {error}"));
             match error {
-                ConnectError::Url(_) | ConnectError::Request(_) => Exit::Usage,
+                ConnectError::Url(_)
+                | ConnectError::Request(_)
+                | ConnectError::Credentials(CredentialsError::Token | CredentialsError::User)
+                | ConnectError::Tls(TlsError::File { .. }) => Exit::Usage,
                 _ => Exit::NotConnected,
             }
         })?;
-        say(&format_args!("connected to {url}"));
+        match client.subject() {
+            Some(subject) => say(&format_args!(
+                "connected to {shown} as {}",
+                Shown::new(&*subject, MAX_SUBJECT)
+            )),
+            None => say(&format_args!("connected to {shown}")),
+        }
         Ok(client)
     }
 
@@ -71,10 +110,11 @@ impl Target {
             (text, URL_VARIABLE)
         };
         text.parse()
-            .map_err(|error| format!("{origin}: {text:?}: {error}"))
+            // It may have a token in it.
+            .map_err(|error| format!("{origin}: {error}"))
     }
 
-    fn try_connect(&self, url: &Url, patience: Patience) -> Result<Client, ConnectError> {
+    fn connector(&self, url: &Url, patience: Patience) -> Result<Connector, String> {
         let timeouts = Timeouts {
             answer: patience.without_answer,
             ..Timeouts::default()
@@ -83,11 +123,15 @@ impl Target {
             give_up_after: patience.without_connection,
             ..Reconnect::default()
         };
-        let connector = Connector::new(&url.to_string())?.reconnect(reconnect);
-        let connector = connector.timeouts(timeouts);
+        let connector = Connector::new(&url.to_string()).map_err(|error| error.to_string())?;
+        let connector = connector.reconnect(reconnect).timeouts(timeouts);
         let with_header =
             |connector: Connector, (name, value): &(String, String)| connector.header(name, value);
-        self.headers.iter().fold(connector, with_header).client()
+        let connector = self.headers.iter().fold(connector, with_header);
+        let connector = self.encryption.add(connector, url)?;
+        let mut names = self.headers.iter().map(|(name, _)| name);
+        let has_own = names.any(|name| name.eq_ignore_ascii_case("Authorization"));
+        self.login.add(connector, url, has_own)
     }
 }
 

@@ -62,6 +62,16 @@ allowed is denied:
 SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
 summary. SIGHUP reads the files for TLS again.";
 
+impl ServeArgs {
+    /// No flags but `--config`, if there is a file.
+    pub fn of_file(file: Option<PathBuf>) -> ServeArgs {
+        ServeArgs {
+            file,
+            entries: Vec::new(),
+        }
+    }
+}
+
 impl Args for ServeArgs {
     fn augment_args(command: Command) -> Command {
         let config = Arg::new("config")

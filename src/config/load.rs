@@ -84,7 +84,12 @@ pub fn unknown_variables() -> Vec<String> {
 }
 
 fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
-    const OF_COMMANDS: [&str; 3] = ["FANFARE_CONFIG", "FANFARE_URL", "FANFARE_TOKEN"];
+    const OF_COMMANDS: [&str; 4] = [
+        "FANFARE_CONFIG",
+        "FANFARE_URL",
+        "FANFARE_TOKEN",
+        "FANFARE_PASSWORD",
+    ];
     // Kubernetes makes them for a service called "fanfare".
     const OF_KUBERNETES: [&str; 2] = ["FANFARE_PORT", "FANFARE_SERVICE_"];
     let mut unknown: Vec<String> = names

@@ -6,11 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::timers::{Millis, NEVER};
+use crate::auth::forwarded::{Client, TrustedProxies, has_forwarding_fields};
 use crate::auth::identity::{Claims, Identity, Means};
 use crate::auth::origin::{Hosts, Origins, Own};
 use crate::auth::presented::{Place, Presented};
@@ -134,6 +135,7 @@ pub(super) struct Gate {
     doors: Vec<Listen>,
     origins: Origins,
     hosts: Hosts,
+    proxies: TrustedProxies,
     token_cookie: Option<Box<str>>,
     verifier: Verifier,
     takes_certificates: bool,
@@ -153,6 +155,7 @@ impl Gate {
             doors: Vec::new(),
             origins: Origins::default(),
             hosts: Hosts::default(),
+            proxies: TrustedProxies::default(),
             token_cookie: None,
             verifier: Verifier::default(),
             takes_certificates: false,
@@ -175,6 +178,7 @@ impl Gate {
         self.reloads = self.reloads.wrapping_add(1);
         self.origins = config.origins.clone();
         self.hosts = config.hosts.clone();
+        self.proxies = config.trusted_proxies.clone();
         self.token_cookie = config.token_cookie.clone();
         let doors = config.listen.iter().chain(&config.tls.listen);
         self.doors = doors.cloned().collect();
@@ -207,11 +211,36 @@ impl Gate {
         &self.doors[door.min(self.doors.len() - 1)]
     }
 
-    /// Whether the daemon may be asked for by this `Host` at a listener.
-    pub(super) fn takes_host(&self, door: usize, host: Option<&str>) -> bool {
+    /// Who sent a request with these fields, over a connection from somebody at this address.
+    pub(super) fn client(&self, peer: impl FnOnce() -> Option<IpAddr>, head: &Head<'_>) -> Client {
+        match self.proxies.networks.is_empty() {
+            // Nobody asks for its address.
+            true => Client {
+                address: None,
+                is_named_by_proxy: false,
+                is_https: false,
+            },
+            false => self.proxies.client(peer(), head.headers),
+        }
+    }
+
+    /// Whether a proxy has made public what is open because it can be reached from this machine only.
+    pub(super) fn is_exposed(&self, door: usize, head: &Head<'_>) -> bool {
+        let is_loopback = matches!(self.door(door), Listen::Tcp(address) if is_loopback(address));
+        is_loopback
+            && self.rules.are_open()
+            && self.proxies.networks.is_empty()
+            && has_forwarding_fields(head.headers)
+    }
+
+    /// Whether the daemon may be asked for by this `Host` at a listener, by this client.
+    pub(super) fn takes_host(&self, door: usize, client: &Client, host: Option<&str>) -> bool {
         match self.door(door) {
             Listen::Unix(_) => true,
-            Listen::Tcp(address) => self.hosts.allow(host, is_loopback(address)),
+            Listen::Tcp(address) => {
+                let is_loopback = is_loopback(address) && !client.is_named_by_proxy;
+                self.hosts.allow(host, is_loopback)
+            }
         }
     }
 
@@ -219,11 +248,14 @@ impl Gate {
     pub(super) fn takes_origin(
         &self,
         door: usize,
+        client: &Client,
         is_encrypted: bool,
         host: Option<&str>,
         head: &Head<'_>,
     ) -> bool {
         let (schemes, is_loopback): (&[&str], bool) = match self.door(door) {
+            _ if client.is_named_by_proxy && client.is_https => (&["https"], false),
+            _ if client.is_named_by_proxy => (&["http"], false),
             // Only a proxy passes on what a browser sends, and it has spoken to that on its own terms.
             Listen::Unix(_) => (&["https", "http"], false),
             Listen::Tcp(address) if is_encrypted => (&["https"], is_loopback(address)),

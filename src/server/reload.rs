@@ -114,6 +114,7 @@ fn take_over(from: &Config, to: &mut Config) {
     to.token = from.token.clone();
     to.origins = from.origins.clone();
     to.hosts = from.hosts.clone();
+    to.trusted_proxies = from.trusted_proxies.clone();
     to.token_cookie = from.token_cookie.clone();
     to.auth_timeout_ms = from.auth_timeout_ms;
     // Where to listen is not among it.

@@ -28,7 +28,7 @@ pub(crate) mod withholding;
 
 use std::fmt;
 use std::io::{self, IoSlice, Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -277,6 +277,20 @@ impl Transport {
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.is_handshaking() && tls.is_untouched(),
             _ => false,
+        }
+    }
+
+    /// The peer's address; `None` if it came by a unix socket, or is gone. The kernel is asked for it.
+    pub(crate) fn peer_address(&self) -> Option<IpAddr> {
+        match self {
+            Transport::Tcp(socket) => Some(socket.peer_addr().ok()?.ip()),
+            Transport::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.under().peer_address(),
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(_) => None,
+            #[cfg(test)]
+            Transport::Withholding(_) => None,
         }
     }
 

@@ -95,7 +95,7 @@ fn nobody_there_is_told_from_a_bad_url() {
         matches!(error, ConnectError::Tcp { .. }) && error.comes_back(),
         "{error}"
     );
-    let error = Client::connect("wss://127.0.0.1").err().unwrap();
+    let error = Client::connect("http://127.0.0.1").err().unwrap();
     assert!(
         matches!(error, ConnectError::Url(_)) && !error.comes_back(),
         "{error}"

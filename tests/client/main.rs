@@ -9,6 +9,7 @@ mod keys;
 mod losses;
 mod numbers;
 mod plain;
+mod tls;
 mod topics;
 
 use common::Daemon;

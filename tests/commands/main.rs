@@ -56,7 +56,7 @@ fn nonsense_on_the_command_line_ends_with_2() {
         &["sub", "a", "--since", "e"],
         &["sub", "no way"],
         &["pub", "no/way", "1"],
-        &["pub", "c", "1", "--url", "wss://h"],
+        &["pub", "c", "1", "--url", "wss://"],
         &["pub", "c", "1", "--url", "http://h"],
         &["sub", "c", "--header", "nothing"],
         &["sub", "c", "--header", "Host: h"],

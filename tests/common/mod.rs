@@ -12,6 +12,7 @@
 pub mod command;
 pub mod fake;
 pub mod relay;
+pub mod tls;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

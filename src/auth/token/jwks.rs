@@ -6,8 +6,6 @@ use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::json::{self, Fault};
-#[cfg(feature = "jwks")]
-use super::keys::KeySet;
 use super::keys::{Algorithm, Key};
 
 /// How many keys a set has at most.
@@ -29,13 +27,6 @@ pub(super) struct Set {
     pub(super) keys: Vec<Key>,
     /// A sentence for each key that can't be used (RFC 7517 §5: they are passed over).
     pub(super) notes: Vec<String>,
-}
-
-impl Set {
-    #[cfg(feature = "jwks")]
-    pub(super) fn into_keys(self) -> KeySet {
-        KeySet::of(self.keys)
-    }
 }
 
 /// Reads a set.

@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock, Once};
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto;
 
+use super::{jwks, pem};
+
 /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -288,6 +290,22 @@ impl KeySet {
     /// It is too short.
     pub fn secret(secret: &[u8]) -> Result<Self, &'static str> {
         Ok(Self::of(vec![Key::secret(secret)?]))
+    }
+
+    /// A public key in PEM: alone, or in a certificate.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub fn pem(text: &[u8]) -> Result<Self, String> {
+        Ok(Self::of(vec![pem::public_key(text)?]))
+    }
+
+    /// The keys of a JSON Web Key Set (RFC 7517) that can be used; the others are passed over.
+    ///
+    /// # Errors
+    /// It is no set, or no key in it can be used.
+    pub fn jwks(text: &[u8]) -> Result<Self, String> {
+        Ok(Self::of(jwks::read(text, jwks::From::File)?.keys))
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Key> {

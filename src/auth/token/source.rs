@@ -201,7 +201,7 @@ impl Following {
             for note in &set.notes {
                 log::warn!("{}: {note}", self.name);
             }
-            set.into_keys()
+            KeySet::of(set.keys)
         }))
     }
 }

@@ -62,7 +62,7 @@ impl Wire {
 }
 
 impl Dial for Wire {
-    fn dial(&self) -> Result<WebSocket, ConnectError> {
+    fn dial(&self, _: Option<&str>) -> Result<WebSocket, ConnectError> {
         let mut world = self.world();
         world.idle_reads = 0;
         if let Some(line) = world.lines.last_mut()

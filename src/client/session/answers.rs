@@ -11,6 +11,7 @@ use crate::channel::topic::Topic;
 use crate::client::error::Cause;
 use crate::client::event::{Event, GapReason, Published, Subscribed};
 use crate::client::feature::Features;
+use crate::client::identity::Verdict;
 use crate::client::payload::Payload;
 use crate::client::refusal::Refusal;
 use crate::client::topic_name::TopicName;
@@ -48,8 +49,14 @@ impl Session {
                 protocol,
                 max_message,
                 features,
+                subject,
+                expires,
                 ..
-            } => self.take_welcome(protocol, max_message, Features::named(&features)),
+            } => {
+                self.take_welcome(protocol, max_message, Features::named(&features))?;
+                self.note_identity(subject, expires);
+                Ok(())
+            }
             Said::Goodbye {
                 reconnect_after_ms, ..
             } => {
@@ -61,6 +68,7 @@ impl Session {
             | Said::Subscribed { .. }
             | Said::Unsubscribed { .. }
             | Said::Error { .. }
+            | Said::Authenticated { .. }
             | Said::Pong { .. } => self.take_answer(event),
         }
     }
@@ -118,6 +126,17 @@ impl Session {
                 self.take_refusal(raw.is_some(), id(raw), refusal)
             }
             Said::Pong { id: raw } => self.take_pong(id(raw)),
+            Said::Authenticated {
+                id: raw,
+                subject,
+                expires,
+            } => {
+                let fits = |waiting: &Waiting| matches!(waiting, Waiting::Auth);
+                if self.answered(id(raw), fits)?.is_some() {
+                    self.note_identity(Some(subject), expires);
+                }
+                Ok(())
+            }
             // Anything else answers nothing.
             _ => Ok(()),
         }
@@ -148,6 +167,12 @@ impl Session {
         self.features = features;
         self.forget_untaken();
         Ok(())
+    }
+
+    /// The server says who this client is, and until when it takes it for that.
+    fn note_identity(&mut self, subject: Option<&str>, expires: Option<u64>) {
+        self.subject = subject.map(|subject| beginning(subject, MAX_TEXT).into());
+        self.verdict = Some(Verdict::Known(expires));
     }
 
     /// The request that an answer belongs to, if one waits for it.
@@ -328,6 +353,10 @@ impl Session {
             Some(Waiting::Subscribe(target)) => self.take_no_subscription(target, refusal)?,
             // There is nothing to unsubscribe from, which is what was wanted.
             Some(Waiting::Unsubscribe(target)) => self.ended(target),
+            Some(Waiting::Auth) => {
+                log::warn!("the server refuses the token that was to renew another: {refusal}");
+                self.verdict = Some(Verdict::Refused);
+            }
             Some(Waiting::Batch(batch)) => {
                 self.tell(Event::Refused { tag: None, refusal });
                 self.end_of_batch(batch);

@@ -22,6 +22,7 @@ use unanswered::{Kept, Publish, Target, Unanswered, Waiting};
 use super::error::Invalid;
 use super::event::{Event, Position, Published};
 use super::feature::{Feature, Features};
+use super::identity::Verdict;
 use super::refusal::Refusal;
 use super::topic_name::TopicName;
 use super::websocket::Texts;
@@ -91,6 +92,10 @@ pub(super) struct Session {
     answers: u64,
     /// Refusals told of the batch that is answered next.
     refused_in_batch: usize,
+    /// Who this client is to the server, where that says so.
+    subject: Option<Arc<str>>,
+    /// What the server said of that, and was not taken yet.
+    verdict: Option<Verdict>,
 }
 
 impl Session {
@@ -156,6 +161,27 @@ impl Session {
     /// Where a subscription is, once it was made.
     pub(super) fn position(&self, topic: Topic<'_>) -> Option<Position> {
         self.subscriptions.get(topic)?.position()
+    }
+
+    /// Who this client is to the server, where that says so.
+    pub(super) fn subject(&self) -> Option<Arc<str>> {
+        self.subject.clone()
+    }
+
+    /// What the server said of that since the last call.
+    pub(super) fn take_verdict(&mut self) -> Option<Verdict> {
+        self.verdict.take()
+    }
+
+    /// Notes a token that is being sent, and appends the request for it. Nothing is appended if the server does not take it.
+    pub(super) fn authenticate(&mut self, token: &str, text: &mut Vec<u8>) {
+        let id = self.unanswered.next_id();
+        request::auth(text, Some(id), token);
+        if text.len() > self.max_request || !self.features.has(Feature::Auth) {
+            text.clear();
+            return;
+        }
+        self.unanswered.add(Waiting::Auth);
     }
 
     /// Notes a subscription, for which [`ask`](Self::ask) asks the server.
@@ -413,7 +439,7 @@ impl Session {
                 },
                 Waiting::Batch(batch) => self.tell_unknown(batch.first, batch.last, batch.count),
                 Waiting::Unsubscribe(target) => self.ended(target),
-                Waiting::Subscribe(_) => {}
+                Waiting::Subscribe(_) | Waiting::Auth => {}
             }
         }
     }

@@ -15,6 +15,8 @@ pub(super) enum Waiting {
     Batch(Batch),
     Subscribe(Target),
     Unsubscribe(Target),
+    /// A token, which is sent anew with the next connection.
+    Auth,
 }
 
 /// A publish with an id of its own.
@@ -256,7 +258,7 @@ impl Unanswered {
         let lost = self.take_all(|id, waiting| match waiting {
             Waiting::Publish(publish) => id < unsent && publish.kept.is_none(),
             Waiting::Batch(_) => id < unsent,
-            Waiting::Subscribe(_) | Waiting::Unsubscribe(_) => true,
+            Waiting::Subscribe(_) | Waiting::Unsubscribe(_) | Waiting::Auth => true,
         });
         self.to_repeat = self.oldest..unsent.clamp(self.oldest, self.next_id());
         self.repeated_bytes = 0;
@@ -355,7 +357,7 @@ impl Waiting {
         match self {
             Self::Batch(batch) => batch.count,
             Self::Publish(_) => 1,
-            Self::Subscribe(_) | Self::Unsubscribe(_) => 0,
+            Self::Subscribe(_) | Self::Unsubscribe(_) | Self::Auth => 0,
         }
     }
 
@@ -383,6 +385,9 @@ impl Waiting {
     }
 
     fn others(&self) -> usize {
-        usize::from(matches!(self, Self::Subscribe(_) | Self::Unsubscribe(_)))
+        usize::from(matches!(
+            self,
+            Self::Subscribe(_) | Self::Unsubscribe(_) | Self::Auth
+        ))
     }
 }

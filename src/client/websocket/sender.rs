@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::{io, mem};
 
+use zeroize::Zeroize;
+
 use crate::client::error::Error;
 use crate::client::transport::Transport;
 use crate::random::Random;
@@ -68,6 +70,8 @@ struct Writer {
     random: Random,
     deflater: Option<Deflater>,
     state: State,
+    /// What was encoded has a secret in it.
+    is_secret: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,7 @@ impl Sender {
             random: Random::new(),
             deflater,
             state: State::Open,
+            is_secret: false,
         };
         Self {
             shared: Arc::new(Shared {
@@ -161,6 +166,18 @@ impl Sender {
             })?;
         }
         Ok(())
+    }
+
+    /// Sends a text message with a secret in it. It is not compressed, since its length would tell of what is in it, and it is wiped when
+    /// it is written.
+    pub(in crate::client) fn send_secret(&self, text: &[u8]) -> Result<(), Error> {
+        self.send(|writer| {
+            writer.is_secret = true;
+            // With room for its header, too: a vector that grows leaves a copy behind.
+            writer.out.reserve(text.len() + 16);
+            let mask = Some(writer.random.bytes());
+            write_message(&mut writer.out, true, text, mask);
+        })
     }
 
     /// Ends the connection at once, without a word. A thread that waits for it is woken.
@@ -308,6 +325,9 @@ impl Writer {
 
     fn write_all(&mut self, transport: &dyn Transport) -> Result<(), Error> {
         let written = transport.write_all(&self.out);
+        if mem::take(&mut self.is_secret) {
+            self.out.zeroize();
+        }
         self.out.clear();
         if self.out.capacity() > KEPT_BYTES {
             self.out = Vec::new();

@@ -33,6 +33,19 @@ pub enum Event<'a> {
         max_message: u64,
         /// Which optional parts of the protocol the server has.
         features: Features<'a>,
+        /// Who the client is to the server, where the handshake said so.
+        subject: Option<&'a str>,
+        /// Until when, in seconds since 1970, where that ends.
+        expires: Option<u64>,
+    },
+    /// A token was accepted.
+    Authenticated {
+        /// The request's.
+        id: Option<Id<'a>>,
+        /// Who the client is to the server.
+        subject: &'a str,
+        /// Until when, in seconds since 1970, where that ends.
+        expires: Option<u64>,
     },
     /// A subscription was made.
     Subscribed {
@@ -275,6 +288,7 @@ struct Fields {
     protocol: Option<Text>,
     server: Option<Text>,
     session: Option<Text>,
+    subject: Option<Text>,
     id: Option<Value>,
     data: Option<Value>,
     features: Option<Value>,
@@ -286,12 +300,13 @@ struct Fields {
     offset: Option<u64>,
     retry_after_ms: Option<u64>,
     reconnect_after_ms: Option<u64>,
+    expires: Option<u64>,
     recovered: Option<bool>,
     duplicate: Option<bool>,
 }
 
 /// The keys of the members that some event has.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 26] = [
     "type",
     "channel",
     "seq",
@@ -306,6 +321,7 @@ const KEYS: [&str; 24] = [
     "protocol",
     "server",
     "session",
+    "subject",
     "id",
     "features",
     "from",
@@ -314,6 +330,7 @@ const KEYS: [&str; 24] = [
     "offset",
     "retry_after_ms",
     "reconnect_after_ms",
+    "expires",
     "recovered",
     "duplicate",
 ];
@@ -348,6 +365,7 @@ impl Members for Fields {
             "protocol" => self.protocol = value.as_text(text),
             "server" => self.server = value.as_text(text),
             "session" => self.session = value.as_text(text),
+            "subject" => self.subject = value.as_text(text),
             "id" => self.id = Some(value),
             "data" => self.data = Some(value),
             "features" => self.features = Some(value),
@@ -359,6 +377,7 @@ impl Members for Fields {
             "offset" => self.offset = value.as_whole_number(text),
             "retry_after_ms" => self.retry_after_ms = value.as_whole_number(text),
             "reconnect_after_ms" => self.reconnect_after_ms = value.as_whole_number(text),
+            "expires" => self.expires = value.as_whole_number(text),
             "recovered" => self.recovered = truth(value.raw(text)),
             "duplicate" => self.duplicate = truth(value.raw(text)),
             _ => {}
@@ -401,6 +420,7 @@ impl Fields {
             &mut self.protocol,
             &mut self.server,
             &mut self.session,
+            &mut self.subject,
         ]
         .into_iter()
         .flatten()
@@ -441,6 +461,11 @@ impl Fields {
             "error" => self.error(id, text)?,
             "pong" => Event::Pong { id },
             "welcome" => self.welcome(text)?,
+            "authenticated" => Event::Authenticated {
+                id,
+                subject: needed("subject", self.subject, text)?,
+                expires: self.expires,
+            },
             "goodbye" => Event::Goodbye {
                 reason: needed("reason", self.reason, text)?,
                 reconnect_after_ms: self.reconnect_after_ms,
@@ -483,6 +508,8 @@ impl Fields {
             session: string(self.session, text).unwrap_or_default(),
             max_message: self.max_message.ok_or(EventError::Member("max_message"))?,
             features: Features(features.unwrap_or(b"[]")),
+            subject: string(self.subject, text),
+            expires: self.expires,
         })
     }
 

@@ -26,10 +26,10 @@ impl Connection {
 
     /// Whether the cookies of a request count, which a browser sends whatever page asks: its page is one that may use the daemon, or the
     /// browser says that the page is the daemon's own.
-    fn may_use_cookies(&self, service: &Service, request: &Request<'_>) -> bool {
+    fn may_use_cookies(&self, service: &Service, peer: Peer<'_>, request: &Request<'_>) -> bool {
         let headers = request.head.headers;
         match values(headers, "Origin").next() {
-            Some(_) => self.takes_origin(service, request),
+            Some(_) => self.takes_origin(service, peer, request),
             None => {
                 let is_own = |value: &[u8]| value.eq_ignore_ascii_case(b"same-origin");
                 request.head.method == "GET"
@@ -38,9 +38,10 @@ impl Connection {
         }
     }
 
-    fn takes_origin(&self, service: &Service, request: &Request<'_>) -> bool {
-        let (door, host) = (self.access.door, request.host);
-        (service.gate).takes_origin(door, self.is_encrypted, host, &request.head)
+    fn takes_origin(&self, service: &Service, peer: Peer<'_>, request: &Request<'_>) -> bool {
+        let (door, head, gate) = (self.access.door, &request.head, &service.gate);
+        let client = gate.client(|| peer.address(), head);
+        gate.takes_origin(door, &client, self.is_encrypted, request.host, head)
     }
 
     /// Whether a request may be asked of this daemon, and by the page that it came from, if `changes` says that it changes something.
@@ -50,14 +51,25 @@ impl Connection {
     pub(super) fn check_site(
         &self,
         service: &Service,
+        peer: Peer<'_>,
         request: &Request<'_>,
         changes: bool,
     ) -> Result<(), Response> {
-        if !is_health_check(request) && !service.gate.takes_host(self.access.door, request.host) {
+        if is_health_check(request) {
+            return Ok(());
+        }
+        let (door, head, gate) = (self.access.door, &request.head, &service.gate);
+        if gate.is_exposed(door, head) {
+            let why = "a proxy passes requests on to a daemon that is open to everybody on its machine. Say who may do what by \
+                       [[allow]] blocks, or which proxy is trusted by --trusted-proxy and --trusted-proxy-header";
+            return Err(problem(Why::Forbidden, why));
+        }
+        let client = gate.client(|| peer.address(), head);
+        if !gate.takes_host(door, &client, request.host) {
             let why = "421: the daemon does not answer to this Host. --host lists the names to which it does.\n";
             return Err(Response::text(Status::MISDIRECTED_REQUEST, why));
         }
-        if changes && !self.takes_origin(service, request) {
+        if changes && !gate.takes_origin(door, &client, self.is_encrypted, request.host, head) {
             let why = "pages of this origin may not use the daemon: --origin lists those that may";
             return Err(problem(Why::Forbidden, why));
         }
@@ -71,6 +83,7 @@ impl Connection {
     pub(super) fn identify(
         &self,
         service: &Service,
+        peer: Peer<'_>,
         request: &Request<'_>,
     ) -> Result<Rc<Access>, Unwelcome> {
         let query = match request.target {
@@ -78,7 +91,7 @@ impl Connection {
             Target::Server => None,
         };
         let cookie = service.gate.token_cookie();
-        let cookie = cookie.filter(|_| self.may_use_cookies(service, request));
+        let cookie = cookie.filter(|_| self.may_use_cookies(service, peer, request));
         let presented = presented(&request.head, query, cookie);
         Ok(match service.gate.identify(&presented, service.now)? {
             // It may have shown a certificate.
@@ -95,9 +108,10 @@ impl Connection {
     pub(super) fn admit(
         &mut self,
         service: &mut Service,
+        peer: Peer<'_>,
         request: &Request<'_>,
     ) -> Result<Option<Barred>, Response> {
-        let access = match self.identify(service, request) {
+        let access = match self.identify(service, peer, request) {
             Ok(access) => access,
             Err(unwelcome) => {
                 let is_page = values(request.head.headers, "Origin").next().is_some();

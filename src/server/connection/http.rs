@@ -241,7 +241,7 @@ impl Connection {
         let route = self.seat.route(request, &site);
         let changes = matches!(route, Some(Route::Publish { .. } | Route::WebSocket(_)));
         let checked = match route {
-            Some(_) => self.check_site(service, request, changes),
+            Some(_) => self.check_site(service, peer, request, changes),
             None => Ok(()),
         };
         if let Err(response) = checked {
@@ -255,7 +255,7 @@ impl Connection {
                 full().for_head_request(request.head.method == "HEAD")
             }
             Some(Route::Answer(response)) => response,
-            Some(Route::Publish { channel }) => match self.identify(service, request) {
+            Some(Route::Publish { channel }) => match self.identify(service, peer, request) {
                 Ok(access) => match self.publish(service, &access, &channel, &request.body) {
                     Some(response) => response,
                     None => {
@@ -265,7 +265,7 @@ impl Connection {
                 },
                 Err(unwelcome) => unauthorized(service, &unwelcome.why),
             },
-            Some(Route::WebSocket(path)) => match self.shake_hands(service, request, path) {
+            Some(Route::WebSocket(path)) => match self.shake_hands(service, peer, request, path) {
                 Ok(open) => {
                     let deflate = if open.deflate.is_some() {
                         ", deflate"
@@ -388,6 +388,7 @@ impl Connection {
     fn shake_hands(
         &mut self,
         service: &mut Service,
+        peer: Peer<'_>,
         request: &Request<'_>,
         path: SocketPath,
     ) -> Result<Open, Response> {
@@ -396,7 +397,7 @@ impl Connection {
             deflate: service.config.deflate,
         };
         let accept = handshake::check(&request.head, &terms)?;
-        let barred = self.admit(service, request)?;
+        let barred = self.admit(service, peer, request)?;
         handshake::write_accept(self.outbox.private(), &accept, None);
         let window = accept.deflate.map(Agreed::window);
         let speaker = Speaker::choose(path, accept.protocol);

@@ -26,6 +26,7 @@ pub(super) mod speaker;
 mod tests;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use mio::Token;
@@ -44,6 +45,7 @@ use super::service::Service;
 use super::timers::{Millis, NEVER};
 use super::tokens::{index_of, subscriber};
 use crate::hub::SubscriberId;
+use crate::transport::Transport;
 
 /// The most that is read in one visit, in bytes, where much of it may have to be kept: while a channel
 /// waits for its sweep, since a publisher to it stops in the middle; of a connection that may compress
@@ -51,8 +53,20 @@ use crate::hub::SubscriberId;
 /// `--input-total` is used.
 pub(super) const READ_BYTES_KEPT: usize = 4 * 1024;
 
-/// What its peer is called in the log.
-pub(super) type Peer<'p> = &'p dyn fmt::Display;
+/// The other end of a connection, as far as anybody asks. What is displayed is its name in the log.
+pub(super) trait Remote: fmt::Display {
+    /// Its address; `None` if it came by a unix socket, or is gone.
+    fn address(&self) -> Option<IpAddr>;
+}
+
+impl Remote for Transport {
+    fn address(&self) -> Option<IpAddr> {
+        self.peer_address()
+    }
+}
+
+/// See [`Remote`].
+pub(super) type Peer<'p> = &'p dyn Remote;
 
 /// One connection, but for its transport.
 #[derive(Debug)]

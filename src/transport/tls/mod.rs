@@ -52,6 +52,11 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// What the ciphertext goes over.
+    pub(super) fn under(&self) -> &Transport {
+        &self.under
+    }
+
     /// The server's side of TLS over `under`, which is new.
     ///
     /// # Errors

@@ -147,7 +147,10 @@ fn ok(body: &[u8]) -> Vec<u8> {
 fn the_first_keys_come_by_themselves_and_wake_whoever_waits() {
     let (url, seen) = server(vec![ok(&set("a"))]);
     let (woken, wakes) = mpsc::channel();
-    let source = KeySource::start(&url, move || drop(woken.send(()))).expect("a source");
+    let source = KeySource::start(&url, move || {
+        let _ = woken.send(());
+    })
+    .expect("a source");
     wakes.recv_timeout(PATIENCE).expect("a wake");
     let keys = source.poll().expect("keys");
     assert_eq!(ids(&keys), [Some("a")]);

@@ -125,6 +125,7 @@ fn a_welcome_says_which_features_there_are() {
             session,
             max_message,
             features,
+            ..
         }) => {
             assert_eq!(protocol, "json.fanfare.v1");
             assert_eq!(
@@ -144,6 +145,46 @@ fn a_welcome_says_which_features_there_are() {
             other => panic!("{other:?}"),
         },
     );
+}
+
+#[test]
+fn who_the_client_is_and_until_when_is_told_by_a_welcome_and_by_an_answer() {
+    decoded(
+        r#"{"type":"welcome","protocol":"x","max_message":1,"subject":"j\u00e4n","expires":1764115200}"#,
+        |event| match event {
+            Ok(Event::Welcome {
+                subject, expires, ..
+            }) => assert_eq!((subject, expires), (Some("jän"), Some(1_764_115_200))),
+            other => panic!("{other:?}"),
+        },
+    );
+    decoded(
+        r#"{"type":"authenticated","id":4,"subject":"jan","expires":1764115200}"#,
+        |event| match event {
+            Ok(Event::Authenticated {
+                id,
+                subject,
+                expires,
+            }) => {
+                assert_eq!(id.and_then(|id| id.as_number()), Some(4));
+                assert_eq!((subject, expires), ("jan", Some(1_764_115_200)));
+            }
+            other => panic!("{other:?}"),
+        },
+    );
+    // A time that is no whole number is none.
+    decoded(
+        r#"{"type":"authenticated","subject":"jan","expires":1.5}"#,
+        |event| {
+            assert!(matches!(
+                event,
+                Ok(Event::Authenticated { expires: None, .. })
+            ))
+        },
+    );
+    decoded(r#"{"type":"authenticated","id":4}"#, |event| {
+        assert_eq!(event, Err(EventError::Member("subject")));
+    });
 }
 
 #[test]

@@ -383,7 +383,7 @@ fn posts_are_answered_401_403_and_201_by_the_same_rules() {
 }
 
 #[test]
-fn pages_of_other_origins_and_other_hosts_are_refused() {
+fn pages_of_other_origins_other_hosts_and_proxies_that_nobody_named_are_refused() {
     let mut simulation = Simulation::new(Config::default());
     for (lines, status) in [
         ("Origin: http://localhost:3000\r\n", 101),
@@ -394,6 +394,8 @@ fn pages_of_other_origins_and_other_hosts_are_refused() {
             403,
         ),
         ("Host: evil.example\r\n", 421),
+        ("X-Forwarded-For: 192.0.2.1\r\n", 403),
+        ("Forwarded: for=192.0.2.1\r\n", 403),
         ("Host: 127.0.0.1:8040\r\n", 101),
     ] {
         let answer = handshake(&mut simulation, "/ws", lines);

@@ -149,6 +149,8 @@ pub struct Config {
     pub is_open_to_everyone: bool,
     /// The origins of pages that may use the daemon.
     pub origins: Origins,
+    /// The file of names with passwords.
+    pub htpasswd: Option<PathBuf>,
     /// The name of the cookie in which a browser may send a token.
     pub token_cookie: Option<Box<str>>,
     /// The names by which the daemon may be asked for.
@@ -206,6 +208,7 @@ impl Default for Config {
             auth_timeout_ms: Limit::of(10_000),
             is_open_to_everyone: false,
             origins: Origins::default(),
+            htpasswd: None,
             token_cookie: None,
             hosts: Hosts::default(),
             trusted_proxies: TrustedProxies::default(),

@@ -18,6 +18,7 @@ use mio::Token;
 
 use super::allowance::{self, Allowance};
 use super::broker::Broker;
+use super::checks::Checks;
 use super::date::Date;
 use super::encoders::{Encoders, slots};
 use super::gate::{Access, Gate};
@@ -169,6 +170,7 @@ pub(super) struct Service {
     pub(super) now: Millis,
     pub(super) hub: Hub,
     pub(super) gate: Gate,
+    pub(super) checks: Checks,
     pub(super) metrics: Metrics,
     pub(super) journal: Journal,
     pub(super) date: Date,
@@ -216,6 +218,7 @@ impl Service {
         let policies = config.clone();
         let mut random = Random::new();
         let keys = Keys::new(config.max_keys, random.bytes());
+        let checks = Checks::new(random.bytes());
         let hub = Hub::new(
             limits,
             Box::new(move |topic| policies.policy_for(topic)),
@@ -231,6 +234,7 @@ impl Service {
             now: 0,
             hub,
             gate: Gate::new(&config, Verifier::default()),
+            checks,
             metrics: Metrics::default(),
             journal: Journal::default(),
             date: Date::default(),

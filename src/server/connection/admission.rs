@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
+use super::credentials::{Unidentified, crowded};
 use super::http::problem;
 use super::phase::Phase;
 use super::session::Session;
 use super::{Connection, Peer};
-use crate::auth::presented::{Place, presented};
+use crate::auth::identity::Means;
+use crate::auth::presented::{Place, Presented, presented};
 use crate::http::{Request, Response, Status, Target, is_health_check};
-use crate::server::gate::{Access, Gate, Unwelcome};
+use crate::server::gate::{Access, Gate};
 use crate::server::service::{Service, Why};
 use crate::server::timers::NEVER;
 use crate::ws::close::CloseCode;
@@ -79,13 +81,13 @@ impl Connection {
     /// Who sent a request.
     ///
     /// # Errors
-    /// What it presents does not hold.
+    /// What it presents does not hold, or it is not known yet whether it does.
     pub(super) fn identify(
-        &self,
-        service: &Service,
+        &mut self,
+        service: &mut Service,
         peer: Peer<'_>,
         request: &Request<'_>,
-    ) -> Result<Rc<Access>, Unwelcome> {
+    ) -> Result<Rc<Access>, Unidentified> {
         let query = match request.target {
             Target::Resource { query, .. } => query,
             Target::Server => None,
@@ -93,7 +95,13 @@ impl Connection {
         let cookie = service.gate.token_cookie();
         let cookie = cookie.filter(|_| self.may_use_cookies(service, peer, request));
         let presented = presented(&request.head, query, cookie);
-        Ok(match service.gate.identify(&presented, service.now)? {
+        let identity = match &presented {
+            Presented::Basic { pair } if service.gate.takes_passwords() => {
+                Some(self.identify_by_password(service, peer, request, pair)?)
+            }
+            presented => service.gate.identify(presented, service.now)?,
+        };
+        Ok(match identity {
             // It may have shown a certificate.
             None => Rc::clone(&self.access),
             identity => service.gate.admit(self.access.door, identity),
@@ -104,19 +112,21 @@ impl Connection {
     /// the status of a refused one.
     ///
     /// # Errors
-    /// The response that says why not.
+    /// The response that says why not; `None`: it waits for the check of a password.
     pub(super) fn admit(
         &mut self,
         service: &mut Service,
         peer: Peer<'_>,
         request: &Request<'_>,
-    ) -> Result<Option<Barred>, Response> {
+    ) -> Result<Option<Barred>, Option<Response>> {
         let access = match self.identify(service, peer, request) {
             Ok(access) => access,
-            Err(unwelcome) => {
+            Err(Unidentified::Waits) => return Err(None),
+            Err(Unidentified::Crowded) => return Err(Some(crowded())),
+            Err(Unidentified::Unwelcome(unwelcome)) => {
                 let is_page = values(request.head.headers, "Origin").next().is_some();
                 if unwelcome.place == Place::Header || !is_page {
-                    return Err(unauthorized(service, &unwelcome.why));
+                    return Err(Some(unauthorized(service, &unwelcome.why)));
                 }
                 return Ok(Some(match unwelcome.is_expired {
                     true => (CloseCode::TOKEN_EXPIRED, "the token has ended"),
@@ -128,13 +138,13 @@ impl Connection {
             match &access.identity {
                 Some(identity) => {
                     let why = format!("nothing is granted to {identity}");
-                    return Err(problem(Why::Forbidden, &why));
+                    return Err(Some(problem(Why::Forbidden, &why)));
                 }
                 // It may say who it is in its first message.
                 None if service.gate.takes_tokens() => {}
                 None => {
                     let why = "nothing is granted to those who have not shown who they are";
-                    return Err(unauthorized(service, why));
+                    return Err(Some(unauthorized(service, why)));
                 }
             }
         }
@@ -182,7 +192,10 @@ impl Connection {
             && !service.gate.still_vouches_for(identity)
         {
             self.access = service.gate.stranger(door);
-            let reason = "the key of the token does not hold any more";
+            let reason = match identity.means {
+                Means::Basic => "the password does not hold any more",
+                Means::Token | Means::Certificate => "the key of the token does not hold any more",
+            };
             self.begin_close(service, peer, CloseCode::UNAUTHENTICATED, reason);
             return;
         }
@@ -206,9 +219,13 @@ impl Connection {
 
 /// The answer to who has to show who it is, with the means that are taken (RFC 9110 §11.6.1).
 pub(super) fn unauthorized(service: &Service, why: &str) -> Response {
-    let response = problem(Why::Unauthenticated, why);
-    match service.gate.takes_tokens() {
-        true => response.with_header("WWW-Authenticate", "Bearer realm=\"fanfare\""),
-        false => response,
+    let mut response = problem(Why::Unauthenticated, why);
+    if service.gate.takes_tokens() {
+        response = response.with_header("WWW-Authenticate", "Bearer realm=\"fanfare\"");
     }
+    if service.gate.takes_passwords() {
+        let challenge = "Basic realm=\"fanfare\", charset=\"UTF-8\"";
+        response = response.with_header("WWW-Authenticate", challenge);
+    }
+    response
 }

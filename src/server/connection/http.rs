@@ -31,6 +31,8 @@ enum Next {
     Finish,
     /// It is a WebSocket from the byte after what was consumed on.
     Open(Open),
+    /// It stays, and the request has not been dealt with: it waits for the check of a password.
+    Wait,
 }
 
 /// When the head of a request has to be whole that begins now.
@@ -84,7 +86,7 @@ impl Connection {
     ) -> usize {
         let mut consumed = 0;
         match self.answer_requests(service, peer, &bytes[..end], &mut consumed) {
-            Next::Stay => return consumed,
+            Next::Stay | Next::Wait => return consumed,
             Next::Finish => self.finish(service),
             Next::Open(mut open) => {
                 let slot = open.speaker.slot(open.deflate);
@@ -185,8 +187,16 @@ impl Connection {
                 .allowance
                 .charge(allowance::REQUEST + request.consumed);
             http.expect_next(service.config.http_idle_timeout_ms.after(service.now));
-            if let Some(next) = self.answer_request(service, peer, &request) {
-                return next;
+            match self.answer_request(service, peer, &request) {
+                None => {}
+                Some(Next::Wait) => {
+                    // It is read once more, from its first byte, as if it had just come.
+                    *consumed -= request.consumed;
+                    self.flow.insert(Flow::KEPT);
+                    self.pause(service.now, Flow::AWAITS);
+                    return Next::Wait;
+                }
+                Some(next) => return next,
             }
         }
         Next::Stay
@@ -263,7 +273,10 @@ impl Connection {
                         return None;
                     }
                 },
-                Err(unwelcome) => unauthorized(service, &unwelcome.why),
+                Err(refused) => match refused.response(service) {
+                    Some(response) => response,
+                    None => return Some(Next::Wait),
+                },
             },
             Some(Route::WebSocket(path)) => match self.shake_hands(service, peer, request, path) {
                 Ok(open) => {
@@ -277,7 +290,8 @@ impl Connection {
                     service.note(self.who(peer), what);
                     return Some(Next::Open(open));
                 }
-                Err(response) => response,
+                Err(None) => return Some(Next::Wait),
+                Err(Some(response)) => response,
             },
         };
         let keep_alive = may_keep_alive && !response.closes();
@@ -384,19 +398,20 @@ impl Connection {
     /// Judges an opening handshake, and queues the answer and the first message if it holds.
     ///
     /// # Errors
-    /// The response that says what is wrong with it.
+    /// The response that says what is wrong with it; `None`: it waits for the check of a password.
     fn shake_hands(
         &mut self,
         service: &mut Service,
         peer: Peer<'_>,
         request: &Request<'_>,
         path: SocketPath,
-    ) -> Result<Open, Response> {
+    ) -> Result<Open, Option<Response>> {
         let terms = handshake::Terms {
             protocols: Speaker::protocols(path),
             deflate: service.config.deflate,
         };
-        let accept = handshake::check(&request.head, &terms)?;
+        let accept = handshake::check(&request.head, &terms);
+        let accept = accept.map_err(Response::from)?;
         let barred = self.admit(service, peer, request)?;
         handshake::write_accept(self.outbox.private(), &accept, None);
         let window = accept.deflate.map(Agreed::window);

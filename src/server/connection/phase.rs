@@ -7,6 +7,7 @@
 
 use super::speaker::Speaker;
 use crate::http::HttpParser;
+use crate::server::checks::Verdict;
 use crate::server::timers::{Millis, NEVER};
 use crate::ws::close::CloseCode;
 use crate::ws::deflate::WindowBits;
@@ -30,6 +31,8 @@ pub(in crate::server) struct HttpState {
     pub(super) body_begun: bool,
     /// Whether the connection stays open after the answer that it awaits; `None` if it awaits none.
     pub(super) keep_alive_after_answer: Option<bool>,
+    /// How the check of a password ended that the request in `bytes` has waited for.
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl HttpState {
@@ -43,6 +46,7 @@ impl HttpState {
             begun: false,
             body_begun: false,
             keep_alive_after_answer: None,
+            verdict: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod day;
 mod follower;
 mod http;
 mod keys;
+mod passwords;
 mod patterns;
 mod slots;
 mod tickets;

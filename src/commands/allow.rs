@@ -237,7 +237,7 @@ fn listeners(config: &Config) -> impl Iterator<Item = &Listen> {
 
 /// Whether there is a means by which a client can show who it is.
 fn knows_people(config: &Config) -> bool {
-    config.token.has_keys()
+    config.token.has_keys() || config.htpasswd.is_some() || config.tls.client_ca.is_some()
 }
 
 /// The means and the name.

@@ -189,7 +189,7 @@ impl Checks {
             match self.queue.push(source, mark) {
                 Err(queue::Full) => return Asked::Known(Outcome::Crowded),
                 Ok(None) => {}
-                // Nobody is told yet that it has nothing to do with.
+                // It is of another source, which has more than this one.
                 Ok(Some(gives_way)) => self.conclude(gives_way, Outcome::Crowded),
             }
             let job = Job {
@@ -230,28 +230,31 @@ impl Checks {
 
     fn finish(&mut self, checked: &helpers::Checked, now: Millis) {
         self.helpers.be_idle();
-        if let Some(job) = self.jobs.get(&checked.mark) {
-            if checked.reloads == self.reloads {
-                let outcome = match checked.is_right {
-                    true => Outcome::Right,
-                    false => Outcome::Wrong,
-                };
-                if checked.is_right {
-                    self.cache.put(checked.mark, now);
-                }
-                self.conclude(checked.mark, outcome);
-            } else if !job.is_running {
-                // It came back after a reload, and waits for its turn.
-            } else if !job.is_running {
-                // It came back after a reload, and waits for its turn.
-            } else if job.waiting.is_empty() {
-                self.jobs.remove(&checked.mark);
-            } else {
-                // It was checked against a file that does not hold any more.
-                self.give(checked.mark);
+        if checked.reloads != self.reloads {
+            self.make_again(checked.mark);
+        } else if self.jobs.contains_key(&checked.mark) {
+            let outcome = match checked.is_right {
+                true => Outcome::Right,
+                false => Outcome::Wrong,
+            };
+            if checked.is_right {
+                self.cache.put(checked.mark, now);
             }
+            self.conclude(checked.mark, outcome);
         }
         self.give_out();
+    }
+
+    /// A check was made with passwords that do not hold any more: makes it again, if anybody waits for it.
+    fn make_again(&mut self, mark: Mark) {
+        match self.jobs.get(&mark) {
+            // One that is not running is another one, which has its turn.
+            Some(job) if job.is_running && job.waiting.is_empty() => {
+                self.jobs.remove(&mark);
+            }
+            Some(job) if job.is_running => self.give(mark),
+            _ => {}
+        }
     }
 
     /// Tells everybody who waits for a check how it ended.

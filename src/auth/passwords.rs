@@ -47,6 +47,13 @@ pub struct Credentials {
     pub password: Zeroizing<Vec<u8>>,
 }
 
+/// Without the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials of {:?}", self.name)
+    }
+}
+
 impl Credentials {
     /// Takes a name and a password apart, with the colon between them. A name has no colon (RFC 7617 §2).
     ///

@@ -169,13 +169,9 @@ fn a_voucher_is_another_once_the_entry_is() {
 #[test]
 fn what_no_file_can_have_is_refused_before_it_is_checked() {
     let long = "p".repeat(72);
-    let read = Credentials::read(format!("ada:{long}").as_bytes())
-        .ok()
-        .expect("it is not cut");
+    let read = Credentials::read(format!("ada:{long}").as_bytes()).expect("it is not cut");
     assert_eq!((&*read.name, read.password.len()), ("ada", 72));
-    let read = Credentials::read(b"ada:a:b:")
-        .ok()
-        .expect("a password may have colons");
+    let read = Credentials::read(b"ada:a:b:").expect("a password may have colons");
     assert_eq!(&read.password[..], b"a:b:");
     for (pair, words) in [
         (format!("ada:{long}p").into_bytes(), "72 bytes"),
@@ -185,7 +181,7 @@ fn what_no_file_can_have_is_refused_before_it_is_checked() {
         (b":x".to_vec(), "empty"),
         (b"ada".to_vec(), "colon"),
     ] {
-        let why = Credentials::read(&pair).err().expect("it is refused");
+        let why = Credentials::read(&pair).expect_err("it is refused");
         assert!(why.contains(words), "{why}");
     }
 }

@@ -12,7 +12,9 @@
 //! | feature | what it adds to `channel`, `ws`, `hub` and `dialect` |
 //! |---|---|
 //! | `client` | `client` |
+//! | `tls` | encrypted connections of either |
 //! | `server` | `server`, `http`, `auth`, and the `Config` of `config` |
+//! | `jwks` | `server`, `tls`, and `auth::token::KeySource`, which fetches keys over HTTPS |
 //! | `cli` | both, the binary, and `ServeArgs`, which reads a `Config` from flags, environment and a file |
 
 #[cfg(feature = "server")]
@@ -31,7 +33,9 @@ pub mod limit;
 mod random;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "server")]
+#[cfg(all(feature = "server", not(fuzzing)))]
 mod transport;
+#[cfg(all(feature = "server", fuzzing))]
+pub mod transport;
 pub mod words;
 pub mod ws;

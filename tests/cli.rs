@@ -290,6 +290,7 @@ fn docs_and_help_name_the_subject_of_each_sentence() {
         &["serve", "--help"],
         &["sub", "--help"],
         &["pub", "--help"],
+        &["allow", "--help"],
     ] {
         let help = stdout(&fanfare(command, &[]));
         assert_eq!(twisted_clauses(&help), [""; 0], "{command:?}");

@@ -127,7 +127,7 @@ impl TrustedProxies {
     }
 
     /// The first of these hops, from the last to the first, that is no trusted proxy.
-    fn search<'h>(&self, itself: Client, hops: impl Iterator<Item = Hop>) -> Client {
+    fn search(&self, itself: Client, hops: impl Iterator<Item = Hop>) -> Client {
         let mut client = itself;
         for hop in hops {
             let Some(address) = hop.node else {

@@ -6,6 +6,7 @@
 //! - [`token`]: whether a token holds, and what it says.
 //! - [`identity`]: who somebody is, and by which means that was shown.
 //! - [`origin`]: which pages may use the daemon, and by which names it may be asked for.
+//! - [`rates`]: how often somebody may do something.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
 pub mod forwarded;
@@ -14,5 +15,6 @@ pub mod identity;
 pub mod origin;
 pub mod passwords;
 pub mod presented;
+pub mod rates;
 pub mod rules;
 pub mod token;

@@ -89,7 +89,9 @@ impl Connection {
         if taken.is_some() || wait == Wait::No {
             return Ok(taken.is_some());
         }
-        self.renew(shared, identity);
+        if self.renew(shared, identity) {
+            return Ok(true);
+        }
         self.set_patience(shared, identity.due())?;
         match receive(&mut self.receiver, decoder, Wait::Yes, &mut take) {
             Err(Cause::Lost(Error::TimedOut)) => self.timed_out = true,
@@ -137,36 +139,53 @@ impl Connection {
         }
     }
 
-    /// Takes what the server said of who this client is, and sends a token if it is time for one.
-    fn renew(&mut self, shared: &Shared, identity: &mut Identity) {
+    /// Takes what the server said of who this client is, and sends a token if it is time for one. Whether there is something to tell
+    /// of that.
+    fn renew(&mut self, shared: &Shared, identity: &mut Identity) -> bool {
         let now = Instant::now();
         let (verdict, takes_tokens) = {
             let mut state = shared.lock();
             let takes_tokens = state.session.features().has(Feature::Auth) && !state.is_closing();
             (state.session.take_verdict(), takes_tokens)
         };
-        let refused = verdict.and_then(|verdict| identity.note(verdict, now, SystemTime::now()));
+        let noted = verdict.map(|verdict| identity.note(verdict, now, SystemTime::now()));
         if !identity.has_tokens() || !takes_tokens {
-            return identity.keep();
+            identity.keep();
+            return false;
         }
-        if let Some(token) = refused.or_else(|| identity.renewal(now)) {
-            self.authenticate(shared, &token);
+        let token = match noted.unwrap_or(Ok(None)) {
+            Ok(None) => identity.renewal(now),
+            noted => noted,
+        };
+        match token {
+            Ok(Some(token)) => self.authenticate(shared, &token),
+            Ok(None) => false,
+            Err(error) => {
+                let mut state = shared.lock();
+                state.session.tell_not_renewed(&error.to_string());
+                true
+            }
         }
     }
 
-    fn authenticate(&mut self, shared: &Shared, token: &Token) {
+    /// Sends a token. Whether there is something to tell of that.
+    fn authenticate(&mut self, shared: &Shared, token: &Token) -> bool {
         let token = token.as_str();
         // With room for all of it, escapes included: a vector that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(2 * token.len() + 64));
         let mut state = shared.lock();
         state.asking(|session| session.authenticate(token, &mut text));
-        drop(state);
         if text.is_empty() {
-            log::warn!("the token is not renewed: it is longer than what the server takes");
-        } else if self.sender.send_secret(&text).is_err() {
+            let why = "the token is longer than what the server takes";
+            state.session.tell_not_renewed(why);
+            return true;
+        }
+        drop(state);
+        if self.sender.send_secret(&text).is_err() {
             self.broken = true;
             self.sender.abort();
         }
+        false
     }
 
     /// Has the next read end when something must be done, does what must be done now, and gives up where nothing helps.

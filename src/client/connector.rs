@@ -19,8 +19,9 @@ use super::error::{ConnectError, Step};
 use super::identity::Identity;
 use super::opening;
 use super::socket;
+use super::tls::Encryption;
 #[cfg(feature = "tls")]
-use super::tls::{Options, TlsStream};
+use super::tls::Options;
 use super::transport::Transport;
 use super::url::{Url, UrlError};
 use super::websocket::WebSocket;
@@ -284,9 +285,13 @@ impl Connector {
         let mut wire = Zeroizing::new(Vec::with_capacity(4096 + lens.sum::<usize>()));
         // Before anything is connected: what cannot be sent needs no server to say so.
         write_request(&mut wire, &request, &key).map_err(ConnectError::Request)?;
+        let encryption = self.encryption()?;
         let socket = self.connect()?;
         let deadline = deadline::after(Instant::now(), self.timeouts.handshake);
-        let stream = self.encrypted(socket, deadline)?;
+        let stream = match encryption {
+            Some(encryption) => encryption.over(socket, deadline)?,
+            None => Arc::new(socket) as Arc<dyn Transport>,
+        };
         let opened = opening::run(&*stream, deadline, &wire, &request, &key)?;
         stream
             .set_read_timeout(None)
@@ -300,25 +305,25 @@ impl Connector {
         ))
     }
 
-    /// The stream on a connected socket: with TLS, where the URL says so.
+    /// How the connection is encrypted, where the URL says so.
     #[cfg(feature = "tls")]
-    fn encrypted(
-        &self,
-        socket: Socket,
-        deadline: Instant,
-    ) -> Result<Arc<dyn Transport>, ConnectError> {
+    fn encryption(&self) -> Result<Option<Encryption>, ConnectError> {
         if !self.url.is_encrypted() {
-            return Ok(Arc::new(socket));
+            return Ok(None);
         }
-        let stream = TlsStream::open(socket, &self.tls, self.url.host(), deadline)?;
-        Ok(Arc::new(stream))
+        let encryption = Encryption::new(&self.tls, self.url.host());
+        encryption.map(Some).map_err(ConnectError::Tls)
     }
 
-    /// The stream on a connected socket. Without the feature `tls` no URL wants more.
+    /// How the connection is encrypted. Without the feature `tls` no URL says so.
     #[cfg(not(feature = "tls"))]
-    #[allow(clippy::unnecessary_wraps, reason = "with the feature it can fail")]
-    fn encrypted(&self, socket: Socket, _: Instant) -> Result<Arc<dyn Transport>, ConnectError> {
-        Ok(Arc::new(socket))
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "with the feature it can fail"
+    )]
+    fn encryption(&self) -> Result<Option<Encryption>, ConnectError> {
+        Ok(None)
     }
 
     /// Connects to the first of the host's addresses that opens, or to the unix socket.

@@ -116,6 +116,11 @@ pub enum Event {
         /// What happened.
         cause: Arc<Cause>,
     },
+    /// The [token](super::Connector::token) in use was not renewed. The connection goes on until that ends, and another one is asked for before.
+    NotRenewed {
+        /// What the program's callback or the server said; at most 1 KiB.
+        why: String,
+    },
     /// The connection is back: all subscriptions have been asked for again, and requests go out.
     Reconnected,
 }
@@ -148,6 +153,7 @@ impl Event {
             }
             Self::Published { epoch, .. } => [epoch.len(), 0],
             Self::Refused { refusal, .. } => [refusal.weight(), 0],
+            Self::NotRenewed { why } => [why.capacity(), 0],
             Self::Reconnecting { cause, .. } => [CAUSE, cause.text_bytes()],
             Self::BatchDone { .. } | Self::Unknown { .. } | Self::Reconnected => [0, 0],
         };

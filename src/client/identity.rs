@@ -124,12 +124,15 @@ impl Identity {
     }
 
     /// Notes what the server said at the time `now`. A token to send, if it refused one that was to renew another.
+    ///
+    /// # Errors
+    /// What keeps the program from giving one.
     pub(super) fn note(
         &mut self,
         verdict: Verdict,
         now: Instant,
         clock: SystemTime,
-    ) -> Option<Token> {
+    ) -> Result<Option<Token>, CredentialsError> {
         match verdict {
             Verdict::Known(expires) => {
                 let since_1970 = clock.duration_since(SystemTime::UNIX_EPOCH);
@@ -140,7 +143,7 @@ impl Identity {
                 self.ends = life.and_then(|life| now.checked_add(life));
                 self.due = life.and_then(|life| now.checked_add(renewed_after(life)));
                 self.is_refused = false;
-                None
+                Ok(None)
             }
             // Asked for once more at once, and then not before a while.
             Verdict::Refused if !std::mem::replace(&mut self.is_refused, true) => {
@@ -148,35 +151,37 @@ impl Identity {
             }
             Verdict::Refused => {
                 self.put_off(now);
-                None
+                Ok(None)
             }
         }
     }
 
     /// A token to send, if it is time to renew the one in use.
-    pub(super) fn renewal(&mut self, now: Instant) -> Option<Token> {
+    ///
+    /// # Errors
+    /// What keeps the program from giving one.
+    pub(super) fn renewal(&mut self, now: Instant) -> Result<Option<Token>, CredentialsError> {
         match self.due {
             Some(due) if due <= now => {
                 self.is_refused = false;
                 self.renew(TokenReason::Renew, now)
             }
-            _ => None,
+            _ => Ok(None),
         }
     }
 
-    fn renew(&mut self, reason: TokenReason, now: Instant) -> Option<Token> {
+    fn renew(
+        &mut self,
+        reason: TokenReason,
+        now: Instant,
+    ) -> Result<Option<Token>, CredentialsError> {
         self.put_off(now);
-        match self.credentials.ask(reason) {
-            Ok(Some(token)) if self.last.as_ref() != Some(&token) => {
-                self.last = Some(token.clone());
-                Some(token)
-            }
-            Ok(_) => None,
-            Err(error) => {
-                log::warn!("the token is not renewed: {error}");
-                None
-            }
+        let token = self.credentials.ask(reason)?;
+        let other = token.filter(|token| self.last.as_ref() != Some(token));
+        if other.is_some() {
+            self.last.clone_from(&other);
         }
+        Ok(other)
     }
 
     /// It is asked for again when half of the rest has passed.

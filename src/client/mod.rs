@@ -59,7 +59,8 @@
 //! A lost connection comes back by itself while the program waits for something: with [exponential backoff and full
 //! jitter](Reconnect), not before a server's `Retry-After`, and only where coming back can help. A close with 1001, 1006, 1011,
 //! 1012, 1013 or 45xx allows it. So do 408, 425, 429 and 5xx in answer to the handshake, and 2xx, 3xx, 403 and 404, which
-//! proxies answer while their server restarts. Anything else ends the client with an
+//! proxies answer while their server restarts. Where there is a [token callback](Connector::token), a refused token is replaced by another
+//! one, once. Anything else ends the client with an
 //! error. On the new connection each subscription goes on where it was. Events tell the program: [`Event::Reconnecting`],
 //! [`Event::Reconnected`], and an [`Event::Gap`] if something is missing.
 //!
@@ -121,7 +122,30 @@
 //! # Before the connection
 //!
 //! [`Connector`] knows what a connection needs to know first: header lines, sub-protocols, timeouts for [each step](Timeouts),
-//! limits. A [`Url`] begins with `ws://` or `unix:`; `wss://` is refused with [an error](UrlError::NotYet) that says so.
+//! limits. A [`Url`] begins with `ws://`, `wss://` or `unix:`. Encrypted connections want the cargo feature `tls`; without it `wss://` is refused with
+//! [an error](UrlError::NoTls) that says so.
+//!
+//! # Who the client is
+//!
+//! A user and a password go with the handshake, or a token, for which a callback is asked: before each connection, before the token ends,
+//! and when the server refuses it.
+//!
+//! ```no_run
+//! use fanfare::client::{Connector, TokenReason};
+//!
+//! # fn fetch_token() -> Result<String, std::io::Error> { Ok(String::new()) }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let connector = Connector::new("ws://127.0.0.1:8040")?.token(|reason| {
+//!     if reason == TokenReason::Refused {
+//!         eprintln!("the token was refused");
+//!     }
+//!     fetch_token()
+//! });
+//! let client = connector.client()?;
+//! println!("to the server this is {:?}", client.subject());
+//! # Ok(())
+//! # }
+//! ```
 
 mod backoff;
 mod connection;

@@ -41,24 +41,24 @@ pub(crate) struct AllowArgs {
     #[arg(long, value_name = "PATTERN", group = "topic", value_parser = Pattern::parse, conflicts_with = "publish")]
     pattern: Option<Pattern>,
 
-    /// Who: a name, or cert:NAME, basic:NAME, jwt:NAME for one that was shown by these means alone
+    /// The client's name, or cert:NAME, basic:NAME, jwt:NAME for one that was shown by these means alone
     #[arg(long, value_name = "[MEANS:]NAME", group = "who")]
     subject: Option<String>,
 
-    /// Who: the bearer of this token. Other users of this machine can read it in the list of processes; they can't read --token-file
+    /// The client is the bearer of this token. Other users of this machine can read it in the list of processes; they can't read --token-file
     /// and FANFARE_TOKEN
     #[arg(long, value_name = "TOKEN", group = "who")]
     token: Option<String>,
 
-    /// Who: the bearer of the token in this file
+    /// The client is the bearer of the token in this file
     #[arg(long, value_name = "FILE", group = "who")]
     token_file: Option<PathBuf>,
 
-    /// Who: somebody who has not shown who it is. This is the default if FANFARE_TOKEN is not set
+    /// The client has not shown who it is. This is the default if FANFARE_TOKEN is not set
     #[arg(long, group = "who")]
     anonymous: bool,
 
-    /// By which of the daemon's addresses it comes [default: the first]
+    /// By which of the daemon's addresses the client comes [default: the first]
     #[arg(long, value_name = "ADDR")]
     listener: Option<String>,
 
@@ -73,8 +73,9 @@ pub(crate) struct AllowArgs {
 
 /// What the help says below the options.
 const AFTER_HELP: &str = "\
+Examples:
     fanfare allow --config fanfare.toml --subject jwt:anna --channel prices.oak
-    FANFARE_TOKEN=$(fanfare token ...) fanfare allow --config fanfare.toml --channel prices.oak --publish
+    FANFARE_TOKEN=$(cat token) fanfare allow --config fanfare.toml --channel prices.oak
 
 Keys that the daemon fetches from --jwks-url are not fetched here.
 
@@ -135,12 +136,12 @@ impl AllowArgs {
         }
         let loaded = ServeArgs::of_file(self.config.clone()).load();
         let mut config = loaded.map_err(|error| (Exit::Usage, error.problems().to_vec()))?;
-        config.rules.knows_people |= knows_people(&config);
+        config.rules.knows_people = config.knows_people();
         Ok(config)
     }
 
     fn listener(&self, config: &Config) -> Result<Listen, Failure> {
-        let all: Vec<&Listen> = listeners(config).collect();
+        let all: Vec<&Listen> = config.listeners().collect();
         let Some(text) = &self.listener else {
             let first = all.first().copied().cloned();
             return first.ok_or_else(|| usage("the daemon listens nowhere"));
@@ -228,16 +229,6 @@ fn shown(text: &str) -> String {
         false => c.to_string(),
     });
     escaped.collect()
-}
-
-/// All addresses that the daemon listens on.
-fn listeners(config: &Config) -> impl Iterator<Item = &Listen> {
-    config.listen.iter()
-}
-
-/// Whether there is a means by which a client can show who it is.
-fn knows_people(config: &Config) -> bool {
-    config.token.has_keys() || config.htpasswd.is_some() || config.tls.client_ca.is_some()
 }
 
 /// The means and the name.

@@ -389,6 +389,7 @@ impl Following {
             }
             Event::Reconnecting { wait, cause, .. } => say(&target::reconnecting(*wait, cause)),
             Event::Reconnected => say(&"connected again"),
+            Event::NotRenewed { why } => say(&target::not_renewed(why)),
             Event::SubscribeRefused { topic, refusal } => {
                 return self.without(topic, refusal);
             }

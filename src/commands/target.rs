@@ -165,6 +165,11 @@ pub(super) fn reconnecting(wait: Duration, cause: &Cause) -> String {
     format!("disconnected: {cause}; trying again in {seconds:.1} s")
 }
 
+/// The notice for a token that is not renewed, for now.
+pub(super) fn not_renewed(why: &str) -> String {
+    format!("the token is not renewed: {}", Shown::new(why, usize::MAX))
+}
+
 /// The notice for answers that have been due for so long that the command gives up.
 pub(super) fn overdue(timeout: Duration) -> String {
     format!("the server has not answered for {} s", timeout.as_secs())

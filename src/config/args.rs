@@ -37,7 +37,8 @@ pub struct ServeArgs {
 /// What the help says below the options.
 const AFTER_HELP: &str = "\
 SIZE is a number of bytes, alone or with B, kB, MB, GB (thousands), KiB, MiB, GiB (1024s).
-TIME is a number of seconds, or a number with ms, s, m or h.
+TIME is a number of seconds, or a number with ms, s, m or h. RATE is a number or a SIZE in a second
+(100/s), a minute (100/m) or an hour (100/h).
 
 Each option can also be set in the environment and in the file: --retain-bytes 1MiB is
 FANFARE_RETAIN_BYTES=1MiB in the environment (commas separate several values) and

@@ -264,7 +264,7 @@ impl Draft {
         if let Who::Listener(address) = &allow.rule.who
             && !self.listens_on(address)
         {
-            let all: Vec<String> = self.config.listen.iter().map(Listen::to_string).collect();
+            let all: Vec<String> = self.config.listeners().map(Listen::to_string).collect();
             self.problems.push(allow.who_origin.problem(&format!(
                 "nothing listens on {address}, so this rule is for nobody: the daemon listens on {}",
                 all.join(", ")
@@ -276,8 +276,7 @@ impl Draft {
     /// Whether the address is one of those that are listened on, or may be: a port of 0 becomes any.
     fn listens_on(&self, address: &Listen) -> bool {
         self.config
-            .listen
-            .iter()
+            .listeners()
             .any(|listen| match (listen, address) {
                 (Listen::Tcp(listen), Listen::Tcp(address)) if listen.port() == 0 => {
                     listen.ip() == address.ip()

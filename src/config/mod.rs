@@ -21,6 +21,8 @@ mod lowered;
 mod mistake;
 mod policy;
 #[cfg(feature = "cli")]
+mod rates;
+#[cfg(feature = "cli")]
 mod settings;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
@@ -35,6 +37,7 @@ use std::path::PathBuf;
 
 use crate::auth::forwarded::TrustedProxies;
 use crate::auth::origin::{Hosts, Origins};
+use crate::auth::rates::Rate;
 use crate::auth::rules::Rules;
 use crate::channel::matcher::Matcher;
 use crate::channel::topic::Topic;
@@ -62,6 +65,30 @@ impl fmt::Display for Listen {
         match self {
             Listen::Tcp(address) => write!(f, "{address}"),
             Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How often strangers may do something. `None`: as often as they like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Connections of an address.
+    pub connections: Option<Rate>,
+    /// Requests of a connection, and of an identity.
+    pub requests: Option<Rate>,
+    /// Bytes that a connection sends, and an identity.
+    pub bytes: Option<Rate>,
+    /// How often an address may present what does not hold.
+    pub auth_failures: Option<Rate>,
+}
+
+impl Default for Rates {
+    fn default() -> Rates {
+        Rates {
+            connections: None,
+            requests: None,
+            bytes: None,
+            auth_failures: Rate::new(10, 60_000),
         }
     }
 }
@@ -157,6 +184,8 @@ pub struct Config {
     pub hosts: Hosts,
     /// The proxies whose word is taken for who they were called from.
     pub trusted_proxies: TrustedProxies,
+    /// How often strangers may do something.
+    pub rates: Rates,
 
     /// Whether permessage-deflate is agreed to.
     pub deflate: bool,
@@ -212,6 +241,7 @@ impl Default for Config {
             token_cookie: None,
             hosts: Hosts::default(),
             trusted_proxies: TrustedProxies::default(),
+            rates: Rates::default(),
 
             deflate: true,
             deflate_level: 2,
@@ -235,6 +265,16 @@ impl Config {
     /// Files that are kept free for what `max_connections` does not count: listeners, the poll, logs, and the connections
     /// that are answered although there are as many as allowed.
     pub const FILES_RESERVED: usize = 64;
+
+    /// All addresses that the daemon listens on.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listen> {
+        self.listen.iter()
+    }
+
+    /// Whether there is a means by which a client can show who it is.
+    pub fn knows_people(&self) -> bool {
+        self.token.has_keys() || self.htpasswd.is_some()
+    }
 
     /// How a channel or a pattern's log keeps its messages: a channel as the first rule says that matches its name, a
     /// pattern's log as the rule says whose pattern is the very same; else the daemon's own policy. Nothing is allocated.

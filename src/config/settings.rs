@@ -7,6 +7,7 @@
 
 use super::entry::ENTRY;
 use super::mistake::Mistake;
+use super::rates::RATES;
 use super::tls::ENCRYPTION;
 use super::token::TOKENS;
 use super::units::{
@@ -116,7 +117,7 @@ pub(super) const GROUPS: &[Group] = &[
         settings: CHANNELS,
     },
     Group {
-        heading: "Who may come in",
+        heading: "Access",
         settings: ENTRY,
     },
     Group {
@@ -126,6 +127,10 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         heading: "Limits",
         settings: LIMITS,
+    },
+    Group {
+        heading: "Rates",
+        settings: RATES,
     },
     Group {
         heading: "Times",

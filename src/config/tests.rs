@@ -137,6 +137,8 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
             "token_claims" => "add",
             "origin" => "https://example.com",
             "host" => "example.com",
+            "rate_bytes" => "7KiB/s",
+            key if key.starts_with("rate_") => "7/h",
             "trusted_proxy" => "10.0.0.0/8",
             "trusted_proxy_header" => "proxy",
             "deflate" => "off",

@@ -67,6 +67,11 @@ impl Listener {
                 "socket_mode and socket_group have no effect: the daemon listens on no unix socket"
             );
         }
+        if config.tls.listen.is_empty() && !config.tls.files().is_empty() {
+            warn!(
+                "the certificates have no effect: the daemon listens nowhere for TLS (listen_tls)"
+            );
+        }
         let mut listeners: Vec<Listener> = Vec::with_capacity(all.len());
         for (index, listen) in all.iter().enumerate() {
             let is_tls = index >= config.listen.len();

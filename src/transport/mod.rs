@@ -18,8 +18,10 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod memory;
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "tls", not(fuzzing)))]
 pub(crate) mod tls;
+#[cfg(all(feature = "tls", fuzzing))]
+pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "without_tls.rs"]
 pub(crate) mod tls;

@@ -5,6 +5,7 @@ mod common;
 mod connecting;
 mod daemon;
 mod features;
+mod identity;
 mod keys;
 mod losses;
 mod numbers;

@@ -5,6 +5,7 @@ mod common;
 
 mod features;
 mod hostile;
+mod identity;
 mod payloads;
 mod publish;
 mod restarts;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
@@ -42,6 +42,8 @@ impl Authority {
         std::fs::create_dir_all(&directory).expect("a directory");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let name = format!("authority {number}");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
         let this = Self { issuer, directory };
@@ -206,22 +208,25 @@ fn relay(mut near: TcpStream, config: Arc<ServerConfig>, to: SocketAddr, resumed
 
 fn decrypt(mut near: TcpStream, mut far: TcpStream, tls: &Mutex<ServerConnection>) {
     let mut buffer = vec![0; 16 << 10];
+    let mut read = 0;
     loop {
-        let Ok(read @ 1..) = near.read(&mut buffer) else {
-            break;
-        };
+        // The first of it came with the handshake.
         let mut unread = &buffer[..read];
-        while !unread.is_empty() {
+        loop {
             let mut plain = Vec::new();
             let mut tls = tls.lock().expect("no panic");
-            let taken = tls.read_tls(&mut unread);
-            let good = taken.is_ok_and(|taken| taken > 0) && tls.process_new_packets().is_ok();
+            let taken = unread.is_empty() || tls.read_tls(&mut unread).is_ok_and(|taken| taken > 0);
+            let good = taken && tls.process_new_packets().is_ok();
             let _ = tls.reader().read_to_end(&mut plain);
             while tls.wants_write() && tls.write_tls(&mut near).is_ok() {}
             drop(tls);
-            if far.write_all(&plain).is_err() || !good {
+            if far.write_all(&plain).is_err() || !good || unread.is_empty() {
                 break;
             }
+        }
+        match near.read(&mut buffer) {
+            Ok(more @ 1..) => read = more,
+            _ => break,
         }
     }
     let _ = far.shutdown(Shutdown::Write);

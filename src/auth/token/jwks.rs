@@ -16,7 +16,6 @@ pub(super) const MAX_KEYS: usize = 256;
 pub(super) enum From {
     /// A file: it may have secrets.
     File,
-    #[cfg_attr(not(any(test, feature = "jwks")), expect(dead_code))]
     /// A URL: what is there for us is there for others, so it has no secrets.
     Url,
 }

@@ -249,13 +249,14 @@ impl Key {
     /// Whether this key signed `message`. `signature` is base64url.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
         choose_provider();
-        let result = crypto::verify(
-            signature,
-            message.as_bytes(),
-            &self.key,
-            algorithm.of_library(),
-        );
-        self.allows(algorithm) && result.unwrap_or(false)
+        self.allows(algorithm)
+            && crypto::verify(
+                signature,
+                message.as_bytes(),
+                &self.key,
+                algorithm.of_library(),
+            )
+            .unwrap_or(false)
     }
 }
 

@@ -177,14 +177,14 @@ fn private_key(file: &[u8]) -> Result<(Kind, EncodingKey), String> {
                 .into(),
         );
     }
-    let tries: [(Kind, fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>); 3] = [
-        (Kind::Rsa, EncodingKey::from_rsa_pem),
-        (Kind::P256, EncodingKey::from_ec_pem),
-        (Kind::Ed25519, EncodingKey::from_ed_pem),
+    let read = [
+        (Kind::Rsa, EncodingKey::from_rsa_pem(file)),
+        (Kind::P256, EncodingKey::from_ec_pem(file)),
+        (Kind::Ed25519, EncodingKey::from_ed_pem(file)),
     ];
-    let mut read = tries
+    let mut read = read
         .into_iter()
-        .filter_map(|(kind, read)| Some((kind, read(file).ok()?)));
+        .filter_map(|(kind, key)| Some((kind, key.ok()?)));
     read.next()
         .ok_or_else(|| "the private key is broken, or is none of RSA, P-256 and Ed25519".into())
 }

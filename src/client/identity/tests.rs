@@ -141,14 +141,15 @@ fn a_token_that_is_not_replaced_is_asked_for_again_and_not_without_pause() {
     let (mut same, reasons) = identity(&["old"]);
     open(&mut same, &[]).unwrap();
     let (now, clock) = (Instant::now(), SystemTime::UNIX_EPOCH + 1000 * SECOND);
-    assert!(same.note(Verdict::Known(Some(1100)), now, clock).is_none());
-    assert!(same.renewal(now + 69 * SECOND).is_none());
+    let known = same.note(Verdict::Known(Some(1100)), now, clock);
+    assert!(known.unwrap().is_none());
+    assert!(same.renewal(now + 69 * SECOND).unwrap().is_none());
     assert_eq!(asked(&reasons), [TokenReason::Connect]);
     let mut times = Vec::new();
     while let Some(due) = same.due()
         && times.len() < 6
     {
-        assert!(same.renewal(due).is_none());
+        assert!(same.renewal(due).unwrap().is_none());
         times.push((due - now).as_secs());
     }
     assert_eq!(times, [70, 85, 92, 96, 98, 99]);
@@ -165,19 +166,19 @@ fn a_renewal_that_is_refused_is_replaced_once_and_then_put_off() {
     let (mut many, reasons) = identity(&["a", "b", "c", "d", "e"]);
     open(&mut many, &[]).unwrap();
     let (now, clock) = (Instant::now(), SystemTime::UNIX_EPOCH + 1000 * SECOND);
-    many.note(Verdict::Known(Some(1100)), now, clock);
+    many.note(Verdict::Known(Some(1100)), now, clock).unwrap();
     let due = many.due().unwrap();
-    assert_eq!(many.renewal(due), Some(Token::from("b")));
+    assert_eq!(many.renewal(due).unwrap(), Some(Token::from("b")));
     assert_eq!(
-        many.note(Verdict::Refused, due, clock),
+        many.note(Verdict::Refused, due, clock).unwrap(),
         Some(Token::from("c"))
     );
-    assert_eq!(many.note(Verdict::Refused, due, clock), None);
+    assert_eq!(many.note(Verdict::Refused, due, clock).unwrap(), None);
     assert_eq!(asked(&reasons), [Connect, Renew, Refused]);
     let later = many.due().unwrap();
     assert_eq!(later - due, 15 * SECOND);
-    assert_eq!(many.renewal(later), Some(Token::from("d")));
-    many.note(Verdict::Known(None), later, clock);
+    assert_eq!(many.renewal(later).unwrap(), Some(Token::from("d")));
+    many.note(Verdict::Known(None), later, clock).unwrap();
     assert_eq!(many.due(), None, "it does not end");
 }
 
@@ -186,7 +187,9 @@ fn no_time_that_a_server_names_overflows_and_a_wrong_clock_does_not_loop() {
     let (mut identity, _) = identity(&["a"]);
     let (now, clock) = (Instant::now(), SystemTime::UNIX_EPOCH + 1000 * SECOND);
     for expires in [u64::MAX, 1 << 53, 999, 0] {
-        identity.note(Verdict::Known(Some(expires)), now, clock);
+        identity
+            .note(Verdict::Known(Some(expires)), now, clock)
+            .unwrap();
         assert!(identity.due().is_none_or(|due| due >= now + 30 * SECOND));
     }
 }

@@ -175,6 +175,12 @@ impl Session {
         self.verdict = Some(Verdict::Known(expires));
     }
 
+    /// Tells that a token was not renewed.
+    pub(in crate::client) fn tell_not_renewed(&mut self, why: &str) {
+        let why = beginning(why, MAX_TEXT);
+        self.tell(Event::NotRenewed { why });
+    }
+
     /// The request that an answer belongs to, if one waits for it.
     fn answered(
         &mut self,
@@ -354,8 +360,8 @@ impl Session {
             // There is nothing to unsubscribe from, which is what was wanted.
             Some(Waiting::Unsubscribe(target)) => self.ended(target),
             Some(Waiting::Auth) => {
-                log::warn!("the server refuses the token that was to renew another: {refusal}");
                 self.verdict = Some(Verdict::Refused);
+                self.tell_not_renewed(&refusal.to_string());
             }
             Some(Waiting::Batch(batch)) => {
                 self.tell(Event::Refused { tag: None, refusal });

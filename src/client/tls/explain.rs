@@ -57,7 +57,8 @@ fn certificate(why: &CertificateError) -> String {
         } => wrong_name(expected, presented),
         CertificateError::Revoked => "the server's certificate is revoked".to_owned(),
         CertificateError::BadSignature => {
-            "the server's certificate has a bad signature".to_owned()
+            "the server's certificate is not signed by the authority that it names: if the authority was made anew, give its new certificate (--ca FILE)"
+                .to_owned()
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the server's certificate is not meant for servers".to_owned()

@@ -16,4 +16,19 @@ use explain::explain;
 #[cfg(feature = "tls")]
 pub(super) use options::Options;
 #[cfg(feature = "tls")]
-pub(super) use stream::TlsStream;
+pub(super) use stream::Encryption;
+
+/// Without the feature `tls` there is none.
+#[cfg(not(feature = "tls"))]
+pub(super) enum Encryption {}
+
+#[cfg(not(feature = "tls"))]
+impl Encryption {
+    pub(super) fn over(
+        self,
+        _: socket2::Socket,
+        _: std::time::Instant,
+    ) -> Result<std::sync::Arc<dyn super::transport::Transport>, super::error::ConnectError> {
+        match self {}
+    }
+}

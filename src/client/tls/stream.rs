@@ -27,7 +27,7 @@ const READ_BYTES: usize = 128 << 10;
 const LATE_READS: u32 = 32;
 
 /// An encrypted connection over a socket.
-pub(in crate::client) struct TlsStream {
+struct TlsStream {
     socket: Socket,
     /// What was read and not decrypted. For the one thread that reads.
     incoming: Mutex<Incoming>,
@@ -35,6 +35,38 @@ pub(in crate::client) struct TlsStream {
     outgoing: Mutex<Vec<u8>>,
     /// Locked after `incoming` or `outgoing`, and for no longer than a computation takes.
     session: Mutex<Session>,
+}
+
+/// What is known before there is a connection.
+pub(in crate::client) struct Encryption {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Encryption {
+    /// What a server at `host` is to be asked for.
+    ///
+    /// # Errors
+    /// What no server can help: a file that cannot be used, or a host that no certificate is for.
+    pub(in crate::client) fn new(options: &Options, host: &str) -> Result<Self, TlsError> {
+        Ok(Self {
+            config: options.config()?,
+            name: server_name(host)?,
+        })
+    }
+
+    /// Does the handshake on a connected socket, until `deadline`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Tls`], or what the connection came to.
+    pub(in crate::client) fn over(
+        self,
+        socket: Socket,
+        deadline: Instant,
+    ) -> Result<Arc<dyn Transport>, ConnectError> {
+        let stream = TlsStream::open(socket, self.config, self.name, deadline)?;
+        Ok(Arc::new(stream))
+    }
 }
 
 struct Session {
@@ -54,28 +86,14 @@ struct Incoming {
 }
 
 impl TlsStream {
-    /// Does the handshake on a connected socket, until `deadline`. The certificate must be for `host`.
-    ///
-    /// # Errors
-    /// [`ConnectError::Tls`], or what the connection came to.
-    pub(in crate::client) fn open(
-        socket: Socket,
-        options: &Options,
-        host: &str,
-        deadline: Instant,
-    ) -> Result<Self, ConnectError> {
-        let config = options.config().map_err(ConnectError::Tls)?;
-        Self::with_config(socket, config, host, deadline)
-    }
-
-    fn with_config(
+    fn open(
         socket: Socket,
         config: Arc<ClientConfig>,
-        host: &str,
+        name: ServerName<'static>,
         deadline: Instant,
     ) -> Result<Self, ConnectError> {
         let failed = |error| ConnectError::Tls(explain(&error));
-        let connection = ClientConnection::new(config, server_name(host)?).map_err(failed)?;
+        let connection = ClientConnection::new(config, name).map_err(failed)?;
         let stream = Self {
             socket,
             incoming: Mutex::new(Incoming {
@@ -111,7 +129,9 @@ impl TlsStream {
             if incoming.fill(&self.socket).map_err(broken)? == 0 {
                 return Err(ConnectError::NoAnswer);
             }
-            if let Err(error) = locked(&self.session).decrypt(&mut incoming, &mut []) {
+            // Not in the condition: the session must be free in the body.
+            let decrypted = locked(&self.session).decrypt(&mut incoming, &mut []);
+            if let Err(error) = decrypted {
                 // The server may care to know why.
                 let _ = self.flush();
                 return Err(broken(error));
@@ -352,10 +372,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The name that the certificate must be for: the host, without the zone of an IPv6 address.
-fn server_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
+fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     let name = host.split_once('%').map_or(host, |(address, _)| address);
-    ServerName::try_from(name.to_owned())
-        .map_err(|_| ConnectError::Tls(TlsError::Host(name.to_owned())))
+    ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Host(name.to_owned()))
 }
 
 fn broken(error: io::Error) -> ConnectError {

@@ -173,6 +173,7 @@ impl Tally {
                 counts.down.store(false, Relaxed);
                 notices.say(&"connected again");
             }
+            Event::NotRenewed { why } => notices.say(&target::not_renewed(&why)),
             _ => {}
         }
     }

@@ -10,6 +10,8 @@
 //! [`transport`](super) says need not know of it. What it costs, and how many there are, is up to the caller, who can ask
 //! [`Tls::is_handshaking`].
 
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod names;
 mod pem;
 pub(crate) mod terms;

@@ -16,7 +16,7 @@ use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, Error, InconsistentKeys, RootCertStore, ServerConfig};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{names, pem};
@@ -32,10 +32,22 @@ impl Terms {
     /// # Errors
     /// A sentence that names the first file that is of no use, and says why.
     pub(crate) fn load(config: &TlsConfig) -> Result<Terms, String> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        Terms::load_from(config, &read)
+    }
+
+    /// The same, of files that are read by `read`.
+    ///
+    /// # Errors
+    /// The same, and those of `read`.
+    pub(super) fn load_from(config: &TlsConfig, read: ReadFile<'_>) -> Result<Terms, String> {
+        let mut provider = aws_lc_rs::default_provider();
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| cost(suite.suite()));
+        let provider = Arc::new(provider);
         let mut chosen = Chosen::default();
         for certificate in config.certificates() {
-            chosen.add(&certificate, &provider)?;
+            chosen.add(&certificate, read)?;
         }
         if chosen.default.is_none() {
             return Err("TLS needs a certificate: give --tls-cert and --tls-key".into());
@@ -43,11 +55,13 @@ impl Terms {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("cannot use TLS: {error}"))?;
-        let builder = match client_verifier(config, provider)? {
+        let builder = match client_verifier(config, provider, read)? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
         let mut terms = builder.with_cert_resolver(Arc::new(chosen));
+        // A client without an instruction for AES asks for ChaCha20, which takes the daemon several times as long.
+        terms.ignore_client_order = true;
         terms.alpn_protocols = vec![b"http/1.1".to_vec()];
         terms.session_storage = Arc::new(NoServerSessionStorage {});
         // Its keys are new with each load: a ticket of a client whose certificate was revoked meanwhile is of no use.
@@ -58,6 +72,19 @@ impl Terms {
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0)
+    }
+}
+
+/// Which cipher suites are agreed to before others: by what they take.
+fn cost(suite: CipherSuite) -> u8 {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+        CipherSuite::TLS13_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => 1,
+        _ => 2,
     }
 }
 
@@ -78,8 +105,8 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn add(&mut self, of: &Certificate, provider: &CryptoProvider) -> Result<(), String> {
-        let key = Arc::new(certified_key(of, provider)?);
+    fn add(&mut self, of: &Certificate, read: ReadFile<'_>) -> Result<(), String> {
+        let key = Arc::new(certified_key(of, read)?);
         let end_entity = key.cert.first().map(|der| der.as_ref()).unwrap_or_default();
         let names = match of.names.is_empty() {
             true => names::hosts(end_entity),
@@ -124,11 +151,11 @@ impl fmt::Debug for Chosen {
 }
 
 /// A chain and its key.
-fn certified_key(of: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+fn certified_key(of: &Certificate, read: ReadFile<'_>) -> Result<CertifiedKey, String> {
     let chain = pem::certificates(&read(&of.cert)?).map_err(|why| named(&of.cert, &why))?;
     let text = read(&of.key)?;
     let mut key = pem::key(&text).map_err(|why| named(&of.key, &why))?;
-    let loaded = provider.key_provider.load_private_key(key.clone_key());
+    let loaded = aws_lc_rs::sign::any_supported_type(&key);
     key.zeroize();
     let loaded = loaded.map_err(|_| {
         let why = "has a key that cannot be used: give an ECDSA key (P-256, P-384, P-521), an Ed25519 key or an RSA key of 2048 bits or more";
@@ -153,6 +180,7 @@ fn certified_key(of: &Certificate, provider: &CryptoProvider) -> Result<Certifie
 fn client_verifier(
     config: &TlsConfig,
     provider: Arc<CryptoProvider>,
+    read: ReadFile<'_>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
     let Some(file) = &config.client_ca else {
         return Ok(None);
@@ -182,6 +210,9 @@ fn client_verifier(
         )
     })
 }
+
+/// How a file is read.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>;
 
 /// A file's bytes, wiped when they are dropped.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {

@@ -248,6 +248,63 @@ fn both_versions_that_are_in_use_are_spoken() {
 }
 
 #[test]
+fn a_client_that_would_rather_have_another_cipher_gets_the_one_that_takes_least() {
+    let files = Files::new();
+    let (certificate, root) = self_signed(&files, "localhost", &["localhost"]);
+    let terms = Terms::load(&config(&certificate)).expect("good files");
+    for version in rustls::ALL_VERSIONS {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.reverse();
+        let mut roots = RootCertStore::empty();
+        roots.add(root.clone()).expect("a root");
+        let client = ClientConfig::builder_with_provider(provider.into())
+            .with_protocol_versions(&[version])
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (_, client, ours, theirs) = shake(&terms, client, "localhost");
+        ours.and(theirs).expect("they agree");
+        let suite = client.conn.negotiated_cipher_suite().expect("one").suite();
+        let name = suite.as_str().expect("a name");
+        assert!(name.contains("AES_128_GCM"), "{name}");
+    }
+}
+
+#[test]
+fn a_handshake_goes_on_by_a_flush_where_the_socket_had_no_room_for_it() {
+    let files = Files::new();
+    let long: Vec<String> = (0..400)
+        .map(|n| format!("name-{n}.{}", "x".repeat(50)))
+        .collect();
+    let mut names: Vec<&str> = long.iter().map(String::as_str).collect();
+    names.push("localhost");
+    let (certificate, root) = self_signed(&files, "localhost", &names);
+    let terms = Terms::load(&config(&certificate)).expect("good files");
+    let (ours, socket) = Socket::pair().expect("a pair of sockets");
+    for socket in [&ours, &socket] {
+        socket.set_nonblocking(true).expect("non-blocking");
+    }
+    let small = socket2::SockRef::from(&ours).set_send_buffer_size(1);
+    small.expect("the least that there is");
+    let under = Transport::Unix(mio::net::UnixStream::from_std(ours));
+    let mut transport = under.encrypted(&terms).expect("good terms");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let client = client_of(&[root], None);
+    let session = ClientConnection::new(client.into(), name).expect("a client");
+    let mut client = StreamOwned::new(session, socket);
+    let mut was_full = false;
+    for _ in 0..100 {
+        let _ = client.conn.complete_io(&mut client.sock);
+        let _ = transport.read(&mut [0; 100]);
+        was_full |= transport.holds();
+        // What the socket announces now is answered by a flush.
+        transport.flush().expect("the peer is there");
+    }
+    assert!(was_full && !transport.holds());
+    assert!(!transport.is_handshaking() && !client.conn.is_handshaking());
+}
+
+#[test]
 fn a_client_that_speaks_something_else_is_told_so_and_ends() {
     let (_, terms) = terms();
     let (under, mut socket) = pair();

@@ -108,10 +108,10 @@ fn a_file_that_is_no_public_key_is_refused_with_what_to_do() {
 fn a_public_key_with_a_byte_changed_or_cut_off_never_panics() {
     for file in [RSA_PUBLIC, P256_PUBLIC, ED25519_PUBLIC, P256_CERTIFICATE] {
         let der = x509_parser::pem::parse_x509_pem(file).expect("PEM").1;
+        let label = &der.label;
         let wrap = |der: &[u8]| {
             use base64::engine::general_purpose::STANDARD;
             let text = STANDARD.encode(der);
-            let label = &*"PUBLIC KEY";
             format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
         };
         for at in 0..der.contents.len() {

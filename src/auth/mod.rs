@@ -1,6 +1,7 @@
 //! Who a client is, and what it may do. Pure decisions: no sockets, no clock, no files but keys.
 //!
 //! - [`forwarded`]: who is behind a proxy.
+//! - [`passwords`]: names with passwords, as an htpasswd file has them.
 //! - [`presented`]: what a request presents to show who sent it.
 //! - [`token`]: whether a token holds, and what it says.
 //! - [`identity`]: who somebody is, and by which means that was shown.
@@ -12,6 +13,7 @@ pub mod forwarded;
 pub mod glob;
 pub mod identity;
 pub mod origin;
+pub mod passwords;
 pub mod presented;
 pub mod rates;
 pub mod rules;

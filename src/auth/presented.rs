@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use crate::http::{Head, percent_decode};
 use crate::ws::handshake::fields::values;
@@ -24,7 +25,7 @@ pub enum Presented<'a> {
     /// A name and a password (RFC 7617).
     Basic {
         /// The name and the password, with the colon between them.
-        pair: Vec<u8>,
+        pair: Zeroizing<Vec<u8>>,
     },
     /// Something that makes no sense, and why.
     Bad(&'static str, Place),
@@ -77,7 +78,9 @@ fn authorization(value: &[u8]) -> Presented<'_> {
         }
     } else if scheme.eq_ignore_ascii_case(b"Basic") {
         match STANDARD.decode(rest) {
-            Ok(pair) if pair.contains(&b':') => Presented::Basic { pair },
+            Ok(pair) if pair.contains(&b':') => Presented::Basic {
+                pair: Zeroizing::new(pair),
+            },
             _ => bad("after Basic there is no name and password in base64"),
         }
     } else {

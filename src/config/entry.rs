@@ -2,6 +2,7 @@
 
 use super::mistake::Mistake;
 use super::settings::{Set, Setting, each, put, put_list};
+use super::token::file;
 use super::units::{switch, timeout_ms, word};
 use crate::auth::forwarded::{Network, TrustedHeader};
 use crate::auth::origin::{HostName, Hosts, OriginPattern, Origins};
@@ -23,6 +24,14 @@ pub(super) const ENTRY: &[Setting] = &[
         help: "What the channels that a token names do to what [[allow]] blocks grant its bearer: instead of \
                it (but for what everybody has), add to it, or narrow it",
         set: Set::Daemon(|c, text| put(&mut c.rules.token_claims, word(text, TOKEN_CLAIMS))),
+    },
+    Setting {
+        key: "htpasswd",
+        value: "FILE",
+        default: "none",
+        help: "The file of the names and passwords that HTTP Basic authentication takes, each a line that \
+               `htpasswd -B` makes; bcrypt of the cost 4 to 14",
+        set: Set::Daemon(|c, text| put(&mut c.htpasswd, file(text).map(Some))),
     },
     Setting {
         key: "token_cookie",

@@ -176,6 +176,8 @@ pub struct Config {
     pub is_open_to_everyone: bool,
     /// The origins of pages that may use the daemon.
     pub origins: Origins,
+    /// The file of names with passwords.
+    pub htpasswd: Option<PathBuf>,
     /// The name of the cookie in which a browser may send a token.
     pub token_cookie: Option<Box<str>>,
     /// The names by which the daemon may be asked for.
@@ -235,6 +237,7 @@ impl Default for Config {
             auth_timeout_ms: Limit::of(10_000),
             is_open_to_everyone: false,
             origins: Origins::default(),
+            htpasswd: None,
             token_cookie: None,
             hosts: Hosts::default(),
             trusted_proxies: TrustedProxies::default(),
@@ -270,7 +273,7 @@ impl Config {
 
     /// Whether there is a means by which a client can show who it is.
     pub fn knows_people(&self) -> bool {
-        self.token.has_keys() || self.tls.client_ca.is_some()
+        self.token.has_keys() || self.htpasswd.is_some() || self.tls.client_ca.is_some()
     }
 
     /// How a channel or a pattern's log keeps its messages: a channel as the first rule says that matches its name, a

@@ -103,6 +103,7 @@ fn each_default_that_the_help_shows_is_the_one_that_holds() {
     assert_eq!((config.socket_mode, config.socket_group), (None, None));
     assert_eq!((config.origins, config.hosts), Default::default());
     assert_eq!(config.token, TokenConfig::default());
+    assert_eq!(config.htpasswd, None);
     assert_eq!(config.trusted_proxies, Default::default());
     assert!(config.tls.listen.is_empty() && config.tls.files().is_empty());
 }

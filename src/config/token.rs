@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "cli")]
-pub(super) use settings::TOKENS;
+pub(super) use settings::{TOKENS, file};
 
 /// Where the keys of tokens are, and what a token must say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ mod settings {
         }
     }
 
-    fn file(text: &str) -> Result<PathBuf, String> {
+    pub(in crate::config) fn file(text: &str) -> Result<PathBuf, String> {
         match text {
             "" => Err("there is nothing: give a file's name".into()),
             text => Ok(text.into()),

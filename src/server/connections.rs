@@ -249,6 +249,13 @@ impl Connections {
                 });
             }
         }
+        while let Some((token, verdict)) = self.service.checks.next_told() {
+            if self.find(token).is_some() {
+                self.act(index_of(token), |connection, service, _| {
+                    connection.be_told(service, verdict);
+                });
+            }
+        }
     }
 
     /// Lets go of the connections that have kept too much of their input for longest, while all keep more than

@@ -5,6 +5,7 @@
 
 use mio::Token;
 
+use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connections::Connections;
 use super::ending::Shutdown;
@@ -22,6 +23,8 @@ pub(super) struct Ready {
     pub(super) writable: bool,
     /// The peer said FIN, or the transport failed.
     pub(super) ended: bool,
+    /// Nothing can be said to the peer any more.
+    pub(super) lost: bool,
 }
 
 /// All that turns.
@@ -30,6 +33,8 @@ pub(super) struct Engine {
     reader: Reader,
     pub(super) sweep: Sweep,
     pub(super) shutdown: Option<Shutdown>,
+    /// Connections that are not read from, and whose peers are gone.
+    lost: Vec<Token>,
 }
 
 impl Engine {
@@ -40,6 +45,7 @@ impl Engine {
             reader: Reader::new(),
             sweep: Sweep::new(pace),
             shutdown: None,
+            lost: Vec::new(),
         }
     }
 
@@ -51,6 +57,7 @@ impl Engine {
         // Before anything else, so that the hub knows the time: what is unsubscribed now lingers from now.
         service.hub.handle_timeout(now);
         service.keys.handle_timeout(now);
+        service.checks.collect(now);
     }
 
     /// Notes what an event says of a connection; nothing is done about it yet.
@@ -62,6 +69,9 @@ impl Engine {
             connection.flow.insert(Flow::READABLE);
             if ready.ended {
                 connection.flow.insert(Flow::HUNG_UP);
+            }
+            if ready.lost && connection.awaits_check() {
+                self.lost.push(token);
             }
             self.connections.touch(index_of(token));
         }
@@ -76,6 +86,11 @@ impl Engine {
     /// The turn's work, once its events are noted.
     pub(super) fn work(&mut self) {
         let connections = &mut self.connections;
+        for token in self.lost.drain(..) {
+            if connections.find(token).is_some() {
+                connections.remove(index_of(token), Gone::Lost);
+            }
+        }
         self.reader.read(connections);
         connections.answer_tickets();
         connections.handle_timeouts();
@@ -95,6 +110,8 @@ impl Engine {
         !work.reads.is_empty()
             || !work.visits.is_empty()
             || !service.finished.is_empty()
+            || service.checks.has_told()
+            || !self.lost.is_empty()
             || service.hub.has_work()
             || self.sweep.has_work()
             || self.connections.readmits()

@@ -8,12 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::timers::{Millis, NEVER};
 use crate::auth::forwarded::{Client, TrustedProxies, has_forwarding_fields};
 use crate::auth::identity::{Claims, Identity, Means};
 use crate::auth::origin::{Hosts, Origins, Own};
+use crate::auth::passwords::Passwords;
 use crate::auth::presented::{Place, Presented};
 use crate::auth::rates::Key;
 use crate::auth::rules::{Rights, Rules, TokenClaims};
@@ -94,8 +96,6 @@ pub(super) struct Unwelcome {
     pub(super) why: String,
     /// Where it stood.
     pub(super) place: Place,
-    /// Too much has been presented that did not hold: when to come again, in milliseconds.
-    pub(super) retry_after_ms: Option<u64>,
 }
 
 /// The time of day.
@@ -124,7 +124,7 @@ pub(super) fn refuse_accidents(config: &Config, gate: &Gate) -> Result<(), Strin
     match exposed {
         Some(address) if gate.rules.are_open() && !config.is_open_to_everyone => Err(format!(
             "{address} is reached from other machines, and everybody there could read and publish everything. Say who may do what by \
-             [[allow]] blocks and by tokens (--jwt-secret-file, --jwt-key, --jwks), listen on 127.0.0.1 or on a unix socket, or give \
+             [[allow]] blocks and by tokens (--jwt-secret-file, --jwt-key, --jwks) or passwords (--htpasswd), listen on 127.0.0.1 or on a unix socket, or give \
              --open-to-everyone if that is what you want"
         )),
         _ => Ok(()),
@@ -141,6 +141,7 @@ pub(super) struct Gate {
     proxies: TrustedProxies,
     token_cookie: Option<Box<str>>,
     verifier: Verifier,
+    passwords: Option<Arc<Passwords>>,
     takes_certificates: bool,
     /// A token named a key that is not there.
     misses_key: Cell<bool>,
@@ -161,6 +162,7 @@ impl Gate {
             proxies: TrustedProxies::default(),
             token_cookie: None,
             verifier: Verifier::default(),
+            passwords: None,
             takes_certificates: false,
             misses_key: Cell::new(false),
             wall: Wall::System,
@@ -177,7 +179,7 @@ impl Gate {
         self.verifier = verifier;
         self.rules = config.rules.clone();
         self.takes_certificates = config.tls.client_ca.is_some();
-        self.rules.knows_people = self.takes_tokens() || config.knows_people();
+        self.rules.knows_people = self.has_means();
         self.reloads = self.reloads.wrapping_add(1);
         self.origins = config.origins.clone();
         self.hosts = config.hosts.clone();
@@ -189,6 +191,18 @@ impl Gate {
             self.doors.push(Listen::Unix(Default::default()));
         }
         self.make_strangers();
+    }
+
+    /// These names with passwords hold from now on.
+    pub(super) fn take_passwords(&mut self, passwords: Option<Arc<Passwords>>) {
+        self.passwords = passwords;
+        self.rules.knows_people = self.has_means();
+        self.reloads = self.reloads.wrapping_add(1);
+        self.make_strangers();
+    }
+
+    fn has_means(&self) -> bool {
+        self.takes_tokens() || self.takes_passwords() || self.takes_certificates
     }
 
     fn make_strangers(&mut self) {
@@ -315,7 +329,24 @@ impl Gate {
         !self.verifier.is_empty()
     }
 
-    /// Who presents this.
+    /// Whether names with passwords are taken.
+    pub(super) fn takes_passwords(&self) -> bool {
+        self.passwords.is_some()
+    }
+
+    /// Somebody of this name, whose password is right. `None`: the name is not there any more.
+    pub(super) fn known_by_password(&self, name: Box<str>) -> Option<Identity> {
+        let voucher = self.passwords.as_ref()?.voucher(&name)?;
+        Some(Identity {
+            means: Means::Basic,
+            subject: name,
+            expires: None,
+            claims: Claims::default(),
+            voucher,
+        })
+    }
+
+    /// Who presents this. Names with passwords are not for this: it takes long to check them.
     ///
     /// # Errors
     /// It does not hold.
@@ -330,13 +361,11 @@ impl Gate {
                 is_expired: false,
                 why: format!("The credentials make no sense: {why}."),
                 place: *place,
-                retry_after_ms: None,
             }),
             Presented::Basic { .. } => Err(Unwelcome {
                 is_expired: false,
                 why: "Names with passwords are not taken here.".to_owned(),
                 place: Place::Header,
-                retry_after_ms: None,
             }),
             Presented::Token(token, place) => match self.identify_token(token, now) {
                 Ok(identity) => Ok(Some(identity)),
@@ -344,8 +373,6 @@ impl Gate {
                     is_expired: error.is_expired(),
                     why: format!("The token is refused: {error}."),
                     place: *place,
-                    retry_after_ms: None,
-                retry_after_ms: None,
                 }),
             },
         }
@@ -418,7 +445,12 @@ impl Gate {
     pub(super) fn still_vouches_for(&self, identity: &Identity) -> bool {
         match identity.means {
             Means::Token => self.verifier.vouches(identity.voucher),
-            Means::Certificate | Means::Basic => true,
+            Means::Basic => {
+                let passwords = self.passwords.as_ref();
+                let voucher = passwords.and_then(|passwords| passwords.voucher(&identity.subject));
+                voucher == Some(identity.voucher)
+            }
+            Means::Certificate => true,
         }
     }
 
@@ -445,10 +477,13 @@ impl fmt::Display for Gate {
         }
         let mut means = Vec::new();
         if self.takes_tokens() {
-            means.push("tokens");
+            means.push("tokens".to_owned());
+        }
+        if let Some(passwords) = &self.passwords {
+            means.push(format!("passwords of {} names", passwords.len()));
         }
         if self.takes_certificates {
-            means.push("certificates");
+            means.push("certificates".to_owned());
         }
         let stranger = &self.strangers[0];
         let strangers = match stranger.is_barred() {

@@ -7,6 +7,7 @@
 //!
 //! What the parts promise, from the bottom up:
 //! - `gate`: who somebody is and what it may do;
+//! - `checks`: passwords, which helper threads check;
 //! - `service`: the one door to the hub, and what all connections share: sums (`ledger`), encodings (`encoders`), and what
 //!   numbers publications (`broker`);
 //! - `connection`: a connection as a state machine without a socket;
@@ -20,12 +21,13 @@
 //!
 //! [`Server`] ties them together and has no methods but those of the turn.
 //!
-//! Deliberately absent: threads, a runtime, and any knowledge of how a log or a frame is built.
+//! Deliberately absent: a runtime, threads but for what would make the loop wait (passwords, the keys of tokens from a URL), and any knowledge of how a log or a frame is built.
 
 mod accept;
 mod alarm;
 mod allowance;
 mod broker;
+mod checks;
 mod clock;
 mod connection;
 mod connections;
@@ -54,6 +56,7 @@ mod seats;
 mod service;
 #[cfg(any(test, fuzzing))]
 pub mod simulation;
+mod source;
 mod sweep;
 mod tickets;
 mod timers;
@@ -65,10 +68,11 @@ mod work;
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
@@ -81,7 +85,7 @@ use self::gate::refuse_accidents;
 use self::listener::Listener;
 use self::pace::Pace;
 pub use self::reload::ReadConfig;
-use self::reload::{fetch_keys, load_terms, watched_files};
+use self::reload::{fetch_keys, load_passwords, load_terms, start_checks, watched_files};
 use self::watch::Watch;
 use crate::auth::token::{KeySource, Verifier};
 use crate::config::Config;
@@ -93,11 +97,11 @@ const TURN_BUDGET: Duration = Duration::from_millis(1);
 /// Events taken from one poll.
 const EVENTS: usize = 1024;
 
-/// The tokens of the signals, of the alarm and of keys that were fetched; listeners count down from the one below. Connections' tokens are an
+/// The tokens of the signals, of the alarm and of what wakes the loop for other threads; listeners count down from the one below. Connections' tokens are an
 /// index with a generation above it, which does not come that far.
 const SIGNALS: Token = Token(usize::MAX);
 const ALARM: Token = Token(SIGNALS.0 - 1);
-const KEYS: Token = Token(ALARM.0 - 1);
+const WAKER: Token = Token(ALARM.0 - 1);
 
 /// The daemon: everything that lives as long as the process.
 pub struct Server {
@@ -112,6 +116,8 @@ pub struct Server {
     watch: Watch,
     /// Where keys of tokens are fetched, if they are.
     key_source: Option<KeySource>,
+    /// For threads that have something for the loop.
+    waker: Arc<Waker>,
     /// How to read the configuration again.
     read_config: Option<ReadConfig>,
 }
@@ -138,6 +144,7 @@ impl Server {
         let watch = Watch::new(watched_files(&config));
         let terms = load_terms(&config.tls)?;
         let verifier = Verifier::load(&config.token).map_err(|errors| errors.join("\n"))?;
+        let passwords = load_passwords(&config).map_err(|errors| errors.join("\n"))?;
         let mut listeners = Listener::bind_all(&config)?;
         let registry = poll.registry();
         registry
@@ -156,9 +163,13 @@ impl Server {
         }
         let pace = Pace::new(Duration::from_millis(config.coalesce_ms));
         let mut engine = Engine::new(config, limit, pace);
-        engine.connections.service.open_gate(verifier);
+        let waker = Waker::new(registry, WAKER);
+        let waker = Arc::new(waker.map_err(|error| format!("cannot be woken: {error}"))?);
+        let service = &mut engine.connections.service;
+        service.open_gate(verifier);
+        start_checks(service, passwords, &waker)?;
         let service = &engine.connections.service;
-        let key_source = fetch_keys(&service.config, registry)?;
+        let key_source = fetch_keys(&service.config, &waker)?;
         refuse_accidents(&service.config, &service.gate)?;
         info!("{}", service.gate);
         Ok(Server {
@@ -170,6 +181,7 @@ impl Server {
             engine,
             watch,
             key_source,
+            waker,
             read_config: None,
         })
     }
@@ -263,7 +275,7 @@ impl Server {
             self.handle_signals();
             return;
         }
-        if token == ALARM || token == KEYS {
+        if token == ALARM || token == WAKER {
             // It has woken the poll, and that is all that it is for.
             return;
         }
@@ -275,6 +287,7 @@ impl Server {
             readable: event.is_readable(),
             writable: event.is_writable(),
             ended: event.is_read_closed() || event.is_error(),
+            lost: event.is_write_closed(),
         };
         self.engine.note(token, ready);
     }
@@ -352,11 +365,11 @@ impl Server {
 }
 
 fn listener_token(index: usize) -> Token {
-    Token(KEYS.0 - 1 - index)
+    Token(WAKER.0 - 1 - index)
 }
 
 fn listener_index(token: Token, listeners: usize) -> Option<usize> {
-    let index = (KEYS.0 - 1).checked_sub(token.0)?;
+    let index = (WAKER.0 - 1).checked_sub(token.0)?;
     (index < listeners).then_some(index)
 }
 

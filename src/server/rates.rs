@@ -58,6 +58,11 @@ impl Rates {
         }
     }
 
+    /// Whether connections are counted.
+    pub(super) fn count_connections(&self) -> bool {
+        self.connections.is_some()
+    }
+
     /// Whether what single connections ask for is counted.
     pub(super) fn count_requests(&self) -> bool {
         self.requests.is_some() || self.bytes.is_some()
@@ -99,30 +104,29 @@ impl Rates {
             return Verdict::Fine;
         }
         let mut wait = 0;
-        let mut take = |rate: Option<Rate>, table: &mut Option<Table>, bucket: &mut Bucket, cost| {
-            let (Some(rate), Some(table)) = (rate, table) else {
-                return;
+        let mut take =
+            |rate: Option<Rate>, table: &mut Option<Table>, bucket: &mut Bucket, cost| {
+                let (Some(rate), Some(table)) = (rate, table) else {
+                    return;
+                };
+                let own = bucket.take(rate, cost, now);
+                let shared = match name {
+                    "" => Ok(()),
+                    name => table.take(table.name(name), cost, now),
+                };
+                for RetryAfterMs(ms) in [own, shared].into_iter().filter_map(Result::err) {
+                    wait = wait.max(ms).max(1);
+                }
             };
-            let own = bucket.take(rate, cost, now);
-            let shared = match name {
-                "" => Ok(()),
-                name => table.take(table.name(name), cost, now),
-            };
-            for RetryAfterMs(ms) in [own, shared].into_iter().filter_map(Result::err) {
-                wait = wait.max(ms).max(1);
-            }
-        };
         let config = &self.config;
         take(config.requests, &mut self.requests, &mut doings.requests, 1);
         take(config.bytes, &mut self.bytes, &mut doings.bytes, bytes);
-        if wait == 0 {
-            doings.refused = 0;
-            return Verdict::Fine;
-        }
-        doings.refused = doings.refused.saturating_add(1);
-        match doings.refused > PATIENCE {
-            true => Verdict::Abusive,
-            false => Verdict::Refused(wait),
+        match wait {
+            0 => {
+                doings.refused = 0;
+                Verdict::Fine
+            }
+            wait => doings.refuse(wait),
         }
     }
 }
@@ -135,6 +139,15 @@ impl Doings {
             requests: Bucket::default(),
             bytes: Bucket::default(),
             refused: 0,
+        }
+    }
+
+    /// Refuses something for so many milliseconds.
+    pub(super) fn refuse(&mut self, wait_ms: u64) -> Verdict {
+        self.refused = self.refused.saturating_add(1);
+        match self.refused > PATIENCE {
+            true => Verdict::Abusive,
+            false => Verdict::Refused(wait_ms),
         }
     }
 

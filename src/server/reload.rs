@@ -1,16 +1,19 @@
-//! What is read again while the daemon runs: certificates, keys of tokens, and the rules.
+//! What is read again while the daemon runs: certificates, keys of tokens, passwords, and the rules.
 //!
 //! On SIGHUP the configuration is read again, with all files that it names; when a file changes by itself, that file's kind is. Nobody is
 //! dropped because of a reload as such. Each connection's rights are decided anew: see
 //! [`Connections::readmit`](super::connections::Connections::readmit).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use log::{info, warn};
 
-use mio::{Registry, Waker};
+use mio::Waker;
 
-use super::{KEYS, Server};
+use super::Server;
+use super::service::Service;
+use crate::auth::passwords::Passwords;
 use crate::auth::token::{KeySource, Verifier};
 use crate::config::{Config, TlsConfig};
 use crate::transport::tls::terms::Terms;
@@ -75,7 +78,13 @@ impl Server {
             Ok(None) => {}
             Err(error) => warn!("{why}: {error}; what was read before for TLS stays"),
         }
-        match Verifier::load(&config.token) {
+        let read = both(Verifier::load(&config.token), load_passwords(config));
+        let read = read.and_then(|(verifier, passwords)| {
+            let service = &mut connections.service;
+            start_checks(service, passwords, &self.waker).map_err(|error| vec![error])?;
+            Ok(verifier)
+        });
+        match read {
             Ok(verifier) => {
                 connections.service.open_gate(verifier);
                 connections.begin_to_readmit();
@@ -92,20 +101,39 @@ impl Server {
 }
 
 /// Begins to fetch the keys of tokens, if they are to be fetched.
-pub(super) fn fetch_keys(
-    config: &Config,
-    registry: &Registry,
-) -> Result<Option<KeySource>, String> {
+pub(super) fn fetch_keys(config: &Config, waker: &Arc<Waker>) -> Result<Option<KeySource>, String> {
     let Some(url) = &config.token.jwks_url else {
         return Ok(None);
     };
-    let waker = Waker::new(registry, KEYS).map_err(|error| format!("cannot be woken: {error}"))?;
-    let wake = move || {
+    KeySource::start(url, waking(waker)).map(Some)
+}
+
+/// What a thread calls when it has something for the loop.
+fn waking(waker: &Arc<Waker>) -> impl Fn() + Send + Sync + 'static {
+    let waker = Arc::clone(waker);
+    move || {
         if let Err(error) = waker.wake() {
-            warn!("keys have come, but the loop is not woken for them: {error}");
+            warn!("a thread has something for the loop, which cannot be woken: {error}");
         }
-    };
-    KeySource::start(url, wake).map(Some)
+    }
+}
+
+/// Reads the names with passwords, if there is a file of them.
+pub(super) fn load_passwords(config: &Config) -> Result<Option<Passwords>, Vec<String>> {
+    config.htpasswd.as_deref().map(Passwords::load).transpose()
+}
+
+/// Takes names with passwords, and starts the threads that check them.
+pub(super) fn start_checks(
+    service: &mut Service,
+    passwords: Option<Passwords>,
+    waker: &Arc<Waker>,
+) -> Result<(), String> {
+    if passwords.is_some() {
+        service.checks.start(waking(waker))?;
+    }
+    service.take_passwords(passwords.map(Arc::new));
+    Ok(())
 }
 
 /// Takes over what holds at once.
@@ -116,6 +144,7 @@ fn take_over(from: &Config, to: &mut Config) {
     to.origins = from.origins.clone();
     to.hosts = from.hosts.clone();
     to.trusted_proxies = from.trusted_proxies.clone();
+    to.htpasswd = from.htpasswd.clone();
     to.token_cookie = from.token_cookie.clone();
     to.auth_timeout_ms = from.auth_timeout_ms;
     // Where to listen is not among it.
@@ -126,6 +155,21 @@ fn take_over(from: &Config, to: &mut Config) {
     };
 }
 
+/// Both, or everything that is wrong with either.
+fn both<A, B>(
+    one: Result<A, Vec<String>>,
+    other: Result<B, Vec<String>>,
+) -> Result<(A, B), Vec<String>> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(mut errors), other) => {
+            errors.extend(other.err().unwrap_or_default());
+            Err(errors)
+        }
+        (Ok(_), Err(errors)) => Err(errors),
+    }
+}
+
 /// The files that are read at the start, on SIGHUP and when they change.
 pub(super) fn watched_files(config: &Config) -> Vec<PathBuf> {
     let mut files = match config.tls.listen.is_empty() {
@@ -133,6 +177,7 @@ pub(super) fn watched_files(config: &Config) -> Vec<PathBuf> {
         false => config.tls.files(),
     };
     files.extend(config.token.files());
+    files.extend(config.htpasswd.clone());
     files
 }
 

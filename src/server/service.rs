@@ -18,6 +18,7 @@ use mio::Token;
 
 use super::allowance::{self, Allowance};
 use super::broker::Broker;
+use super::checks::Checks;
 use super::date::Date;
 use super::encoders::{Encoders, slots};
 use super::gate::{Access, Gate};
@@ -171,6 +172,7 @@ pub(super) struct Service {
     pub(super) hub: Hub,
     pub(super) gate: Gate,
     pub(super) rates: Rates,
+    pub(super) checks: Checks,
     pub(super) metrics: Metrics,
     pub(super) journal: Journal,
     pub(super) date: Date,
@@ -218,6 +220,7 @@ impl Service {
         let policies = config.clone();
         let mut random = Random::new();
         let keys = Keys::new(config.max_keys, random.bytes());
+        let checks = Checks::new(random.bytes());
         let hub = Hub::new(
             limits,
             Box::new(move |topic| policies.policy_for(topic)),
@@ -234,6 +237,7 @@ impl Service {
             hub,
             gate: Gate::new(&config, Verifier::default()),
             rates: Rates::new(config.rates),
+            checks,
             metrics: Metrics::default(),
             journal: Journal::default(),
             date: Date::default(),

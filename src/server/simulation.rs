@@ -140,7 +140,13 @@ impl Simulation {
     /// A peer is gone, and what was on its way in either direction with it.
     pub fn reset(&mut self, peer: PeerId) {
         self.peers[peer.0].far.reset();
-        self.note_end(peer);
+        let lost = Ready {
+            readable: true,
+            ended: true,
+            lost: true,
+            ..Ready::default()
+        };
+        self.note(peer, lost);
     }
 
     /// A peer takes up to `most` of the bytes on their way to it.

@@ -118,7 +118,8 @@ impl KeyFile {
         Self::read_up_to(path, MAX_KEY_FILE_BYTES)
     }
 
-    fn read_up_to(path: &Path, max_bytes: usize) -> Result<Self, String> {
+    /// The same, of at most so many bytes.
+    pub(in crate::auth) fn read_up_to(path: &Path, max_bytes: usize) -> Result<Self, String> {
         let result = Self::try_read(path, max_bytes);
         let file = result.map_err(|error| format!("the file can't be read: {error}"))?;
         match file.bytes.len() > max_bytes {

@@ -2,13 +2,17 @@
 
 use std::rc::Rc;
 
+use super::credentials::{Unidentified, crowded, limited};
 use super::http::problem;
 use super::phase::Phase;
 use super::session::Session;
 use super::{Connection, Peer};
-use crate::auth::presented::{Place, presented};
+use crate::auth::identity::Means;
+use crate::auth::presented::{Place, Presented, presented};
+use crate::auth::rates::RetryAfterMs;
 use crate::http::{Request, Response, Status, Target, is_health_check};
-use crate::server::gate::{Access, Gate, Unwelcome};
+use crate::server::gate::{Access, Gate};
+use crate::server::rates::{Doings, Verdict};
 use crate::server::service::{Service, Why};
 use crate::server::timers::NEVER;
 use crate::ws::close::CloseCode;
@@ -79,13 +83,13 @@ impl Connection {
     /// Who sent a request.
     ///
     /// # Errors
-    /// What it presents does not hold.
+    /// What it presents does not hold, or it is not known yet whether it does.
     pub(super) fn identify(
-        &self,
-        service: &Service,
+        &mut self,
+        service: &mut Service,
         peer: Peer<'_>,
         request: &Request<'_>,
-    ) -> Result<Rc<Access>, Unwelcome> {
+    ) -> Result<Rc<Access>, Unidentified> {
         let query = match request.target {
             Target::Resource { query, .. } => query,
             Target::Server => None,
@@ -93,7 +97,25 @@ impl Connection {
         let cookie = service.gate.token_cookie();
         let cookie = cookie.filter(|_| self.may_use_cookies(service, peer, request));
         let presented = presented(&request.head, query, cookie);
-        Ok(match service.gate.identify(&presented, service.now)? {
+        let key = match presented {
+            Presented::Nothing => None,
+            _ => service.gate.rate_key(peer.address(), &request.head),
+        };
+        let (now, rates) = (service.now, &service.rates);
+        if let Err(RetryAfterMs(ms)) = rates.may_present(key, now) {
+            return Err(Unidentified::Limited(ms));
+        }
+        let identity = match &presented {
+            Presented::Basic { pair } if service.gate.takes_passwords() => self
+                .identify_by_password(service, peer, request, pair)
+                .map(Some),
+            presented => (service.gate.identify(presented, now)).map_err(Unidentified::from),
+        };
+        if let Err(Unidentified::Unwelcome(_)) = identity {
+            service.rates.note_failure(key, now);
+        }
+        let identity = identity?;
+        Ok(match identity {
             // It may have shown a certificate.
             None => Rc::clone(&self.access),
             identity => service.gate.admit(self.access.door, identity),
@@ -104,19 +126,22 @@ impl Connection {
     /// the status of a refused one.
     ///
     /// # Errors
-    /// The response that says why not.
+    /// The response that says why not; `None`: it waits for the check of a password.
     pub(super) fn admit(
         &mut self,
         service: &mut Service,
         peer: Peer<'_>,
         request: &Request<'_>,
-    ) -> Result<Option<Barred>, Response> {
+    ) -> Result<Option<Barred>, Option<Response>> {
         let access = match self.identify(service, peer, request) {
             Ok(access) => access,
-            Err(unwelcome) => {
+            Err(Unidentified::Waits) => return Err(None),
+            Err(Unidentified::Crowded) => return Err(Some(crowded())),
+            Err(Unidentified::Limited(ms)) => return Err(Some(limited(ms))),
+            Err(Unidentified::Unwelcome(unwelcome)) => {
                 let is_page = values(request.head.headers, "Origin").next().is_some();
                 if unwelcome.place == Place::Header || !is_page {
-                    return Err(unauthorized(service, &unwelcome.why));
+                    return Err(Some(unauthorized(service, &unwelcome.why)));
                 }
                 return Ok(Some(match unwelcome.is_expired {
                     true => (CloseCode::TOKEN_EXPIRED, "the token has ended"),
@@ -128,18 +153,83 @@ impl Connection {
             match &access.identity {
                 Some(identity) => {
                     let why = format!("nothing is granted to {identity}");
-                    return Err(problem(Why::Forbidden, &why));
+                    return Err(Some(problem(Why::Forbidden, &why)));
                 }
                 // It may say who it is in its first message.
                 None if service.gate.takes_tokens() => {}
                 None => {
                     let why = "nothing is granted to those who have not shown who they are";
-                    return Err(unauthorized(service, why));
+                    return Err(Some(unauthorized(service, why)));
                 }
             }
         }
         self.access = access;
         Ok(None)
+    }
+
+    /// What the peer of a WebSocket does is counted from now on, if it is to be.
+    pub(super) fn doings(
+        &self,
+        service: &Service,
+        peer: Peer<'_>,
+        request: &Request<'_>,
+    ) -> Option<Box<Doings>> {
+        let is_counted = service.rates.count_requests() || service.gate.takes_tokens();
+        is_counted.then(|| {
+            let key = service.gate.rate_key(peer.address(), &request.head);
+            Box::new(Doings::new(key))
+        })
+    }
+
+    /// A request has come. The first of a connection says whose that is, so the connection counts then.
+    ///
+    /// # Errors
+    /// The response that says that its address has made too many.
+    pub(super) fn count_connection(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        request: &Request<'_>,
+    ) -> Result<(), Response> {
+        let Phase::Http(http) = &mut self.phase else {
+            return Ok(());
+        };
+        let is_first = !std::mem::replace(&mut http.is_counted, true);
+        if !is_first || !service.rates.count_connections() {
+            return Ok(());
+        }
+        let key = service.gate.rate_key(peer.address(), &request.head);
+        let counted = service.rates.connect(key, service.now);
+        counted.map_err(|RetryAfterMs(ms)| limited(ms).closing())
+    }
+
+    /// Somebody asks by HTTP for what is counted.
+    ///
+    /// # Errors
+    /// The response that says that it was too much.
+    pub(super) fn count_request(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        request: &Request<'_>,
+        access: &Access,
+    ) -> Result<(), Response> {
+        if !service.rates.count_requests() {
+            return Ok(());
+        }
+        let Phase::Http(http) = &mut self.phase else {
+            return Ok(());
+        };
+        let key = service.gate.rate_key(peer.address(), &request.head);
+        let doings = http
+            .doings
+            .get_or_insert_with(|| Box::new(Doings::new(key)));
+        let bytes = request.body.len() as u64;
+        match (service.rates).request(doings, &access.name(), bytes, service.now) {
+            Verdict::Fine => Ok(()),
+            Verdict::Refused(ms) => Err(limited(ms)),
+            Verdict::Abusive => Err(limited(1_000).closing()),
+        }
     }
 
     /// Notes by when the peer has to show who it is, or to show it anew.
@@ -182,7 +272,10 @@ impl Connection {
             && !service.gate.still_vouches_for(identity)
         {
             self.access = service.gate.stranger(door);
-            let reason = "the key of the token does not hold any more";
+            let reason = match identity.means {
+                Means::Basic => "the password does not hold any more",
+                Means::Token | Means::Certificate => "the key of the token does not hold any more",
+            };
             self.begin_close(service, peer, CloseCode::UNAUTHENTICATED, reason);
             return;
         }
@@ -206,9 +299,13 @@ impl Connection {
 
 /// The answer to who has to show who it is, with the means that are taken (RFC 9110 §11.6.1).
 pub(super) fn unauthorized(service: &Service, why: &str) -> Response {
-    let response = problem(Why::Unauthenticated, why);
-    match service.gate.takes_tokens() {
-        true => response.with_header("WWW-Authenticate", "Bearer realm=\"fanfare\""),
-        false => response,
+    let mut response = problem(Why::Unauthenticated, why);
+    if service.gate.takes_tokens() {
+        response = response.with_header("WWW-Authenticate", "Bearer realm=\"fanfare\"");
     }
+    if service.gate.takes_passwords() {
+        let challenge = "Basic realm=\"fanfare\", charset=\"UTF-8\"";
+        response = response.with_header("WWW-Authenticate", challenge);
+    }
+    response
 }

@@ -1,5 +1,6 @@
 //! What few connections have and an idle one does without.
 
+use crate::server::checks::Mark;
 use crate::server::timers::{Millis, NEVER};
 
 /// What was read of a connection and not dealt with, because it had to be paused or its visit had cost enough.
@@ -17,6 +18,8 @@ struct Contents {
     unread: Option<Unread>,
     paused_since: Millis,
     hoards_since: Millis,
+    /// The check of a password that its request waits for.
+    awaited: Option<Mark>,
 }
 
 /// A null pointer for most connections.
@@ -30,6 +33,7 @@ impl Aside {
                 unread: None,
                 paused_since: NEVER,
                 hoards_since: NEVER,
+                awaited: None,
             })
         })
     }
@@ -41,8 +45,12 @@ impl Aside {
                 unread,
                 paused_since,
                 hoards_since,
+                awaited,
             } = contents;
-            unread.is_none() && *paused_since == NEVER && *hoards_since == NEVER
+            unread.is_none()
+                && awaited.is_none()
+                && *paused_since == NEVER
+                && *hoards_since == NEVER
         };
         if self.0.as_deref().is_some_and(is_empty) {
             self.0 = None;
@@ -89,6 +97,18 @@ impl Aside {
         self.0
             .as_ref()
             .map_or(NEVER, |contents| contents.hoards_since)
+    }
+
+    /// The check of a password that its request waits for.
+    pub(super) fn awaited(&self) -> Option<Mark> {
+        self.0.as_ref()?.awaited
+    }
+
+    pub(super) fn set_awaited(&mut self, awaited: Option<Mark>) {
+        if awaited != self.awaited() {
+            self.contents().awaited = awaited;
+            self.tidy();
+        }
     }
 
     pub(super) fn set_hoards_since(&mut self, since: Millis) {

@@ -31,6 +31,8 @@ enum Next {
     Finish,
     /// It is a WebSocket from the byte after what was consumed on.
     Open(Open),
+    /// It stays, and the request has not been dealt with: it waits for the check of a password.
+    Wait,
 }
 
 /// When the head of a request has to be whole that begins now.
@@ -84,7 +86,7 @@ impl Connection {
     ) -> usize {
         let mut consumed = 0;
         match self.answer_requests(service, peer, &bytes[..end], &mut consumed) {
-            Next::Stay => return consumed,
+            Next::Stay | Next::Wait => return consumed,
             Next::Finish => self.finish(service),
             Next::Open(mut open) => {
                 let slot = open.speaker.slot(open.deflate);
@@ -185,8 +187,16 @@ impl Connection {
                 .allowance
                 .charge(allowance::REQUEST + request.consumed);
             http.expect_next(service.config.http_idle_timeout_ms.after(service.now));
-            if let Some(next) = self.answer_request(service, peer, &request) {
-                return next;
+            match self.answer_request(service, peer, &request) {
+                None => {}
+                Some(Next::Wait) => {
+                    // It is read once more, from its first byte, as if it had just come.
+                    *consumed -= request.consumed;
+                    self.flow.insert(Flow::KEPT);
+                    self.pause(service.now, Flow::AWAITS);
+                    return Next::Wait;
+                }
+                Some(next) => return next,
             }
         }
         Next::Stay
@@ -241,13 +251,16 @@ impl Connection {
         let route = self.seat.route(request, &site);
         let changes = matches!(route, Some(Route::Publish { .. } | Route::WebSocket(_)));
         let checked = match route {
-            Some(_) => self.check_site(service, peer, request, changes),
+            Some(_) => self
+                .count_connection(service, peer, request)
+                .and_then(|()| self.check_site(service, peer, request, changes)),
             None => Ok(()),
         };
         if let Err(response) = checked {
             let response = response.for_head_request(request.head.method == "HEAD");
-            self.respond(service, peer, &response, may_keep_alive);
-            return (!may_keep_alive).then_some(Next::Finish);
+            let keep_alive = may_keep_alive && !response.closes();
+            self.respond(service, peer, &response, keep_alive);
+            return (!keep_alive).then_some(Next::Finish);
         }
         let response = match route {
             None => {
@@ -256,14 +269,23 @@ impl Connection {
             }
             Some(Route::Answer(response)) => response,
             Some(Route::Publish { channel }) => match self.identify(service, peer, request) {
-                Ok(access) => match self.publish(service, &access, &channel, &request.body) {
-                    Some(response) => response,
-                    None => {
-                        self.await_answer(service.now, may_keep_alive);
-                        return None;
+                Ok(access) => {
+                    let published = match self.count_request(service, peer, request, &access) {
+                        Ok(()) => self.publish(service, &access, &channel, &request.body),
+                        Err(response) => Some(response),
+                    };
+                    match published {
+                        Some(response) => response,
+                        None => {
+                            self.await_answer(service.now, may_keep_alive);
+                            return None;
+                        }
                     }
+                }
+                Err(refused) => match refused.response(service) {
+                    Some(response) => response,
+                    None => return Some(Next::Wait),
                 },
-                Err(unwelcome) => unauthorized(service, &unwelcome.why),
             },
             Some(Route::WebSocket(path)) => match self.shake_hands(service, peer, request, path) {
                 Ok(open) => {
@@ -277,7 +299,8 @@ impl Connection {
                     service.note(self.who(peer), what);
                     return Some(Next::Open(open));
                 }
-                Err(response) => response,
+                Err(None) => return Some(Next::Wait),
+                Err(Some(response)) => response,
             },
         };
         let keep_alive = may_keep_alive && !response.closes();
@@ -384,19 +407,20 @@ impl Connection {
     /// Judges an opening handshake, and queues the answer and the first message if it holds.
     ///
     /// # Errors
-    /// The response that says what is wrong with it.
+    /// The response that says what is wrong with it; `None`: it waits for the check of a password.
     fn shake_hands(
         &mut self,
         service: &mut Service,
         peer: Peer<'_>,
         request: &Request<'_>,
         path: SocketPath,
-    ) -> Result<Open, Response> {
+    ) -> Result<Open, Option<Response>> {
         let terms = handshake::Terms {
             protocols: Speaker::protocols(path),
             deflate: service.config.deflate,
         };
-        let accept = handshake::check(&request.head, &terms)?;
+        let accept = handshake::check(&request.head, &terms);
+        let accept = accept.map_err(Response::from)?;
         let barred = self.admit(service, peer, request)?;
         handshake::write_accept(self.outbox.private(), &accept, None);
         let window = accept.deflate.map(Agreed::window);
@@ -414,6 +438,7 @@ impl Connection {
         let endpoint = Endpoint::new(Role::Server, window.is_some(), check_utf8);
         let mut open = Open::new(endpoint, speaker, window);
         open.barred = barred;
+        open.doings = self.doings(service, peer, request);
         Ok(open)
     }
 

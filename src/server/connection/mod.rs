@@ -13,6 +13,7 @@
 
 mod admission;
 mod aside;
+mod credentials;
 mod deadlines;
 pub(super) mod ends;
 pub(super) mod flow;
@@ -159,6 +160,9 @@ impl Connection {
             ledger.hoards.change(index, before, since);
             self.aside.set_hoards_since(since);
         }
+        if self.aside.awaited().is_some() && !matches!(self.phase, Phase::Http(_)) {
+            self.give_up_check(service);
+        }
         if let Phase::Open(_) = self.phase
             && self.flow.may_write() == self.flow.contains(Flow::WITHHELD)
         {
@@ -179,6 +183,7 @@ impl Connection {
             ledger.held.go_on(segment, self.blocked_since, index);
             ledger.held.release(segment);
         }
+        self.give_up_check(service);
     }
 
     /// Since when it has kept more than [`FREE_BYTES`] of its input, with `unread` bytes beside it, or [`NEVER`].
@@ -196,6 +201,8 @@ impl Connection {
         }
         match &self.phase {
             Phase::Open(open) => open.message_since,
+            // A check of a password may take long, and the request waits for it whole.
+            Phase::Http(http) if self.aside.awaited().is_some() => http.since,
             Phase::Http(_) if self.flow.intersects(Flow::KEPT | Flow::AWAITS) => NEVER,
             Phase::Http(http) => http.since,
             // Its close is awaited since then at the latest.
@@ -293,7 +300,8 @@ impl Connection {
         self.outbox.is_empty()
             && match &self.phase {
                 Phase::Draining { .. } => true,
-                Phase::Http(_) if self.flow.contains(Flow::IN_READS) => false,
+                // Its request is here, and waits for us.
+                Phase::Http(_) if self.flow.intersects(Flow::IN_READS | Flow::AWAITS) => false,
                 Phase::Http(http) => self.seat == Seat::Lobby || !http.begun,
                 Phase::Open(_) | Phase::Closing { .. } => false,
             }

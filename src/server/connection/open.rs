@@ -129,6 +129,7 @@ impl Connection {
         };
         let access = &mut self.access;
         let mut session = Session::new(service, who, &mut self.outbox, open.deflate, access);
+        session.doings = open.doings.as_deref_mut();
         let max_message = open.speaker.max_message(&session.service.config);
         loop {
             if *pos < end && (session.has_to_wait() || open.speaker.pending() >= TICKETS_MAX) {
@@ -154,6 +155,7 @@ impl Connection {
                 Some(Event::Message { text, data }) => {
                     allowance.charge(cost_of(data.len(), *pos - before));
                     session.outcome.got_message = true;
+                    session.count(data.len());
                     open.speaker.message(&mut session, text, data)?;
                 }
                 Some(Event::Ping(payload)) => {

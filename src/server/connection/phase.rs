@@ -7,6 +7,7 @@
 
 use super::speaker::Speaker;
 use crate::http::HttpParser;
+use crate::server::checks::Verdict;
 use crate::server::rates::Doings;
 use crate::server::timers::{Millis, NEVER};
 use crate::ws::close::CloseCode;
@@ -31,6 +32,12 @@ pub(in crate::server) struct HttpState {
     pub(super) body_begun: bool,
     /// Whether the connection stays open after the answer that it awaits; `None` if it awaits none.
     pub(super) keep_alive_after_answer: Option<bool>,
+    /// Whether it counts as a connection of its address already.
+    pub(super) is_counted: bool,
+    /// What it has done, where that is counted.
+    pub(super) doings: Option<Box<Doings>>,
+    /// How the check of a password ended that the request in `bytes` has waited for.
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl HttpState {
@@ -44,6 +51,9 @@ impl HttpState {
             begun: false,
             body_begun: false,
             keep_alive_after_answer: None,
+            is_counted: false,
+            doings: None,
+            verdict: None,
         }
     }
 

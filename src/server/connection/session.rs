@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::auth::rates::RetryAfterMs;
 use crate::channel::topic::Topic;
 use crate::hub::SubscriberId;
 use crate::server::allowance;
@@ -9,6 +10,7 @@ use crate::server::encoders::Encoders;
 use crate::server::gate::Access;
 use crate::server::journal::{Shown, Who};
 use crate::server::outbox::Outbox;
+use crate::server::rates::{Doings, Verdict};
 use crate::server::service::Service;
 use crate::server::tickets::{RequestKey, Ticket};
 use crate::server::tokens::subscriber;
@@ -41,6 +43,10 @@ pub(in crate::server) struct Session<'s> {
     pub(super) deflate: Option<WindowBits>,
     /// Who the peer is, and what it may do.
     pub(super) access: &'s mut Rc<Access>,
+    /// What the peer has done, where that is counted.
+    pub(super) doings: Option<&'s mut Doings>,
+    /// The message comes too soon, and is refused for so many milliseconds.
+    pub(super) limited: Option<u64>,
     pub(super) outcome: Outcome,
 }
 
@@ -60,6 +66,8 @@ impl<'s> Session<'s> {
             outbox,
             deflate,
             access,
+            doings: None,
+            limited: None,
             outcome: Outcome::default(),
         }
     }
@@ -71,6 +79,56 @@ impl<'s> Session<'s> {
             || self.outcome.congested
             || self.outcome.barred.is_some()
             || self.outbox.private_bytes() > self.service.outbox_limit()
+    }
+
+    /// Counts a message of so many bytes, where messages are counted.
+    #[inline]
+    pub(super) fn count(&mut self, bytes: usize) {
+        if self.service.rates.count_requests() {
+            self.count_doings(bytes);
+        }
+    }
+
+    #[cold]
+    fn count_doings(&mut self, bytes: usize) {
+        let Some(doings) = &mut self.doings else {
+            return;
+        };
+        let (name, now) = (self.access.name(), self.service.now);
+        let verdict = (self.service.rates).request(doings, &name, bytes as u64, now);
+        self.limited = None;
+        self.obey(verdict);
+    }
+
+    /// Notes what is to be said to a message.
+    fn obey(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::Refused(ms) => self.limited = Some(ms),
+            Verdict::Abusive => {
+                let reason = "the client goes on although it was told to wait";
+                self.outcome.barred = Some((CloseCode::ABUSIVE, reason));
+                self.limited = Some(1_000);
+            }
+        }
+    }
+
+    /// Whether the peer may present a token: if its address has failed too often, the message counts as one that comes too soon.
+    pub(super) fn may_present(&mut self) -> bool {
+        let key = self.doings.as_ref().and_then(|doings| doings.key());
+        let may = self.service.rates.may_present(key, self.service.now);
+        if let (Err(RetryAfterMs(ms)), Some(doings)) = (may, &mut self.doings) {
+            let verdict = doings.refuse(ms);
+            self.obey(verdict);
+            return false;
+        }
+        true
+    }
+
+    /// The token that the peer presented does not hold.
+    pub(super) fn note_failure(&mut self) {
+        let key = self.doings.as_ref().and_then(|doings| doings.key());
+        self.service.rates.note_failure(key, self.service.now);
     }
 
     /// The ticket of one of its requests.

@@ -7,7 +7,9 @@ mod day;
 mod follower;
 mod http;
 mod keys;
+mod passwords;
 mod patterns;
+mod rates;
 mod slots;
 mod tickets;
 

@@ -78,6 +78,9 @@ impl Json {
 
     fn carry_out(&mut self, session: &mut Session<'_>, request: Request<'_>) {
         let id = request.id;
+        if let Some(ms) = session.limited {
+            return fail_limited(session, id, ms);
+        }
         match request.command {
             Command::Publish { channel, data, key } => {
                 self.publish(session, id, &Publication { channel, data, key });
@@ -202,6 +205,10 @@ fn unsubscribe(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>) 
 /// Takes the token with which a client says who it is, or who it is still.
 #[cold]
 fn authenticate(session: &mut Session<'_>, id: Option<Id<'_>>, token: &str) {
+    if !session.may_present() {
+        let ms = session.limited.take().unwrap_or_default();
+        return fail_limited(session, id, ms);
+    }
     let (service, now) = (&*session.service, session.service.now);
     let identity = match service.gate.identify_token(token, now) {
         Ok(identity) => identity,
@@ -210,6 +217,7 @@ fn authenticate(session: &mut Session<'_>, id: Option<Id<'_>>, token: &str) {
                 true => ErrorCode::TokenExpired,
                 false => ErrorCode::TokenInvalid,
             };
+            session.note_failure();
             return fail(session, id, None, code, &error.to_string());
         }
     };
@@ -257,6 +265,17 @@ fn refuse_with(session: &mut Session<'_>, id: Option<Id<'_>>, topic: Topic<'_>, 
         Why::Unavailable => ErrorCode::Unavailable,
     };
     fail(session, id, Some(topic), code, &refusal.text);
+}
+
+/// Refuses a request that comes too soon.
+#[cold]
+fn fail_limited(session: &mut Session<'_>, id: Option<Id<'_>>, retry_after_ms: u64) {
+    let error = ErrorReply {
+        id,
+        retry_after_ms: Some(retry_after_ms),
+        ..ErrorReply::new(ErrorCode::RateLimited, "too many requests: wait a while")
+    };
+    refuse(session, &error);
 }
 
 fn fail(

@@ -11,7 +11,7 @@ const SECRET: &[u8] = b"a secret of the tests, of more than 32 bytes";
 /// The seconds since 1970 when the simulation begins.
 const START: u64 = 1_800_000_000;
 
-fn rule(who: &str, subscribe: &[&str], publish: &[&str]) -> Rule {
+pub(super) fn rule(who: &str, subscribe: &[&str], publish: &[&str]) -> Rule {
     let grants = |texts: &[&str]| {
         let grants = texts
             .iter()
@@ -87,18 +87,23 @@ fn closes(client: &mut Client, simulation: &mut Simulation) -> Option<u16> {
         })
 }
 
-/// The first line of the answer to a handshake with these lines and this target.
-fn handshake(simulation: &mut Simulation, target: &str, lines: &str) -> String {
-    let peer = simulation.connect();
+/// A handshake with these lines and this target.
+pub(super) fn handshake_request(target: &str, lines: &str) -> String {
     let lines = if lines.contains("Host: ") {
         lines.to_owned()
     } else {
         format!("Host: localhost\r\n{lines}")
     };
-    let request = format!(
+    format!(
         "GET {target} HTTP/1.1\r\n{lines}Upgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
+    )
+}
+
+/// The first line of the answer to a handshake with these lines and this target.
+fn handshake(simulation: &mut Simulation, target: &str, lines: &str) -> String {
+    let peer = simulation.connect();
+    let request = handshake_request(target, lines);
     simulation.send(peer, request.as_bytes());
     simulation.settle();
     let bytes = simulation.receive(peer, usize::MAX);

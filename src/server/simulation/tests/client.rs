@@ -46,6 +46,11 @@ impl Client {
     /// Sends the handshake on a connection.
     pub(super) fn open_on(simulation: &mut Simulation, peer: PeerId, tongue: Tongue) -> Client {
         simulation.send(peer, handshake(tongue).as_bytes());
+        Client::expect_open(peer, tongue)
+    }
+
+    /// One whose handshake was sent.
+    pub(super) fn expect_open(peer: PeerId, tongue: Tongue) -> Client {
         Client {
             peer,
             head: Some(Vec::new()),

@@ -1,0 +1,164 @@
+//! How often strangers may do something. A trusted proxy names them, since whoever is in memory has no address.
+
+use super::client::text_frame;
+use super::*;
+use crate::auth::forwarded::{Network, TrustedHeader, TrustedProxies};
+use crate::auth::rates::Rate;
+use crate::auth::token::{KeySet, Terms, Verifier};
+use crate::config::Rates;
+
+/// A server that believes everybody who they were called by.
+fn simulation(rates: Rates) -> Simulation {
+    let config = Config {
+        rates,
+        trusted_proxies: TrustedProxies {
+            networks: vec![Network::Unix],
+            header: Some(TrustedHeader::XForwardedFor),
+        },
+        ping_interval_ms: Limit::NONE,
+        ..Config::default()
+    };
+    Simulation::new(config)
+}
+
+const NONE: Rates = Rates {
+    connections: None,
+    requests: None,
+    bytes: None,
+    auth_failures: None,
+};
+
+fn rate(amount: u64, per_ms: u64) -> Option<Rate> {
+    Some(Rate::new(amount, per_ms).expect("a rate"))
+}
+
+/// A handshake of somebody at this address, with these lines: the peer and the first line of the answer.
+fn handshake(simulation: &mut Simulation, address: &str, lines: &str) -> (PeerId, String) {
+    let peer = simulation.connect();
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n{lines}Upgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    simulation.send(peer, request.as_bytes());
+    simulation.settle();
+    let bytes = simulation.receive(peer, usize::MAX);
+    (peer, String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or_default()
+}
+
+fn say(simulation: &mut Simulation, peer: PeerId, text: &str) -> String {
+    simulation.send(peer, &text_frame(text));
+    simulation.settle();
+    let bytes = simulation.receive(peer, usize::MAX);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn an_address_makes_so_many_connections_and_others_go_on() {
+    let mut simulation = simulation(Rates {
+        connections: rate(3, 60_000),
+        ..NONE
+    });
+    for _ in 0..3 {
+        assert_eq!(
+            status(&handshake(&mut simulation, "192.0.2.1", "").1),
+            "101"
+        );
+    }
+    let (_, answer) = handshake(&mut simulation, "192.0.2.1", "");
+    assert_eq!(status(&answer), "429", "{answer}");
+    assert!(
+        answer.contains("Retry-After: 20\r\n") && answer.contains("rate_limited"),
+        "{answer}"
+    );
+    assert_eq!(
+        status(&handshake(&mut simulation, "192.0.2.2", "").1),
+        "101"
+    );
+    simulation.advance(20_000);
+    assert_eq!(
+        status(&handshake(&mut simulation, "192.0.2.1", "").1),
+        "101"
+    );
+}
+
+#[test]
+fn requests_over_the_rate_are_refused_and_who_goes_on_is_closed_with_4429() {
+    let mut simulation = simulation(Rates {
+        requests: rate(2, 1_000),
+        ..NONE
+    });
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    let ping = r#"{"type":"ping","id":7}"#;
+    for _ in 0..2 {
+        assert!(say(&mut simulation, peer, ping).contains("pong"));
+    }
+    let answer = say(&mut simulation, peer, ping);
+    let expected = r#""id":7,"code":"rate_limited""#;
+    assert!(
+        answer.contains(expected) && answer.contains(r#""retry_after_ms":500"#),
+        "{answer}"
+    );
+    simulation.advance(500);
+    assert!(say(&mut simulation, peer, ping).contains("pong"));
+    let mut heard = String::new();
+    for _ in 0..110 {
+        heard += &say(&mut simulation, peer, ping);
+    }
+    assert!(
+        heard.contains("goes on although it was told to wait"),
+        "{heard}"
+    );
+    // One who was not told to wait notices nothing.
+    let (other, _) = handshake(&mut simulation, "192.0.2.1", "");
+    assert!(say(&mut simulation, other, ping).contains("pong"));
+}
+
+#[test]
+fn bytes_count_too() {
+    let mut simulation = simulation(Rates {
+        bytes: rate(1_000, 1_000),
+        ..NONE
+    });
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    let long = format!(r#"{{"type":"ping","id":1,"x":"{}"}}"#, "x".repeat(900));
+    assert!(say(&mut simulation, peer, &long).contains("pong"));
+    assert!(say(&mut simulation, peer, &long).contains("rate_limited"));
+    simulation.advance(1_000);
+    assert!(say(&mut simulation, peer, &long).contains("pong"));
+}
+
+#[test]
+fn an_address_that_fails_to_show_who_it_is_too_often_has_to_wait_whatever_it_presents() {
+    let mut simulation = simulation(Rates {
+        auth_failures: rate(3, 60_000),
+        ..NONE
+    });
+    let keys = KeySet::secret(b"a secret of the tests, of more than 32 bytes").expect("a secret");
+    simulation
+        .service()
+        .open_gate(Verifier::new(keys, Terms::default()));
+    for _ in 0..2 {
+        let (_, answer) = handshake(&mut simulation, "192.0.2.1", "Authorization: Bearer x\r\n");
+        assert_eq!(status(&answer), "401", "{answer}");
+    }
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    let auth = r#"{"type":"auth","id":1,"token":"x"}"#;
+    assert!(say(&mut simulation, peer, auth).contains("token_invalid"));
+    assert!(say(&mut simulation, peer, auth).contains("rate_limited"));
+    let (_, answer) = handshake(&mut simulation, "192.0.2.1", "Authorization: Bearer x\r\n");
+    assert_eq!(status(&answer), "429", "{answer}");
+    // Others are not its, and neither is one of the same address that presents nothing.
+    let (_, answer) = handshake(&mut simulation, "192.0.2.2", "Authorization: Bearer x\r\n");
+    assert_eq!(status(&answer), "401");
+    assert_eq!(
+        status(&handshake(&mut simulation, "192.0.2.1", "").1),
+        "101"
+    );
+    simulation.advance(20_000);
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    assert!(say(&mut simulation, peer, auth).contains("token_invalid"));
+}

@@ -266,14 +266,14 @@ impl Config {
     /// that are answered although there are as many as allowed.
     pub const FILES_RESERVED: usize = 64;
 
-    /// All addresses that the daemon listens on.
+    /// All addresses that the daemon listens on. Those for TLS follow the others.
     pub fn listeners(&self) -> impl Iterator<Item = &Listen> {
-        self.listen.iter()
+        self.listen.iter().chain(&self.tls.listen)
     }
 
     /// Whether there is a means by which a client can show who it is.
     pub fn knows_people(&self) -> bool {
-        self.token.has_keys() || self.htpasswd.is_some()
+        self.token.has_keys() || self.htpasswd.is_some() || self.tls.client_ca.is_some()
     }
 
     /// How a channel or a pattern's log keeps its messages: a channel as the first rule says that matches its name, a

@@ -184,8 +184,7 @@ impl Gate {
         self.hosts = config.hosts.clone();
         self.proxies = config.trusted_proxies.clone();
         self.token_cookie = config.token_cookie.clone();
-        let doors = config.listen.iter().chain(&config.tls.listen);
-        self.doors = doors.cloned().collect();
+        self.doors = config.listeners().cloned().collect();
         if self.doors.is_empty() {
             // Simulations have none.
             self.doors.push(Listen::Unix(Default::default()));

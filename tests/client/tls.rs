@@ -263,7 +263,7 @@ fn large_messages_go_both_ways_at_once() {
     let url = format!("{}/echo", front.url("localhost"));
     let socket = connector(&url, &authority).websocket().unwrap();
     let (mut sender, mut receiver) = socket.split();
-    let large: Vec<u8> = (0..60_000_u32).map(|n| (n * n >> 3) as u8).collect();
+    let large: Vec<u8> = (0..60_000_u32).map(|n| ((n * n) >> 3) as u8).collect();
     let sent = large.clone();
     let sending = std::thread::spawn(move || {
         for _ in 0..200 {

@@ -21,7 +21,8 @@
 //!
 //! [`Server`] ties them together and has no methods but those of the turn.
 //!
-//! Deliberately absent: a runtime, threads but for what would make the loop wait (passwords, the keys of tokens from a URL), and any knowledge of how a log or a frame is built.
+//! Deliberately absent: a runtime, threads but for what would make the loop wait (passwords, the keys of tokens from a URL),
+//! and any knowledge of how a log or a frame is built.
 
 mod accept;
 mod alarm;

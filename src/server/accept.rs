@@ -112,7 +112,8 @@ impl Accepting {
         listener: usize,
     ) -> bool {
         let service = &mut connections.service;
-        match self.listeners[listener].accept(self.terms.as_ref()) {
+        let (listener, proxies) = (&mut self.listeners[listener], service.gate.proxies());
+        match listener.accept(self.terms.as_ref(), proxies) {
             Ok(accepted) => {
                 service.metrics.accepted += 1;
                 let turn = service.metrics.turns;
@@ -121,7 +122,7 @@ impl Accepting {
                 return self.held_back.is_none();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.listeners[listener].ready = false;
+                listener.ready = false;
             }
             Err(error) if is_out_of_files(&error) => {
                 self.paused_until = service.now + PAUSE_MS;

@@ -6,11 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::connection::Peer;
 use super::timers::{Millis, NEVER};
 use crate::auth::forwarded::{Client, TrustedProxies, has_forwarding_fields};
 use crate::auth::identity::{Claims, Identity, Means};
@@ -227,8 +228,17 @@ impl Gate {
         &self.doors[door.min(self.doors.len() - 1)]
     }
 
-    /// Who sent a request with these fields, over a connection from somebody at this address.
-    pub(super) fn client(&self, peer: impl FnOnce() -> Option<IpAddr>, head: &Head<'_>) -> Client {
+    /// The proxies whose word is taken for who they were called from.
+    pub(super) fn proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
+    /// Who sent a request with these fields, over a connection from this peer.
+    pub(super) fn client(&self, peer: Peer<'_>, head: &Head<'_>) -> Client {
+        // What proxies said before a reload they said under what held then.
+        if let Some(client) = peer.client_by_proxy() {
+            return client;
+        }
         match self.proxies.networks.is_empty() {
             // Nobody asks for its address.
             true => Client {
@@ -236,7 +246,7 @@ impl Gate {
                 is_named_by_proxy: false,
                 is_https: false,
             },
-            false => self.proxies.client(peer(), head.headers),
+            false => self.proxies.client(peer.address(), head.headers),
         }
     }
 

@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use self::unix::SocketFile;
+use crate::auth::forwarded::TrustedProxies;
 use crate::config::{Config, Listen};
 use crate::transport::Transport;
 use crate::transport::tls::terms::Terms;
@@ -112,9 +113,21 @@ impl Listener {
         }
     }
 
-    /// Accepts a connection. It speaks TLS on these terms where TLS is spoken.
-    pub(super) fn accept(&self, terms: Option<&Terms>) -> io::Result<Accepted> {
-        let accepted = self.accept_bare()?;
+    /// Accepts a connection. It begins with a PROXY header where it is from one of `proxies` that says so who called it. It
+    /// speaks TLS on these terms where TLS is spoken.
+    pub(super) fn accept(
+        &self,
+        terms: Option<&Terms>,
+        proxies: &TrustedProxies,
+    ) -> io::Result<Accepted> {
+        let (accepted, peer) = self.accept_bare()?;
+        let accepted = match proxies.want_header(peer) {
+            true => Accepted {
+                transport: accepted.transport.proxied(),
+                ..accepted
+            },
+            false => accepted,
+        };
         match terms {
             Some(terms) if self.is_tls => Ok(Accepted {
                 transport: accepted.transport.encrypted(terms)?,
@@ -124,20 +137,22 @@ impl Listener {
         }
     }
 
-    fn accept_bare(&self) -> io::Result<Accepted> {
-        match &self.socket {
-            Acceptor::Tcp(listener) => listener.accept().map(|(stream, peer)| Accepted {
-                transport: Transport::Tcp(stream),
+    /// Accepts a connection as it is, and says from which address it comes; `None`: by a unix socket.
+    fn accept_bare(&self) -> io::Result<(Accepted, Option<IpAddr>)> {
+        let (transport, peer) = match &self.socket {
+            Acceptor::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
                 // On a dual-stack socket 127.0.0.1 is ::ffff:127.0.0.1.
-                is_local: peer.ip().to_canonical().is_loopback(),
-                door: self.door,
-            }),
-            Acceptor::Unix(_, listener) => listener.accept().map(|(stream, _)| Accepted {
-                transport: Transport::Unix(stream),
-                is_local: true,
-                door: self.door,
-            }),
-        }
+                (Transport::Tcp(stream), Some(peer.ip().to_canonical()))
+            }
+            Acceptor::Unix(_, listener) => (Transport::Unix(listener.accept()?.0), None),
+        };
+        let accepted = Accepted {
+            transport,
+            is_local: peer.is_none_or(|address| address.is_loopback()),
+            door: self.door,
+        };
+        Ok((accepted, peer))
     }
 
     fn file(&self) -> Option<&SocketFile> {

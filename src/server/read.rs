@@ -172,7 +172,7 @@ impl Reader {
                 }
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::InvalidData => {
-                    let what = format_args!("ended: TLS: {error}");
+                    let what = format_args!("ended: {error}");
                     service.note(connection.who(transport), what);
                     return Some(Gone::Lost);
                 }

@@ -1,4 +1,4 @@
-//! A connection's byte stream: TCP, unix or TLS over one of them, one type for the loop.
+//! A connection's byte stream: TCP, unix, a proxy's or TLS over one of them, one type for the loop.
 //!
 //! # The contract
 //!
@@ -18,6 +18,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod memory;
+mod proxied;
 #[cfg(all(feature = "tls", not(fuzzing)))]
 pub(crate) mod tls;
 #[cfg(all(feature = "tls", fuzzing))]
@@ -39,11 +40,13 @@ use rustix::net::sockopt::socket_peercred;
 
 #[cfg(any(test, fuzzing))]
 use self::memory::Memory;
+use self::proxied::Proxied;
 #[cfg(feature = "tls")]
 use self::tls::Tls;
 use self::tls::terms::Terms;
 #[cfg(test)]
 use self::withholding::Withholding;
+use crate::auth::forwarded::Client;
 
 /// Slices of no more than so many bytes on the average are copied together before they are written: the kernel takes
 /// longer to walk over a list of them than the copy does.
@@ -72,6 +75,8 @@ pub(crate) struct Written {
 pub(crate) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// A trusted proxy's connection, which begins with a PROXY header.
+    Proxied(Box<Proxied>),
     #[cfg(feature = "tls")]
     Tls(Box<Tls>),
     /// For tests: a pipe in memory.
@@ -101,6 +106,12 @@ impl Transport {
         Ok(Transport::Tls(Box::new(Tls::new(self, terms)?)))
     }
 
+    /// A trusted proxy's connection over this transport, on which nothing was said yet: it has to begin with a PROXY header, which
+    /// is read off.
+    pub(crate) fn proxied(self) -> Self {
+        Transport::Proxied(Box::new(Proxied::new(self)))
+    }
+
     /// The same, but it keeps bytes as TLS does.
     #[cfg(test)]
     pub(crate) fn withholding(self) -> Self {
@@ -117,6 +128,7 @@ impl Transport {
         match self {
             Transport::Tcp(socket) => socket.register(registry, token, interest),
             Transport::Unix(socket) => socket.register(registry, token, interest),
+            Transport::Proxied(proxied) => proxied.under_mut().register(registry, token),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.register(registry, token),
             #[cfg(any(test, fuzzing))]
@@ -136,6 +148,7 @@ impl Transport {
         let len = match self {
             Transport::Tcp(socket) => socket.read(buffer),
             Transport::Unix(socket) => socket.read(buffer),
+            Transport::Proxied(proxied) => return proxied.read(buffer),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => return tls.read(buffer),
             #[cfg(any(test, fuzzing))]
@@ -157,6 +170,7 @@ impl Transport {
         let result = uninterrupted(|| match self {
             Transport::Tcp(socket) => socket.write(bytes),
             Transport::Unix(socket) => socket.write(bytes),
+            Transport::Proxied(proxied) => proxied.under_mut().send(&[IoSlice::new(bytes)]),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.write_vectored(&[IoSlice::new(bytes)]),
             #[cfg(any(test, fuzzing))]
@@ -197,6 +211,7 @@ impl Transport {
         uninterrupted(|| match self {
             Transport::Tcp(socket) => socket.write_vectored(slices),
             Transport::Unix(socket) => socket.write_vectored(slices),
+            Transport::Proxied(proxied) => proxied.under_mut().send(slices),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.write_vectored(slices),
             #[cfg(any(test, fuzzing))]
@@ -214,6 +229,7 @@ impl Transport {
         match self {
             // A bare socket holds nothing of its own.
             Transport::Tcp(_) | Transport::Unix(_) => Ok(true),
+            Transport::Proxied(proxied) => proxied.under_mut().flush(),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.flush(),
             #[cfg(any(test, fuzzing))]
@@ -230,6 +246,10 @@ impl Transport {
         let _ = match self {
             Transport::Tcp(socket) => socket.shutdown(Shutdown::Write),
             Transport::Unix(socket) => socket.shutdown(Shutdown::Write),
+            Transport::Proxied(proxied) => {
+                proxied.under_mut().finish_writing();
+                Ok(())
+            }
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.finish_writing(),
             #[cfg(any(test, fuzzing))]
@@ -282,17 +302,33 @@ impl Transport {
         }
     }
 
-    /// The peer's address; `None` if it came by a unix socket, or is gone. The kernel is asked for it.
+    /// The peer's address, which is the client's where a PROXY header names it; `None` if it came by a unix socket, or is gone. The
+    /// kernel is asked for it.
     pub(crate) fn peer_address(&self) -> Option<IpAddr> {
         match self {
             Transport::Tcp(socket) => Some(socket.peer_addr().ok()?.ip()),
             Transport::Unix(_) => None,
+            Transport::Proxied(proxied) => proxied.peer_address(),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.under().peer_address(),
             #[cfg(any(test, fuzzing))]
             Transport::Memory(_) => None,
             #[cfg(test)]
             Transport::Withholding(_) => None,
+        }
+    }
+
+    /// Who the peer is by the PROXY header that its connection begins with; `None`: it begins with none. Where TLS is spoken behind
+    /// the header, the client's connection counts as encrypted, whatever the header says.
+    pub(crate) fn client_by_proxy(&self) -> Option<Client> {
+        match self {
+            Transport::Proxied(proxied) => Some(proxied.client()),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.under().client_by_proxy().map(|client| Client {
+                is_https: client.is_named_by_proxy,
+                ..client
+            }),
+            _ => None,
         }
     }
 
@@ -312,6 +348,7 @@ impl Transport {
     pub(crate) fn holds(&self) -> bool {
         match self {
             Transport::Tcp(_) | Transport::Unix(_) => false,
+            Transport::Proxied(proxied) => proxied.under().holds(),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.holds(),
             #[cfg(any(test, fuzzing))]
@@ -322,7 +359,8 @@ impl Transport {
     }
 }
 
-/// The peer: its address, or for a unix socket the process that connected. The kernel is asked for it.
+/// The peer: its address, or for a unix socket the process that connected. The kernel is asked for it. Whom a PROXY header names
+/// stands before the proxy.
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -334,6 +372,7 @@ impl fmt::Display for Transport {
                 Ok(peer) => write!(f, "pid {} uid {}", peer.pid, peer.uid),
                 Err(_) => f.write_str("(gone)"),
             },
+            Transport::Proxied(proxied) => proxied.fmt(f),
             #[cfg(feature = "tls")]
             Transport::Tls(tls) => tls.fmt(f),
             #[cfg(any(test, fuzzing))]

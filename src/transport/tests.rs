@@ -65,8 +65,12 @@ pub(super) fn pair() -> (Transport, Socket) {
 fn all() -> Vec<(Transport, Peer)> {
     let (bare, bare_peer) = pair();
     let (under, withholding_peer) = pair();
+    let (proxied, mut proxied_peer) = pair();
+    let header = b"PROXY UNKNOWN\r\n";
+    proxied_peer.write_all(header).expect("it has room");
     vec![
         (bare, Peer::Bare(bare_peer)),
+        (proxied.proxied(), Peer::Bare(proxied_peer)),
         (under.withholding(), Peer::Veiled(withholding_peer)),
         #[cfg(feature = "tls")]
         {

@@ -44,7 +44,7 @@ impl Connection {
 
     fn takes_origin(&self, service: &Service, peer: Peer<'_>, request: &Request<'_>) -> bool {
         let (door, head, gate) = (self.access.door, &request.head, &service.gate);
-        let client = gate.client(|| peer.address(), head);
+        let client = gate.client(peer, head);
         gate.takes_origin(door, &client, self.is_encrypted, request.host, head)
     }
 
@@ -68,7 +68,7 @@ impl Connection {
                        [[allow]] blocks, or which proxy is trusted by --trusted-proxy and --trusted-proxy-header";
             return Err(problem(Why::Forbidden, why));
         }
-        let client = gate.client(|| peer.address(), head);
+        let client = gate.client(peer, head);
         if !gate.takes_host(door, &client, request.host) {
             let why = "421: the daemon does not answer to this Host. --host lists the names to which it does.\n";
             return Err(Response::text(Status::MISDIRECTED_REQUEST, why));

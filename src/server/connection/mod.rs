@@ -45,6 +45,7 @@ use super::reads::Standing;
 use super::service::Service;
 use super::timers::{Millis, NEVER};
 use super::tokens::{index_of, subscriber};
+use crate::auth::forwarded::Client;
 use crate::hub::SubscriberId;
 use crate::transport::Transport;
 
@@ -56,13 +57,20 @@ pub(super) const READ_BYTES_KEPT: usize = 4 * 1024;
 
 /// The other end of a connection, as far as anybody asks. What is displayed is its name in the log.
 pub(super) trait Remote: fmt::Display {
-    /// Its address; `None` if it came by a unix socket, or is gone.
+    /// Its address, which a PROXY header may name; `None` if it came by a unix socket, or is gone.
     fn address(&self) -> Option<IpAddr>;
+
+    /// Who it is by the PROXY header of a trusted proxy; `None`: its connection begins with none.
+    fn client_by_proxy(&self) -> Option<Client>;
 }
 
 impl Remote for Transport {
     fn address(&self) -> Option<IpAddr> {
         self.peer_address()
+    }
+
+    fn client_by_proxy(&self) -> Option<Client> {
+        Transport::client_by_proxy(self)
     }
 }
 

@@ -151,7 +151,8 @@ impl Tls {
         let more = source.more;
         if let Err(error) = self.session.process_new_packets() {
             self.fail();
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            let why = format!("TLS: {error}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         if self.holds() {
             self.flush()?;

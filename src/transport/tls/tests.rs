@@ -117,7 +117,16 @@ fn shake(
     client: ClientConfig,
     name: &str,
 ) -> (Transport, Client, io::Result<()>, io::Result<()>) {
-    let (under, socket) = pair();
+    shake_over(pair(), terms, client, name)
+}
+
+/// The same, between a transport and the other end of its socket.
+fn shake_over(
+    (under, socket): (Transport, Socket),
+    terms: &Terms,
+    client: ClientConfig,
+    name: &str,
+) -> (Transport, Client, io::Result<()>, io::Result<()>) {
     let mut transport = under.encrypted(terms).expect("good terms");
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let session = ClientConnection::new(client.into(), name).expect("a client");
@@ -328,6 +337,25 @@ fn terms() -> (Files, Terms) {
     let (certificate, _) = self_signed(&files, "localhost", &["localhost"]);
     let terms = Terms::load(&config(&certificate)).expect("good files");
     (files, terms)
+}
+
+#[test]
+fn a_proxy_says_who_calls_before_the_handshake_and_the_client_counts_as_encrypted() {
+    let files = Files::new();
+    let (certificate, root) = self_signed(&files, "localhost", &["localhost"]);
+    let terms = Terms::load(&config(&certificate)).expect("good files");
+    let (under, mut socket) = pair();
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n";
+    socket.write_all(header).expect("it has room");
+    let ends = (under.proxied(), socket);
+    let (transport, _, ours, theirs) =
+        shake_over(ends, &terms, client_of(&[root], None), "localhost");
+    ours.and(theirs).expect("they agree");
+    let client = transport.client_by_proxy().expect("there is a header");
+    assert_eq!(client.address, Some(IpAddr::from([192, 0, 2, 7])));
+    assert!(client.is_named_by_proxy && client.is_https);
+    let name = transport.to_string();
+    assert!(name.starts_with("192.0.2.7:56324 by "), "{name}");
 }
 
 #[test]

@@ -305,7 +305,7 @@ fn a_handshake_that_trickles_in_is_answered_with_408() {
 #[test]
 fn a_body_that_trickles_in_is_answered_with_408_at_the_message_timeout() {
     let daemon = Daemon::start(&["--message-timeout", "100ms"]);
-    let request = "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n";
+    let request = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n";
     let mut stream = daemon.raw();
     stream.write_all(request.as_bytes()).expect("it goes out");
     trickle(&mut stream, std::iter::repeat(b' '), |answer| {
@@ -316,7 +316,7 @@ fn a_body_that_trickles_in_is_answered_with_408_at_the_message_timeout() {
 #[test]
 fn a_kept_alive_http_connection_is_ended_without_a_word_at_the_idle_timeout() {
     let daemon = Daemon::start(&["--http-idle-timeout", "50ms"]);
-    let answer = daemon.exchange(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = daemon.exchange(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
 }
@@ -325,7 +325,7 @@ fn a_kept_alive_http_connection_is_ended_without_a_word_at_the_idle_timeout() {
 fn a_stalled_http_client_is_ended_at_the_stall_timeout() {
     let daemon = Daemon::start(&["--stall-timeout", "200ms", "--outbox", "4KiB"]);
     let mut stream = daemon.raw();
-    let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+    let requests = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
     // It asks until it is not read from any more, then until it is gone: it never reads.
     let until = Instant::now() + common::PATIENCE;
     while stream.write_all(&requests).is_ok() {
@@ -428,7 +428,7 @@ fn a_drain_ends_half_open_http_connections_too() {
     let daemon = Daemon::start(&[]);
     let mut stream = daemon.raw();
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         .expect("it goes out");
     let _client = daemon.connect();
     daemon.signal("TERM");

@@ -149,7 +149,7 @@ fn a_post_whose_body_is_no_json_is_told_what_is_wrong_and_then_where() {
     ] {
         let length = body.len();
         let answer = daemon.answer(&format!(
-            "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
         ));
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         let expected = format!(r#"{{"code":"bad_json","message":"{message}"}}"#);
@@ -250,7 +250,7 @@ fn curl_can_publish() {
     let post = |body: &str| {
         daemon.exchange(
             format!(
-                "POST /channels/scores HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                "POST /channels/scores HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                  Content-Length: {}\r\n\r\n{body}",
                 body.len()
             )
@@ -322,7 +322,7 @@ fn a_unix_socket_is_taken_over_when_stale_served_and_removed_at_the_end() {
     let mut daemon = Daemon::start(&["--listen", &listen]);
     let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
     stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .expect("the request goes out");
     let mut answer = String::new();
     stream
@@ -364,8 +364,8 @@ fn pipelined_requests_are_answered_in_order() {
     let mut stream = daemon.raw();
     stream
         .write_all(
-            b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n\
-              HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n\
+              HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         )
         .expect("the requests go out");
     let answers = common::read_to_end(&mut stream);

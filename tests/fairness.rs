@@ -118,8 +118,8 @@ fn requests_that_wait_for_their_turn_are_all_answered_in_order() {
         }
     }
     let mut posting = daemon.raw();
-    let posts = "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1".repeat(500);
-    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let posts = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1".repeat(500);
+    let last = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     posting
         .write_all((posts + last).as_bytes())
         .expect("the posts go out");
@@ -160,7 +160,7 @@ fn a_client_that_sends_a_message_in_two_pieces_does_not_pay_for_strangers_that_n
 #[test]
 fn a_client_that_posts_in_two_pieces_does_not_pay_for_strangers_either_and_they_get_503() {
     let daemon = Daemon::start(&["--input-total", "1MiB"]);
-    let head = "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n";
+    let head = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n";
     let half = format!("{head}{}", "1".repeat(59_000));
     let mut strangers: Vec<_> = (0..40).map(|_| daemon.raw()).collect();
     for stranger in &mut strangers {
@@ -168,7 +168,7 @@ fn a_client_that_posts_in_two_pieces_does_not_pay_for_strangers_either_and_they_
     }
     for data in [10, 3_000, 30_000].map(|len| format!("\"{}\"", "1".repeat(len))) {
         let mut stream = daemon.raw();
-        let head = "POST /channels/c HTTP/1.1\r\nHost: x\r\n";
+        let head = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\n";
         let post = format!("{head}Content-Length: {}\r\n\r\n{data}", data.len());
         let (one, other) = post.split_at(post.len() / 2);
         stream.write_all(one.as_bytes()).expect("it goes out");

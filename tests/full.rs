@@ -19,11 +19,11 @@ const RESERVE: usize = 16;
 /// As many connections as the lobby has places for.
 const LOBBY: usize = 32;
 
-const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 fn post(data: &str) -> String {
     let len = data.len();
-    format!("POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{data}")
+    format!("POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n\r\n{data}")
 }
 
 /// A daemon with as many connections as it may have.
@@ -41,7 +41,7 @@ fn full(arguments: &[&str]) -> (Daemon, [Client; 2]) {
 /// Takes the whole reserve with publications whose bodies do not come.
 fn take_reserve(daemon: &Daemon) -> Vec<TcpStream> {
     let half =
-        "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+        "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     let streams: Vec<_> = (0..RESERVE)
         .map(|_| {
             let mut stream = daemon.raw();
@@ -72,9 +72,9 @@ fn requests_from_this_machine_are_served_one_to_a_connection_and_publish_to_who_
     for (request, expected) in [
         (HEALTHZ.to_owned(), "200"),
         (post("1"), "201"),
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "200"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), "200"),
         (post("{"), "400"),
-        ("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "404"),
+        ("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), "404"),
     ] {
         // To the end of the stream: the place is for the next.
         let answer = daemon.exchange(request.as_bytes());
@@ -123,25 +123,25 @@ fn in_the_lobby_healthz_is_answered_and_all_else_refused() {
     let (daemon, _clients) = full(&[]);
     let _reserve = take_reserve(&daemon);
     assert_eq!(status(&daemon.exchange(HEALTHZ.as_bytes())), "200");
-    let head = daemon.exchange(b"HEAD /healthz?from=lb HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = daemon.exchange(b"HEAD /healthz?from=lb HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(status(&head), "200");
     assert!(head.ends_with("\r\n\r\n"), "{head}");
     for request in [
         post("1"),
         handshake("/", ""),
-        "GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
-        "POST /healthz HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
-        "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        "POST /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
         // Their bodies are not waited for.
-        "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".to_owned(),
-        "GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
-        "PUT /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+        "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".to_owned(),
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+        "PUT /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
             .to_owned(),
     ] {
         let answer = daemon.exchange(request.as_bytes());
         assert!(refused(&answer), "{request}: {answer}");
     }
-    let head = daemon.exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n");
+    let head = daemon.exchange(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n");
     assert!(refused(&head) && head.ends_with("\r\n\r\n"), "{head}");
 }
 

@@ -149,12 +149,12 @@ fn a_publication_through_a_proxy_that_asks_for_an_upgrade_with_everything_is_one
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
     ] {
         let answer = daemon.answer(&format!(
-            "POST /channels/c HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: 1\r\n\r\n1"
+            "POST /channels/c HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: 1\r\n\r\n1"
         ));
         assert_eq!(status(&answer), "201", "{answer}");
     }
     let page = daemon
-        .answer("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+        .answer("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(status(&page), "200", "{page}");
 }
 

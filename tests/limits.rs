@@ -16,7 +16,7 @@ fn settle(client: &mut Client) {
 fn a_request_head_over_the_limit_is_answered_with_431_even_while_more_is_sent() {
     let daemon = Daemon::start(&["--max-header", "1KiB"]);
     let long = format!(
-        "GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
         "a".repeat(200_000)
     );
     let answer = daemon.exchange(long.as_bytes());
@@ -27,7 +27,7 @@ fn a_request_head_over_the_limit_is_answered_with_431_even_while_more_is_sent() 
 fn a_body_over_the_limit_is_answered_with_413() {
     let daemon = Daemon::start(&["--max-message", "1KiB"]);
     let request = format!(
-        "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{}",
+        "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{}",
         "1".repeat(100_000)
     );
     let answer = daemon.exchange(request.as_bytes());
@@ -37,7 +37,7 @@ fn a_body_over_the_limit_is_answered_with_413() {
 #[test]
 fn a_handshake_that_is_not_finished_in_time_is_answered_with_408() {
     let daemon = Daemon::start(&["--handshake-timeout", "100ms"]);
-    let answer = daemon.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n");
+    let answer = daemon.exchange(b"GET / HTTP/1.1\r\nHost: localhost\r\n");
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
@@ -103,7 +103,7 @@ fn channels_over_the_limit_are_refused_by_publish_subscribe_and_post() {
     let reply = client.ask(r#"{"type":"subscribe","id":3,"channel":"b"}"#);
     assert_eq!(member(&reply, "code"), r#""limit""#);
     let answer = daemon.exchange(
-        b"POST /channels/b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1",
+        b"POST /channels/b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1",
     );
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     let reply = client.ask(r#"{"type":"subscribe","id":4,"channel":"a"}"#);
@@ -390,7 +390,7 @@ fn pipelined_requests_whose_answers_are_not_read_wait_their_turn() {
             } else {
                 ""
             };
-            let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{close}\r\n");
+            let request = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{close}\r\n");
             writer
                 .write_all(request.as_bytes())
                 .expect("the daemon reads on");
@@ -404,7 +404,7 @@ fn pipelined_requests_whose_answers_are_not_read_wait_their_turn() {
 #[test]
 fn a_request_that_times_out_gives_back_what_was_kept_of_it() {
     let mut daemon = Daemon::start(&["--handshake-timeout", "50ms", "--input-total", "16KiB"]);
-    let half = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}", "a".repeat(3000));
+    let half = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}", "a".repeat(3000));
     for _ in 0..10 {
         let answer = daemon.exchange(half.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -415,7 +415,7 @@ fn a_request_that_times_out_gives_back_what_was_kept_of_it() {
 #[test]
 fn half_a_chunked_body_counts_as_it_came_and_as_it_was_taken_out_of_its_chunks() {
     let mut daemon = Daemon::start(&[]);
-    let head = "POST /channels/c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let half = format!("{head}{:x}\r\n{}", 50_000, "1".repeat(30_000));
     let mut stream = daemon.raw();
     stream.write_all(half.as_bytes()).expect("it goes out");
@@ -470,7 +470,7 @@ fn requests_that_are_shorter_than_their_answers_do_not_overfill_the_outbox() {
 
 #[test]
 fn publications_in_one_piece_wait_for_the_sweep_where_the_window_is_full() {
-    let posts = "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1".repeat(500);
+    let posts = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1".repeat(500);
     let publish = r#"{"type":"publish","channel":"c","data":1}"#;
     let frames = masked(0x81, publish.as_bytes()).repeat(500);
     for by_post in [true, false] {
@@ -497,8 +497,8 @@ fn publications_in_one_piece_wait_for_the_sweep_where_the_window_is_full() {
 fn whole_requests_that_wait_for_room_are_not_late() {
     let daemon = Daemon::start(&["--outbox", "4KiB", "--handshake-timeout", "100ms"]);
     let mut stream = daemon.raw();
-    let requests = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50_000);
-    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let requests = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50_000);
+    let last = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut writer = stream.try_clone().expect("the stream can be cloned");
     let sender = std::thread::spawn(move || {
         let _ = writer.write_all((requests + last).as_bytes());

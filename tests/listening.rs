@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use common::{Daemon, PATIENCE, read_to_end};
 
-const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// A folder of a test's own, removed with all that is in it.
 struct Folder(PathBuf);

@@ -59,7 +59,7 @@ fn a_client_that_answered_its_ping_while_the_daemon_was_stopped_stays() {
 fn messages_and_requests_that_became_whole_while_the_daemon_was_stopped_are_not_late() {
     let daemon = Daemon::start(&["--message-timeout", "2s", "--handshake-timeout", "2s"]);
     let ask = masked(0x81, br#"{"type":"ping","id":"alive"}"#);
-    let post = "POST /channels/c HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n1234";
+    let post = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n1234";
     let upgrade = handshake("/", "");
     let mut clients: Vec<_> = (0..100).map(|_| daemon.connect()).collect();
     let mut posts: Vec<_> = (0..100).map(|_| daemon.raw()).collect();

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from support.streams import message_text
-from support.wire import RawClient, dial, read_until_end
+from support.wire import RawClient, dial, read_until_end, upgrade
 
 SECONDS = "20"
 
@@ -44,6 +44,7 @@ def run(context):
         publishing(context, daemon)
         refusals(context, daemon)
         upgrades(context, daemon)
+        names_and_pages(context, daemon)
         kept_alive(context, daemon)
         pipelined(context, daemon)
         bodies(context, daemon)
@@ -60,11 +61,16 @@ def pages(context, daemon):
     context.holds("HEAD / answers the same head without the body", head.status == 200 and not same and not head.body, f"differs: {same}" if same else "")
     health = curl(daemon.http + "/healthz")
     context.holds("GET /healthz answers 200 ok", health.status == 200 and health.body.strip() == b"ok")
-    shown_behind_a_proxy(context, daemon)
+    shown_behind_a_proxy(context)
     context.equal("HEAD /healthz answers 200", curl(daemon.http + "/healthz", "--head").status, 200)
 
 
-def shown_behind_a_proxy(context, daemon):
+def shown_behind_a_proxy(context):
+    with context.daemon("--trusted-proxy", "127.0.0.1", "--trusted-proxy-header", "x-forwarded-for") as daemon:
+        shown_by(context, daemon)
+
+
+def shown_by(context, daemon):
     """Runs the page's script as a browser does that came by way of a proxy with TLS, another port and a path."""
     page = curl(daemon.http + "/", "--header", "Accept: text/html").body.decode()
     script = re.search("<script>(.*?)</script>", page, re.DOTALL).group(1)
@@ -78,7 +84,7 @@ def shown_behind_a_proxy(context, daemon):
     done = subprocess.run(["node", "--eval", stub, script], capture_output=True, timeout=60, text=True)
     shown = done.stdout.strip() or done.stderr
     context.equal("behind a proxy the page shows the address bar's URLs", shown, "https://example.com:8443/fanfare wss://example.com:8443/fanfare")
-    text = curl(daemon.http + "/", "--header", "X-Forwarded-Proto: https").body.decode()
+    text = curl(daemon.http + "/", "--header", "X-Forwarded-For: 192.0.2.1", "--header", "X-Forwarded-Proto: https").body.decode()
     context.holds("and the text for curl says wss:// where a proxy says https", "wss://" in text and " ws://" not in text)
 
 
@@ -122,7 +128,7 @@ def refusals(context, daemon):
     context.holds("a head of 60 KB is a 431 that curl can read", long.status == 431 and long.body, f"{long.status}")
     context.equal("HTTP/1.0 is served", curl(daemon.http + "/healthz", "--http1.0").status, 200)
     sock = dial(daemon.address)
-    sock.sendall(b"GET / HTTP/3.7\r\nHost: x\r\n\r\n")
+    sock.sendall(b"GET / HTTP/3.7\r\nHost: localhost\r\n\r\n")
     said, _ = read_until_end(sock)
     context.holds("another major version is a 505", said.startswith(b"HTTP/1.1 505 "), f"{said[:60]!r}")
 
@@ -138,6 +144,34 @@ def upgrades(context, daemon):
         context.holds(f"HEAD {path} with Upgrade: websocket has no body", head.status == expected and not head.body, f"{head.status} {head.body!r}")
 
 
+def names_and_pages(context, daemon):
+    """What a daemon on loopback to which nothing is configured makes of names and of pages that are not this machine's."""
+    port = daemon.address[1]
+
+    def opened(field, *more, host="localhost"):
+        """The statuses of a WebSocket and of a POST with these fields."""
+        fields = [field, *more] if field else []
+        sock = dial(daemon.address)
+        sock.sendall(upgrade(host, extra=fields))
+        status = int(sock.recv(12).split(b" ")[1])
+        sock.close()
+        options = [option for each in [f"Host: {host}", *fields] for option in ("--header", each)]
+        return status, curl(daemon.http + "/channels/x", *options, body=b"1").status
+
+    for host in ("localhost", f"localhost:{port}", f"app.localhost:{port}", f"127.0.0.1:{port}", "[::1]"):
+        context.equal(f"Host: {host.replace(str(port), 'PORT')} is right on loopback", opened("", host=host), (101, 201))
+    for host in ("example.org", f"example.org:{port}", "localhost.example.org", "127.0.0.1.example.org", "notlocalhost"):
+        context.equal(f"Host: {host.replace(str(port), 'PORT')} gets 421", opened("", host=host), (421, 421))
+    for origin in ("http://localhost:3000", "https://localhost", "http://app.localhost:5173", "http://127.0.0.1:8000", "http://[::1]:8000"):
+        context.equal(f"a page of {origin} may use the daemon", opened(f"Origin: {origin}"), (101, 201))
+    for origin in ("https://example.org", "null", "http://localhost.example.org", "http://127.0.0.1.example.org", "http://192.0.2.1", "file://", "nonsense"):
+        context.equal(f"Origin: {origin} gets 403", opened(f"Origin: {origin}"), (403, 403))
+    two = opened("Origin: http://localhost", "Origin: https://example.org")
+    context.equal("two Origin fields get 403", two, (403, 403))
+    for field in ("X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: example.org", "X-Real-IP: 192.0.2.1"):
+        context.equal(f"a proxy that nobody named as trusted gets 403 for {field.partition(':')[0]}", opened(field), (403, 403))
+
+
 def kept_alive(context, daemon):
     # curl says with %{num_connects} how many connections each transfer needed.
     urls = [daemon.http + path for path in ("/healthz", "/", "/nowhere", "/healthz")]
@@ -151,9 +185,9 @@ def kept_alive(context, daemon):
 
 def pipelined(context, daemon):
     sock = dial(daemon.address)
-    ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    post = b"POST /channels/pipe HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n7"
-    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    post = b"POST /channels/pipe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n7"
+    last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     sock.sendall(ask * 20 + post + ask * 20 + last)
     said, orderly = read_until_end(sock)
     statuses = re.findall(rb"HTTP/1\.1 (\d+) ", said)
@@ -165,16 +199,16 @@ def bodies(context, daemon):
     expected = curl(daemon.http + "/channels/x", "--header", "Expect: 100-continue", body=b"[1]")
     context.equal("Expect: 100-continue is answered and the body taken", expected.status, 201)
     sock = dial(daemon.address)
-    sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+    sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
     context.holds("100 Continue comes before the body is sent", sock.recv(4096).startswith(b"HTTP/1.1 100 "))
     sock.sendall(b"7")
     context.holds("and then the answer", sock.recv(4096).startswith(b"HTTP/1.1 201 "))
     chunked = curl(daemon.http + "/channels/x", "--header", "Transfer-Encoding: chunked", body=b'{"chunked":true}')
     sock = dial(daemon.address)
-    sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1 ; a=b\r\n7\r\n0\t;c\r\n\r\n")
+    sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1 ; a=b\r\n7\r\n0\t;c\r\n\r\n")
     context.holds("a chunk's extension may have white space before it", sock.recv(4096).startswith(b"HTTP/1.1 201 "))
     context.holds("a chunked body is taken, or refused in words", chunked.status == 201 or (chunked.status in (411, 501) and chunked.body), f"{chunked.status} {chunked.body[:120]!r}")
     sock = dial(daemon.address)
-    sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n77")
+    sock.sendall(b"POST /channels/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n77")
     said, _ = read_until_end(sock)
     context.holds("two lengths that differ are a 400", said.startswith(b"HTTP/1.1 400 "), f"{said[:60]!r}")

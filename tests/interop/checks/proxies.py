@@ -13,7 +13,8 @@ import threading
 from websockets.exceptions import InvalidStatus
 
 from support.groups import Groups
-from support.proxies import BACKEND, HOST, Certificate, free_ports, haproxy, nginx
+from support.pages import blocks, replaced
+from support.proxies import BACKEND, HOST, Certificate, free_ports, haproxy, nginx, options
 from support.single import Client
 from support.streams import between
 from support.wire import Closed, RawClient
@@ -29,10 +30,12 @@ def run(context):
     certificate = Certificate(folder)
     tls = ssl.create_default_context(cafile=certificate.certificate)
     for start in (nginx, haproxy):
-        with context.daemon("--log", "debug") as daemon, start(folder, certificate, [daemon.address[1]]) as proxy:
+        with context.daemon("--log", "debug", *options()) as daemon, start(folder, certificate, [daemon.address[1]]) as proxy:
             passes(context, daemon, proxy, tls, certificate)
             slow(context, daemon, proxy, tls)
         moves(context, start, folder, certificate, tls)
+        unnamed(context, start, folder, certificate, tls)
+        rules(context, start, folder, certificate, tls)
     silences(context, folder, certificate, tls)
     password(context, folder, certificate, tls)
     login(context, folder, certificate, tls)
@@ -94,10 +97,57 @@ def passes(context, daemon, proxy, tls, certificate):
         context.holds(f"{name}: and reaches a subscriber byte for byte", client.recv(20).endswith(f'"data":{data}}}'))
         large = json.dumps("x" * 40_000)
         with raw(proxy, tls) as stranger:
-            context.holds(f"{name}: whoever has a WebSocket can publish", stranger.publish(CHANNEL, large.encode())["seq"] > 0)
+            context.holds(f"{name}: without rules whoever has a WebSocket can publish", stranger.publish(CHANNEL, large.encode())["seq"] > 0)
         context.holds(f"{name}: a large message passes, too", client.recv(20).endswith(f'"data":{large}}}'))
     statuses = [refusal(proxy, tls, **origin) for origin in ({}, {"origin": OWN}, {"origin": FOREIGN}, {"origin": "null"})]
     context.equal(f"{name}: a program and the own site's pages get in, other pages do not", statuses, [101, 101, 403, 403])
+
+
+def unnamed(context, start, folder, certificate, tls):
+    """A daemon to which nobody named the proxy does not become public by it."""
+    with context.daemon() as daemon, start(folder, certificate, [daemon.address[1]]) as proxy:
+        statuses = refusal(proxy, tls), curl(proxy, certificate, f"/channels/{CHANNEL}", "--data-binary", "1", source=BACKEND)[0]
+        context.equal(f"{proxy.name}: without --trusted-proxy an open daemon refuses what comes through", statuses, (403, 403))
+
+
+def rules(context, start, folder, certificate, tls):
+    """The rules of the page, and tokens, which pass through."""
+    file, secret, path = (os.path.join(folder, f"{start.__name__}.{kind}") for kind in ("toml", "secret", "socket"))
+    (text,) = blocks("proxies.md", "toml")
+    with open(file, "w") as config:
+        config.write(replaced(text, {"/run/fanfare/fanfare.sock": path}))
+    with open(secret, "w") as key:
+        key.write("s" * 32)
+    os.chmod(secret, 0o600)
+    token = subprocess.run(
+        [context.binary, "token", "--key-file", secret, "--subject", "anna", "--publish", CHANNEL, "--expires", "1h"],
+        capture_output=True, check=True, text=True, timeout=20,
+    ).stdout.strip()
+    means = ["--config", file, "--listen", f"unix:{path}", "--jwt-secret-file", secret, "--token-cookie", "token"]
+    with context.daemon(*options(), *means) as daemon, start(folder, certificate, [daemon.address[1]]) as proxy:
+        name = proxy.name
+        with raw(proxy, tls) as reader:
+            reader.subscribe(CHANNEL)
+            local = subprocess.run(
+                ["curl", "--silent", "--max-time", "20", "--unix-socket", path, "--write-out", "\n%{http_code}", "--data-binary", "1", f"http://localhost/channels/{CHANNEL}"],
+                capture_output=True, timeout=30, text=True)
+            context.equal(f"{name}: with the page's rules the machine's own programs publish", local.stdout.rpartition("\n")[2], "201")
+            context.equal(f"{name}: and everybody reads", reader.next_json()["data"], 1)
+            reader.send_json(type="publish", id="p", channel=CHANNEL, data=2)
+            context.equal(f"{name}: and nobody else publishes", reader.next_json().get("code"), "unauthenticated")
+            context.equal(f"{name}: nor by POST", curl(proxy, certificate, f"/channels/{CHANNEL}", "--data-binary", "1", source=BACKEND)[0], 401)
+        ways = {
+            "in Authorization": {"extra": [f"Authorization: Bearer {token}"]}, "in ?token=": {"path": f"/?token={token}"},
+            "in a cookie": {"extra": [f"Origin: {OWN}", f"Cookie: a=b; token={token}"]},
+            "in the message auth": {},
+        }
+        for way, handshake in ways.items():
+            with raw(proxy, tls, **handshake) as client:
+                if not handshake:
+                    client.ask("auth", "authenticated", token=token)
+                context.holds(f"{name}: a token {way} passes through", client.publish(CHANNEL, b"3")["seq"] > 0)
+        bad = curl(proxy, certificate, f"/channels/{CHANNEL}", "--header", f"Authorization: Bearer {token[:-2]}", "--data-binary", "1", source=BACKEND)[0]
+        context.equal(f"{name}: and one that does not hold is refused", bad, 401)
 
 
 def slow(context, daemon, proxy, tls):
@@ -189,14 +239,14 @@ def publish(port, number):
 def moves(context, start, folder, certificate, tls):
     """The recipe of docs/operations.md: the successor listens before the old instance is told to end."""
     (port,) = free_ports(1)
-    old = context.daemon("--drain-seconds", "2")
+    old = context.daemon("--drain-seconds", "2", *options())
     try:
         with start(folder, certificate, [old.address[1], port]) as proxy:
             followers = [Follower(proxy, tls) for _ in range(FOLLOWERS)]
             wait(followers, "following")
             numbers = iter(range(1, 1000))
             published = []
-            with context.daemon(listen=f"127.0.0.1:{port}") as new:
+            with context.daemon(*options(), listen=f"127.0.0.1:{port}") as new:
                 both = [old.address[1], port]
                 for _ in range(5):
                     published.append(next(numbers))
@@ -242,7 +292,7 @@ def wait(followers, event):
 
 def silences(context, folder, certificate, tls):
     """What the timeouts cut, made short: nobody who answers pings."""
-    with context.daemon("--ping-interval", "1s") as pinging, context.daemon("--ping-interval", "0") as silent:
+    with context.daemon("--ping-interval", "1s", *options()) as pinging, context.daemon("--ping-interval", "0", *options()) as silent:
         fronts = [
             (start(folder, certificate, [daemon.address[1]], timeout="3s"), daemon)
             for start in (nginx, haproxy) for daemon in (pinging, silent)
@@ -276,7 +326,7 @@ def password(context, folder, certificate, tls):
     path = os.path.join(folder, "htpasswd")
     with open(path, "w") as file:
         file.write("name:" + entry)
-    with context.daemon() as daemon:
+    with context.daemon(*options()) as daemon:
         servers = [daemon.address[1]]
         with nginx(folder, certificate, servers) as free, nginx(folder, certificate, servers, password_file=path) as locked:
             context.equal("a password: a program without it is refused", refusal(locked, tls), 401)
@@ -312,7 +362,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 
 
 def login(context, folder, certificate, tls):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as site, context.daemon() as daemon:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as site, context.daemon(*options()) as daemon:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         with nginx(folder, certificate, [daemon.address[1]], site_port=site.server_address[1]) as proxy:
             known, unknown = ({"Cookie": f"session={value}"} for value in ("known", "unknown"))

@@ -183,7 +183,7 @@ def unfinished(context, daemon):
     end = half.until_closed()
     context.holds("half a frame for ever is closed after --message-timeout, with a reason", end.code != 1006 and end.reason, str(end))
     sock = dial(daemon.address)
-    sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
     said, _ = read_until_end(sock)
     context.holds("half a request for ever is a 408 after --handshake-timeout", said.startswith(b"HTTP/1.1 408 "), f"{said[:60]!r}")
     silent = dial(daemon.address)
@@ -192,8 +192,8 @@ def unfinished(context, daemon):
 
 
 def unread_http(context, daemon):
-    body = b"POST /channels/x HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 2_000_000
-    header = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 1_000_000
+    body = b"POST /channels/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 2_000_000
+    header = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 1_000_000
     for what, data, status in (("a body too large", body, b"413"), ("a head too large", header, b"431")):
         sock = dial(daemon.address)
         sock.sendall(data)

@@ -90,7 +90,7 @@ def pump():
 
 def post():
     body = b"[" + b"1," * 200 + b"1]"
-    return b"POST /channels/hostile HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    return b"POST /channels/hostile HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 # What each connection sends over and over, and how: compressed if agreed, whether it reads what comes,

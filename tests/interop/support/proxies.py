@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import shutil
 import socket
 import subprocess
@@ -47,6 +48,13 @@ class Certificate:
             for part in (self.certificate, self.key):
                 with open(part) as file:
                     both.write(file.read())
+
+
+def options():
+    """The daemon's options as the page has them, but for where it listens, and with any port for the proxy's own pages."""
+    (command,) = blocks("proxies.md", "sh")
+    command = replaced(command, {"fanfare serve --listen 127.0.0.1:8040": "", f"https://{HOST}": f"https://{HOST}:*"})
+    return shlex.split(command.replace("\\\n", " "))
 
 
 class Proxy:
@@ -99,7 +107,6 @@ def nginx(folder, certificate, servers, *, timeout="75s", password_file=None, si
         "/etc/ssl/push.example.org.pem": certificate.certificate,
         "/etc/ssl/push.example.org.key": certificate.key,
         "10.0.0.0/8": f"{BACKEND}/32",
-        f"https://{HOST}": f"https://{HOST}:{port}",
         "75s": timeout,
     })
     if password_file:
@@ -132,7 +139,6 @@ def haproxy(folder, certificate, servers, *, timeout="75s"):
         "bind :443 ssl": f"bind 127.0.0.1:{port} ssl",
         "/etc/ssl/push.example.org.both.pem": certificate.both,
         "10.0.0.0/8": f"{BACKEND}/32",
-        f"https://{HOST}": f"https://{HOST}:{port}",
         "75s": timeout,
     })
     path = os.path.join(folder, f"haproxy-{port}.cfg")

@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
-use common::{Daemon, handshake, read_head, read_to_end};
+use common::{Daemon, PATIENCE, handshake, read_head, read_to_end};
 
 const LINE: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n";
 
@@ -83,4 +84,28 @@ fn nobody_but_a_trusted_proxy_may_begin_with_a_header() {
     assert_eq!(status(&daemon, LINE, &request), "400");
     assert_eq!(status(&daemon, LOCAL, &request), "400");
     assert_eq!(status(&daemon, b"", &request), "101");
+}
+
+#[test]
+fn where_unix_is_trusted_who_comes_by_a_unix_socket_begins_with_a_header_and_nobody_else_does() {
+    let path = std::env::temp_dir().join(format!("fanfare-proxied-{}.sock", std::process::id()));
+    let listen = format!("unix:{}", path.display());
+    let arguments = ["--trusted-proxy", "unix", "--trusted-proxy-header", "proxy"];
+    let daemon = Daemon::start(&[&arguments[..], &["--listen", &listen]].concat());
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = |header: &[u8]| {
+        let mut stream = UnixStream::connect(&path).expect("the daemon accepts");
+        let patience = Some(PATIENCE);
+        stream.set_read_timeout(patience).expect("a timeout");
+        let bytes = [header, request.as_bytes()].concat();
+        stream.write_all(&bytes).expect("the request goes out");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an end");
+        answer
+    };
+    for header in [LINE, ENCRYPTED, LOCAL] {
+        assert!(answer(header).starts_with("HTTP/1.1 200 "));
+    }
+    assert_eq!(answer(b""), "");
+    assert_eq!(status(&daemon, b"", request), "200");
 }

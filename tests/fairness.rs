@@ -118,7 +118,8 @@ fn requests_that_wait_for_their_turn_are_all_answered_in_order() {
         }
     }
     let mut posting = daemon.raw();
-    let posts = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1".repeat(500);
+    let posts =
+        "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1".repeat(500);
     let last = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     posting
         .write_all((posts + last).as_bytes())

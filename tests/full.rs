@@ -40,8 +40,7 @@ fn full(arguments: &[&str]) -> (Daemon, [Client; 2]) {
 
 /// Takes the whole reserve with publications whose bodies do not come.
 fn take_reserve(daemon: &Daemon) -> Vec<TcpStream> {
-    let half =
-        "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+    let half = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     let streams: Vec<_> = (0..RESERVE)
         .map(|_| {
             let mut stream = daemon.raw();
@@ -72,9 +71,15 @@ fn requests_from_this_machine_are_served_one_to_a_connection_and_publish_to_who_
     for (request, expected) in [
         (HEALTHZ.to_owned(), "200"),
         (post("1"), "201"),
-        ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), "200"),
+        (
+            "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            "200",
+        ),
         (post("{"), "400"),
-        ("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), "404"),
+        (
+            "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            "404",
+        ),
     ] {
         // To the end of the stream: the place is for the next.
         let answer = daemon.exchange(request.as_bytes());

@@ -153,8 +153,9 @@ fn a_publication_through_a_proxy_that_asks_for_an_upgrade_with_everything_is_one
         ));
         assert_eq!(status(&answer), "201", "{answer}");
     }
-    let page = daemon
-        .answer("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let page = daemon.answer(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
     assert_eq!(status(&page), "200", "{page}");
 }
 

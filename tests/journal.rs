@@ -37,7 +37,8 @@ fn at_debug_the_log_says_who_connected_subscribed_was_refused_and_why() {
     ] {
         daemon.wait_for_log(&format!("{who}{what}"));
     }
-    let answer = daemon.exchange(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let answer =
+        daemon.exchange(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     daemon.wait_for_log(": answered 404, ");
 }

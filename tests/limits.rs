@@ -404,7 +404,10 @@ fn pipelined_requests_whose_answers_are_not_read_wait_their_turn() {
 #[test]
 fn a_request_that_times_out_gives_back_what_was_kept_of_it() {
     let mut daemon = Daemon::start(&["--handshake-timeout", "50ms", "--input-total", "16KiB"]);
-    let half = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}", "a".repeat(3000));
+    let half = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}",
+        "a".repeat(3000)
+    );
     for _ in 0..10 {
         let answer = daemon.exchange(half.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -470,7 +473,8 @@ fn requests_that_are_shorter_than_their_answers_do_not_overfill_the_outbox() {
 
 #[test]
 fn publications_in_one_piece_wait_for_the_sweep_where_the_window_is_full() {
-    let posts = "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1".repeat(500);
+    let posts =
+        "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1".repeat(500);
     let publish = r#"{"type":"publish","channel":"c","data":1}"#;
     let frames = masked(0x81, publish.as_bytes()).repeat(500);
     for by_post in [true, false] {

@@ -13,6 +13,8 @@ mod mint;
 mod pem;
 #[cfg(feature = "jwks")]
 mod source;
+#[cfg(not(feature = "jwks"))]
+mod without_source;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,8 @@ pub use load::KeyFile;
 pub use mint::{Signer, Stamp};
 #[cfg(feature = "jwks")]
 pub use source::{KeySource, check_url};
+#[cfg(not(feature = "jwks"))]
+pub(crate) use without_source::KeySource;
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 << 10;

@@ -251,8 +251,10 @@ impl Gate {
     }
 
     /// Whose address a request with these fields came from, for rates; `None`: it is exempt.
-    pub(super) fn rate_key(&self, peer: Option<IpAddr>, head: &Head<'_>) -> Option<Key> {
-        Key::of(&self.proxies.client(peer, head.headers))
+    pub(super) fn rate_key(&self, peer: Peer<'_>, head: &Head<'_>) -> Option<Key> {
+        let by_proxy = peer.client_by_proxy();
+        let client = by_proxy.unwrap_or_else(|| self.proxies.client(peer.address(), head.headers));
+        Key::of(&client)
     }
 
     /// Whether a proxy has made public what is open because it can be reached from this machine only.

@@ -99,7 +99,7 @@ impl Connection {
         let presented = presented(&request.head, query, cookie);
         let key = match presented {
             Presented::Nothing => None,
-            _ => service.gate.rate_key(peer.address(), &request.head),
+            _ => service.gate.rate_key(peer, &request.head),
         };
         let (now, rates) = (service.now, &service.rates);
         if let Err(RetryAfterMs(ms)) = rates.may_present(key, now) {
@@ -176,7 +176,7 @@ impl Connection {
     ) -> Option<Box<Doings>> {
         let is_counted = service.rates.count_requests() || service.gate.takes_tokens();
         is_counted.then(|| {
-            let key = service.gate.rate_key(peer.address(), &request.head);
+            let key = service.gate.rate_key(peer, &request.head);
             Box::new(Doings::new(key))
         })
     }
@@ -198,7 +198,7 @@ impl Connection {
         if !is_first || !service.rates.count_connections() {
             return Ok(());
         }
-        let key = service.gate.rate_key(peer.address(), &request.head);
+        let key = service.gate.rate_key(peer, &request.head);
         let counted = service.rates.connect(key, service.now);
         counted.map_err(|RetryAfterMs(ms)| limited(ms).closing())
     }
@@ -220,7 +220,7 @@ impl Connection {
         let Phase::Http(http) = &mut self.phase else {
             return Ok(());
         };
-        let key = service.gate.rate_key(peer.address(), &request.head);
+        let key = service.gate.rate_key(peer, &request.head);
         let doings = http
             .doings
             .get_or_insert_with(|| Box::new(Doings::new(key)));

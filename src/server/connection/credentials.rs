@@ -93,7 +93,7 @@ impl Connection {
         };
         let credentials = Credentials::read(pair).map_err(refused)?;
         let name = credentials.name.clone();
-        let client = service.gate.client(|| peer.address(), &request.head);
+        let client = service.gate.client(peer, &request.head);
         let source = Source::of(client.address.or_else(|| peer.address()));
         let now = service.now;
         match service

@@ -35,7 +35,13 @@ subscribe = ["by.token", "prices.>"]
 [[allow]]
 who = "cert:anna"
 subscribe = ["by.certificate"]
+
+[[allow]]
+who = "basic:anna"
+subscribe = ["by.password"]
 """
+# The password `U*U`, as the makers of bcrypt's crypt_blowfish test theirs.
+PASSWORD, ENTRY = "U*U", "anna:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n"
 
 
 class House:
@@ -45,6 +51,7 @@ class House:
         folder = context.path("access")
         os.mkdir(folder)
         self.binary = context.binary
+        self.minted = []
         self.authority = Authority(os.path.join(folder, "authority"))
         self.server = self.authority.sign("server", f"/CN={HOST}", f"DNS:{HOST}", "IP:127.0.0.1")
         self.rules, self.secret_file, self.public = (os.path.join(folder, name) for name in ("fanfare.toml", "secret", "public.pem"))
@@ -73,7 +80,9 @@ class House:
     def token(self, subject="anna", *options, key=None):
         """As `fanfare token` makes it."""
         whence = ["--issuer", ISSUER, "--audience", AUDIENCE, "--expires", "1h"]
-        return minted(self.binary, key or self.secret_file, subject, *whence, *options)
+        token = minted(self.binary, key or self.secret_file, subject, *whence, *options)
+        self.minted.append(token)
+        return token
 
     def claims(self, **members):
         """The claims of a good token, with other members; those that are None are left out."""
@@ -115,7 +124,7 @@ def write_secret(path, secret):
 def run(context):
     house = House(context)
     people = Clients(house)
-    with context.daemon(*house.options(*house.certificates("optional"), "--config", house.rules)) as daemon:
+    with context.daemon(*house.options(*house.certificates("optional"), "--config", house.rules, "--log", "trace")) as daemon:
         door = Door(house, daemon)
         posts(context, house, door, people)
         handshakes(context, house, door)
@@ -123,9 +132,13 @@ def run(context):
         messages(context, house, door)
         odd_subjects(context, house, door, people)
         reloads(context, house, door, daemon, people)
+        signatures = [token.rpartition(".")[2] for token in house.minted]
+        shown = sum(any(signature in line for signature in signatures) for line in daemon.log)
+        context.equal(f"none of {len(signatures)} tokens is in the log of the level trace", shown, 0)
     pages(context, house)
     nothing_granted(context, house)
     required(context, house, people)
+    passwords(context, house)
 
 
 class Clients:
@@ -161,11 +174,12 @@ class Door:
             stdin=subprocess.DEVNULL, capture_output=True, timeout=60, text=True)
         return int(done.stdout)
 
-    def open(self, path="", *, pair=None, **options):
+    def open(self, path="", *, pair=None, user=None, **options):
         tls = ssl.create_default_context(cafile=self.authority)
         if pair:
             tls.load_cert_chain(pair.certificate, pair.key)
-        return Client(f"wss://{HOST}:{self.port}/{path}", host="127.0.0.1", port=self.port, ssl=tls, proxy=None, **options)
+        at = f"{user}@" if user else ""
+        return Client(f"wss://{at}{HOST}:{self.port}/{path}", host="127.0.0.1", port=self.port, ssl=tls, proxy=None, **options)
 
     def tried(self, path="", **options):
         """What becomes of a WebSocket: the status that refuses it, the code that closes it, or the answer to a ping."""
@@ -291,12 +305,16 @@ def messages(context, house, door):
     with door.open(**bearer(signed(house.secret, brief))) as renewed, door.open(**bearer(signed(house.secret, brief))) as ending:
         for client in (renewed, ending):
             verdict(client, "subscribe", "inbox.anna")
-        answer = ask(renewed, "auth", token=house.token())
-        context.equal("Python: auth renews a token", answer["type"], "authenticated")
+        publish = lambda number: renewed.send(json.dumps({"type": "publish", "channel": "inbox.anna", "data": number}))
+        publish(1)
+        renewed.send(json.dumps({"type": "auth", "token": house.token()}))
+        publish(2)
         context.equal("Python: a token that is not renewed closes with 4510", closed_with(ending), 4510)
-        seq = ask(renewed, "publish", channel="inbox.anna", data=1)
-        context.equal("Python: one that was renewed does not, and its subscription goes on", seq["type"], "published")
-        ask(renewed, "ping")
+        publish(3)
+        came = [json.loads(renewed.recv(20)) for _ in range(4)]
+        context.equal("Python: one that auth renews does not", [event["type"] for event in came], ["message", "authenticated", "message", "message"])
+        seqs = [event["seq"] - came[0]["seq"] for event in came if event["type"] == "message"]
+        context.equal("Python: and its subscription goes on without a hole", seqs, [0, 1, 2])
     with door.open(**bearer(house.token("anna", "--subscribe", "prices.>", "--publish"))) as client:
         found = [verdict(client, *what) for what in (
             ("subscribe", "prices.oak"), ("subscribe", "prices.*"), ("subscribe", "news"), ("subscribe", "inbox.anna"), ("subscribe", ">"),
@@ -421,3 +439,28 @@ def required(context, house, people):
         context.equal("curl: where certificates are required, nobody gets in without, whatever the token", found, (201, 201, 0))
         found = [door.tried(pair=pair) for pair in (people.ended, people.revoked, people.foreign, None)]
         context.equal("Python: nor with one that does not hold", found, ["no answer"] * 4)
+
+
+def passwords(context, house):
+    """HTTP Basic, with a daemon that has it."""
+    options = subprocess.run([house.binary, "serve", "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, text=True).stdout
+    if "--htpasswd" not in options:
+        return context.note("this daemon has no --htpasswd")
+    entries = house.secret_file + ".htpasswd"
+    write_secret(entries, ENTRY.encode())
+    with context.daemon(*house.options("--config", house.rules, "--htpasswd", entries)) as daemon:
+        door = Door(house, daemon)
+        context.equal("curl: with -u a publication is taken", door.curl("inbox.anna", "--user", f"anna:{PASSWORD}"), 201)
+        context.equal("curl: with -u somebody else's channel is answered 403", door.curl("inbox.bert", "--user", f"anna:{PASSWORD}"), 403)
+        for pair in ("anna:U*V", "anna:", "bert:U*U", "Anna:U*U", ":U*U", f"anna:{PASSWORD} "):
+            context.equal(f"curl: -u {pair!r} is answered 401", door.curl("inbox.anna", "--user", pair), 401)
+        # The library takes the name and the password from the URL.
+        with door.open(user=f"anna:{PASSWORD.replace('*', '%2A')}") as client:
+            found = [verdict(client, "subscribe", channel) for channel in ("inbox.anna", "by.password", "by.token", "by.certificate")]
+            context.equal("Python: with a password one is nobody but that", found, ["subscribed", "subscribed", "forbidden", "forbidden"])
+            write_secret(entries, ENTRY.replace("anna", "bert").encode())
+            daemon.signal(signal.SIGHUP)
+            context.equal("Python: one whose name is gone after a reload is closed with 4401", closed_with(client), 4401)
+        pairs = (f"anna:{PASSWORD}", "bert:wrong", f"bert:{PASSWORD}")
+        found = [door.tried(user=pair.replace("*", "%2A")) for pair in pairs]
+        context.equal("Python: and from then on the password of the new name holds, and nothing else", found, [401, 401, "pong"])

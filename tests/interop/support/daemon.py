@@ -11,6 +11,7 @@ import time
 
 # The one place that knows how the daemon names its address at start.
 ADDRESS = re.compile(r"\b(127\.0\.0\.1):(\d+)\b")
+TLS_ADDRESS = re.compile(r"\bwss://(127\.0\.0\.1):(\d+)\b")
 ANNOUNCEMENT = re.compile(r"listening", re.IGNORECASE)
 
 START_SECONDS = 20
@@ -45,6 +46,11 @@ class Daemon:
         self.address = (host, int(port))
         self.url = f"ws://{host}:{port}/"
         self.http = f"http://{host}:{port}"
+
+    def tls_port(self):
+        """The port of its first listener for TLS. To be asked once, before the log is waited for."""
+        line = self.wait_log(lambda line: ANNOUNCEMENT.search(line) and TLS_ADDRESS.search(line), START_SECONDS)
+        return int(TLS_ADDRESS.search(line).group(2))
 
     def _announcement(self):
         try:

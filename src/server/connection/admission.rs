@@ -173,11 +173,11 @@ impl Connection {
         service: &Service,
         peer: Peer<'_>,
         request: &Request<'_>,
-    ) -> Option<Box<Doings>> {
+    ) -> Option<Doings> {
         let is_counted = service.rates.count_requests() || service.gate.takes_tokens();
         is_counted.then(|| {
             let key = service.gate.rate_key(peer, &request.head);
-            Box::new(Doings::new(key))
+            Doings::new(key)
         })
     }
 
@@ -237,11 +237,11 @@ impl Connection {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
-        open.auth_until = match &self.access.identity {
+        open.set_auth_until(match &self.access.identity {
             None if self.access.is_barred() => service.config.auth_timeout_ms.after(service.now),
             None => NEVER,
             Some(_) => service.gate.end_of(&self.access, service.now),
-        };
+        });
     }
 
     /// Closes a connection whose peer has not shown in time who it is, or who it is still.

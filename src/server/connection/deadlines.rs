@@ -24,7 +24,7 @@ impl Connection {
                 .ping_deadline(open, config)
                 .min(self.message_deadline(open, config))
                 .min(self.stall_deadline(config))
-                .min(open.auth_until),
+                .min(open.auth_until()),
         }
     }
 
@@ -132,7 +132,7 @@ impl Connection {
                 let reason = "the client took nothing for too long";
                 self.begin_close(service, peer, CloseCode::TOO_SLOW, reason);
             }
-            Phase::Open(open) if open.auth_until <= now => self.end_access(service, peer),
+            Phase::Open(open) if open.auth_until() <= now => self.end_access(service, peer),
             Phase::Open(open) if open.pinged_at == NEVER => {
                 open.pinged_at = now;
                 write_ping(self.outbox.private(), &[], None);

@@ -1,6 +1,6 @@
 //! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
 
-use super::admission::unauthorized;
+use super::admission::{Barred, unauthorized};
 use super::flow::Flow;
 use super::phase::{Open, Phase};
 use super::seat::{Seat, full};
@@ -29,8 +29,8 @@ enum Next {
     Stay,
     /// The answer was its last.
     Finish,
-    /// It is a WebSocket from the byte after what was consumed on.
-    Open(Open),
+    /// It is a WebSocket from the byte after what was consumed on. The peer may have to be told at once that it may not be here.
+    Open(Open, Option<Barred>),
     /// It stays, and the request has not been dealt with: it waits for the check of a password.
     Wait,
 }
@@ -88,11 +88,10 @@ impl Connection {
         match self.answer_requests(service, peer, &bytes[..end], &mut consumed) {
             Next::Stay | Next::Wait => return consumed,
             Next::Finish => self.finish(service),
-            Next::Open(mut open) => {
+            Next::Open(open, barred) => {
                 let slot = open.speaker.slot(open.deflate);
                 service.hub.attach(self.subscriber(), slot);
                 self.flow.remove(Flow::WITHHELD);
-                let barred = open.barred.take();
                 self.phase = Phase::Open(open);
                 service.metrics.upgraded += 1;
                 if let Some((code, reason)) = barred {
@@ -288,7 +287,7 @@ impl Connection {
                 },
             },
             Some(Route::WebSocket(path)) => match self.shake_hands(service, peer, request, path) {
-                Ok(open) => {
+                Ok((open, barred)) => {
                     let deflate = if open.deflate.is_some() {
                         ", deflate"
                     } else {
@@ -297,7 +296,7 @@ impl Connection {
                     let (name, origins) = (open.speaker.name(), Origins(&request.head));
                     let what = format_args!("opened a WebSocket ({name}{deflate}){origins}");
                     service.note(self.who(peer), what);
-                    return Some(Next::Open(open));
+                    return Some(Next::Open(open, barred));
                 }
                 Err(None) => return Some(Next::Wait),
                 Err(Some(response)) => response,
@@ -414,7 +413,7 @@ impl Connection {
         peer: Peer<'_>,
         request: &Request<'_>,
         path: SocketPath,
-    ) -> Result<Open, Option<Response>> {
+    ) -> Result<(Open, Option<Barred>), Option<Response>> {
         let terms = handshake::Terms {
             protocols: Speaker::protocols(path),
             deflate: service.config.deflate,
@@ -437,9 +436,10 @@ impl Connection {
         let check_utf8 = true;
         let endpoint = Endpoint::new(Role::Server, window.is_some(), check_utf8);
         let mut open = Open::new(endpoint, speaker, window);
-        open.barred = barred;
-        open.doings = self.doings(service, peer, request);
-        Ok(open)
+        if let Some(doings) = self.doings(service, peer, request) {
+            open.count(doings);
+        }
+        Ok((open, barred))
     }
 
     /// Says 503 to a request that is not whole, since all half-read input together is too much.

@@ -129,7 +129,8 @@ impl Connection {
         };
         let access = &mut self.access;
         let mut session = Session::new(service, who, &mut self.outbox, open.deflate, access);
-        session.doings = open.doings.as_deref_mut();
+        let guarded = open.guarded.as_deref_mut();
+        session.doings = guarded.and_then(|guarded| guarded.doings.as_mut());
         let max_message = open.speaker.max_message(&session.service.config);
         loop {
             if *pos < end && (session.has_to_wait() || open.speaker.pending() >= TICKETS_MAX) {

@@ -10,7 +10,6 @@ use crate::http::HttpParser;
 use crate::server::checks::Verdict;
 use crate::server::rates::Doings;
 use crate::server::timers::{Millis, NEVER};
-use crate::ws::close::CloseCode;
 use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::Endpoint;
 
@@ -84,12 +83,17 @@ pub(in crate::server) struct Open {
     /// When the first byte came of the message that is not complete yet, or [`NEVER`]. The time during which the
     /// connection was paused is added to it, so that it does not count.
     pub(super) message_since: Millis,
-    /// By when the peer has to show who it is, or to show it anew, or [`NEVER`].
-    pub(super) auth_until: Millis,
-    /// The peer is told that it may not be here, as soon as the handshake is over.
-    pub(super) barred: Option<(CloseCode, &'static str)>,
+    /// What few have who come to an open daemon.
+    pub(super) guarded: Option<Box<Guarded>>,
+}
+
+/// What is watched of a peer.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    /// By when it has to show who it is, or to show it anew, or [`NEVER`].
+    auth_until: Millis,
     /// What it has done, where that is counted.
-    pub(super) doings: Option<Box<Doings>>,
+    pub(super) doings: Option<Doings>,
 }
 
 impl Open {
@@ -101,10 +105,33 @@ impl Open {
             late_visits: 0,
             pinged_at: NEVER,
             message_since: NEVER,
-            auth_until: NEVER,
-            barred: None,
-            doings: None,
+            guarded: None,
         }
+    }
+
+    fn guarded(&mut self) -> &mut Guarded {
+        self.guarded.get_or_insert_with(|| {
+            Box::new(Guarded {
+                auth_until: NEVER,
+                doings: None,
+            })
+        })
+    }
+
+    /// By when the peer has to show who it is, or to show it anew, or [`NEVER`].
+    pub(super) fn auth_until(&self) -> Millis {
+        (self.guarded.as_ref()).map_or(NEVER, |guarded| guarded.auth_until)
+    }
+
+    pub(super) fn set_auth_until(&mut self, until: Millis) {
+        if until != self.auth_until() {
+            self.guarded().auth_until = until;
+        }
+    }
+
+    /// Counts what the peer does from now on.
+    pub(super) fn count(&mut self, doings: Doings) {
+        self.guarded().doings = Some(doings);
     }
 }
 

@@ -130,3 +130,13 @@ fn a_connection_is_judged_only_after_it_was_asked_for_input() {
     connection.heard_of(late + 150);
     assert!(connection.is_to_be_heard(late + 200, &config));
 }
+
+#[test]
+fn an_idle_connection_to_an_open_daemon_takes_little_memory() {
+    // 24 bytes of the 256 are the hub's, and the allocator rounds up.
+    assert!(
+        size_of::<Connection>() <= 200,
+        "{}",
+        size_of::<Connection>()
+    );
+}

@@ -52,6 +52,7 @@ mod pace;
 mod rates;
 mod read;
 mod reads;
+mod refusal;
 mod reload;
 mod seats;
 mod service;

@@ -7,7 +7,6 @@
 //! The door knows no connection, and of dialects only that the base log's frames are JSON. It keeps what all connections
 //! share: the hub, the sums of the [`Ledger`], what the visit under way may cost, and decoders.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 #[cfg(test)]
@@ -29,6 +28,7 @@ use super::late_broker::Taken;
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::rates::Rates;
+pub(super) use super::refusal::{Refusal, Why};
 use super::tickets::Ticket;
 use super::timers::Millis;
 use crate::auth::token::Verifier;
@@ -108,42 +108,6 @@ pub(super) struct Subscribed {
     pub(super) recovered: Option<bool>,
     /// The first and the last message that are missing, and why.
     pub(super) gap: Option<(u64, u64, Reason)>,
-}
-
-/// Why a request was refused, for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The daemon has no such channel of its own.
-    BadChannel,
-    Forbidden,
-    /// Not without a name: it has to show first who it is.
-    Unauthenticated,
-    AlreadySubscribed,
-    NotSubscribed,
-    Limit,
-    /// The broker is out of reach.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the only broker that may be is the tests'")
-    )]
-    Unavailable,
-}
-
-/// A request that was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) why: Why,
-    /// The reason, for people.
-    pub(super) text: Cow<'static, str>,
-}
-
-impl Refusal {
-    fn new(why: Why, text: impl Into<Cow<'static, str>>) -> Self {
-        Refusal {
-            why,
-            text: text.into(),
-        }
-    }
 }
 
 /// The broker cannot take a publication, or its answer will not come.

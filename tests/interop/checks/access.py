@@ -301,7 +301,7 @@ def messages(context, house, door):
         other = ask(client, "auth", token=house.token("bert")).get("code")
         context.equal("Python: auth with another subject's token is token_invalid", other, "token_invalid")
     # Within the 30 s by which clocks may differ a token that has ended still holds: this one for some seconds.
-    brief = house.claims(exp=soon(-26))
+    brief = house.claims(exp=soon(-22))
     with door.open(**bearer(signed(house.secret, brief))) as renewed, door.open(**bearer(signed(house.secret, brief))) as ending:
         for client in (renewed, ending):
             verdict(client, "subscribe", "inbox.anna")
@@ -420,7 +420,7 @@ def reloads(context, house, door, daemon, people):
 def nothing_granted(context, house):
     """Where strangers have nothing, they have --auth-timeout to say who they are."""
     house.write_rules(RULES.replace('who = "anonymous"', 'who = "subject:nobody"'))
-    with context.daemon(*house.options("--config", house.rules, "--auth-timeout", "1s")) as daemon:
+    with context.daemon(*house.options("--config", house.rules, "--auth-timeout", "3s")) as daemon:
         door = Door(house, daemon)
         with door.open() as silent, door.open() as known:
             answer = ask(known, "auth", token=house.token())["type"]

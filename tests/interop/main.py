@@ -27,7 +27,7 @@ CHECKS = {
     "browser": 120,
     "follower": 120,
     "proxies": 120,
-    "access": 120,
+    "access": 240,
     "strangers": 120,
     "stalled": 120,
     "resume": 120,

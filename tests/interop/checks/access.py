@@ -167,12 +167,16 @@ class Door:
 
     def curl(self, channel, *options, pair=None):
         """The status of a publication with curl: 0 if there is none."""
+        return int(self.said(channel, *options, pair=pair))
+
+    def said(self, channel, *options, pair=None):
+        """What curl says of a publication: its status, with options for more requests theirs, too."""
         shown = ["--cert", pair.certificate, "--key", pair.key] if pair else []
         done = subprocess.run(
             ["curl", "--silent", "--max-time", "20", "--noproxy", "*", "--cacert", self.authority, "--resolve", f"{HOST}:{self.port}:127.0.0.1",
              "--output", os.devnull, "--write-out", "%{http_code}", "--data-binary", "1", *shown, *options, f"https://{HOST}:{self.port}/channels/{channel}"],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=60, text=True)
-        return int(done.stdout)
+        return done.stdout
 
     def open(self, path="", *, pair=None, user=None, **options):
         tls = ssl.create_default_context(cafile=self.authority)
@@ -240,6 +244,12 @@ def posts(context, house, door, people):
         context.equal(f"curl: {what} is answered 401", door.curl("inbox.anna", *shown(token)), 401)
     for value in ("Bearer", "Bearer ", "Digest x", "Basic", "Basic !"):
         context.equal(f"curl: Authorization: {value} is answered 401", door.curl("inbox.anna", "--header", f"Authorization: {value}"), 401)
+    twice_over = [*shown(house.token()), f"https://{HOST}:{door.port}/channels/inbox.anna", "--next", "--cacert", door.authority,
+                  "--output", os.devnull, "--write-out", " %{http_code} %{num_connects}", "--silent", "--data-binary", "1"]
+    context.equal("curl: the next request on the connection has to show its own", door.said("inbox.anna", *twice_over), "201 401 0")
+    posted = lambda *fields: door.curl("inbox.anna", *(option for field in (f"Cookie: token={house.token()}", *fields) for option in ("--header", field)))
+    found = posted(f"Origin: {OWN}"), posted(f"Origin: {FOREIGN}"), posted("Sec-Fetch-Site: cross-site"), posted()
+    context.equal("curl: for a publication a cookie counts from pages that may use the daemon", found, (201, 403, 401, 401))
     twice = [*shown(house.token()), *shown(house.token())]
     context.equal("curl: two tokens are answered 401", door.curl("inbox.anna", *twice), 401)
     beside = door.curl("inbox.anna", *shown("nonsense"), pair=people.anna)
@@ -264,6 +274,11 @@ def handshakes(context, house, door):
             door.tried(**cookie(token, FOREIGN)),
         )
         context.equal(f"Python: {what} gets 401, and a page's a close with {code}", found, (401, 401, code, code, 403))
+    found = (
+        door.tried(f"?token={good}", **bearer("nonsense")), door.tried("?token=nonsense", **bearer(good)),
+        door.tried(f"?token={good}&token={good}"), door.tried("?token="), door.tried("?token=nonsense", **cookie(good)),
+    )
+    context.equal("Python: the first place counts, and nothing falls back to the next", found, (401, "pong", 401, 401, 4401))
     found = [door.tried(**cookie(good, origin)) for origin in (FOREIGN, "null", "https://example.org.example.com")]
     context.equal("Python: a cookie from a page that may not use the daemon gets 403", found, [403] * 3)
     with door.open(**cookie(good, None)) as client:
@@ -288,6 +303,12 @@ def certificates(context, house, door, people):
         context.equal("Python: a certificate's URI is its name, and not what stands beside it", found, ("forbidden", "subscribed"))
     with door.open(pair=people.anna, **bearer(house.token("bert"))) as client:
         context.equal("Python: a token counts before a certificate", verdict(client, "subscribe", "inbox.bert"), "subscribed")
+    with door.open(pair=people.anna) as client:
+        answer = ask(client, "auth", token=house.token())["type"]
+        found = answer, verdict(client, "subscribe", "by.token"), verdict(client, "subscribe", "by.certificate")
+        context.equal("Python: a token by auth takes the place of a certificate", found, ("authenticated", "subscribed", "forbidden"))
+    found = door.tried(pair=people.anna, **cookie("nonsense")), door.tried(pair=people.anna, **bearer("nonsense"))
+    context.equal("Python: a bad token beside a good certificate is refused", found, (4401, 401))
 
 
 def messages(context, house, door):
@@ -301,7 +322,7 @@ def messages(context, house, door):
         other = ask(client, "auth", token=house.token("bert")).get("code")
         context.equal("Python: auth with another subject's token is token_invalid", other, "token_invalid")
     # Within the 30 s by which clocks may differ a token that has ended still holds: this one for some seconds.
-    brief = house.claims(exp=soon(-26))
+    brief = house.claims(exp=soon(-22))
     with door.open(**bearer(signed(house.secret, brief))) as renewed, door.open(**bearer(signed(house.secret, brief))) as ending:
         for client in (renewed, ending):
             verdict(client, "subscribe", "inbox.anna")
@@ -420,7 +441,7 @@ def reloads(context, house, door, daemon, people):
 def nothing_granted(context, house):
     """Where strangers have nothing, they have --auth-timeout to say who they are."""
     house.write_rules(RULES.replace('who = "anonymous"', 'who = "subject:nobody"'))
-    with context.daemon(*house.options("--config", house.rules, "--auth-timeout", "1s")) as daemon:
+    with context.daemon(*house.options("--config", house.rules, "--auth-timeout", "3s")) as daemon:
         door = Door(house, daemon)
         with door.open() as silent, door.open() as known:
             answer = ask(known, "auth", token=house.token())["type"]

@@ -9,7 +9,16 @@ use common::{Daemon, member};
 
 #[test]
 fn at_debug_the_log_says_who_connected_subscribed_was_refused_and_why() {
-    let mut daemon = Daemon::start(&["--log", "debug"]);
+    let mut daemon = Daemon::start(&[
+        "--log",
+        "debug",
+        "--origin",
+        "https://example.org",
+        "--trusted-proxy",
+        "127.0.0.1",
+        "--trusted-proxy-header",
+        "x-forwarded-for",
+    ]);
     let mut client = daemon.open(
         "/",
         "Origin: https://example.org\r\nX-Forwarded-For: 203.0.113.9\r\n",

@@ -55,6 +55,7 @@ impl Started {
     fn new(listen: &[&str]) -> Started {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
         command.arg("serve");
+        command.arg("--open-to-everyone");
         for address in listen {
             command.args(["--listen", address]);
         }
@@ -328,7 +329,7 @@ fn any_ipv6_address_alone_takes_ipv4_as_well() {
     if !has_ipv6() {
         return;
     }
-    let daemon = Daemon::start_at("[::]:0", &[]);
+    let daemon = Daemon::start_at("[::]:0", &["--open-to-everyone"]);
     let port = daemon.address.port();
     for host in ["127.0.0.1", "::1"] {
         let stream = TcpStream::connect((host, port)).expect("it listens there");

@@ -141,13 +141,13 @@ fn a_client_that_comes_again_shows_its_ticket() {
 fn the_page_for_those_who_came_over_tls_says_wss() {
     let authority = authority();
     let (daemon, address) = start(&authority, &[]);
-    let request = "GET / HTTP/1.1\r\nHost: example\r\nConnection: close\r\n\r\n";
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut stream = connect(address, "localhost", authority.client(None));
     stream.write_all(request.as_bytes()).expect("it goes out");
     let mut page = String::new();
     stream.read_to_string(&mut page).expect("an answer");
     assert!(
-        page.contains("wss://example") && !page.contains("ws://example"),
+        page.contains("wss://localhost") && !page.contains("ws://example"),
         "{page}"
     );
     let plain = daemon.exchange(request.as_bytes());

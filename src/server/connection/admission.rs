@@ -90,6 +90,10 @@ impl Connection {
         peer: Peer<'_>,
         request: &Request<'_>,
     ) -> Result<Rc<Access>, Unidentified> {
+        if self.access.is_open() {
+            // Nobody is asked, so what a proxy may have asked for itself is of no interest.
+            return Ok(Rc::clone(&self.access));
+        }
         let query = match request.target {
             Target::Resource { query, .. } => query,
             Target::Server => None,

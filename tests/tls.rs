@@ -147,12 +147,12 @@ fn the_page_for_those_who_came_over_tls_says_wss() {
     let mut page = String::new();
     stream.read_to_string(&mut page).expect("an answer");
     assert!(
-        page.contains("wss://localhost") && !page.contains("ws://example"),
+        page.contains("wss://localhost") && !page.contains("ws://localhost"),
         "{page}"
     );
     let plain = daemon.exchange(request.as_bytes());
     assert!(
-        plain.contains("ws://example") && !plain.contains("wss://"),
+        plain.contains("ws://localhost") && !plain.contains("wss://"),
         "{plain}"
     );
 }

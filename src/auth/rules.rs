@@ -289,9 +289,10 @@ impl Rules {
                 rights.publish.extend(granted(&rule.publish));
             }
         }
-        if claimed && self.token_claims == TokenClaims::Narrow {
-            rights.only = Some(claims.clone());
-            rights.admin &= claims.admin == Some(true);
+        if self.token_claims == TokenClaims::Narrow {
+            // A token that names channels says all that it is for.
+            rights.admin &= claims.admin.unwrap_or(!claimed);
+            rights.only = claimed.then(|| claims.clone());
             return rights;
         }
         claim(&mut rights.subscribe, claims.subscribe.as_deref());

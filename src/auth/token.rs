@@ -124,6 +124,11 @@ impl Verifier {
         self.fetched = Some(keys);
     }
 
+    /// Forgets the keys that came from a URL, and expects none.
+    pub fn forget_fetched(&mut self) {
+        self.fetched = None;
+    }
+
     /// Keeps the keys that came from a URL for another one, if this one expects some.
     pub fn keep_fetched(&mut self, other: &Verifier) {
         if let (Some(keys), Some(others)) = (&mut self.fetched, &other.fetched) {

@@ -26,6 +26,9 @@ pub(super) const COPY: usize = 256;
 /// What an HTTP request costs beside its bytes.
 pub(super) const REQUEST: usize = 2_048;
 
+/// What it costs to check a token: to verify a signature takes as long as a hundred requests.
+pub(super) const TOKEN: usize = 256 * 1024;
+
 /// What it costs to compress a publication for its subscribers: for each of them, and for a byte.
 pub(super) const DEFLATE: usize = 8_192;
 pub(super) const DEFLATE_BYTE: usize = 8;

@@ -34,6 +34,9 @@ use crate::auth::passwords::{Credentials, Passwords};
 /// How many connections may wait for checks: each keeps its request.
 const WAITING_MAX: usize = 1_024;
 
+/// How many of them may wait for the same name and password: one stranger can send these as often as it likes.
+const WAITING_FOR_ONE: usize = 64;
+
 /// A name with a password, as a keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mark(u128);
@@ -184,6 +187,9 @@ impl Checks {
             return Asked::Known(Outcome::Crowded);
         }
         if let Some(job) = self.jobs.get_mut(&mark) {
+            if job.waiting.len() >= WAITING_FOR_ONE {
+                return Asked::Known(Outcome::Crowded);
+            }
             job.waiting.push(token);
         } else {
             match self.queue.push(source, mark) {

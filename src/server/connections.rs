@@ -4,10 +4,13 @@
 //! sums, the hub and the queues say what the connection says.
 
 use std::io;
+use std::ops::Range;
+use std::time::Instant;
 
 use mio::Token;
 use slab::Slab;
 
+use super::TURN_BUDGET;
 use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connection::http::head_deadline;
@@ -25,9 +28,6 @@ use crate::transport::Transport;
 
 /// Timers looked at in one turn.
 const TIMERS_A_TURN: usize = 1024;
-
-/// How many connections are decided about anew in one turn.
-const READMITTED_A_TURN: usize = 256;
 
 /// When a deadline is looked at again whose connection has to be read from first.
 const HEARD_MS: u64 = 100;
@@ -47,8 +47,8 @@ pub(super) struct Connections {
     pub(super) work: Work,
     pub(super) seats: Seats,
     pub(super) handshakes: Handshakes,
-    /// The place from which on it is still to be decided anew what a peer may do, after a reload.
-    readmitted: usize,
+    /// The places for which it is still to be decided anew what a peer may do, after a reload.
+    readmits: Range<usize>,
 }
 
 impl Connections {
@@ -61,7 +61,7 @@ impl Connections {
             service: Service::new(config),
             work: Work::default(),
             seats: Seats::new(limit),
-            readmitted: usize::MAX,
+            readmits: 0..0,
         }
     }
 
@@ -326,12 +326,13 @@ impl Connections {
 
     /// Rules or keys have changed: it is decided anew for everybody what they may do, in this turn and the next ones.
     pub(super) fn begin_to_readmit(&mut self) {
-        self.readmitted = 0;
+        self.readmits = 0..self.places();
     }
 
     /// Whether it is still to be decided anew for somebody.
+    #[inline]
     pub(super) fn readmits(&self) -> bool {
-        self.readmitted < self.places()
+        !self.readmits.is_empty()
     }
 
     /// Decides anew for as many as one turn has time for. Whoever asks for something is decided about before that.
@@ -339,13 +340,15 @@ impl Connections {
         if !self.readmits() {
             return;
         }
-        let until = (self.readmitted + READMITTED_A_TURN).min(self.places());
-        for index in self.readmitted..until {
+        let began = Instant::now();
+        // One has a thousand subscriptions and the next has none.
+        while began.elapsed() < TURN_BUDGET
+            && let Some(index) = self.readmits.next()
+        {
             if self.slab.contains(index) {
                 self.act(index, Connection::readmit);
             }
         }
-        self.readmitted = until;
     }
 
     /// Whether the sums are what is there. It looks at every connection: for tests, which have few.

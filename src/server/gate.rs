@@ -117,13 +117,14 @@ fn is_loopback(address: &SocketAddr) -> bool {
 ///
 /// # Errors
 /// A listener is reached from other machines and everybody may do everything, and nobody has said that this is meant.
-pub(super) fn refuse_accidents(config: &Config, gate: &Gate) -> Result<(), String> {
-    let exposed = gate.doors.iter().find(|door| match door {
+pub(super) fn refuse_accidents(config: &Config) -> Result<(), String> {
+    let is_open = config.rules.rules.is_empty() && !config.knows_people();
+    let exposed = config.listeners().find(|door| match door {
         Listen::Tcp(address) => !is_loopback(address),
         Listen::Unix(_) => false,
     });
     match exposed {
-        Some(address) if gate.rules.are_open() && !config.is_open_to_everyone => Err(format!(
+        Some(address) if is_open && !config.is_open_to_everyone => Err(format!(
             "{address} is reached from other machines, and everybody there could read and publish everything. Say who may do what by \
              [[allow]] blocks and by tokens (--jwt-secret-file, --jwt-key, --jwks) or passwords (--htpasswd), listen on 127.0.0.1 or on a unix socket, or give \
              --open-to-everyone if that is what you want"
@@ -448,6 +449,11 @@ impl Gate {
         self.make_strangers();
     }
 
+    /// The keys that came from their URL are of no interest any more.
+    pub(super) fn forget_fetched_keys(&mut self) {
+        self.verifier.forget_fetched();
+    }
+
     /// Whether a token has named a key that was not there, since this was asked last.
     pub(super) fn misses_key(&self) -> bool {
         self.misses_key.take()
@@ -462,7 +468,7 @@ impl Gate {
                 let voucher = passwords.and_then(|passwords| passwords.voucher(&identity.subject));
                 voucher == Some(identity.voucher)
             }
-            Means::Certificate => true,
+            Means::Certificate => self.takes_certificates,
         }
     }
 

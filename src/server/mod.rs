@@ -144,6 +144,7 @@ impl Server {
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
         let watch = Watch::new(watched_files(&config));
+        refuse_accidents(&config)?;
         let terms = load_terms(&config.tls)?;
         let verifier = Verifier::load(&config.token).map_err(|errors| errors.join("\n"))?;
         let passwords = load_passwords(&config).map_err(|errors| errors.join("\n"))?;
@@ -172,7 +173,6 @@ impl Server {
         start_checks(service, passwords, &waker)?;
         let service = &engine.connections.service;
         let key_source = fetch_keys(&service.config, &waker)?;
-        refuse_accidents(&service.config, &service.gate)?;
         info!("{}", service.gate);
         Ok(Server {
             poll,

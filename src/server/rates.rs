@@ -51,7 +51,7 @@ impl Rates {
         }
     }
 
-    /// Other rates hold from now on. What was done before is forgotten where a rate has changed.
+    /// Other rates hold from now on. Where any of them has changed, what was done before is forgotten.
     pub(super) fn reload(&mut self, config: config::Rates) {
         if config != self.config {
             *self = Rates::new(config);
@@ -90,6 +90,32 @@ impl Rates {
             // It was looked at before.
             let _ = table.take(key, 1, now);
         }
+    }
+
+    /// A request of so many bytes, by somebody at this address and of this name; an empty one for nobody.
+    ///
+    /// # Errors
+    /// It comes too soon.
+    pub(super) fn request_by(
+        &mut self,
+        key: Option<Key>,
+        name: &str,
+        bytes: u64,
+        now: Millis,
+    ) -> Result<(), RetryAfterMs> {
+        let Some(key) = key else {
+            return Ok(());
+        };
+        for (table, cost) in [(&mut self.requests, 1), (&mut self.bytes, bytes)] {
+            let Some(table) = table else {
+                continue;
+            };
+            table.take(key, cost, now)?;
+            if !name.is_empty() {
+                table.take(table.name(name), cost, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// A request of so many bytes, by a connection and somebody of this name; an empty one for nobody.

@@ -12,6 +12,7 @@ use log::{info, warn};
 use mio::Waker;
 
 use super::Server;
+use super::gate::refuse_accidents;
 use super::service::Service;
 use crate::auth::passwords::Passwords;
 use crate::auth::token::{KeySource, Verifier};
@@ -31,22 +32,20 @@ impl Server {
         let Some(read_config) = &mut self.read_config else {
             return self.reload_files(why);
         };
+        let current = &self.engine.connections.service.config;
         match read_config() {
             Ok(read) => {
-                let config = &mut self.engine.connections.service.config;
-                let mut others = read.clone();
-                take_over(&read, config);
-                take_over(config, &mut others);
-                if others != *config {
+                let (mut next, mut others) = (current.clone(), read.clone());
+                take_over(&read, &mut next);
+                take_over(current, &mut others);
+                if others != *current {
                     warn!(
                         "{why}: rules, keys and certificates hold at once, other options after a restart"
                     );
                 }
-                self.reload_files(why);
+                self.commit(next, why);
             }
-            Err(error) => {
-                warn!("{why}: the configuration stays as it is:\n{error}");
-            }
+            Err(error) => warn!("{why}: the configuration stays as it is:\n{error}"),
         }
     }
 
@@ -67,36 +66,45 @@ impl Server {
 
     /// Reads the files again that the configuration names. What is wrong with one is told, and what was read before stays.
     pub(super) fn reload_files(&mut self, why: &str) {
+        self.commit(self.engine.connections.service.config.clone(), why);
+    }
+
+    /// Has a configuration and the files that it names hold from now on, or nothing of it, if anything is wrong.
+    fn commit(&mut self, config: Config, why: &str) {
+        if let Err(errors) = self.try_commit(config) {
+            for error in errors {
+                warn!("{why}: {error}; all stays as it was");
+            }
+            // What is there now is known, and told once.
+            let config = &self.engine.connections.service.config;
+            self.watch.watch(watched_files(config));
+            return;
+        }
+        info!("{why}: {}", self.engine.connections.service.gate);
+        if self.accepting.terms.is_some() {
+            info!("{why}: the files for TLS were read again, and hold for new connections");
+        }
+    }
+
+    fn try_commit(&mut self, config: Config) -> Result<(), Vec<String>> {
+        let one = |error| vec![error];
+        refuse_accidents(&config).map_err(one)?;
+        let terms = load_terms(&config.tls).map_err(one)?;
+        let (verifier, passwords) = both(Verifier::load(&config.token), load_passwords(&config))?;
         let connections = &mut self.engine.connections;
-        let config = &connections.service.config;
-        self.watch.watch(watched_files(config));
-        match load_terms(&config.tls) {
-            Ok(Some(terms)) => {
-                self.accepting.terms = Some(terms);
-                info!("{why}: the files for TLS were read again, and hold for new connections");
-            }
-            Ok(None) => {}
-            Err(error) => warn!("{why}: {error}; what was read before for TLS stays"),
+        let service = &mut connections.service;
+        let is_other_url = config.token.jwks_url != service.config.token.jwks_url;
+        if is_other_url {
+            self.key_source = fetch_keys(&config, &self.waker).map_err(one)?;
+            service.gate.forget_fetched_keys();
         }
-        let read = both(Verifier::load(&config.token), load_passwords(config));
-        let read = read.and_then(|(verifier, passwords)| {
-            let service = &mut connections.service;
-            start_checks(service, passwords, &self.waker).map_err(|error| vec![error])?;
-            Ok(verifier)
-        });
-        match read {
-            Ok(verifier) => {
-                connections.service.open_gate(verifier);
-                connections.begin_to_readmit();
-                let permissions = connections.service.gate.to_string();
-                info!("{why}: {permissions}");
-            }
-            Err(errors) => {
-                for error in errors {
-                    warn!("{why}: {error}; rules and keys stay as they were");
-                }
-            }
-        }
+        self.watch.watch(watched_files(&config));
+        self.accepting.terms = terms;
+        service.config = config;
+        start_checks(service, passwords, &self.waker).map_err(one)?;
+        service.open_gate(verifier);
+        connections.begin_to_readmit();
+        Ok(())
     }
 }
 
@@ -147,6 +155,7 @@ fn take_over(from: &Config, to: &mut Config) {
     to.htpasswd = from.htpasswd.clone();
     to.token_cookie = from.token_cookie.clone();
     to.auth_timeout_ms = from.auth_timeout_ms;
+    to.is_open_to_everyone = from.is_open_to_everyone;
     // Where to listen is not among it.
     to.tls = TlsConfig {
         listen: to.tls.listen.clone(),

@@ -244,6 +244,20 @@ fn what_a_token_names_takes_the_place_of_the_rules_or_is_added_or_narrows_them()
     ada.claims = Claims::default();
     let rights = rules.rights(Some(&ada), &nowhere());
     assert!(reads(&rights, "a.y") && rights.publish("a.y").is_some() && rights.admin());
+    // A token that is no administrator's, by what it says or by the rules, is none.
+    rules.token_claims = TokenClaims::Narrow;
+    for (by_rules, by_token, expected) in [
+        (true, None, true),
+        (true, Some(true), true),
+        (true, Some(false), false),
+        (false, Some(true), false),
+    ] {
+        rules.rules[1].admin = by_rules;
+        ada.claims.admin = by_token;
+        let rights = rules.rights(Some(&ada), &nowhere());
+        assert_eq!(rights.admin(), expected, "{by_rules} {by_token:?}");
+    }
+    ada.claims.admin = None;
     // An empty list grants nothing.
     ada.claims.subscribe = patterns(&[]);
     rules.token_claims = TokenClaims::Instead;

@@ -11,8 +11,9 @@ use crate::auth::identity::Means;
 use crate::auth::presented::{Place, Presented, presented};
 use crate::auth::rates::RetryAfterMs;
 use crate::http::{Request, Response, Status, Target, is_health_check};
+use crate::server::allowance;
 use crate::server::gate::{Access, Gate};
-use crate::server::rates::{Doings, Verdict};
+use crate::server::rates::Doings;
 use crate::server::service::{Service, Why};
 use crate::server::timers::NEVER;
 use crate::ws::close::CloseCode;
@@ -105,6 +106,9 @@ impl Connection {
             Presented::Nothing => None,
             _ => service.gate.rate_key(peer, &request.head),
         };
+        if let Presented::Token(..) = presented {
+            service.allowance.charge(allowance::TOKEN);
+        }
         let (now, rates) = (service.now, &service.rates);
         if let Err(RetryAfterMs(ms)) = rates.may_present(key, now) {
             return Err(Unidentified::Limited(ms));
@@ -212,7 +216,7 @@ impl Connection {
     /// # Errors
     /// The response that says that it was too much.
     pub(super) fn count_request(
-        &mut self,
+        &self,
         service: &mut Service,
         peer: Peer<'_>,
         request: &Request<'_>,
@@ -221,18 +225,12 @@ impl Connection {
         if !service.rates.count_requests() {
             return Ok(());
         }
-        let Phase::Http(http) = &mut self.phase else {
-            return Ok(());
-        };
+        // By address, not by connection: a proxy sends what many ask for over one.
         let key = service.gate.rate_key(peer, &request.head);
-        let doings = http
-            .doings
-            .get_or_insert_with(|| Box::new(Doings::new(key)));
         let bytes = request.body.len() as u64;
-        match (service.rates).request(doings, &access.name(), bytes, service.now) {
-            Verdict::Fine => Ok(()),
-            Verdict::Refused(ms) => Err(limited(ms)),
-            Verdict::Abusive => Err(limited(1_000).closing()),
+        match (service.rates).request_by(key, &access.name(), bytes, service.now) {
+            Ok(()) => Ok(()),
+            Err(RetryAfterMs(ms)) => Err(limited(ms)),
         }
     }
 
@@ -293,6 +291,10 @@ impl Connection {
         let access = &mut self.access;
         let mut session = Session::new(service, who, &mut self.outbox, open.deflate, access);
         session.end_forbidden(|session, topic| speaker.end_subscription(session, topic));
+        if let Some((code, reason)) = session.outcome.barred {
+            self.begin_close(service, peer, code, reason);
+            return;
+        }
         if is_barred && self.access.identity.is_some() {
             let reason = "nothing is granted to this subject any more";
             self.begin_close(service, peer, CloseCode::FORBIDDEN, reason);

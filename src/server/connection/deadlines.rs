@@ -87,6 +87,12 @@ impl Connection {
         if self.is_stalled(now, config) {
             return false;
         }
+        if let Phase::Open(open) = &self.phase
+            && open.auth_until() <= now
+        {
+            // The leeway was its patience: else a flood would keep a token good for ever.
+            return false;
+        }
         if self.flow.contains(Flow::IN_READS) {
             return true;
         }

@@ -33,8 +33,6 @@ pub(in crate::server) struct HttpState {
     pub(super) keep_alive_after_answer: Option<bool>,
     /// Whether it counts as a connection of its address already.
     pub(super) is_counted: bool,
-    /// What it has done, where that is counted.
-    pub(super) doings: Option<Box<Doings>>,
     /// How the check of a password ended that the request in `bytes` has waited for.
     pub(super) verdict: Option<Verdict>,
 }
@@ -51,7 +49,6 @@ impl HttpState {
             body_begun: false,
             keep_alive_after_answer: None,
             is_counted: false,
-            doings: None,
             verdict: None,
         }
     }

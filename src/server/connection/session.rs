@@ -184,6 +184,11 @@ impl<'s> Session<'s> {
                 && self.service.hub.unsubscribe(self.subscriber, topic).is_ok()
             {
                 self.note_topic("lost", topic);
+                if self.outbox.private_bytes() > self.service.outbox_limit() {
+                    let reason = "much is not granted any more, and the client does not read";
+                    self.outcome.barred = Some((CloseCode::FORBIDDEN, reason));
+                    return;
+                }
                 tell(self, topic);
             }
         }

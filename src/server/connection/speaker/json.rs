@@ -9,6 +9,7 @@ use crate::dialect::json::{
     self, Command, DecodeError, ErrorCode, ErrorReply, Id, Request, Topic, encode,
 };
 use crate::hub::{Gap, Start};
+use crate::server::allowance;
 use crate::server::connection::session::Session;
 use crate::server::gate::Access;
 use crate::server::service::{
@@ -209,6 +210,7 @@ fn authenticate(session: &mut Session<'_>, id: Option<Id<'_>>, token: &str) {
         let ms = session.limited.take().unwrap_or_default();
         return fail_limited(session, id, ms);
     }
+    session.service.allowance.charge(allowance::TOKEN);
     let (service, now) = (&*session.service, session.service.now);
     let identity = match service.gate.identify_token(token, now) {
         Ok(identity) => identity,

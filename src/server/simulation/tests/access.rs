@@ -473,3 +473,52 @@ fn equal_names_by_different_means_share_no_keys_and_neither_do_different_people(
         assert_eq!(answer.contains("duplicate"), is_repeat, "{answer}");
     }
 }
+
+#[test]
+fn a_client_that_floods_keeps_no_token_beyond_its_end() {
+    let mut simulation = guarded(vec![rule("authenticated", &["a"], &["a"])]);
+    let mut client = open(&mut simulation, Tongue::Json);
+    let first = auth(&token("ada", 2, ""));
+    assert!(says(&mut client, &mut simulation, &first).contains("authenticated"));
+    let pings = super::client::text_frame(r#"{"type":"ping"}"#).repeat(2_000);
+    let mut code = None;
+    for _ in 0..50 {
+        // There is always something unread.
+        simulation.send(client.peer, &pings);
+        simulation.send(client.peer, &pings);
+        simulation.tick(1_000);
+        let said = client.hear_some(&mut simulation, usize::MAX);
+        code = code.or(said.into_iter().find_map(|said| match said {
+            Said::Close(code) => Some(code),
+            _ => None,
+        }));
+        if code.is_some() {
+            break;
+        }
+    }
+    assert_eq!(code, Some(4510));
+}
+
+#[test]
+fn what_a_reload_decides_anew_takes_a_bounded_time_of_each_turn() {
+    let mut simulation = guarded(vec![rule("anonymous", &["c.>"], &[])]);
+    let mut clients: Vec<Client> = (0..40)
+        .map(|_| open(&mut simulation, Tongue::Json))
+        .collect();
+    for client in &mut clients {
+        for channel in 0..200 {
+            client.say(&mut simulation, &subscribe(&format!("c.{channel}")));
+        }
+        client.hear(&mut simulation);
+    }
+    simulation.service().config.rules.rules = vec![rule("anonymous", &["d"], &[])];
+    simulation.service().open_gate(verifier());
+    simulation.engine.connections.begin_to_readmit();
+    assert!(simulation.engine.connections.readmits());
+    simulation.settle();
+    assert!(!simulation.engine.connections.readmits());
+    for client in &mut clients {
+        let ended = client.hear_texts(&mut simulation).len();
+        assert_eq!(ended, 200);
+    }
+}

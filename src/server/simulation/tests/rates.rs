@@ -162,3 +162,33 @@ fn an_address_that_fails_to_show_who_it_is_too_often_has_to_wait_whatever_it_pre
     let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
     assert!(say(&mut simulation, peer, auth).contains("token_invalid"));
 }
+
+#[test]
+fn those_who_share_a_proxys_connection_share_no_bucket() {
+    let mut simulation = simulation(Rates {
+        requests: rate(2, 60_000),
+        ..NONE
+    });
+    let peer = simulation.connect();
+    let mut post = |address: &str| {
+        let request = format!(
+            "POST /channels/a HTTP/1.1\r\nHost: localhost\r\n{address}Content-Length: 1\r\n\r\n1"
+        );
+        simulation.send(peer, request.as_bytes());
+        let answer = simulation.receive_text(peer);
+        answer.get(9..12).unwrap_or_default().to_owned()
+    };
+    let (one, other) = (
+        "X-Forwarded-For: 192.0.2.1\r\n",
+        "X-Forwarded-For: 192.0.2.2\r\n",
+    );
+    // The proxy itself is exempt.
+    assert_eq!(post(""), "201");
+    for address in [one, other, one, other] {
+        assert_eq!(post(address), "201");
+    }
+    for address in [one, other] {
+        assert_eq!(post(address), "429");
+    }
+    assert_eq!(post(""), "201");
+}

@@ -167,6 +167,19 @@ impl Transport {
     /// What ended the connection. A full socket is no error.
     #[inline]
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        match self {
+            // Nearly all of them, and the shortest way: a bare socket holds nothing.
+            Transport::Tcp(socket) => {
+                let result = uninterrupted(|| socket.write(bytes));
+                written(result, bytes.len(), || false)
+            }
+            _ => self.write_otherwise(bytes),
+        }
+    }
+
+    /// The same, over whatever it is.
+    #[inline(never)]
+    fn write_otherwise(&mut self, bytes: &[u8]) -> io::Result<Written> {
         let result = uninterrupted(|| match self {
             Transport::Tcp(socket) => socket.write(bytes),
             Transport::Unix(socket) => socket.write(bytes),
@@ -178,7 +191,7 @@ impl Transport {
             #[cfg(test)]
             Transport::Withholding(inner) => inner.write(bytes),
         });
-        self.written(result, bytes.len())
+        written(result, bytes.len(), || self.holds())
     }
 
     /// Writes as much of `slices`, `len` bytes in all, as is taken without waiting. Small ones are copied together in
@@ -200,7 +213,7 @@ impl Transport {
             return self.write(joined);
         }
         let result = self.send(slices);
-        self.written(result, len)
+        written(result, len, || self.holds())
     }
 
     /// Writes as much of `slices` as is taken.
@@ -257,22 +270,6 @@ impl Transport {
             #[cfg(test)]
             Transport::Withholding(inner) => inner.finish_writing(),
         };
-    }
-
-    #[inline]
-    fn written(&self, result: io::Result<usize>, offered: usize) -> io::Result<Written> {
-        match result {
-            Ok(taken) => Ok(Written {
-                taken,
-                // A short write says what `WouldBlock` says, one system call earlier.
-                full: taken < offered || self.holds(),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Written {
-                taken: 0,
-                full: true,
-            }),
-            Err(error) => Err(error),
-        }
     }
 
     /// Whether what goes over it can be read by its two ends alone.
@@ -380,6 +377,27 @@ impl fmt::Display for Transport {
             #[cfg(test)]
             Transport::Withholding(inner) => inner.fmt(f),
         }
+    }
+}
+
+/// What became of a write of so many bytes. `holds` says whether some of what was taken waits for the socket.
+#[inline]
+fn written(
+    result: io::Result<usize>,
+    offered: usize,
+    holds: impl FnOnce() -> bool,
+) -> io::Result<Written> {
+    match result {
+        Ok(taken) => Ok(Written {
+            taken,
+            // A short write says what `WouldBlock` says, one system call earlier.
+            full: taken < offered || holds(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Written {
+            taken: 0,
+            full: true,
+        }),
+        Err(error) => Err(error),
     }
 }
 

@@ -121,21 +121,37 @@ fn nobody_waits_where_passwords_are_not_taken_any_more() {
 }
 
 #[test]
-fn so_many_connections_wait_and_no_more() {
+fn so_many_connections_wait_for_one_password_and_no_more() {
     let mut checks = checks(1);
-    for token in 0..WAITING_MAX {
+    for token in 0..WAITING_FOR_ONE {
         mark(ask(&mut checks, Token(token), "ada:x"));
     }
-    assert_eq!(
-        ask(&mut checks, Token(WAITING_MAX), "ada:x"),
-        Asked::Known(Outcome::Crowded)
-    );
+    let crowded = Asked::Known(Outcome::Crowded);
+    assert_eq!(ask(&mut checks, Token(1_000), "ada:x"), crowded);
+    // Others wait all the same.
+    mark(ask(&mut checks, Token(1_001), "bob:x"));
     checks.check_by_hand(0);
-    assert_eq!(told(&mut checks).len(), WAITING_MAX);
+    assert_eq!(told(&mut checks).len(), WAITING_FOR_ONE);
     assert_eq!(
         ask(&mut checks, Token(0), "ada:x"),
         Asked::Known(Outcome::Right)
     );
+}
+
+#[test]
+fn so_many_connections_wait_in_all_and_no_more() {
+    let mut checks = checks(1);
+    let mut ask = |token: usize, nth: usize| {
+        let address = std::net::Ipv4Addr::new(192, 0, 2, nth as u8);
+        let pair = format!("ada:{nth}");
+        let credentials = Credentials::read(pair.as_bytes()).expect("it could be one");
+        let source = Source::of(Some(address.into()));
+        checks.ask(Token(token), source, credentials, None, 0)
+    };
+    for token in 0..WAITING_MAX {
+        mark(ask(token, token / WAITING_FOR_ONE));
+    }
+    assert_eq!(ask(WAITING_MAX, 200), Asked::Known(Outcome::Crowded));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 #![no_main]
 
+use fanfare::auth::origin::{HostName, Hosts};
 use fanfare::channel::topic::Topic;
 use fanfare::config::{Config, Policy};
 use fanfare::dialect::json::{Event as Told, EventDecoder};
@@ -100,13 +101,9 @@ impl Listener {
         }
         let (mut pos, end) = (0, bytes.len());
         loop {
-            let event = self.endpoint.receive(
-                &mut bytes,
-                &mut pos,
-                end,
-                1 << 20,
-                &mut self.inflater,
-            );
+            let event =
+                self.endpoint
+                    .receive(&mut bytes, &mut pos, end, 1 << 20, &mut self.inflater);
             match event.expect("the server keeps to the protocol") {
                 None => return,
                 Some(Event::Message { text, data }) => {
@@ -118,7 +115,9 @@ impl Listener {
                             Place::Channel { .. } => self.messages += 1,
                             Place::Pattern { seq, .. } => self.goes_on(seq, seq),
                         },
-                        Told::Gap { topic, from, to, .. } if topic.is_pattern() => {
+                        Told::Gap {
+                            topic, from, to, ..
+                        } if topic.is_pattern() => {
                             self.goes_on(from, to);
                         }
                         _ => {}
@@ -181,6 +180,8 @@ fn config() -> Config {
         max_patterns: Limit::of(3),
         max_keys: Limit::of(2),
         outbox: OUTBOX,
+        // What the seeds and the watcher ask for.
+        hosts: Hosts::of(HostName::parse("x").into_iter().collect()),
         ..Config::default()
     }
 }
@@ -221,7 +222,8 @@ fuzz_target!(|data: &[u8]| {
     let settings = Settings(*settings);
     let mut simulation = Simulation::new(config());
     let mut watcher = watcher(&mut simulation);
-    let mut stranger = Listener::new(simulation.connect_with(if settings.0 & 4 != 0 { 64 } else { 1 << 20 }));
+    let mut stranger =
+        Listener::new(simulation.connect_with(if settings.0 & 4 != 0 { 64 } else { 1 << 20 }));
     stranger.has_head_request = bytes.windows(5).any(|five| five == b"HEAD ");
     let mut answers = Vec::new();
     if !settings.begins_with_request() {
@@ -244,9 +246,14 @@ fuzz_target!(|data: &[u8]| {
     }
     simulation.settle();
     watcher.listen(&mut simulation, usize::MAX, &mut answers);
-    let published = CHANNELS.iter().map(|channel| simulation.published(*channel));
+    let published = CHANNELS
+        .iter()
+        .map(|channel| simulation.published(*channel));
     assert_eq!(watcher.messages, published.sum::<u64>());
-    assert_eq!(watcher.of_pattern, Some(simulation.published(Topic::pattern(PATTERN))));
+    assert_eq!(
+        watcher.of_pattern,
+        Some(simulation.published(Topic::pattern(PATTERN)))
+    );
     assert!(simulation.is_open(watcher.peer));
     match settings.finishes() {
         true => simulation.finish(stranger.peer),

@@ -169,7 +169,8 @@ fn all_of_stdin_is_one_message_of_bytes() {
 fn bytes_that_no_message_holds_are_refused() {
     let url = serve_all(|fake| {
         fake.welcome_with_features();
-        fake.close(1000, "");
+        // A close before the input was read would be the end of it.
+        fake.outlast();
     });
     let output = publish_at(&url, &["--raw", "c"], &[0; 50_000]);
     let said = stderr(&output);

@@ -35,6 +35,14 @@ enum Next {
     Wait,
 }
 
+/// What happens in place of a response to a request.
+enum Instead {
+    /// The answer comes later: the next request waits for it.
+    Answer,
+    /// This becomes of the connection.
+    Next(Next),
+}
+
 /// When the head of a request has to be whole that begins now.
 pub(in crate::server) fn head_deadline(service: &Service, seat: Seat) -> Millis {
     seat.head_timeout_ms(&service.config).after(service.now)
@@ -242,69 +250,99 @@ impl Connection {
         peer: Peer<'_>,
         request: &Request<'_>,
     ) -> Option<Next> {
+        let may_keep_alive = request.keep_alive && self.seat.keeps_alive();
+        match self.response_to(service, peer, request) {
+            Ok(response) => {
+                let keep_alive = may_keep_alive && !response.closes();
+                self.respond(service, peer, &response, keep_alive);
+                (!keep_alive).then_some(Next::Finish)
+            }
+            Err(Instead::Answer) => {
+                self.await_answer(service.now, may_keep_alive);
+                None
+            }
+            Err(Instead::Next(next)) => Some(next),
+        }
+    }
+
+    /// The response to a request.
+    ///
+    /// # Errors
+    /// What happens instead of a response that is there now.
+    fn response_to(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        request: &Request<'_>,
+    ) -> Result<Response, Instead> {
+        let is_head = request.head.method == "HEAD";
         let site = Site {
             echo: service.config.echo,
             secure: self.is_encrypted,
         };
-        let may_keep_alive = request.keep_alive && self.seat.keeps_alive();
-        let route = self.seat.route(request, &site);
-        let changes = matches!(route, Some(Route::Publish { .. } | Route::WebSocket(_)));
-        let checked = match route {
-            Some(_) => self
-                .count_connection(service, peer, request)
-                .and_then(|()| self.check_site(service, peer, request, changes)),
-            None => Ok(()),
+        let Some(route) = self.seat.route(request, &site) else {
+            service.metrics.refused += 1;
+            return Ok(full().for_head_request(is_head));
         };
+        let changes = matches!(route, Route::Publish { .. } | Route::WebSocket(_));
+        let checked = self
+            .count_connection(service, peer, request)
+            .and_then(|()| self.check_site(service, peer, request, changes));
         if let Err(response) = checked {
-            let response = response.for_head_request(request.head.method == "HEAD");
-            let keep_alive = may_keep_alive && !response.closes();
-            self.respond(service, peer, &response, keep_alive);
-            return (!keep_alive).then_some(Next::Finish);
+            return Ok(response.for_head_request(is_head));
         }
-        let response = match route {
-            None => {
-                service.metrics.refused += 1;
-                full().for_head_request(request.head.method == "HEAD")
+        match route {
+            Route::Answer(response) => Ok(response),
+            Route::Publish { channel } => self.publish_for(service, peer, request, &channel),
+            Route::WebSocket(path) => self.open_socket(service, peer, request, path),
+        }
+    }
+
+    /// Publishes what a POST asks for, if its sender may.
+    fn publish_for(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        request: &Request<'_>,
+        channel: &str,
+    ) -> Result<Response, Instead> {
+        let access = match self.identify(service, peer, request) {
+            Ok(access) => access,
+            Err(unidentified) => {
+                let response = unidentified.response(service);
+                return response.ok_or(Instead::Next(Next::Wait));
             }
-            Some(Route::Answer(response)) => response,
-            Some(Route::Publish { channel }) => match self.identify(service, peer, request) {
-                Ok(access) => {
-                    let published = match self.count_request(service, peer, request, &access) {
-                        Ok(()) => self.publish(service, &access, &channel, &request.body),
-                        Err(response) => Some(response),
-                    };
-                    match published {
-                        Some(response) => response,
-                        None => {
-                            self.await_answer(service.now, may_keep_alive);
-                            return None;
-                        }
-                    }
-                }
-                Err(refused) => match refused.response(service) {
-                    Some(response) => response,
-                    None => return Some(Next::Wait),
-                },
-            },
-            Some(Route::WebSocket(path)) => match self.shake_hands(service, peer, request, path) {
-                Ok((open, barred)) => {
-                    let deflate = if open.deflate.is_some() {
-                        ", deflate"
-                    } else {
-                        ""
-                    };
-                    let (name, origins) = (open.speaker.name(), Origins(&request.head));
-                    let what = format_args!("opened a WebSocket ({name}{deflate}){origins}");
-                    service.note(self.who(peer), what);
-                    return Some(Next::Open(open, barred));
-                }
-                Err(None) => return Some(Next::Wait),
-                Err(Some(response)) => response,
-            },
         };
-        let keep_alive = may_keep_alive && !response.closes();
-        self.respond(service, peer, &response, keep_alive);
-        (!keep_alive).then_some(Next::Finish)
+        match self.count_request(service, peer, request, &access) {
+            Ok(()) => {
+                let response = self.publish(service, &access, channel, &request.body);
+                response.ok_or(Instead::Answer)
+            }
+            Err(response) => Ok(response),
+        }
+    }
+
+    /// Makes a WebSocket of the connection, if the handshake holds.
+    fn open_socket(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        request: &Request<'_>,
+        path: SocketPath,
+    ) -> Result<Response, Instead> {
+        let (open, barred) = match self.shake_hands(service, peer, request, path) {
+            Ok(opened) => opened,
+            Err(response) => return response.ok_or(Instead::Next(Next::Wait)),
+        };
+        let deflate = if open.deflate.is_some() {
+            ", deflate"
+        } else {
+            ""
+        };
+        let (name, origins) = (open.speaker.name(), Origins(&request.head));
+        let what = format_args!("opened a WebSocket ({name}{deflate}){origins}");
+        service.note(self.who(peer), what);
+        Err(Instead::Next(Next::Open(open, barred)))
     }
 
     /// Publishes the body of a POST. `None`: the answer comes later.

@@ -82,6 +82,16 @@ impl Drop for TempFile {
     }
 }
 
+/// What a file and flags make of the defaults.
+fn config(file: &str, flags: &[&str]) -> Config {
+    Told {
+        file,
+        flags,
+        ..Told::default()
+    }
+    .config()
+}
+
 #[test]
 fn with_nothing_said_the_defaults_hold() {
     assert_eq!(Told::default().config(), Config::default());

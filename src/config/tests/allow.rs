@@ -1,20 +1,11 @@
-//! Who may come in, as the configuration says it.
+//! Which clients may come in, as the configuration says it.
 
-use super::Told;
 use super::mistakes::expect_problems;
+use super::{Told, config};
 use crate::auth::origin::Own;
 use crate::auth::rules::{Grant, Rule, TokenClaims, Who};
-use crate::config::{Config, Listen};
+use crate::config::Listen;
 use crate::limit::Limit;
-
-fn config(file: &str, flags: &[&str]) -> Config {
-    Told {
-        file,
-        flags,
-        ..Told::default()
-    }
-    .config()
-}
 
 fn grants(texts: &[&str]) -> Vec<Grant> {
     let grants = texts.iter().map(|text| Grant::parse(text));

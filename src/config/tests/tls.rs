@@ -1,19 +1,10 @@
 //! Encrypted connections, as the configuration says them.
 
-use super::{Told, mistakes};
+use super::{Told, config, mistakes};
 use crate::config::{Certificate, ClientCertificates, Config, Listen, TlsConfig};
 use crate::limit::Limit;
 
 const PAIR: &str = "tls_cert = 'c'\ntls_key = 'k'\n";
-
-fn config(file: &str, flags: &[&str]) -> Config {
-    Told {
-        file,
-        flags,
-        ..Told::default()
-    }
-    .config()
-}
 
 #[test]
 fn every_setting_of_tls_reaches_the_configuration() {

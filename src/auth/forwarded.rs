@@ -1,4 +1,4 @@
-//! Who is behind a proxy.
+//! The clients behind a proxy.
 //!
 //! The address of a connection is that of whoever made it, which may be a proxy. A **trusted proxy** is one whose word is taken for
 //! the address that it was called from. It says so in fields of each request, or in a PROXY header before all requests of a
@@ -27,12 +27,12 @@ pub enum TrustedHeader {
     Proxy,
 }
 
-/// Whom a connection may come from so that its word is taken.
+/// Where a connection may come from so that its word is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     /// These addresses.
     Ip(IpNet),
-    /// Whoever comes by a unix socket.
+    /// Everything that comes by a unix socket.
     Unix,
 }
 
@@ -66,7 +66,7 @@ pub struct TrustedProxies {
     pub header: Option<TrustedHeader>,
 }
 
-/// Who asks.
+/// The client that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Its address; `None`: it came by a unix socket.
@@ -78,7 +78,7 @@ pub struct Client {
 }
 
 impl TrustedProxies {
-    /// Whether the word of whoever made a connection from this address is taken. `None`: it came by a unix socket.
+    /// Whether the word of a peer that connected from this address is taken. `None`: it came by a unix socket.
     pub fn trust(&self, peer: Option<IpAddr>) -> bool {
         let peer = peer.map(|address| address.to_canonical());
         self.networks.iter().any(|network| match (network, &peer) {
@@ -94,7 +94,7 @@ impl TrustedProxies {
         self.header == Some(TrustedHeader::Proxy) && self.trust(peer)
     }
 
-    /// Who sent a request with these fields over a connection from this address.
+    /// The client that sent a request with these fields over a connection from this address.
     ///
     /// Without a field that says so it is the proxy itself. What is no address (`unknown`, a made-up name, rubbish) ends the
     /// search: the client is the trusted proxy that was called from there.

@@ -1,7 +1,8 @@
-//! Who somebody is.
+//! Identities: what a client is known as.
 
 use std::fmt;
 
+use super::token;
 use crate::channel::pattern::Pattern;
 
 /// By which means a client showed who it is.
@@ -44,7 +45,7 @@ impl Claims {
     }
 }
 
-/// Somebody who has shown who it is.
+/// A client that has shown who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// How that was shown. Equal names by different means are different people.
@@ -58,6 +59,32 @@ pub struct Identity {
     /// Which of the configured keys, authorities or entries vouches for it. After a reload that no longer has it, the identity
     /// does not hold.
     pub voucher: u64,
+}
+
+impl Identity {
+    /// A client of this name, shown by these means, for whom `voucher` stands. It has no end and claims nothing.
+    pub fn new(means: Means, subject: Box<str>, voucher: u64) -> Identity {
+        Identity {
+            means,
+            subject,
+            expires: None,
+            claims: Claims::default(),
+            voucher,
+        }
+    }
+
+    /// The bearer of a token that says this, and was checked with the key of this number.
+    pub fn of_token(claims: token::Claims, key: u64) -> Identity {
+        Identity {
+            expires: claims.expires,
+            claims: Claims {
+                subscribe: claims.subscribe,
+                publish: claims.publish,
+                admin: claims.admin,
+            },
+            ..Identity::new(Means::Token, claims.subject, key)
+        }
+    }
 }
 
 /// The means and the name, such as `jwt:ada`.

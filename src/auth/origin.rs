@@ -195,7 +195,7 @@ enum PortPattern {
     Is(Option<u16>),
 }
 
-/// Whose pages may use the daemon: `https://example.com`, `https://*.example.com:8443`, `http://localhost:*`, `null` or `*`.
+/// The pages that may use the daemon, by their origin: `https://example.com`, `https://*.example.com:8443`, `http://localhost:*`, `null` or `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPattern(Kind);
 

@@ -96,7 +96,7 @@ impl Bucket {
     }
 }
 
-/// Whose bucket it is.
+/// The owner of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// An IPv4 address.
@@ -127,7 +127,7 @@ impl Key {
     }
 }
 
-/// Whose bucket it is in the table.
+/// The place of a bucket in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Place {
     /// Its own.
@@ -184,11 +184,6 @@ impl Table {
     /// The key of a name.
     pub fn name(&self, name: &str) -> Key {
         Key::Name(self.names.hash_one(name))
-    }
-
-    /// Another rate holds from now on, for what is in the buckets, too.
-    pub fn set_rate(&mut self, rate: Rate) {
-        self.rate = rate;
     }
 
     /// Takes `cost` from the bucket of `key`. When there is no room for a new bucket, it shares one.

@@ -4,7 +4,7 @@
 //! stands for the client's own name. The **rights** of a client are all that follows for it: they are made once, when it is
 //! known who it is, and made anew after a reload.
 //!
-//! Whoever configures no means of authentication and no rule has an open daemon: everybody may do everything.
+//! Without a means of authentication and without a rule the daemon is open: everybody may do everything.
 
 #[cfg(test)]
 mod tests;
@@ -22,16 +22,16 @@ use crate::config::Listen;
 /// What stands for the client's own name in a grant.
 const SUBJECT: &str = "{subject}";
 
-/// Whom a rule is for.
+/// The clients that a rule is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     /// Everybody, known or not.
     Anonymous,
-    /// Everybody who has shown who it is.
+    /// Each client that has shown who it is.
     Authenticated,
-    /// Whoever has shown to have such a name, by these means or by any.
+    /// A client that has shown to have such a name, by these means or by any.
     Subject(Option<Means>, Glob),
-    /// Whoever comes by this listener.
+    /// A client that comes by this listener.
     Listener(Listen),
 }
 
@@ -160,7 +160,7 @@ fn can_be_a_part(subject: &str) -> bool {
 /// An `[[allow]]` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Whom it is for.
+    /// The clients that it is for.
     pub who: Who,
     /// What they may subscribe to.
     pub subscribe: Vec<Grant>,

@@ -76,7 +76,7 @@ impl Default for Terms {
 /// What a good token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Whom it is for: 1 to [`MAX_SUBJECT_BYTES`] bytes without control characters.
+    /// The client that it is for: 1 to [`MAX_SUBJECT_BYTES`] bytes without control characters.
     pub subject: Box<str>,
     /// When it ends, in seconds since 1970, or `None`: never.
     pub expires: Option<u64>,
@@ -122,6 +122,11 @@ impl Verifier {
     /// Takes the keys that a URL has now in place of those that it had.
     pub fn set_fetched(&mut self, keys: KeySet) {
         self.fetched = Some(keys);
+    }
+
+    /// How far the clocks of those who make tokens and of the daemon may differ, in seconds.
+    pub fn leeway_s(&self) -> u64 {
+        self.terms.leeway_s
     }
 
     /// Forgets the keys that came from a URL, and expects none.

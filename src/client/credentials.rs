@@ -1,4 +1,4 @@
-//! Who a client says it is: nobody in particular, a user with a password, or whoever a token is for.
+//! What a client says it is: nobody in particular, a user with a password, or the bearer of a token.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -35,7 +35,7 @@ pub enum ConnectError {
     Url(UrlError),
     /// What was to be sent cannot be: a header or a sub-protocol makes no sense.
     Request(RequestError),
-    /// Who this client is could not be said.
+    /// This client could not say who it is.
     Credentials(CredentialsError),
     /// The host's name could not be looked up, or has no address.
     Resolve(io::Error),
@@ -100,7 +100,7 @@ impl ConnectError {
                 matches!(status, 408 | 425 | 429 | 500..=599)
             }
             Self::Welcome(cause) => cause.comes_back(),
-            // Whoever makes tokens may be out of reach for a while.
+            // The maker of tokens may be out of reach for a while.
             Self::Credentials(error) => matches!(error, CredentialsError::Failed(_)),
             Self::Url(_)
             | Self::Request(_)

@@ -374,7 +374,7 @@ impl Client {
         self.requests.has(feature)
     }
 
-    /// Who this client is to the server; see [`Requests::subject`].
+    /// What the server knows this client as; see [`Requests::subject`].
     pub fn subject(&self) -> Option<Arc<str>> {
         self.requests.subject()
     }

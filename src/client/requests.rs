@@ -163,7 +163,7 @@ impl Requests {
         self.shared.lock().session.features().has(feature)
     }
 
-    /// Who this client is to the server, as far as that says so: the subject of a token or a certificate, or a user. At most 1 KiB.
+    /// What the server knows this client as, as far as that says so: the subject of a token or a certificate, or a user. At most 1 KiB.
     pub fn subject(&self) -> Option<Arc<str>> {
         self.shared.lock().session.subject()
     }

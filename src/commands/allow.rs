@@ -89,7 +89,7 @@ fn usage(why: impl Into<String>) -> Failure {
     (Exit::Usage, vec![why.into()])
 }
 
-/// Who is asked about.
+/// The client that is asked about.
 enum Asked {
     Nobody,
     Somebody(Identity),
@@ -253,7 +253,7 @@ fn identity(means: Means, name: &str) -> Identity {
     }
 }
 
-/// Who bears a token.
+/// The bearer of a token.
 fn bearer(config: &Config, token: &[u8]) -> Result<Identity, Failure> {
     let verifier = Verifier::load(&config.token).map_err(|problems| (Exit::Usage, problems))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -271,17 +271,7 @@ fn bearer(config: &Config, token: &[u8]) -> Result<Identity, Failure> {
         }
         (Exit::Refused, problems)
     })?;
-    Ok(Identity {
-        means: Means::Token,
-        subject: claims.subject,
-        expires: claims.expires,
-        claims: Claims {
-            subscribe: claims.subscribe,
-            publish: claims.publish,
-            admin: claims.admin,
-        },
-        voucher: 0,
-    })
+    Ok(Identity::of_token(claims, 0))
 }
 
 /// The token in a file, without the line break after it.

@@ -22,7 +22,7 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "FILE")]
     key_file: PathBuf,
 
-    /// Whom the token is for: 1 to 255 bytes
+    /// The client that the token is for: 1 to 255 bytes
     #[arg(long, value_name = "NAME")]
     subject: String,
 
@@ -43,11 +43,11 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "TIME", value_parser = expires)]
     expires: Option<Expires>,
 
-    /// Who makes the token, for a daemon with --jwt-issuer
+    /// The maker of the token, for a daemon with --jwt-issuer
     #[arg(long, value_name = "TEXT")]
     issuer: Option<String>,
 
-    /// Whom the token is meant for, for a daemon with --jwt-audience; another daemon refuses it
+    /// The audience of the token, for a daemon with --jwt-audience; another daemon refuses it
     #[arg(long, value_name = "TEXT")]
     audience: Option<String>,
 

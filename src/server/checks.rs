@@ -27,9 +27,9 @@ use self::cache::Cache;
 use self::helpers::{Check, Helpers};
 use self::queue::Queue;
 use super::service::Service;
-use super::source::Source;
 use super::timers::Millis;
 use crate::auth::passwords::{Credentials, Passwords};
+use crate::auth::rates::Key;
 
 /// How many connections may wait for checks: each keeps its request.
 const WAITING_MAX: usize = 1_024;
@@ -69,6 +69,9 @@ pub(super) enum Asked {
     /// Nothing yet: the connection is told the verdict on this mark.
     Waits(Mark),
 }
+
+/// Where a connection comes from, for what is shared out by address. The clients of unix sockets have no address, and are one.
+type Source = Option<Key>;
 
 /// A check that waits or is under way.
 struct Job {

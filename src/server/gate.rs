@@ -1,4 +1,4 @@
-//! Who may come in, and as whom.
+//! The gate says which clients may come in, and as whom.
 //!
 //! The gate knows the rules, the keys of tokens and the doors: what is presented goes in, and an [`Access`] comes out, which says
 //! who somebody is and what it may do. It is made once for a connection, shared by all who are nobody in particular, and made
@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use super::connection::Peer;
 use super::timers::{Millis, NEVER};
 use crate::auth::forwarded::{Client, TrustedProxies, has_forwarding_fields};
-use crate::auth::identity::{Claims, Identity, Means};
+use crate::auth::identity::{Identity, Means};
 use crate::auth::origin::{Hosts, Origins, Own};
 use crate::auth::passwords::Passwords;
 use crate::auth::presented::{Place, Presented};
@@ -26,13 +26,10 @@ use crate::config::{Config, Listen};
 use crate::http::Head;
 use crate::ws::handshake::fields::values;
 
-/// How far the clocks of who makes tokens and of the daemon may differ, in seconds.
-pub(super) const LEEWAY_S: u64 = 30;
-
 /// The longest channel's name that is remembered as one where somebody may publish.
 const REMEMBERED_BYTES: usize = 64;
 
-/// Who somebody is, and what it may do.
+/// A client: its identity, and what it may do.
 #[derive(Debug)]
 pub(super) struct Access {
     /// By which listener it came: its place in the configuration.
@@ -133,7 +130,7 @@ pub(super) fn refuse_accidents(config: &Config) -> Result<(), String> {
     }
 }
 
-/// Who may come in.
+/// It says which clients may come in.
 pub(super) struct Gate {
     rules: Rules,
     /// All listeners, as the configuration has them.
@@ -181,8 +178,6 @@ impl Gate {
         self.verifier = verifier;
         self.rules = config.rules.clone();
         self.takes_certificates = config.tls.client_ca.is_some();
-        self.rules.knows_people = self.has_means();
-        self.reloads = self.reloads.wrapping_add(1);
         self.origins = config.origins.clone();
         self.hosts = config.hosts.clone();
         self.proxies = config.trusted_proxies.clone();
@@ -192,22 +187,20 @@ impl Gate {
             // Simulations have none.
             self.doors.push(Listen::Unix(Default::default()));
         }
-        self.make_strangers();
+        self.begin_anew();
     }
 
     /// These names with passwords hold from now on.
     pub(super) fn take_passwords(&mut self, passwords: Option<Arc<Passwords>>) {
         self.passwords = passwords;
-        self.rules.knows_people = self.has_means();
+        self.begin_anew();
+    }
+
+    /// Something has changed that access depends on: what was decided before does not count any more.
+    fn begin_anew(&mut self) {
+        self.rules.knows_people =
+            self.takes_tokens() || self.takes_passwords() || self.takes_certificates;
         self.reloads = self.reloads.wrapping_add(1);
-        self.make_strangers();
-    }
-
-    fn has_means(&self) -> bool {
-        self.takes_tokens() || self.takes_passwords() || self.takes_certificates
-    }
-
-    fn make_strangers(&mut self) {
         let doors = 0..self.doors.len();
         self.strangers = doors.map(|door| Rc::new(self.decide(door, None))).collect();
     }
@@ -234,7 +227,7 @@ impl Gate {
         &self.proxies
     }
 
-    /// Who sent a request with these fields, over a connection from this peer.
+    /// The client that sent a request with these fields, over a connection from this peer.
     pub(super) fn client(&self, peer: Peer<'_>, head: &Head<'_>) -> Client {
         // What proxies said before a reload they said under what held then.
         if let Some(client) = peer.client_by_proxy() {
@@ -251,7 +244,7 @@ impl Gate {
         }
     }
 
-    /// Whose address a request with these fields came from, for rates; `None`: it is exempt.
+    /// The address that a request with these fields came from, for rates; `None`: it is exempt.
     pub(super) fn rate_key(&self, peer: Peer<'_>, head: &Head<'_>) -> Option<Key> {
         let by_proxy = peer.client_by_proxy();
         let client = by_proxy.unwrap_or_else(|| self.proxies.client(peer.address(), head.headers));
@@ -321,17 +314,6 @@ impl Gate {
         }
     }
 
-    /// Somebody who showed a certificate of this name.
-    pub(super) fn certified(subject: Box<str>) -> Identity {
-        Identity {
-            means: Means::Certificate,
-            subject,
-            expires: None,
-            claims: Claims::default(),
-            voucher: 0,
-        }
-    }
-
     /// Whether there is a way to show who one is.
     pub(super) fn knows_people(&self) -> bool {
         self.rules.knows_people
@@ -347,19 +329,13 @@ impl Gate {
         self.passwords.is_some()
     }
 
-    /// Somebody of this name, whose password is right. `None`: the name is not there any more.
+    /// The user of this name, whose password is right. `None`: the name is not there any more.
     pub(super) fn known_by_password(&self, name: Box<str>) -> Option<Identity> {
         let voucher = self.passwords.as_ref()?.voucher(&name)?;
-        Some(Identity {
-            means: Means::Basic,
-            subject: name,
-            expires: None,
-            claims: Claims::default(),
-            voucher,
-        })
+        Some(Identity::new(Means::Basic, name, voucher))
     }
 
-    /// Who presents this. Names with passwords are not for this: it takes long to check them.
+    /// The identity of a client that presents this. Names with passwords are not for this: it takes long to check them.
     ///
     /// # Errors
     /// It does not hold.
@@ -391,7 +367,7 @@ impl Gate {
         }
     }
 
-    /// Who bears this token.
+    /// The bearer of this token.
     ///
     /// # Errors
     /// It does not hold, or tokens are not taken.
@@ -401,17 +377,7 @@ impl Gate {
             self.misses_key.set(true);
         }
         let (claims, key) = verified?;
-        Ok(Identity {
-            means: Means::Token,
-            subject: claims.subject,
-            expires: claims.expires,
-            claims: Claims {
-                subscribe: claims.subscribe,
-                publish: claims.publish,
-                admin: claims.admin,
-            },
-            voucher: key,
-        })
+        Ok(Identity::of_token(claims, key))
     }
 
     /// The seconds since 1970. `now` is the loop's time.
@@ -436,7 +402,7 @@ impl Gate {
             .as_ref()
             .and_then(|identity| identity.expires);
         expires.map_or(NEVER, |expires| {
-            let end = expires.saturating_add(LEEWAY_S);
+            let end = expires.saturating_add(self.verifier.leeway_s());
             let left = end.saturating_sub(self.unix_time(now));
             now.saturating_add(left.saturating_mul(1_000))
         })
@@ -445,8 +411,7 @@ impl Gate {
     /// Keys came from their URL, and take the place of those that came from there before.
     pub(super) fn take_keys(&mut self, keys: KeySet) {
         self.verifier.set_fetched(keys);
-        self.reloads = self.reloads.wrapping_add(1);
-        self.make_strangers();
+        self.begin_anew();
     }
 
     /// The keys that came from their URL are of no interest any more.
@@ -485,7 +450,7 @@ impl Gate {
     }
 }
 
-/// Who may do what, in one line for the log.
+/// What clients may do, in one line for the log.
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rules.are_open() {
@@ -515,7 +480,7 @@ impl fmt::Display for Gate {
         };
         write!(
             f,
-            "access: {} rules; whoever has not shown who it is may do {strangers}; means: {}; tokens' claims hold {claims}",
+            "access: {} rules; clients that have not shown who they are may do {strangers}; means: {}; tokens' claims hold {claims}",
             self.rules.rules.len(),
             if means.is_empty() {
                 "none".to_owned()

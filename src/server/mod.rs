@@ -58,7 +58,6 @@ mod seats;
 mod service;
 #[cfg(any(test, fuzzing))]
 pub mod simulation;
-mod source;
 mod sweep;
 mod tickets;
 mod timers;

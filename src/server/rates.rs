@@ -1,6 +1,6 @@
 //! How often strangers may do something: by address, by connection and by identity.
 //!
-//! Whoever is on this machine is exempt, unless a trusted proxy names its address.
+//! A client on this machine is exempt, unless a trusted proxy names its address.
 
 use super::timers::Millis;
 use crate::auth::rates::{Bucket, Key, Rate, RetryAfterMs, Table};
@@ -22,7 +22,7 @@ pub(super) struct Rates {
 /// What one connection has done.
 #[derive(Debug)]
 pub(super) struct Doings {
-    /// Whose address it is; `None`: it is exempt.
+    /// The address that it counts for; `None`: it is exempt.
     key: Option<Key>,
     requests: Bucket,
     bytes: Bucket,
@@ -31,7 +31,7 @@ pub(super) struct Doings {
 
 /// What is to be said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Judged {
     Fine,
     /// It is refused, and may come again after so many milliseconds.
     Refused(u64),
@@ -125,9 +125,9 @@ impl Rates {
         name: &str,
         bytes: u64,
         now: Millis,
-    ) -> Verdict {
+    ) -> Judged {
         if doings.key.is_none() {
-            return Verdict::Fine;
+            return Judged::Fine;
         }
         let mut wait = 0;
         let mut take =
@@ -150,7 +150,7 @@ impl Rates {
         match wait {
             0 => {
                 doings.refused = 0;
-                Verdict::Fine
+                Judged::Fine
             }
             wait => doings.refuse(wait),
         }
@@ -169,15 +169,15 @@ impl Doings {
     }
 
     /// Refuses something for so many milliseconds.
-    pub(super) fn refuse(&mut self, wait_ms: u64) -> Verdict {
+    pub(super) fn refuse(&mut self, wait_ms: u64) -> Judged {
         self.refused = self.refused.saturating_add(1);
         match self.refused > PATIENCE {
-            true => Verdict::Abusive,
-            false => Verdict::Refused(wait_ms),
+            true => Judged::Abusive,
+            false => Judged::Refused(wait_ms),
         }
     }
 
-    /// Whose address it is; `None`: it is exempt.
+    /// The address that it counts for; `None`: it is exempt.
     pub(super) fn key(&self) -> Option<Key> {
         self.key
     }

@@ -180,17 +180,7 @@ impl Transport {
     /// The same, over whatever it is.
     #[inline(never)]
     fn write_otherwise(&mut self, bytes: &[u8]) -> io::Result<Written> {
-        let result = uninterrupted(|| match self {
-            Transport::Tcp(socket) => socket.write(bytes),
-            Transport::Unix(socket) => socket.write(bytes),
-            Transport::Proxied(proxied) => proxied.under_mut().send(&[IoSlice::new(bytes)]),
-            #[cfg(feature = "tls")]
-            Transport::Tls(tls) => tls.write_vectored(&[IoSlice::new(bytes)]),
-            #[cfg(any(test, fuzzing))]
-            Transport::Memory(pipe) => pipe.write(bytes),
-            #[cfg(test)]
-            Transport::Withholding(inner) => inner.write(bytes),
-        });
+        let result = self.send(&[IoSlice::new(bytes)]);
         written(result, bytes.len(), || self.holds())
     }
 
@@ -315,7 +305,7 @@ impl Transport {
         }
     }
 
-    /// Who the peer is by the PROXY header that its connection begins with; `None`: it begins with none. Where TLS is spoken behind
+    /// The client by the PROXY header that its connection begins with; `None`: it begins with none. Where TLS is spoken behind
     /// the header, the client's connection counts as encrypted, whatever the header says.
     pub(crate) fn client_by_proxy(&self) -> Option<Client> {
         match self {
@@ -329,7 +319,7 @@ impl Transport {
         }
     }
 
-    /// Who the peer is by the certificate that it presented, once the handshake is over: its first name of the kind that comes
+    /// The peer's name by the certificate that it presented, once the handshake is over: its first name of the kind that comes
     /// first among URI, DNS name and e-mail address, else its common name. `None` where there is no certificate, or where
     /// that name is empty or has control characters. Each call takes the certificate apart anew.
     pub(crate) fn peer_identity(&self) -> Option<Box<str>> {

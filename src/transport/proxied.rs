@@ -119,7 +119,7 @@ impl Proxied {
         }
     }
 
-    /// Who is at the other end, by the header; the proxy itself until that is whole.
+    /// The client at the other end, by the header; the proxy itself until that is whole.
     pub(super) fn client(&self) -> Client {
         Client {
             address: self.peer_address(),

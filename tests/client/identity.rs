@@ -1,4 +1,4 @@
-//! Who the client says it is: users, tokens, what happens when they are refused or end. Against a server that says what a test wants it to.
+//! What the client says it is: users, tokens, what happens when they are refused or end. Against a server that says what a test wants it to.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};

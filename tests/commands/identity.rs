@@ -81,7 +81,7 @@ fn a_token_comes_from_a_file_or_the_environment_and_the_file_goes_first() {
     ] {
         let output = published(&url, options, variables);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        // Who this is to the server, without what a terminal would obey.
+        // The name by which the server knows this, without what a terminal would obey.
         assert!(
             stderr(&output).contains(r" as j\u{1b}an"),
             "{}",

@@ -111,7 +111,7 @@ fn when_the_table_is_full_new_addresses_share_a_bucket_with_their_neighbours() {
     for last in 0..8 {
         assert_eq!(table.take(Key::V4(last), 1, 0), Ok(()));
     }
-    // Who has one keeps it.
+    // An address that has one keeps it.
     assert_eq!(table.take(Key::V4(3), 1, 0), Err(RetryAfterMs(60_000)));
     assert_eq!(table.take(key("192.0.2.1"), 1, 0), Ok(()));
     assert!(table.take(key("192.0.99.9"), 1, 0).is_err());
@@ -149,4 +149,13 @@ proptest! {
             prop_assert!(total <= 2 * (5 + now / 200), "at most both of its buckets");
         }
     }
+}
+
+#[test]
+fn ipv6_addresses_of_one_network_have_one_key_and_no_others_share_theirs() {
+    assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
+    assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+    assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+    assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    assert_ne!(key("::1"), key("127.0.0.1"));
 }

@@ -19,9 +19,9 @@ pub struct Signer {
 pub struct Stamp<'a> {
     /// When it is made, in seconds since 1970: its `iat`.
     pub issued: u64,
-    /// Who makes it: its `iss`.
+    /// Its maker: its `iss`.
     pub issuer: Option<&'a str>,
-    /// Whom it is meant for: its `aud`.
+    /// The daemon that it is meant for: its `aud`.
     pub audience: Option<&'a str>,
 }
 

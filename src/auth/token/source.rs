@@ -146,7 +146,7 @@ impl Following {
                 return;
             }
             if was_good {
-                // Who asked meanwhile asked for what is here now.
+                // What was asked for meanwhile is here now.
                 let _ = asked.try_recv();
             }
             let mut schedule = Schedule::after(began, was_good);

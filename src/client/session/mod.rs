@@ -92,7 +92,7 @@ pub(super) struct Session {
     answers: u64,
     /// Refusals told of the batch that is answered next.
     refused_in_batch: usize,
-    /// Who this client is to the server, where that says so.
+    /// What the server knows this client as, where that says so.
     subject: Option<Arc<str>>,
     /// What the server said of that, and was not taken yet.
     verdict: Option<Verdict>,
@@ -163,7 +163,7 @@ impl Session {
         self.subscriptions.get(topic)?.position()
     }
 
-    /// Who this client is to the server, where that says so.
+    /// What the server knows this client as, where that says so.
     pub(super) fn subject(&self) -> Option<Arc<str>> {
         self.subject.clone()
     }

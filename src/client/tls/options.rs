@@ -23,7 +23,7 @@ const MAX_FILE: u64 = 4 << 20;
 /// The name by which HTTP/1.1 is agreed on (RFC 7301 §6).
 const HTTP: &[u8] = b"http/1.1";
 
-/// Who is believed to know which server is which.
+/// The authorities that are believed to know which server is which.
 #[derive(Clone, Default, PartialEq, Eq)]
 enum Trust {
     /// The system's authorities.

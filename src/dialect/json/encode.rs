@@ -23,7 +23,7 @@ pub struct Welcome<'a> {
     pub max_message: u64,
     /// The optional parts of the protocol that the server has.
     pub features: &'a [&'a str],
-    /// Who the client is, if the handshake said so.
+    /// What the client is known as, if the handshake said so.
     pub subject: Option<&'a str>,
     /// When that ends, in seconds since 1970, if it does.
     pub expires: Option<u64>,

@@ -33,7 +33,7 @@ pub enum Event<'a> {
         max_message: u64,
         /// Which optional parts of the protocol the server has.
         features: Features<'a>,
-        /// Who the client is to the server, where the handshake said so.
+        /// What the server knows the client as, where the handshake said so.
         subject: Option<&'a str>,
         /// Until when, in seconds since 1970, where that ends.
         expires: Option<u64>,
@@ -42,7 +42,7 @@ pub enum Event<'a> {
     Authenticated {
         /// The request's.
         id: Option<Id<'a>>,
-        /// Who the client is to the server.
+        /// What the server knows the client as.
         subject: &'a str,
         /// Until when, in seconds since 1970, where that ends.
         expires: Option<u64>,

@@ -47,7 +47,7 @@ pub(super) struct Checked {
     pub(super) is_right: bool,
 }
 
-/// Who makes checks.
+/// What makes checks.
 pub(super) enum Helpers {
     /// Nobody yet.
     None,

@@ -4,8 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
-use super::Mark;
-use crate::server::source::Source;
+use super::{Mark, Source};
 
 /// How many wait in all.
 pub(super) const MOST: usize = 64;
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     fn source(n: u8) -> Source {
-        Source::of(Some([192, 0, 2, n].into()))
+        Some(std::net::IpAddr::from([192, 0, 2, n]).into())
     }
 
     /// Puts in so many for a source, whose number is in the marks.

@@ -1,4 +1,4 @@
-//! Who waits for which check, and what counts after a reload.
+//! Which connections wait for which check, and what counts after a reload.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn checks(helpers: usize) -> Checks {
 
 fn ask_told(checks: &mut Checks, token: Token, pair: &str, told: Option<Verdict>) -> Asked {
     let credentials = Credentials::read(pair.as_bytes()).expect("it could be one");
-    checks.ask(token, Source::of(None), credentials, told, 0)
+    checks.ask(token, None, credentials, told, 0)
 }
 
 fn ask(checks: &mut Checks, token: Token, pair: &str) -> Asked {
@@ -145,7 +145,7 @@ fn so_many_connections_wait_in_all_and_no_more() {
         let address = std::net::Ipv4Addr::new(192, 0, 2, nth as u8);
         let pair = format!("ada:{nth}");
         let credentials = Credentials::read(pair.as_bytes()).expect("it could be one");
-        let source = Source::of(Some(address.into()));
+        let source = Some(Key::from(std::net::IpAddr::from(address)));
         checks.ask(Token(token), source, credentials, None, 0)
     };
     for token in 0..WAITING_MAX {

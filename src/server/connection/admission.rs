@@ -1,18 +1,18 @@
-//! Who a connection is: at the handshake, by its requests, and when that ends.
+//! The identity of a connection: at the handshake, by its requests, and when that ends.
 
 use std::rc::Rc;
 
-use super::credentials::{Unidentified, crowded, limited};
+use super::credentials::{Unidentified, limited};
 use super::http::problem;
 use super::phase::Phase;
 use super::session::Session;
 use super::{Connection, Peer};
-use crate::auth::identity::Means;
+use crate::auth::identity::{Identity, Means};
 use crate::auth::presented::{Place, Presented, presented};
 use crate::auth::rates::RetryAfterMs;
 use crate::http::{Request, Response, Status, Target, is_health_check};
 use crate::server::allowance;
-use crate::server::gate::{Access, Gate};
+use crate::server::gate::Access;
 use crate::server::rates::Doings;
 use crate::server::service::{Service, Why};
 use crate::server::timers::NEVER;
@@ -25,7 +25,7 @@ pub(super) type Barred = (CloseCode, &'static str);
 impl Connection {
     /// The peer has shown a certificate of this name in the TLS handshake.
     pub(in crate::server) fn be_certified(&mut self, service: &Service, subject: Box<str>) {
-        let identity = Gate::certified(subject);
+        let identity = Identity::new(Means::Certificate, subject, 0);
         self.access = service.gate.admit(self.access.door, Some(identity));
     }
 
@@ -33,9 +33,9 @@ impl Connection {
     /// browser says that the page is the daemon's own.
     fn may_use_cookies(&self, service: &Service, peer: Peer<'_>, request: &Request<'_>) -> bool {
         let headers = request.head.headers;
-        match values(headers, "Origin").next() {
-            Some(_) => self.takes_origin(service, peer, request),
-            None => {
+        match is_from_page(request) {
+            true => self.takes_origin(service, peer, request),
+            false => {
                 let is_own = |value: &[u8]| value.eq_ignore_ascii_case(b"same-origin");
                 request.head.method == "GET"
                     && values(headers, "Sec-Fetch-Site").next().is_some_and(is_own)
@@ -81,7 +81,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Who sent a request.
+    /// The sender of a request.
     ///
     /// # Errors
     /// What it presents does not hold, or it is not known yet whether it does.
@@ -143,19 +143,15 @@ impl Connection {
     ) -> Result<Option<Barred>, Option<Response>> {
         let access = match self.identify(service, peer, request) {
             Ok(access) => access,
-            Err(Unidentified::Waits) => return Err(None),
-            Err(Unidentified::Crowded) => return Err(Some(crowded())),
-            Err(Unidentified::Limited(ms)) => return Err(Some(limited(ms))),
-            Err(Unidentified::Unwelcome(unwelcome)) => {
-                let is_page = values(request.head.headers, "Origin").next().is_some();
-                if unwelcome.place == Place::Header || !is_page {
-                    return Err(Some(unauthorized(service, &unwelcome.why)));
-                }
+            Err(Unidentified::Unwelcome(unwelcome))
+                if unwelcome.place != Place::Header && is_from_page(request) =>
+            {
                 return Ok(Some(match unwelcome.is_expired {
                     true => (CloseCode::TOKEN_EXPIRED, "the token has ended"),
                     false => (CloseCode::UNAUTHENTICATED, "the credentials are refused"),
                 }));
             }
+            Err(unidentified) => return Err(unidentified.response(service)),
         };
         if access.is_barred() {
             match &access.identity {
@@ -303,7 +299,12 @@ impl Connection {
     }
 }
 
-/// The answer to who has to show who it is, with the means that are taken (RFC 9110 §11.6.1).
+/// Whether a page has a browser send this.
+fn is_from_page(request: &Request<'_>) -> bool {
+    values(request.head.headers, "Origin").next().is_some()
+}
+
+/// The answer to a client that has to show who it is, with the means that are taken (RFC 9110 §11.6.1).
 pub(super) fn unauthorized(service: &Service, why: &str) -> Response {
     let mut response = problem(Why::Unauthenticated, why);
     if service.gate.takes_tokens() {

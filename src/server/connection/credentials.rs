@@ -11,19 +11,19 @@ use super::{Connection, Peer};
 use crate::auth::identity::Identity;
 use crate::auth::passwords::Credentials;
 use crate::auth::presented::Place;
+use crate::auth::rates::Key;
 use crate::http::{Request, Response, Status};
 use crate::server::checks::{Asked, Outcome, Verdict};
 use crate::server::gate::Unwelcome;
 use crate::server::service::{Service, Why};
-use crate::server::source::Source;
 
 /// What is said of a password that is wrong, and of a name that is not there.
 const WRONG: &str = "there is no such name with such a password";
 
-/// After how long whoever is told that too many wait may try again, in seconds.
+/// After how long a client that is told that too many wait may try again, in seconds.
 const RETRY_S: u32 = 1;
 
-/// Why it is not said who sent a request.
+/// Why the sender of a request is not known.
 pub(super) enum Unidentified {
     /// What was presented does not hold.
     Unwelcome(Unwelcome),
@@ -53,7 +53,6 @@ impl Unidentified {
     }
 }
 
-/// The answer to who sent a password when too many waited to be checked.
 /// The answer to a request that comes too soon (RFC 6585 §4).
 pub(super) fn limited(retry_after_ms: u64) -> Response {
     let seconds = u32::try_from(retry_after_ms.div_ceil(1_000)).unwrap_or(u32::MAX);
@@ -62,7 +61,8 @@ pub(super) fn limited(retry_after_ms: u64) -> Response {
     response.with_retry_after(seconds)
 }
 
-pub(super) fn crowded() -> Response {
+/// The answer to a password that came when too many waited to be checked.
+fn crowded() -> Response {
     let why = "too many passwords wait to be checked at the moment";
     problem(Why::Limit, why).with_retry_after(RETRY_S)
 }
@@ -76,7 +76,7 @@ fn refused(why: &str) -> Unidentified {
 }
 
 impl Connection {
-    /// Who has this name and this password.
+    /// The user that has this name and this password.
     ///
     /// # Errors
     /// Nobody has, or it is not known yet.
@@ -94,7 +94,7 @@ impl Connection {
         let credentials = Credentials::read(pair).map_err(refused)?;
         let name = credentials.name.clone();
         let client = service.gate.client(peer, &request.head);
-        let source = Source::of(client.address.or_else(|| peer.address()));
+        let source = client.address.or_else(|| peer.address()).map(Key::from);
         let now = service.now;
         match service
             .checks

@@ -60,7 +60,7 @@ pub(super) trait Remote: fmt::Display {
     /// Its address, which a PROXY header may name; `None` if it came by a unix socket, or is gone.
     fn address(&self) -> Option<IpAddr>;
 
-    /// Who it is by the PROXY header of a trusted proxy; `None`: its connection begins with none.
+    /// The client by the PROXY header of a trusted proxy; `None`: its connection begins with none.
     fn client_by_proxy(&self) -> Option<Client>;
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Connection {
     /// What its input takes of the daemon's memory.
     input: Charge,
     aside: Aside,
-    /// Who the peer is, and what it may do.
+    /// What the peer is known as, and what it may do.
     pub(super) access: Rc<Access>,
     pub(super) flow: Flow,
     pub(super) seat: Seat,

@@ -10,7 +10,7 @@ use crate::server::encoders::Encoders;
 use crate::server::gate::Access;
 use crate::server::journal::{Shown, Who};
 use crate::server::outbox::Outbox;
-use crate::server::rates::{Doings, Verdict};
+use crate::server::rates::{Doings, Judged};
 use crate::server::service::Service;
 use crate::server::tickets::{RequestKey, Ticket};
 use crate::server::tokens::subscriber;
@@ -41,7 +41,7 @@ pub(in crate::server) struct Session<'s> {
     pub(super) outbox: &'s mut Outbox,
     /// The window of what is compressed for it, if anything is.
     pub(super) deflate: Option<WindowBits>,
-    /// Who the peer is, and what it may do.
+    /// What the peer is known as, and what it may do.
     pub(super) access: &'s mut Rc<Access>,
     /// What the peer has done, where that is counted.
     pub(super) doings: Option<&'s mut Doings>,
@@ -101,11 +101,11 @@ impl<'s> Session<'s> {
     }
 
     /// Notes what is to be said to a message.
-    fn obey(&mut self, verdict: Verdict) {
+    fn obey(&mut self, verdict: Judged) {
         match verdict {
-            Verdict::Fine => {}
-            Verdict::Refused(ms) => self.limited = Some(ms),
-            Verdict::Abusive => {
+            Judged::Fine => {}
+            Judged::Refused(ms) => self.limited = Some(ms),
+            Judged::Abusive => {
                 let reason = "the client goes on although it was told to wait";
                 self.outcome.barred = Some((CloseCode::ABUSIVE, reason));
                 self.limited = Some(1_000);

@@ -28,7 +28,7 @@ pub fn load(files: [&[u8]; 4]) -> bool {
     Terms::load_from(&config, &read).is_ok()
 }
 
-/// Whom a certificate in DER is for: the name that a client has by it, and the hosts.
+/// The holder of a certificate in DER: the name that a client has by it, and the hosts.
 pub fn names(der: &[u8]) -> (Option<Box<str>>, Vec<String>) {
     (names::identity(der), names::hosts(der))
 }

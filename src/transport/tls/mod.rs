@@ -89,7 +89,7 @@ impl Tls {
         self.first.is_none()
     }
 
-    /// Who the peer is by the certificate that it presented; `None` where it presented none, where the certificate has no name
+    /// The peer's name by the certificate that it presented; `None` where it presented none, where the certificate has no name
     /// that can be one, or before the handshake is over.
     pub(super) fn peer_identity(&self) -> Option<Box<str>> {
         if self.session.is_handshaking() {

@@ -1,9 +1,9 @@
-//! Whom a certificate is for (RFC 5280 §4.2.1.6).
+//! The holder of a certificate, by its names (RFC 5280 §4.2.1.6).
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Who the holder of a certificate is: the first name of the kind that comes first among URI, DNS name and e-mail address,
+/// The name of a certificate's holder: the first name of the kind that comes first among URI, DNS name and e-mail address,
 /// else the common name. `None` where that name is empty or has control characters: no other is taken for it.
 pub(super) fn identity(der: &[u8]) -> Option<Box<str>> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;

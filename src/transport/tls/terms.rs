@@ -176,7 +176,7 @@ fn certified_key(of: &Certificate, read: ReadFile<'_>) -> Result<CertifiedKey, S
     }
 }
 
-/// Who judges the certificates of clients, if anybody does.
+/// What judges the certificates of clients, if anything does.
 fn client_verifier(
     config: &TlsConfig,
     provider: Arc<CryptoProvider>,

@@ -134,7 +134,7 @@ fn serve(mut stream: TcpStream, answer: &[u8], heads: &Sender<String>) {
         }
     }
     let _ = heads.send(String::from_utf8_lossy(&head).into_owned());
-    // Who has enough goes away.
+    // A reader that has enough goes away.
     let _ = stream.write_all(answer);
 }
 

@@ -1,4 +1,4 @@
-//! Who may come in, and what they may do: by tokens, rules, pages and names.
+//! Which clients may come in, and what they may do: by tokens, rules, pages and names.
 
 use jsonwebtoken::{EncodingKey, Header};
 

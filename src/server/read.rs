@@ -3,8 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use log::{Level, log_enabled};
-
 use super::TURN_BUDGET;
 use super::allowance::{self, Allowance};
 use super::connection::ends::Gone;
@@ -147,8 +145,9 @@ impl Reader {
         if connection.flow.contains(Flow::HANDSHAKES) && !transport.is_handshaking() {
             connection.flow.remove(Flow::HANDSHAKES);
             handshakes.end(connection.token);
-            note_handshake(service, connection, transport);
-            if let Some(name) = transport.peer_identity() {
+            let name = transport.peer_identity();
+            note_handshake(service, connection, transport, name.as_deref());
+            if let Some(name) = name {
                 connection.be_certified(service, name);
             }
         }
@@ -183,19 +182,19 @@ impl Reader {
     }
 }
 
-/// Says in the log that a handshake is over, and whose certificate was presented in it.
-fn note_handshake(service: &mut Service, connection: &Connection, transport: &Transport) {
-    if !log_enabled!(Level::Debug) {
-        return;
-    }
+/// Says in the log that a handshake is over, and by which certificate.
+fn note_handshake(
+    service: &mut Service,
+    connection: &Connection,
+    transport: &Transport,
+    name: Option<&str>,
+) {
     let who = connection.who(transport);
-    match transport.peer_identity() {
+    match name {
         Some(name) => {
             let name = Shown(name.as_bytes());
-            service.note(
-                who,
-                format_args!("shook hands, with the certificate of {name}"),
-            );
+            let what = format_args!("shook hands, with the certificate of {name}");
+            service.note(who, what);
         }
         None => service.note(who, format_args!("shook hands")),
     }

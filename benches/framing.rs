@@ -165,6 +165,7 @@ fn handshake(c: &mut Criterion) {
     let limits = HttpLimits {
         max_head: HttpLimits::DEFAULT_MAX_HEAD,
         max_body: 64 * 1024,
+        max_batch: 64 * 1024,
     };
     let site = Site {
         echo: false,

@@ -152,7 +152,9 @@ fn a_post_whose_body_is_no_json_is_told_what_is_wrong_and_then_where() {
             "POST /channels/c HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
         ));
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-        let expected = format!(r#"{{"code":"bad_json","message":"{message}"}}"#);
+        let expected = format!(
+            r#"{{"title":"Bad Request","status":400,"code":"bad_json","detail":"{message}"}}"#
+        );
         assert_eq!(answer.lines().last(), Some(&*expected));
     }
 }

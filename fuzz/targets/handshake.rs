@@ -11,6 +11,7 @@ use libfuzzer_sys::fuzz_target;
 const LIMITS: HttpLimits = HttpLimits {
     max_head: 2048,
     max_body: 1000,
+    max_batch: 1000,
 };
 const PROTOCOL: &str = "json.fanfare.v1";
 

@@ -124,6 +124,8 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Bytes of the longest message that a client may send, inflated, and of a request's body. From 1 to [`Config::MESSAGE_BYTES_MAX`].
     pub max_message: usize,
+    /// Bytes of the body of a request that publishes many messages. From 1 to [`Config::MESSAGE_BYTES_MAX`].
+    pub max_batch: usize,
     /// Channels at once.
     pub max_channels: Limit,
     /// Subscriptions of one connection.
@@ -213,6 +215,7 @@ impl Default for Config {
 
             max_connections: None,
             max_message: 64 << 10,
+            max_batch: 1 << 20,
             max_channels: Limit::of(100_000),
             max_subscriptions: Limit::of(1024),
             max_patterns: Limit::of(256),

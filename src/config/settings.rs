@@ -245,6 +245,13 @@ const LIMITS: &[Setting] = &[
         set: Set::Daemon(|c, text| put(&mut c.max_message, message_size(text))),
     },
     Setting {
+        key: "max_batch",
+        value: "SIZE",
+        default: "1MiB",
+        help: "The longest body of a request that publishes many messages, POST /publish; 1B to 1GiB",
+        set: Set::Daemon(|c, text| put(&mut c.max_batch, message_size(text))),
+    },
+    Setting {
         key: "max_channels",
         value: "COUNT",
         default: "100000",

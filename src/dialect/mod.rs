@@ -5,3 +5,4 @@
 //! event goes in and its text is appended to a buffer.
 
 pub mod json;
+pub mod sse;

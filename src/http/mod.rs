@@ -19,6 +19,7 @@
 mod body;
 mod fields;
 mod page;
+mod query;
 mod request;
 mod response;
 mod routes;
@@ -27,9 +28,12 @@ mod target;
 mod tests;
 
 pub use crate::ws::handshake::{Head, Header};
+pub use query::Query;
 pub use request::{HeaderSlots, HttpParser, NO_HEADERS, Progress, Request, is_head_request};
-pub use response::{CONTINUE, ContentType, Response, Status};
-pub use routes::{Route, Site, SocketPath, is_health_check, route};
+pub use response::{
+    CONTINUE, ContentType, LAST_CHUNK, Response, Status, write_chunk, write_published,
+};
+pub use routes::{Method, Resource, Route, Site, SocketPath, is_health_check, route};
 pub use target::Target;
 pub(crate) use target::percent_decode;
 
@@ -41,18 +45,29 @@ pub struct HttpLimits {
     pub max_head: usize,
     /// Bytes of the body after any transfer coding is taken off; over it is answered with 413.
     pub max_body: usize,
+    /// The same of a body that has many publications in it ([`Resource::Publish`]).
+    pub max_batch: usize,
 }
 
 impl HttpLimits {
     /// The default of [`HttpLimits::max_head`]: 8 KiB.
     pub const DEFAULT_MAX_HEAD: usize = 8 * 1024;
 
+    /// Those of a request for `target`.
+    fn of(&self, target: Target<'_>) -> Self {
+        let max_body = match routes::is_batch(target) {
+            true => self.max_batch,
+            false => self.max_body,
+        };
+        Self { max_body, ..*self }
+    }
+
     /// The most bytes that the caller ever has to hold for one request: beyond it [`HttpParser`] refuses rather than
     /// ask for more. A chunked body may carry as much framing as body and a head's worth on top, and a trailer field
     /// counts only when it is whole.
     pub fn max_held(&self) -> usize {
         let heads = self.max_head.saturating_mul(3);
-        let bodies = self.max_body.saturating_mul(2);
+        let bodies = self.max_body.max(self.max_batch).saturating_mul(2);
         heads
             .saturating_add(bodies)
             .saturating_add(request::MAX_EMPTY_LINES * 2)

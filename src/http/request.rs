@@ -94,7 +94,12 @@ enum State {
         look_at: usize,
     },
     /// The head, of so many bytes with the empty lines before it, is all there; the body is not.
-    Body { head_len: usize, framing: Framing },
+    Body {
+        head_len: usize,
+        framing: Framing,
+        /// How long the body may be, in bytes.
+        max_body: usize,
+    },
 }
 
 impl Default for State {
@@ -129,8 +134,16 @@ impl HttpParser {
             State::Head { searched, look_at } => {
                 self.read_head(bytes, slots, limits, searched, look_at)
             }
-            State::Body { head_len, framing } => {
-                self.read_body(bytes, slots, limits, head_len, framing)
+            State::Body {
+                head_len,
+                framing,
+                max_body,
+            } => {
+                let limits = HttpLimits {
+                    max_body,
+                    ..*limits
+                };
+                self.read_body(bytes, slots, &limits, head_len, framing)
             }
         };
         step.unwrap_or_else(|refusal| {
@@ -203,6 +216,7 @@ impl HttpParser {
         limits: &HttpLimits,
     ) -> Result<Progress<'a>, Response> {
         let address = address(&head)?;
+        let limits = &limits.of(address.0);
         let mut framing = Framing::of(&head, limits)?;
         if !framing.is_empty() && Handshake::of(&head) == Handshake::Fields {
             return Err(Response::bad_request("A WebSocket handshake has no body."));
@@ -210,7 +224,11 @@ impl HttpParser {
         let awaits_continue = awaits_continue(&head)?;
         let Some((body, consumed)) = take_body(bytes, head_len, &mut framing, limits)? else {
             let nothing_came = bytes.len() == head_len;
-            self.state = State::Body { head_len, framing };
+            self.state = State::Body {
+                head_len,
+                framing,
+                max_body: limits.max_body,
+            };
             // Whose body is under way already does not wait (RFC 9110 §10.1.1).
             let awaits_continue = awaits_continue && nothing_came;
             return Ok(if awaits_continue {
@@ -232,7 +250,11 @@ impl HttpParser {
         mut framing: Framing,
     ) -> Result<Progress<'a>, Response> {
         let Some((body, consumed)) = take_body(bytes, head_len, &mut framing, limits)? else {
-            self.state = State::Body { head_len, framing };
+            self.state = State::Body {
+                head_len,
+                framing,
+                max_body: limits.max_body,
+            };
             return Ok(Progress::Incomplete);
         };
         // Read a second and last time, since a view of the first could not be kept beside the caller's bytes.
@@ -430,6 +452,7 @@ mod tests {
     const LIMITS: HttpLimits = HttpLimits {
         max_head: 8192,
         max_body: 0,
+        max_batch: 0,
     };
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::dialect::json::encode::{number, string};
+use crate::dialect::sse;
 use crate::ws::handshake::server::Refusal;
 
 /// A status code (RFC 9110 §15).
@@ -13,6 +15,8 @@ impl Status {
     pub const OK: Self = Self(200);
     /// 201
     pub const CREATED: Self = Self(201);
+    /// 304
+    pub const NOT_MODIFIED: Self = Self(304);
     /// 400
     pub const BAD_REQUEST: Self = Self(400);
     /// 401
@@ -55,6 +59,7 @@ impl Status {
         match self.0 {
             200 => "OK",
             201 => "Created",
+            304 => "Not Modified",
             400 => "Bad Request",
             401 => "Unauthorized",
             403 => "Forbidden",
@@ -88,6 +93,12 @@ pub enum ContentType {
     Html,
     /// JSON, which is UTF-8 by definition (RFC 8259 §8.1) and has no charset parameter.
     Json,
+    /// What went wrong, as JSON (RFC 9457).
+    Problem,
+    /// JSON, one value a line.
+    JsonLines,
+    /// Server-Sent Events.
+    EventStream,
 }
 
 impl ContentType {
@@ -96,8 +107,22 @@ impl ContentType {
             Self::Text => "text/plain; charset=utf-8",
             Self::Html => "text/html; charset=utf-8",
             Self::Json => "application/json",
+            Self::Problem => "application/problem+json",
+            Self::JsonLines => "application/x-ndjson",
+            Self::EventStream => sse::MEDIA_TYPE,
         }
     }
+}
+
+/// Where a response's body ends (RFC 9112 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyEnd {
+    /// After its length: all of it is in the response.
+    Length,
+    /// After the last of its chunks.
+    Chunked,
+    /// With the connection.
+    Close,
 }
 
 /// A response that has yet to be written.
@@ -110,6 +135,7 @@ pub struct Response {
     cache_control: &'static str,
     closes: bool,
     answers_head: bool,
+    end: BodyEnd,
 }
 
 impl Response {
@@ -127,7 +153,29 @@ impl Response {
             cache_control: "no-store",
             closes: false,
             answers_head: false,
+            end: BodyEnd::Length,
         }
+    }
+
+    /// 200 with a body that is written bit by bit afterwards: by [`write_chunk`] if `is_chunked`, else as it is, up to the end of the
+    /// connection.
+    pub fn stream(content_type: ContentType, is_chunked: bool) -> Self {
+        let response = Self {
+            end: match is_chunked {
+                true => BodyEnd::Chunked,
+                false => BodyEnd::Close,
+            },
+            ..Self::new(Status::OK, content_type, &b""[..])
+        };
+        match is_chunked {
+            true => response,
+            false => response.closing(),
+        }
+    }
+
+    /// 304: the client has what it asks for (RFC 9110 §15.4.5).
+    pub fn not_modified(etag: String) -> Self {
+        Self::text(Status::NOT_MODIFIED, "").with_etag(etag)
     }
 
     /// A response in words, for people.
@@ -147,24 +195,24 @@ impl Response {
     /// 201: what was published got this number (the answer to [`Route::Publish`](super::Route::Publish)).
     pub fn published(epoch: &str, seq: u64) -> Self {
         let mut body = Vec::with_capacity(64);
-        body.extend_from_slice(b"{\"epoch\":");
-        write_json_string(&mut body, epoch);
-        body.extend_from_slice(b",\"seq\":");
-        body.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
-        body.extend_from_slice(b"}\n");
+        write_published(&mut body, epoch, seq);
         Self::new(Status::CREATED, ContentType::Json, body)
     }
 
-    /// What went wrong with a publication (400, 403, 413, 429, 503 …), for programs and people: the sub-protocol's error
-    /// `code` and a `message`.
-    pub fn problem(status: Status, code: &str, message: &str) -> Self {
-        let mut body = Vec::with_capacity(32 + code.len() + message.len());
-        body.extend_from_slice(b"{\"code\":");
-        write_json_string(&mut body, code);
-        body.extend_from_slice(b",\"message\":");
-        write_json_string(&mut body, message);
+    /// What went wrong with what was asked of channels (400, 403, 413, 429, 503 …), as problem details (RFC 9457): the sub-protocol's
+    /// error `code` for programs, a `detail` for people. The type is `about:blank`, which is left out.
+    pub fn problem(status: Status, code: &str, detail: &str) -> Self {
+        let mut body = Vec::with_capacity(64 + code.len() + detail.len());
+        body.extend_from_slice(b"{\"title\":");
+        string(&mut body, status.reason());
+        body.extend_from_slice(b",\"status\":");
+        number(&mut body, status.0.into());
+        body.extend_from_slice(b",\"code\":");
+        string(&mut body, code);
+        body.extend_from_slice(b",\"detail\":");
+        string(&mut body, detail);
         body.extend_from_slice(b"}\n");
-        Self::new(status, ContentType::Json, body)
+        Self::new(status, ContentType::Problem, body)
     }
 
     /// 408: the request was not finished in time. Closes.
@@ -188,16 +236,21 @@ impl Response {
 
     /// With one more header field. It is for fields that are not written anyway: `Date`, `Content-Type`,
     /// `Content-Length`, `Connection`, `Cache-Control` and `X-Content-Type-Options` are.
-    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, Cow::Borrowed(value)));
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
+    /// With `ETag`, which is quoted already (RFC 9110 §8.8.3). A cache may keep the response, and asks each time whether it is the
+    /// same still.
+    pub fn with_etag(self, etag: String) -> Self {
+        self.with_header("ETag", etag)
+            .with_cache_control("no-cache")
+    }
+
     /// With `Retry-After`, in seconds (RFC 9110 §10.2.3).
-    pub fn with_retry_after(mut self, seconds: u32) -> Self {
-        self.headers
-            .push(("Retry-After", Cow::Owned(seconds.to_string())));
-        self
+    pub fn with_retry_after(self, seconds: u32) -> Self {
+        self.with_header("Retry-After", seconds.to_string())
     }
 
     /// With another `Cache-Control` than `no-store`.
@@ -246,8 +299,16 @@ impl Response {
         out.extend_from_slice(self.status.reason().as_bytes());
         out.extend_from_slice(b"\r\n");
         write_field(out, "Date", date);
-        write_field(out, "Content-Type", self.content_type.as_str());
-        write_field(out, "Content-Length", number.format(self.body.len()));
+        if self.status != Status::NOT_MODIFIED {
+            write_field(out, "Content-Type", self.content_type.as_str());
+            match self.end {
+                BodyEnd::Length => {
+                    write_field(out, "Content-Length", number.format(self.body.len()));
+                }
+                BodyEnd::Chunked => write_field(out, "Transfer-Encoding", "chunked"),
+                BodyEnd::Close => {}
+            }
+        }
         write_field(out, "Connection", self.connection(keep_alive));
         write_field(out, "Cache-Control", self.cache_control);
         write_field(out, "X-Content-Type-Options", "nosniff");
@@ -281,7 +342,7 @@ impl From<Refusal> for Response {
         } = refusal;
         let response = Self::text(Status(status), format!("{status}: {body}\n")).closing();
         headers.iter().fold(response, |response, (name, value)| {
-            response.with_header(name, value)
+            response.with_header(name, *value)
         })
     }
 }
@@ -296,22 +357,34 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends `text` as a JSON string.
-fn write_json_string(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            0..=0x1f => {
-                // Both indices are below 16.
-                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&digits);
-            }
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
+/// Appends what is said of a publication: a line of JSON with its epoch and its number.
+pub fn write_published(out: &mut Vec<u8>, epoch: &str, seq: u64) {
+    out.extend_from_slice(b"{\"epoch\":");
+    string(out, epoch);
+    out.extend_from_slice(b",\"seq\":");
+    number(out, seq);
+    out.extend_from_slice(b"}\n");
 }
+
+/// Appends a chunk of a body with what `write` appends (RFC 9112 §7.1); nothing if it appends nothing, since an empty chunk is the last.
+pub fn write_chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    // Room for the length, which is known afterwards. Zeros in front of it are allowed.
+    const LENGTH: usize = 8;
+    let begin = out.len();
+    out.extend_from_slice(b"00000000\r\n");
+    let body = out.len();
+    write(out);
+    let mut left = out.len() - body;
+    if left == 0 {
+        out.truncate(begin);
+        return;
+    }
+    for digit in out[begin..begin + LENGTH].iter_mut().rev() {
+        *digit = b"0123456789abcdef"[left & 15];
+        left >>= 4;
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The end of a body in chunks.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

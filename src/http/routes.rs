@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::fields::Handshake;
+use super::query::Query;
 use super::target::percent_decode;
 use super::{Request, Response, Status, Target, fields, page};
 
@@ -22,12 +23,30 @@ pub enum Route<'a> {
     Answer(Response),
     /// It would become a WebSocket: let the handshake check it, and answer what that says.
     WebSocket(SocketPath),
-    /// Publish the request's body to this channel, whose name is decoded but not checked, and answer with
-    /// [`Response::published`] or [`Response::problem`].
-    Publish {
-        /// The channel's name.
-        channel: Cow<'a, str>,
-    },
+    /// Something is asked of channels.
+    Channels(Resource<'a>, Method, Query<'a>),
+}
+
+/// What is asked about channels. A name is decoded and not checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// `/channels/{channel}`: POST publishes the request's body there, GET reads what is held.
+    Channel(Cow<'a, str>),
+    /// `/channels/{channel}/events`: what is published there from now on, as an event stream.
+    Events(Cow<'a, str>),
+    /// `/patterns/{pattern}/events`: the same of all channels that a pattern stands for.
+    PatternEvents(Cow<'a, str>),
+    /// `/publish`: POST publishes many messages.
+    Publish,
+}
+
+/// What is to be done with a [`Resource`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET, and HEAD, whose answer is left out where it is written.
+    Read,
+    /// POST.
+    Post,
 }
 
 /// The paths at which a WebSocket can be opened.
@@ -42,16 +61,33 @@ pub enum SocketPath {
 /// Where a load balancer asks whether the server is well.
 const HEALTH: &str = "/healthz";
 
+/// Where many messages are published at once.
+const BATCH: &str = "/publish";
+
 const READ: &str = "GET, HEAD, OPTIONS";
 const PUBLISH: &str = "POST, OPTIONS";
-const ANY: &str = "GET, HEAD, POST, OPTIONS";
+const BOTH: &str = "GET, HEAD, POST, OPTIONS";
 
 /// What a path is, before anybody asks with which method.
-enum Resource<'a> {
+enum Place<'a> {
     Root,
     Socket(SocketPath),
     Health,
-    Channel(&'a str),
+    Channels(Resource<'a>),
+}
+
+impl Place<'_> {
+    /// The methods that work on it, as `Allow` lists them.
+    fn allows(&self) -> &'static str {
+        match self {
+            Place::Root | Place::Socket(_) | Place::Health => READ,
+            Place::Channels(resource) => match resource {
+                Resource::Channel(_) => BOTH,
+                Resource::Events(_) | Resource::PatternEvents(_) => READ,
+                Resource::Publish => PUBLISH,
+            },
+        }
+    }
 }
 
 /// Decides what to do about `request`. Nothing happens here.
@@ -59,37 +95,48 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
     let answer = |response: Response| {
         Route::Answer(response.for_head_request(request.head.method == "HEAD"))
     };
-    let path = match request.target {
-        Target::Server => return answer(options(ANY)),
-        Target::Resource { path, .. } => path,
+    let (path, query) = match request.target {
+        Target::Server => return answer(options(BOTH)),
+        Target::Resource { path, query } => (path, query),
     };
-    let Some(resource) = resource(path, site) else {
-        return answer(not_found(path, site));
+    let place = match place(path, site) {
+        Ok(Some(place)) => place,
+        Ok(None) => return answer(not_found(path, site)),
+        Err(why) => return answer(Response::problem(Status::BAD_REQUEST, "bad_channel", why)),
     };
-    match (&resource, Handshake::of(&request.head)) {
+    match (&place, Handshake::of(&request.head)) {
         // At `/` there is a page as well, for a browser behind a proxy that asks for an upgrade with everything.
-        (Resource::Root, Handshake::Fields) => return Route::WebSocket(SocketPath::Channels),
-        (Resource::Socket(socket), Handshake::Upgrade | Handshake::Fields) => {
+        (Place::Root, Handshake::Fields) => return Route::WebSocket(SocketPath::Channels),
+        (Place::Socket(socket), Handshake::Upgrade | Handshake::Fields) => {
             return Route::WebSocket(*socket);
         }
         _ => {}
     }
-    match (resource, request.head.method) {
-        (Resource::Root, "GET" | "HEAD") => answer(page::page(request, site)),
-        (Resource::Socket(socket), "GET" | "HEAD") => answer(upgrade_required(socket)),
-        (Resource::Health, "GET" | "HEAD") => answer(Response::text(Status::OK, "ok\n")),
-        (Resource::Channel(_), "POST") if fields::has_content_coding(&request.head) => {
+    let allows = place.allows();
+    match (place, request.head.method) {
+        (_, "OPTIONS") => answer(options(allows)),
+        (_, method) if !allows.split(", ").any(|allowed| allowed == method) => {
+            answer(method_not_allowed(method, path, allows))
+        }
+        (Place::Root, _) => answer(page::page(request, site)),
+        (Place::Socket(socket), _) => answer(upgrade_required(socket)),
+        (Place::Health, _) => answer(Response::text(Status::OK, "ok\n")),
+        (Place::Channels(_), "POST") if fields::has_content_coding(&request.head) => {
             answer(unsupported_coding())
         }
-        (Resource::Channel(name), "POST") => match percent_decode(name) {
-            Ok(channel) => Route::Publish { channel },
-            Err(why) => answer(Response::problem(Status::BAD_REQUEST, "bad_channel", why)),
-        },
-        (Resource::Channel(_), "OPTIONS") => answer(options(PUBLISH)),
-        (_, "OPTIONS") => answer(options(READ)),
-        (Resource::Channel(_), method) => answer(method_not_allowed(method, path, PUBLISH)),
-        (_, method) => answer(method_not_allowed(method, path, READ)),
+        (Place::Channels(resource), method) => {
+            let method = match method {
+                "POST" => Method::Post,
+                _ => Method::Read,
+            };
+            Route::Channels(resource, method, Query::new(query))
+        }
     }
+}
+
+/// Whether the body of a request for `target` has many publications in it.
+pub(super) fn is_batch(target: Target<'_>) -> bool {
+    matches!(target, Target::Resource { path: BATCH, .. })
 }
 
 /// Whether this only asks if the server is well.
@@ -98,17 +145,37 @@ pub fn is_health_check(request: &Request<'_>) -> bool {
     is_read && matches!(request.target, Target::Resource { path: HEALTH, .. })
 }
 
-fn resource<'a>(path: &'a str, site: &Site) -> Option<Resource<'a>> {
-    match path {
-        "/" => Some(Resource::Root),
-        "/ws" => Some(Resource::Socket(SocketPath::Channels)),
-        "/echo" if site.echo => Some(Resource::Socket(SocketPath::Echo)),
-        HEALTH => Some(Resource::Health),
-        _ => path
-            .strip_prefix("/channels/")
-            .filter(|name| !name.is_empty())
-            .map(Resource::Channel),
+/// What is at a path, if anything is.
+///
+/// # Errors
+/// A name in it cannot be decoded, for this reason.
+fn place<'a>(path: &'a str, site: &Site) -> Result<Option<Place<'a>>, &'static str> {
+    let place = match path {
+        "/" => Place::Root,
+        "/ws" => Place::Socket(SocketPath::Channels),
+        "/echo" if site.echo => Place::Socket(SocketPath::Echo),
+        HEALTH => Place::Health,
+        BATCH => Place::Channels(Resource::Publish),
+        _ => return Ok(resource(path)?.map(Place::Channels)),
+    };
+    Ok(Some(place))
+}
+
+/// What of a channel or a pattern is at a path. No name has a `/` that is not encoded.
+fn resource(path: &str) -> Result<Option<Resource<'_>>, &'static str> {
+    let mut parts = path.split('/').skip(1);
+    let (kind, name) = (parts.next(), parts.next().unwrap_or_default());
+    let (below, more) = (parts.next(), parts.next());
+    if name.is_empty() || more.is_some() {
+        return Ok(None);
     }
+    let name = || percent_decode(name);
+    Ok(match (kind, below) {
+        (Some("channels"), None) => Some(Resource::Channel(name()?)),
+        (Some("channels"), Some("events")) => Some(Resource::Events(name()?)),
+        (Some("patterns"), Some("events")) => Some(Resource::PatternEvents(name()?)),
+        _ => None,
+    })
 }
 
 /// The answer to OPTIONS, which has no body and says so (RFC 9110 §9.3.7).
@@ -141,7 +208,7 @@ fn upgrade_required(socket: SocketPath) -> Response {
 
 fn method_not_allowed(method: &str, path: &str, allow: &'static str) -> Response {
     let (method, path) = (excerpt(method), excerpt(path));
-    let hint = if allow == PUBLISH {
+    let hint = if allow.contains("POST") {
         ""
     } else {
         " To publish, POST /channels/{channel}."
@@ -168,7 +235,11 @@ fn not_found(path: &str, site: &Site) -> Response {
              \x20 /ws                        the WebSocket: publish and subscribe\n\
              {echo}\
              \x20 /healthz                   answers ok\n\
-             \x20 POST /channels/{{channel}}   publishes the JSON in the request's body\n"
+             \x20 POST /channels/{{channel}}   publishes the JSON in the request's body\n\
+             \x20 POST /publish              publishes many messages\n\
+             \x20 GET /channels/{{channel}}    the messages that are held\n\
+             \x20 GET /channels/{{channel}}/events, /patterns/{{pattern}}/events\n\
+             \x20                            what is published, as an event stream\n"
         ),
     )
 }

@@ -96,14 +96,14 @@ impl std::error::Error for NotSubscribed {}
 crate::words::in_words!(NotSubscribed);
 
 /// Where a new cursor goes.
-struct Placement {
-    next: u64,
+pub(super) struct Placement {
+    pub(super) next: u64,
     recovered: Option<bool>,
-    gap: Option<(u64, u64, Reason)>,
+    pub(super) gap: Option<(u64, u64, Reason)>,
 }
 
 impl Placement {
-    fn of(start: Start<'_>, channel: &Channel) -> Self {
+    pub(super) fn of(start: Start<'_>, channel: &Channel) -> Self {
         let (tail, end) = (channel.tail, channel.end());
         let (lost, newest) = (channel.lost_seq(), channel.newest_seq());
         let whole = |next, recovered| Self {

@@ -3,6 +3,7 @@
 use super::allowance;
 #[cfg(test)]
 use crate::channel::topic::Topic;
+use crate::dialect::sse;
 use crate::hub::{Encode, Message, Slot, SlotConfig};
 #[cfg(test)]
 use crate::hub::{Parts, Payload};
@@ -13,9 +14,12 @@ use crate::ws::frame::parse_header;
 /// The slot of compressed frames. Base frames are legal among them (RFC 7692 §6).
 pub(super) const DEFLATE: Slot = Slot(1);
 
+/// The slot of event streams.
+pub(super) const EVENTS: Slot = Slot(2);
+
 /// For tests: the slot of a dialect that has no use for base frames.
 #[cfg(test)]
-pub(super) const LINES: Slot = Slot(2);
+pub(super) const LINES: Slot = Slot(3);
 
 /// What the hub has to know of the slots.
 pub(super) fn slots() -> [SlotConfig; Slot::COUNT] {
@@ -55,6 +59,19 @@ impl Encoders {
         std::mem::take(&mut self.cost)
     }
 
+    /// Makes an event of a message, once for all subscribers of the slot [`EVENTS`].
+    fn write_event(&mut self, message: &Message<'_>, out: &mut Vec<u8>) {
+        let Message {
+            topic, epoch, seq, ..
+        } = *message;
+        self.cost += allowance::COPY + message.frame.len();
+        match message.parts() {
+            Some(parts) => sse::message(out, topic, epoch, seq, &parts),
+            // The log holds nothing but what the daemon wrote; were it otherwise, the stream says nothing of it.
+            None => sse::keep_alive(out),
+        }
+    }
+
     /// Compresses a base frame, once for all subscribers of the slot [`DEFLATE`].
     fn compress(&mut self, frame: &[u8], out: &mut Vec<u8>) {
         self.cost += allowance::DEFLATE + allowance::DEFLATE_BYTE * frame.len();
@@ -77,6 +94,7 @@ impl Encode for Encoders {
                 self.lines += 1;
                 write_line(message, out);
             }
+            EVENTS => self.write_event(message, out),
             _ => self.compress(message.frame, out),
         }
     }

@@ -109,7 +109,7 @@ impl Shutdown {
                     continue;
                 };
                 match connection.phase {
-                    Phase::Open(_) => {
+                    Phase::Open(_) | Phase::Events(_) => {
                         let token = connection.token;
                         self.say_goodbye(connections, sweep, token, LAST_BYTES);
                     }

@@ -35,6 +35,7 @@ use crate::auth::token::Verifier;
 use crate::channel::name::is_daemons_own;
 use crate::channel::topic::Topic;
 use crate::config::Config;
+pub(super) use crate::dialect::json::Publication;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Data, Decoder, MessageFrame, encode};
 use crate::hub::{
@@ -58,16 +59,6 @@ pub(super) enum Answer<T> {
     Done(Result<T, Refusal>),
     /// The outcome comes later, under the request's ticket.
     Pending,
-}
-
-/// Something to be published.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Publication<'a> {
-    /// The channel's name, which is well-formed.
-    pub(super) channel: &'a str,
-    pub(super) data: Data<'a>,
-    /// What it is published under once, whoever repeats it.
-    pub(super) key: Option<&'a str>,
 }
 
 /// A publication that has its place in a channel.
@@ -108,6 +99,8 @@ pub(super) struct Subscribed {
     pub(super) recovered: Option<bool>,
     /// The first and the last message that are missing, and why.
     pub(super) gap: Option<(u64, u64, Reason)>,
+    /// Whether there is something for it to get already.
+    pub(super) behind: bool,
 }
 
 /// The broker cannot take a publication, or its answer will not come.
@@ -443,6 +436,26 @@ impl Service {
         self.congested.iter().any(|(_, token)| *token == publisher)
     }
 
+    /// Whether somebody may subscribe to a channel or a pattern, and read what it holds.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn may_subscribe(&self, access: &Access, topic: Topic<'_>) -> Result<(), Refusal> {
+        if let Topic::Channel(name) = topic
+            && is_daemons_own(name)
+        {
+            return Err(unknown());
+        }
+        if access.may_subscribe(topic) {
+            return Ok(());
+        }
+        let what = match topic.is_pattern() {
+            true => "to subscribe to all that this pattern stands for",
+            false => "to subscribe to this channel",
+        };
+        Err(self.denial(access, what))
+    }
+
     /// Subscribes to a channel or a pattern.
     pub(super) fn subscribe(
         &mut self,
@@ -452,17 +465,8 @@ impl Service {
         start: Start<'_>,
     ) -> Answer<Subscribed> {
         self.allowance.charge(allowance::SUBSCRIBE);
-        if let Topic::Channel(name) = topic
-            && is_daemons_own(name)
-        {
-            return Answer::Done(Err(unknown()));
-        }
-        if !access.may_subscribe(topic) {
-            let what = match topic.is_pattern() {
-                true => "to subscribe to all that this pattern stands for",
-                false => "to subscribe to this channel",
-            };
-            return Answer::Done(Err(self.denial(access, what)));
+        if let Err(refusal) = self.may_subscribe(access, topic) {
+            return Answer::Done(Err(refusal));
         }
         let made = self.hub.subscribe(id, topic, start, self.now);
         let made = made.map(|made| Subscribed {
@@ -470,6 +474,7 @@ impl Service {
             seq: made.seq,
             recovered: made.recovered,
             gap: made.gap.map(|gap| (gap.from, gap.to, gap.reason)),
+            behind: made.behind,
         });
         Answer::Done(made.map_err(|error| self.subscribe_refusal(error)))
     }

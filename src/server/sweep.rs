@@ -16,11 +16,12 @@ use mio::Token;
 use super::TURN_BUDGET;
 use super::connection::ends::Gone;
 use super::connection::flow::Flow;
-use super::connection::phase::Phase;
+use super::connection::phase::{Open, Phase};
 use super::connections::{Connections, Entry};
 use super::pace::{Circles, Pace};
 use super::service::Service;
 use super::tokens::index_of;
+use crate::dialect::sse;
 use crate::hub::{ChannelId, Gathered, Remainder, Run, Slices, SubscriberId};
 use crate::transport::Written;
 use crate::ws::close::CloseCode;
@@ -237,7 +238,7 @@ impl Sweep {
         }
         let own = slices.bytes();
         let mut gathered = Gathered::default();
-        if let Phase::Open(_) = connection.phase {
+        if connection.is_subscriber() {
             gathered = service.hub.gather(id, &mut slices);
             // A reader that takes little at a time would have them made again for each part of the message before.
             if gathered.unrendered
@@ -340,20 +341,24 @@ fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
         return false;
     };
     let id = connection.subscriber();
-    let Phase::Open(open) = &connection.phase else {
-        return false;
-    };
     if !connection.flow.may_write() {
         return false;
     }
     let Service {
         hub, text, metrics, ..
     } = &mut connections.service;
-    let (speaker, outbox) = (&open.speaker, &mut connection.outbox);
-    let settled = hub.settle(id, |gap| {
-        metrics.gaps += 1;
-        speaker.write_gap(outbox.private(), text, &gap);
-    });
+    let outbox = &mut connection.outbox;
+    let settled = match &connection.phase {
+        Phase::Open(Open { speaker, .. }) => hub.settle(id, |gap| {
+            metrics.gaps += 1;
+            speaker.write_gap(outbox.private(), text, &gap);
+        }),
+        Phase::Events(_) => hub.settle(id, |gap| {
+            metrics.gaps += 1;
+            sse::gap(outbox.private(), &gap);
+        }),
+        _ => return false,
+    };
     if settled.is_ok() {
         return true;
     }

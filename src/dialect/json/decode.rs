@@ -52,6 +52,17 @@ pub enum Command<'a> {
     Ping,
 }
 
+/// A publication without a `type`, borrowed from the message it came in: see [`Command::Publish`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Publication<'a> {
+    /// The channel's name, unescaped.
+    pub channel: &'a str,
+    /// The payload.
+    pub data: Data<'a>,
+    /// What tells this publication from others.
+    pub key: Option<&'a str>,
+}
+
 /// Why a message is not a request that can be carried out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DecodeError<'a> {
@@ -91,6 +102,18 @@ impl Decoder {
         self.decode_metered(message, &mut Free)
     }
 
+    /// Reads the publication in `message`: a `publish` whose `type` goes without saying, as one of many in one request.
+    ///
+    /// # Errors
+    /// As for [`decode`](Self::decode).
+    pub fn decode_publication<'a>(
+        &mut self,
+        message: &'a mut [u8],
+    ) -> Result<Publication<'a>, DecodeError<'a>> {
+        let fields = read(message, false, &mut Free)?;
+        fields.into_publication(message)
+    }
+
     /// What [`decode`](Self::decode) costs, in steps: each stands for about one instruction, on any machine. It grows
     /// with the message and has a bound for each byte of it; to check that is what this is for.
     pub fn steps(&mut self, message: &mut [u8]) -> u64 {
@@ -106,19 +129,30 @@ impl Decoder {
         message: &'a mut [u8],
         meter: &mut impl Meter,
     ) -> Result<Request<'a>, DecodeError<'a>> {
-        meter.add(1150 + message.len() as u64 / 4);
-        if simdutf8::basic::from_utf8(message).is_err() {
-            return Err(DecodeError::NotUtf8);
-        }
-        let mut fields = Fields::default();
-        match walk::message(message, &mut fields, meter) {
-            Ok(is_object) => fields.is_object = is_object,
-            Err(fault) => return Err(fault.explain(message).into()),
-        }
-        fields.unescape(message, self.auth, meter);
-        fields.read_base64(message, meter);
+        let fields = read(message, self.auth, meter)?;
         fields.into_request(message, self.auth)
     }
+}
+
+/// Finds the members of a message, and unescapes those that are looked at.
+#[inline(always)]
+fn read(
+    message: &mut [u8],
+    auth: bool,
+    meter: &mut impl Meter,
+) -> Result<Fields, DecodeError<'static>> {
+    meter.add(1150 + message.len() as u64 / 4);
+    if simdutf8::basic::from_utf8(message).is_err() {
+        return Err(DecodeError::NotUtf8);
+    }
+    let mut fields = Fields::default();
+    match walk::message(message, &mut fields, meter) {
+        Ok(is_object) => fields.is_object = is_object,
+        Err(fault) => return Err(fault.explain(message).into()),
+    }
+    fields.unescape(message, auth, meter);
+    fields.read_base64(message, meter);
+    Ok(fields)
 }
 
 /// Checks values that come without an envelope, such as the body of an HTTP request. It has no memory either.

@@ -290,6 +290,21 @@ impl Frame for MessageFrame<'_> {
 
 /// What a frame says that [`MessageFrame`] wrote; nothing if it is another's.
 pub fn read_frame(frame: &[u8]) -> Option<Parts<'_>> {
+    let (channel, seq, data) = take_frame(frame)?;
+    Some(Parts {
+        channel: unescaped(channel)?,
+        seq,
+        payload: data.payload()?,
+    })
+}
+
+/// The data of a frame that [`MessageFrame`] wrote; nothing if it is another's.
+pub fn data_of_frame(frame: &[u8]) -> Option<Data<'_>> {
+    take_frame(frame).map(|(_, _, data)| data)
+}
+
+/// The channel of a frame as it is written there, its number in that channel, and its data.
+fn take_frame(frame: &[u8]) -> Option<(&[u8], u64, Data<'_>)> {
     let (header, header_len) = parse_header(frame).ok()??;
     let text = frame.get(header_len..)?;
     // What is cut off may end as a whole message does.
@@ -318,11 +333,7 @@ pub fn read_frame(frame: &[u8]) -> Option<Parts<'_>> {
         }
     };
     let raw = rest.strip_prefix(DATA)?.strip_suffix(END)?;
-    Some(Parts {
-        channel: unescaped(channel)?,
-        seq,
-        payload: Data { encoding, raw }.payload()?,
-    })
+    Some((channel, seq, Data { encoding, raw }))
 }
 
 /// A string at the beginning of `text`, without its quotes and as it is written, and what is behind it.
@@ -381,7 +392,7 @@ fn id_member(out: &mut Vec<u8>, id: Option<Id<'_>>) {
     }
 }
 
-fn number(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -422,7 +433,7 @@ pub(super) fn quoted_len(text: &str) -> usize {
 }
 
 /// Appends `text` as a JSON string, with no more and no longer escapes than JSON demands.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut rest = text.as_bytes();

@@ -9,6 +9,7 @@
 //! Both decoders check a message with one walk over its bytes, which needs no memory.
 
 mod base64;
+pub mod batch;
 mod bytes;
 mod data;
 pub mod decode;
@@ -33,7 +34,7 @@ use std::fmt;
 pub use crate::channel::topic::Topic;
 pub use crate::hub::Start;
 pub use data::{Data, Encoding};
-pub use decode::{Command, DecodeError, Decoder, Request, ValueDecoder};
+pub use decode::{Command, DecodeError, Decoder, Publication, Request, ValueDecoder};
 pub use encode::MessageFrame;
 pub use event::{Event, EventDecoder, EventError};
 

@@ -37,13 +37,13 @@ fn every_response_says_when_what_and_how_long_it_is() {
 
 #[test]
 fn head_is_answered_like_get_but_without_the_body() {
-    for target in ["/", "/healthz", "/ws", "/nope", "/channels/a"] {
+    for target in ["/", "/healthz", "/ws", "/nope", "/publish"] {
         let got = get(target, "");
         let head = serve(&format!(
             "HEAD {target} HTTP/1.1\r\nHost: example.com\r\n\r\n"
         ));
         assert_eq!(body_of(&head), "");
-        if target != "/channels/a" {
+        if target != "/publish" {
             assert_eq!(
                 head.response.trim_end(),
                 got.response.split("\r\n\r\n").next().unwrap_or_default()
@@ -84,10 +84,7 @@ fn a_wrong_method_is_told_which_ones_are_right() {
         field(&serve("PUT / HTTP/1.1\r\nHost: h\r\n\r\n"), "Allow"),
         Some("GET, HEAD, OPTIONS")
     );
-    assert_eq!(
-        field(&get("/channels/a", ""), "Allow"),
-        Some("POST, OPTIONS")
-    );
+    assert_eq!(field(&get("/publish", ""), "Allow"), Some("POST, OPTIONS"));
     assert_eq!(
         field(&serve("OPTIONS /ws HTTP/1.1\r\nHost: h\r\n\r\n"), "Allow"),
         Some("GET, HEAD, OPTIONS")
@@ -136,10 +133,85 @@ fn channel_names_in_paths_are_decoded() {
     assert_eq!(channel("/channels/caf%C3%a9+%2B"), "HTTP/1.1 201 café++");
     assert_eq!(channel("/channels/café"), "HTTP/1.1 201 café");
     // Refused by the check of names, which can say why, rather than here as an unknown path.
-    assert_eq!(channel("/channels/a/b%2Fc"), "HTTP/1.1 201 a/b/c");
+    assert_eq!(channel("/channels/b%2Fc"), "HTTP/1.1 201 b/c");
     let refused = serve("POST /channels/100% HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(refused.keep_alive);
-    assert!(body_of(&refused).starts_with("{\"code\":\"bad_channel\","));
+    assert!(body_of(&refused).contains("\"code\":\"bad_channel\","));
+}
+
+#[test]
+fn what_is_asked_of_channels_is_known_by_its_path_and_its_method() {
+    let asked = |request: &str| serve(&format!("{request} HTTP/1.1\r\nHost: h\r\n\r\n")).response;
+    for (request, what) in [
+        ("GET /channels/a", "200 Read Channel(\"a\")"),
+        ("HEAD /channels/a?last=1", "200 Read Channel(\"a\")"),
+        ("POST /channels/events", "201 events"),
+        ("GET /channels/a/events", "200 Read Events(\"a\")"),
+        ("GET /channels/a%2Fevents", "200 Read Channel(\"a/events\")"),
+        (
+            "GET /patterns/a.*/events",
+            "200 Read PatternEvents(\"a.*\")",
+        ),
+        ("POST /publish", "200 Post Publish"),
+    ] {
+        assert_eq!(asked(request), format!("HTTP/1.1 {what}"), "{request}");
+    }
+    for request in [
+        "POST /channels/a/events",
+        "DELETE /channels/a",
+        "GET /publish",
+        "POST /patterns/a/events",
+    ] {
+        let answer = asked(request);
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{request}: {answer}");
+        assert!(answer.contains("\r\nAllow: "), "{request}: {answer}");
+    }
+    for path in [
+        "/channels/",
+        "/channels/a/b",
+        "/channels//events",
+        "/patterns/a",
+        "/channels/a/events/",
+    ] {
+        let answer = asked(&format!("GET {path}"));
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+    }
+}
+
+#[test]
+fn a_chunk_has_its_length_in_front_and_nothing_is_no_chunk() {
+    let mut out = b"head".to_vec();
+    write_chunk(&mut out, |_| {});
+    assert_eq!(out, b"head");
+    write_chunk(&mut out, |out| out.extend_from_slice(&[b'x'; 300]));
+    let text = String::from_utf8(out).expect("text");
+    assert_eq!(text, format!("head0000012c\r\n{}\r\n", "x".repeat(300)));
+}
+
+#[test]
+fn a_response_whose_body_goes_on_says_where_it_ends() {
+    let chunked = written(&Response::stream(ContentType::Json, true), true);
+    assert!(
+        chunked.contains("\r\nTransfer-Encoding: chunked\r\n"),
+        "{chunked}"
+    );
+    assert!(!chunked.contains("Content-Length"), "{chunked}");
+    assert!(
+        chunked.contains("\r\nConnection: keep-alive\r\n"),
+        "{chunked}"
+    );
+    let open = written(&Response::stream(ContentType::EventStream, false), true);
+    assert!(
+        !open.contains("Content-Length") && !open.contains("Transfer-Encoding"),
+        "{open}"
+    );
+    assert!(open.contains("\r\nConnection: close\r\n"), "{open}");
+    let same = written(&Response::not_modified("\"a.1\"".to_owned()), true);
+    assert!(same.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{same}");
+    assert!(
+        same.contains("\r\nETag: \"a.1\"\r\n") && !same.contains("Content-Length"),
+        "{same}"
+    );
 }
 
 #[test]
@@ -235,8 +307,10 @@ fn the_answers_to_a_publication_are_json() {
         Response::problem(Status::TOO_MANY_REQUESTS, "rate_limited", message).with_retry_after(7);
     assert!(written(&problem, true).contains("\r\nRetry-After: 7\r\n"));
     let value: serde_json::Value = serde_json::from_slice(problem.body()).expect("JSON");
-    assert_eq!(value["message"], message);
+    assert_eq!(value["detail"], message);
     assert_eq!(value["code"], "rate_limited");
+    assert_eq!(value["status"], 429);
+    assert_eq!(value["title"], "Too Many Requests");
 }
 
 #[test]

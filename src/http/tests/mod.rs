@@ -9,6 +9,7 @@ use super::*;
 const LIMITS: HttpLimits = HttpLimits {
     max_head: 8192,
     max_body: 100,
+    max_batch: 100,
 };
 const SITE: Site = Site {
     echo: true,
@@ -78,7 +79,10 @@ fn outcome(request: &Request<'_>, site: &Site) -> Outcome {
     let response = match route(request, site) {
         Route::Answer(response) => written(&response, request.keep_alive),
         Route::WebSocket(socket) => format!("HTTP/1.1 101 {socket:?}"),
-        Route::Publish { channel } => format!("HTTP/1.1 201 {channel}"),
+        Route::Channels(Resource::Channel(name), Method::Post, _) => {
+            format!("HTTP/1.1 201 {name}")
+        }
+        Route::Channels(resource, method, _) => format!("HTTP/1.1 200 {method:?} {resource:?}"),
     };
     Outcome {
         method: request.head.method.to_owned(),

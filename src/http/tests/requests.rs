@@ -117,7 +117,7 @@ fn raw_requests_get_the_status_that_the_rfcs_give_them() {
         (405, "get / HTTP/1.1\r\nHost: h\r\n\r\n"),
         (405, "POST / HTTP/1.1\r\nHost: h\r\n\r\n"),
         (405, "POST /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
-        (405, "GET /channels/a HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (405, "DELETE /channels/a HTTP/1.1\r\nHost: h\r\n\r\n"),
         (414, &long_target),
         (
             417,
@@ -394,6 +394,7 @@ fn a_chunked_body_that_is_mostly_framing_is_refused() {
     let limits = HttpLimits {
         max_head: 64,
         max_body: 1 << 20,
+        max_batch: 1 << 20,
     };
     let head = "POST /channels/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
     let limits = HttpLimits {

@@ -100,11 +100,11 @@ proptest! {
             let at = at.index(stream.len());
             stream[at] = byte;
         }
-        all_splits_agree(&stream, &sorted(cuts, stream.len()), &HttpLimits { max_head, max_body });
+        all_splits_agree(&stream, &sorted(cuts, stream.len()), &HttpLimits { max_head, max_body, max_batch: max_body });
     }
 
     #[test]
     fn noise_is_survived(stream in prop::collection::vec(any::<u8>(), 0..300), max_head in 0usize..300) {
-        all_splits_agree(&stream, &[], &HttpLimits { max_head, max_body: 10 });
+        all_splits_agree(&stream, &[], &HttpLimits { max_head, max_body: 10, max_batch: 10 });
     }
 }

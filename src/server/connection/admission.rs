@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use super::api::problem;
 use super::credentials::{Unidentified, limited};
-use super::http::problem;
 use super::phase::Phase;
 use super::session::Session;
 use super::{Connection, Peer};
@@ -232,14 +232,16 @@ impl Connection {
 
     /// Notes by when the peer has to show who it is, or to show it anew.
     pub(super) fn time_access(&mut self, service: &Service) {
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        open.set_auth_until(match &self.access.identity {
+        let until = match &self.access.identity {
             None if self.access.is_barred() => service.config.auth_timeout_ms.after(service.now),
             None => NEVER,
             Some(_) => service.gate.end_of(&self.access, service.now),
-        });
+        };
+        match &mut self.phase {
+            Phase::Open(open) => open.set_auth_until(until),
+            Phase::Events(events) => events.auth_until = until,
+            _ => {}
+        }
     }
 
     /// Closes a connection whose peer has not shown in time who it is, or who it is still.
@@ -278,6 +280,9 @@ impl Connection {
             return;
         }
         self.access = service.gate.admit(door, identity);
+        if let Phase::Events(_) = self.phase {
+            return self.follow_on(service, peer);
+        }
         let who = self.who(peer);
         let Phase::Open(open) = &mut self.phase else {
             return;

@@ -4,8 +4,8 @@
 //! request is read again from its first byte, as if it had just come.
 
 use super::admission::unauthorized;
+use super::api::problem;
 use super::flow::Flow;
-use super::http::problem;
 use super::phase::Phase;
 use super::{Connection, Peer};
 use crate::auth::identity::Identity;

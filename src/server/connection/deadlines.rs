@@ -5,6 +5,7 @@ use super::flow::Flow;
 use super::phase::{Open, Phase};
 use super::{Connection, Peer};
 use crate::config::Config;
+use crate::dialect::sse;
 use crate::server::service::Service;
 use crate::server::timers::{Millis, NEVER};
 use crate::ws::close::CloseCode;
@@ -20,6 +21,10 @@ impl Connection {
             }
             Phase::Http(http) => http.deadline.min(self.stall_deadline(config)),
             Phase::Closing { until, .. } | Phase::Draining { until, .. } => *until,
+            Phase::Events(events) => (events.auth_until).min(match self.flow.may_write() {
+                true => events.comment_at,
+                false => self.stall_deadline(config),
+            }),
             Phase::Open(open) => self
                 .ping_deadline(open, config)
                 .min(self.message_deadline(open, config))
@@ -82,7 +87,7 @@ impl Connection {
             Phase::Open(open) => {
                 open.pinged_at != NEVER || self.message_deadline(open, config) <= now
             }
-            Phase::Closing { .. } | Phase::Draining { .. } => return false,
+            Phase::Events(_) | Phase::Closing { .. } | Phase::Draining { .. } => return false,
         };
         if self.is_stalled(now, config) {
             return false;
@@ -133,6 +138,15 @@ impl Connection {
                 return Some(Gone::Done);
             }
             Phase::Closing { .. } | Phase::Draining { .. } => return Some(Gone::Done),
+            Phase::Events(_) if is_stalled => {
+                let reason = "the client took nothing for too long";
+                self.begin_close(service, peer, CloseCode::TOO_SLOW, reason);
+            }
+            Phase::Events(events) if events.auth_until <= now => self.end_access(service, peer),
+            Phase::Events(events) => {
+                events.comment_at = comment_at(now, config);
+                sse::keep_alive(self.outbox.private());
+            }
             Phase::Open(_) if is_overdue => self.message_timeout(service, peer),
             Phase::Open(_) if is_stalled => {
                 let reason = "the client took nothing for too long";
@@ -150,4 +164,9 @@ impl Connection {
         }
         None
     }
+}
+
+/// When the next comment in an event stream is due that had one at `now`.
+pub(super) fn comment_at(now: Millis, config: &Config) -> Millis {
+    config.ping_interval_ms.after(now)
 }

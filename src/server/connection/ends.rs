@@ -57,6 +57,9 @@ impl Connection {
         code: CloseCode,
         reason: &'static str,
     ) {
+        if let Phase::Events(_) = self.phase {
+            return self.end_events(service, peer, code, reason);
+        }
         self.say_close(service, peer, code, reason);
         self.end_pauses();
     }
@@ -147,7 +150,7 @@ impl Connection {
     /// The connection is about to be dropped.
     pub(in crate::server) fn leave(&mut self, service: &mut Service, peer: Peer<'_>, gone: Gone) {
         self.release(service);
-        if let Phase::Open(_) = &self.phase {
+        if self.is_subscriber() {
             service.hub.detach(self.subscriber());
             let why = match gone {
                 Gone::Held => "half-sent messages took too much memory",
@@ -165,7 +168,7 @@ impl Connection {
         match self.phase {
             // A transport that took all of an answer may hold some of it.
             Phase::Http(_) if !self.takes_messages() => self.finish(service),
-            Phase::Open(_) => return Some(Gone::Lost),
+            Phase::Open(_) | Phase::Events(_) => return Some(Gone::Lost),
             Phase::Draining { .. } if !self.takes_messages() => {}
             _ => return Some(Gone::Done),
         }

@@ -1,44 +1,46 @@
 //! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
 
-use super::admission::{Barred, unauthorized};
+use super::admission::Barred;
+use super::api::Asked;
+use super::body::Body;
 use super::flow::Flow;
-use super::phase::{Open, Phase};
+use super::phase::{Events, Open, Phase};
 use super::seat::{Seat, full};
 use super::session::write_answer;
 use super::speaker::Speaker;
 use super::{Connection, Peer, READ_BYTES_KEPT};
-use crate::channel::name;
-use crate::dialect::json::{Data, DecodeError};
 use crate::http::{
-    CONTINUE, HttpLimits, NO_HEADERS, Progress, Request, Response, Route, Site, SocketPath, Status,
-    is_head_request,
+    CONTINUE, HttpLimits, Method, NO_HEADERS, Progress, Request, Response, Route, Site, SocketPath,
+    Status, is_head_request,
 };
 use crate::server::allowance;
-use crate::server::gate::Access;
 use crate::server::journal::{Origins, Shown};
-use crate::server::service::{Answer, Publication, Refusal, Service, Why};
-use crate::server::tickets::{RequestKey, Ticket};
+use crate::server::service::Service;
 use crate::server::timers::Millis;
 use crate::ws::endpoint::{Endpoint, Role};
 use crate::ws::extension::Agreed;
 use crate::ws::handshake::server as handshake;
 
 /// What is to become of a connection after its requests were looked at.
-enum Next {
+pub(super) enum Next {
     /// It stays with HTTP.
     Stay,
     /// The answer was its last.
     Finish,
     /// It is a WebSocket from the byte after what was consumed on. The peer may have to be told at once that it may not be here.
     Open(Open, Option<Barred>),
+    /// It is an event stream, whatever follows the request.
+    Follow(Events),
     /// It stays, and the request has not been dealt with: it waits for the check of a password.
     Wait,
 }
 
 /// What happens in place of a response to a request.
-enum Instead {
+pub(super) enum Instead {
     /// The answer comes later: the next request waits for it.
     Answer,
+    /// A response with a body that goes on.
+    Body(Box<(Response, Body)>),
     /// This becomes of the connection.
     Next(Next),
 }
@@ -52,6 +54,7 @@ fn limits(service: &Service) -> HttpLimits {
     HttpLimits {
         max_head: service.config.max_header,
         max_body: service.config.max_message,
+        max_batch: service.config.max_batch,
     }
 }
 
@@ -96,6 +99,11 @@ impl Connection {
         match self.answer_requests(service, peer, &bytes[..end], &mut consumed) {
             Next::Stay | Next::Wait => return consumed,
             Next::Finish => self.finish(service),
+            Next::Follow(events) => {
+                self.flow.remove(Flow::WITHHELD);
+                self.phase = Phase::Events(events);
+                self.time_access(service);
+            }
             Next::Open(open, barred) => {
                 let slot = open.speaker.slot(open.deflate);
                 service.hub.attach(self.subscriber(), slot);
@@ -166,7 +174,13 @@ impl Connection {
     ) -> Next {
         let limits = limits(service);
         self.flow.remove(Flow::KEPT);
-        while *consumed < bytes.len() {
+        loop {
+            if let Some(next) = self.go_on_with_body(service) {
+                return next;
+            }
+            if *consumed == bytes.len() {
+                return Next::Stay;
+            }
             if self.outbox.private_bytes() > service.outbox_limit() {
                 // It asks without reading the answers.
                 self.pause(service.now, Flow::OUTBOX_FULL);
@@ -206,7 +220,6 @@ impl Connection {
                 Some(next) => return next,
             }
         }
-        Next::Stay
     }
 
     /// The request in `bytes` is not whole, or never will be.
@@ -261,6 +274,13 @@ impl Connection {
                 self.await_answer(service.now, may_keep_alive);
                 None
             }
+            Err(Instead::Body(begun)) => {
+                let (response, body) = *begun;
+                let keep_alive = may_keep_alive && !response.closes();
+                self.respond(service, peer, &response, keep_alive);
+                self.begin_body(body, keep_alive);
+                None
+            }
             Err(Instead::Next(next)) => Some(next),
         }
     }
@@ -284,7 +304,10 @@ impl Connection {
             service.metrics.refused += 1;
             return Ok(full().for_head_request(is_head));
         };
-        let changes = matches!(route, Route::Publish { .. } | Route::WebSocket(_));
+        let changes = matches!(
+            route,
+            Route::WebSocket(_) | Route::Channels(_, Method::Post, _)
+        );
         let checked = self
             .count_connection(service, peer, request)
             .and_then(|()| self.check_site(service, peer, request, changes));
@@ -293,32 +316,17 @@ impl Connection {
         }
         match route {
             Route::Answer(response) => Ok(response),
-            Route::Publish { channel } => self.publish_for(service, peer, request, &channel),
+            Route::Channels(resource, method, query) => {
+                let asked = Asked {
+                    request,
+                    resource: &resource,
+                    method,
+                    query,
+                };
+                let response = self.ask_channels(service, peer, &asked);
+                response.map(|response| response.for_head_request(is_head))
+            }
             Route::WebSocket(path) => self.open_socket(service, peer, request, path),
-        }
-    }
-
-    /// Publishes what a POST asks for, if its sender may.
-    fn publish_for(
-        &mut self,
-        service: &mut Service,
-        peer: Peer<'_>,
-        request: &Request<'_>,
-        channel: &str,
-    ) -> Result<Response, Instead> {
-        let access = match self.identify(service, peer, request) {
-            Ok(access) => access,
-            Err(unidentified) => {
-                let response = unidentified.response(service);
-                return response.ok_or(Instead::Next(Next::Wait));
-            }
-        };
-        match self.count_request(service, peer, request, &access) {
-            Ok(()) => {
-                let response = self.publish(service, &access, channel, &request.body);
-                response.ok_or(Instead::Answer)
-            }
-            Err(response) => Ok(response),
         }
     }
 
@@ -343,72 +351,6 @@ impl Connection {
         let what = format_args!("opened a WebSocket ({name}{deflate}){origins}");
         service.note(self.who(peer), what);
         Err(Instead::Next(Next::Open(open, barred)))
-    }
-
-    /// Publishes the body of a POST. `None`: the answer comes later.
-    fn publish(
-        &mut self,
-        service: &mut Service,
-        access: &Access,
-        channel: &str,
-        body: &[u8],
-    ) -> Option<Response> {
-        if let Err(why) = name::check(channel) {
-            let why = why.to_string();
-            return Some(Response::problem(Status::BAD_REQUEST, "bad_channel", &why));
-        }
-        if let Err(refusal) = service.may_publish(access, channel) {
-            return Some(refused(service, &refusal));
-        }
-        let mut values = std::mem::take(&mut service.values);
-        let response = match values.decode(body) {
-            Ok(data) => self.publish_data(service, access, channel, data),
-            Err(DecodeError::NotUtf8) => Some(Response::problem(
-                Status::BAD_REQUEST,
-                "bad_json",
-                "not UTF-8",
-            )),
-            Err(DecodeError::Refused(error)) => {
-                let why = match error.offset {
-                    Some(offset) => format!("{}, at byte {offset}", error.message),
-                    None => error.message.into_owned(),
-                };
-                let code = error.code.as_str();
-                Some(Response::problem(Status::BAD_REQUEST, code, &why))
-            }
-        };
-        service.values = values;
-        response
-    }
-
-    fn publish_data(
-        &mut self,
-        service: &mut Service,
-        access: &Access,
-        channel: &str,
-        data: &[u8],
-    ) -> Option<Response> {
-        // One request at a time is awaited, so there is nothing to tell it from.
-        let ticket = Ticket {
-            connection: self.token,
-            request: RequestKey(0),
-        };
-        let what = Publication {
-            channel,
-            data: Data::json(data),
-            key: None,
-        };
-        match service.publish(ticket, access, &what) {
-            Answer::Done(Ok(published)) => {
-                if published.congested {
-                    self.pause(service.now, Flow::CONGESTED);
-                }
-                let (epoch, _) = published.epoch(&service.hub);
-                Some(Response::published(epoch, published.seq))
-            }
-            Answer::Done(Err(refusal)) => Some(refused(service, &refusal)),
-            Answer::Pending => None,
-        }
     }
 
     /// The next request waits until the answer to this one is there: answers are in the order of requests.
@@ -506,7 +448,7 @@ impl Connection {
         self.finish(service);
     }
 
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         service: &mut Service,
         peer: Peer<'_>,
@@ -522,26 +464,4 @@ impl Connection {
         let date = service.date.at(service.now);
         response.write(self.outbox.private(), date, keep_alive);
     }
-}
-
-/// The answer to a request that was refused, with the means to be let in where that is missing.
-fn refused(service: &Service, refusal: &Refusal) -> Response {
-    match refusal.why {
-        Why::Unauthenticated => unauthorized(service, &refusal.text),
-        why => problem(why, &refusal.text),
-    }
-}
-
-/// The answer to a publication that was refused.
-pub(super) fn problem(why: Why, text: &str) -> Response {
-    let (status, code) = match why {
-        Why::Limit => (Status::UNAVAILABLE, "limit"),
-        Why::Unavailable => (Status::UNAVAILABLE, "unavailable"),
-        Why::Forbidden => (Status::FORBIDDEN, "forbidden"),
-        Why::Unauthenticated => (Status::UNAUTHORIZED, "unauthenticated"),
-        Why::BadChannel => (Status::BAD_REQUEST, "bad_channel"),
-        // Nobody subscribes by POST.
-        Why::AlreadySubscribed | Why::NotSubscribed => (Status::BAD_REQUEST, "bad_request"),
-    };
-    Response::problem(status, code, text)
 }

@@ -12,10 +12,13 @@
 //! ([`speaker`]). Deliberately absent: transports, queues, and other connections.
 
 mod admission;
+mod api;
 mod aside;
+mod body;
 mod credentials;
 mod deadlines;
 pub(super) mod ends;
+mod events;
 pub(super) mod flow;
 pub(super) mod http;
 mod open;
@@ -141,6 +144,8 @@ impl Connection {
             Phase::Open(_) | Phase::Closing { .. } => {
                 self.ws_input(service, peer, buffer, 0, end);
             }
+            // Whoever follows a stream has nothing to say on its connection.
+            Phase::Events(_) => service.allowance.charge(end),
             Phase::Draining { .. } => {}
         }
     }
@@ -171,9 +176,7 @@ impl Connection {
         if self.aside.awaited().is_some() && !matches!(self.phase, Phase::Http(_)) {
             self.give_up_check(service);
         }
-        if let Phase::Open(_) = self.phase
-            && self.flow.may_write() == self.flow.contains(Flow::WITHHELD)
-        {
+        if self.is_subscriber() && self.flow.may_write() == self.flow.contains(Flow::WITHHELD) {
             self.flow.toggle(Flow::WITHHELD);
             let withheld = self.flow.contains(Flow::WITHHELD);
             service.hub.set_blocked(self.subscriber(), withheld);
@@ -213,6 +216,7 @@ impl Connection {
             Phase::Http(http) if self.aside.awaited().is_some() => http.since,
             Phase::Http(_) if self.flow.intersects(Flow::KEPT | Flow::AWAITS) => NEVER,
             Phase::Http(http) => http.since,
+            Phase::Events(_) => NEVER,
             // Its close is awaited since then at the latest.
             Phase::Closing { .. } => self.silent_since.min(self.aside.hoards_since()),
             Phase::Draining { .. } => NEVER,
@@ -223,6 +227,12 @@ impl Connection {
     #[inline]
     pub(super) fn subscriber(&self) -> SubscriberId {
         subscriber(self.token)
+    }
+
+    /// Whether the hub knows it: it may be subscribed to something.
+    #[inline]
+    pub(super) fn is_subscriber(&self) -> bool {
+        matches!(self.phase, Phase::Open(_) | Phase::Events(_))
     }
 
     /// Its name in log lines.
@@ -239,7 +249,7 @@ impl Connection {
             Phase::Http(http) => http.held_bytes(),
             Phase::Open(open) => open.endpoint.held_bytes(),
             Phase::Closing { endpoint, .. } => endpoint.held_bytes(),
-            Phase::Draining { .. } => 0,
+            Phase::Events(_) | Phase::Draining { .. } => 0,
         }
     }
 
@@ -278,7 +288,7 @@ impl Connection {
             Phase::Open(Open { endpoint, .. }) | Phase::Closing { endpoint, .. } => {
                 endpoint.deflates()
             }
-            Phase::Http(_) | Phase::Draining { .. } => false,
+            Phase::Http(_) | Phase::Events(_) | Phase::Draining { .. } => false,
         }
     }
 
@@ -311,7 +321,7 @@ impl Connection {
                 // Its request is here, and waits for us.
                 Phase::Http(_) if self.flow.intersects(Flow::IN_READS | Flow::AWAITS) => false,
                 Phase::Http(http) => self.seat == Seat::Lobby || !http.begun,
-                Phase::Open(_) | Phase::Closing { .. } => false,
+                Phase::Open(_) | Phase::Events(_) | Phase::Closing { .. } => false,
             }
     }
 

@@ -1,8 +1,8 @@
 //! Frames on a connection: what they say is carried out, and what cannot be dealt with now is kept.
 
+use super::api::problem;
 use super::aside::Unread;
 use super::flow::Flow;
-use super::http::problem;
 use super::phase::Phase;
 use super::session::{Outcome, Session};
 use super::{Connection, Peer, READ_BYTES_KEPT};
@@ -263,6 +263,9 @@ impl Connection {
         if is_congested && matches!(self.phase, Phase::Http(_) | Phase::Open(_)) {
             self.pause(service.now, Flow::CONGESTED);
         }
+        if self.answer_in_body(service, &finished) {
+            return;
+        }
         match &mut self.phase {
             Phase::Http(_) => {
                 let response = match &finished.outcome {
@@ -281,7 +284,7 @@ impl Connection {
                 }
             }
             // It gets no more answers.
-            Phase::Closing { .. } | Phase::Draining { .. } => {}
+            Phase::Events(_) | Phase::Closing { .. } | Phase::Draining { .. } => {}
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The phases of a connection's life, and what it keeps in each.
 //!
-//! handshake ([`Phase::Http`]) → open ([`Phase::Open`]) → closing ([`Phase::Closing`]: the daemon has sent
+//! handshake ([`Phase::Http`]) → open ([`Phase::Open`], or [`Phase::Events`]) → closing ([`Phase::Closing`]: the daemon has sent
 //! a close and waits for the peer's) → draining ([`Phase::Draining`]: the daemon has sent everything and
 //! FIN. It reads and drops what still comes, so that the kernel does not answer it with a reset that
 //! would destroy the last bytes sent).
 
+use super::body::Body;
 use super::speaker::Speaker;
 use crate::http::HttpParser;
 use crate::server::checks::Verdict;
@@ -35,6 +36,8 @@ pub(in crate::server) struct HttpState {
     pub(super) is_counted: bool,
     /// How the check of a password ended that the request in `bytes` has waited for.
     pub(super) verdict: Option<Verdict>,
+    /// The body of a response that goes on.
+    pub(super) body: Option<Box<Body>>,
 }
 
 impl HttpState {
@@ -50,11 +53,13 @@ impl HttpState {
             keep_alive_after_answer: None,
             is_counted: false,
             verdict: None,
+            body: None,
         }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes.capacity() + self.parser.held_bytes()
+        let body = self.body.as_ref().map_or(0, |body| body.held_bytes());
+        self.bytes.capacity() + self.parser.held_bytes() + body
     }
 
     /// A request is whole: the next has to begin by `deadline`.
@@ -132,10 +137,21 @@ impl Open {
     }
 }
 
+/// What is known of an event stream.
+#[derive(Debug)]
+pub(in crate::server) struct Events {
+    /// When a comment is due, which says that both ends are there still, or [`NEVER`].
+    pub(super) comment_at: Millis,
+    /// When what its reader has shown ends, or [`NEVER`].
+    pub(super) auth_until: Millis,
+}
+
 #[derive(Debug)]
 pub(in crate::server) enum Phase {
     Http(Box<HttpState>),
     Open(Open),
+    /// The response to a GET that goes on for as long as its reader stays.
+    Events(Events),
     /// Our close is said or on its way; until the peer's comes, its other frames are dropped.
     Closing {
         endpoint: Endpoint,

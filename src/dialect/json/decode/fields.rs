@@ -6,7 +6,7 @@ use super::super::meter::Meter;
 use super::super::place::{Text, Value};
 use super::super::unescape::{self, in_place};
 use super::super::walk::{Key, Members};
-use super::{Command, DecodeError, Request};
+use super::{Command, DecodeError, Publication, Request};
 use crate::channel::name::{self, is_daemons_own};
 use crate::channel::pattern::{self, Pattern};
 use crate::channel::topic::Topic;
@@ -243,6 +243,35 @@ impl Fields {
                 ..ErrorReply::new(code, why)
             })),
         }
+    }
+
+    pub(super) fn into_publication<'a>(
+        self,
+        message: &'a [u8],
+    ) -> Result<Publication<'a>, DecodeError<'a>> {
+        let topic = self.topic_of(Ok(Kind::Publish), message);
+        self.publication(message, topic).map_err(|(code, why)| {
+            let error = ErrorReply {
+                topic: topic.ok().flatten(),
+                ..ErrorReply::new(code, why)
+            };
+            DecodeError::Refused(error)
+        })
+    }
+
+    fn publication<'a>(
+        &self,
+        message: &'a [u8],
+        topic: Result<Option<Topic<'a>>, Reason>,
+    ) -> Result<Publication<'a>, Reason> {
+        if !self.is_object {
+            return Err(bad_request("a publication must be a JSON object"));
+        }
+        Ok(Publication {
+            channel: topic?.ok_or(bad_request(CHANNEL.missing))?.text(),
+            data: self.data(message)?,
+            key: self.key(message)?,
+        })
     }
 
     fn command<'a>(

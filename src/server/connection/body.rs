@@ -1,0 +1,413 @@
+//! Bodies of responses that go on: they are made bit by bit, as fast as the client takes them, and never hold up anybody else.
+
+use std::rc::Rc;
+
+use mio::Token;
+
+use super::Connection;
+use super::api::code_of;
+use super::flow::Flow;
+use super::http::Next;
+use super::phase::Phase;
+use crate::dialect::json::batch::{Batch, Item};
+use crate::dialect::json::encode::{data_of_frame, number, string};
+use crate::dialect::json::{DecodeError, ErrorCode};
+use crate::http::{LAST_CHUNK, write_chunk, write_published};
+use crate::hub::{ChannelId, History, Reason};
+use crate::server::allowance;
+use crate::server::gate::Access;
+use crate::server::service::{Answer, Finished, Service};
+use crate::server::tickets::{RequestKey, Ticket};
+
+/// So much of a body is made at a time, in bytes, unless one message is longer.
+const PART: usize = 16 * 1024;
+
+/// So much of it waits to be written at most, in bytes, and one more part.
+const WAITING: usize = 64 * 1024;
+
+/// A body under way.
+#[derive(Debug)]
+pub(super) struct Body {
+    what: What,
+    is_chunked: bool,
+    /// Whether the connection stays open after it.
+    keep_alive: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    Messages(Messages),
+    Publications(Publications),
+}
+
+/// How far the making of a body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// There is more.
+    Part,
+    /// There is more, once a publication has its outcome.
+    Waits,
+    /// That was all.
+    All,
+}
+
+/// What a channel holds.
+#[derive(Debug)]
+struct Messages {
+    channel: ChannelId,
+    /// What stands before the messages, until it is written.
+    head: Vec<u8>,
+    /// The position of the next message.
+    position: u64,
+    /// The last number that is asked for.
+    until: u64,
+    /// How many messages may follow.
+    left: u64,
+    /// Whether one has been written.
+    is_begun: bool,
+}
+
+/// The publications of a batch, each of which is answered by a line.
+#[derive(Debug)]
+struct Publications {
+    access: Rc<Access>,
+    text: Vec<u8>,
+    batch: Batch,
+    /// Whether one waits for its outcome.
+    waits: bool,
+}
+
+impl Body {
+    /// What becomes of the publications in `text`, which whoever has this access wants to make.
+    pub(super) fn publications(access: Rc<Access>, text: Vec<u8>, is_chunked: bool) -> Self {
+        let publications = Publications {
+            access,
+            text,
+            batch: Batch::default(),
+            waits: false,
+        };
+        Body {
+            what: What::Publications(publications),
+            is_chunked,
+            keep_alive: false,
+        }
+    }
+
+    /// Bytes of memory that it keeps of the request.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.what {
+            What::Messages(_) => 0,
+            What::Publications(publications) => publications.text.capacity(),
+        }
+    }
+
+    /// What a channel holds from `history` on up to the number `until`, and no more than `limit` messages.
+    pub(super) fn messages(
+        name: &str,
+        history: &History<'_>,
+        until: u64,
+        limit: u64,
+        is_chunked: bool,
+    ) -> Self {
+        let mut head = Vec::with_capacity(128);
+        head.extend_from_slice(b"{\"channel\":");
+        string(&mut head, name);
+        head.extend_from_slice(b",\"epoch\":");
+        string(&mut head, history.epoch);
+        head.extend_from_slice(b",\"seq\":");
+        number(&mut head, history.newest);
+        if let Some((from, to, reason)) = history.gap {
+            write_gap(&mut head, from, to, reason);
+        }
+        head.extend_from_slice(b",\"messages\":[");
+        Body {
+            what: What::Messages(Messages {
+                channel: history.channel,
+                head,
+                position: history.position,
+                until,
+                left: limit,
+                is_begun: false,
+            }),
+            is_chunked,
+            keep_alive: false,
+        }
+    }
+}
+
+fn write_gap(out: &mut Vec<u8>, from: u64, to: u64, reason: Reason) {
+    out.extend_from_slice(b",\"gap\":{\"from\":");
+    number(out, from);
+    out.extend_from_slice(b",\"to\":");
+    number(out, to);
+    out.extend_from_slice(b",\"reason\":");
+    string(out, reason.as_str());
+    out.push(b'}');
+}
+
+impl Messages {
+    /// Appends the next part.
+    fn write(&mut self, service: &mut Service, out: &mut Vec<u8>) -> Made {
+        out.append(&mut self.head);
+        let begin = out.len();
+        let (mut has_more, mut is_full) = (false, false);
+        let next = service.hub.read(self.channel, self.position, |seq, frame| {
+            if seq > self.until || self.left == 0 {
+                has_more = self.left == 0 && seq <= self.until;
+                return false;
+            }
+            if out.len() - begin >= PART {
+                is_full = true;
+                return false;
+            }
+            if std::mem::replace(&mut self.is_begun, true) {
+                out.push(b',');
+            }
+            self.left -= 1;
+            write_message(out, seq, frame);
+            true
+        });
+        service
+            .allowance
+            .charge(allowance::COPY + (out.len() - begin));
+        // A message that went meanwhile is told of by the next request, which names the last one that came.
+        has_more |= next.is_none();
+        self.position = next.unwrap_or(self.position);
+        if is_full {
+            return Made::Part;
+        }
+        out.extend_from_slice(b"]");
+        if has_more {
+            out.extend_from_slice(b",\"more\":true");
+        }
+        out.extend_from_slice(b"}\n");
+        Made::All
+    }
+}
+
+impl Publications {
+    /// Makes the next publications, and appends a line for each. Says whether its publisher has to wait for a channel's sweep.
+    fn write(
+        &mut self,
+        service: &mut Service,
+        connection: Token,
+        out: &mut Vec<u8>,
+    ) -> (Made, bool) {
+        let begin = out.len();
+        while out.len() - begin < PART && !service.allowance.is_spent() {
+            let range = match self.batch.next(&self.text) {
+                Item::Value(range) => range,
+                Item::End => return (Made::All, false),
+                Item::Broken(why, at) => {
+                    let why = format!("{why}, at byte {at}");
+                    write_failure(out, ErrorCode::BadJson.as_str(), &why);
+                    return (Made::All, false);
+                }
+            };
+            (service.allowance).charge(allowance::MESSAGE + range.len());
+            let text = self.text.get_mut(range).unwrap_or_default();
+            match publish(service, &self.access, connection, text, out) {
+                Outcome::Done => {}
+                Outcome::Congested => return (Made::Part, true),
+                Outcome::Waits => {
+                    self.waits = true;
+                    return (Made::Waits, false);
+                }
+            }
+        }
+        (Made::Part, false)
+    }
+}
+
+/// What became of a publication.
+enum Outcome {
+    /// It has its line.
+    Done,
+    /// It has, and its channel may take no more until its subscribers were swept.
+    Congested,
+    /// It has not.
+    Waits,
+}
+
+/// Makes one publication of a batch, and appends its line if it has its outcome.
+fn publish(
+    service: &mut Service,
+    access: &Access,
+    connection: Token,
+    text: &mut [u8],
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let max_message = service.config.max_message;
+    if text.len() > max_message {
+        let why = format!("a publication has {max_message} bytes at most, as --max-message says");
+        write_failure(out, ErrorCode::Limit.as_str(), &why);
+        return Outcome::Done;
+    }
+    let mut decoder = service.decoder;
+    let what = match decoder.decode_publication(text) {
+        Ok(what) => what,
+        Err(DecodeError::NotUtf8) => {
+            write_failure(out, ErrorCode::BadJson.as_str(), "not UTF-8");
+            return Outcome::Done;
+        }
+        Err(DecodeError::Refused(error)) => {
+            let why = match error.offset {
+                Some(offset) => format!("{}, at byte {offset} of it", error.message).into(),
+                None => error.message,
+            };
+            write_failure(out, error.code.as_str(), &why);
+            return Outcome::Done;
+        }
+    };
+    // One at a time is awaited, so there is nothing to tell it from.
+    let ticket = Ticket {
+        connection,
+        request: RequestKey(0),
+    };
+    match service.publish(ticket, access, &what) {
+        Answer::Done(Ok(published)) => {
+            let (epoch, _) = published.epoch(&service.hub);
+            write_published(out, epoch, published.seq);
+            match published.congested {
+                true => Outcome::Congested,
+                false => Outcome::Done,
+            }
+        }
+        Answer::Done(Err(refusal)) => {
+            write_failure(out, code_of(refusal.why).1, &refusal.text);
+            Outcome::Done
+        }
+        Answer::Pending => Outcome::Waits,
+    }
+}
+
+/// Appends the line of a publication that was not made.
+fn write_failure(out: &mut Vec<u8>, code: &str, message: &str) {
+    out.extend_from_slice(b"{\"code\":");
+    string(out, code);
+    out.extend_from_slice(b",\"message\":");
+    string(out, message);
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends a message: its number and what was published.
+fn write_message(out: &mut Vec<u8>, seq: u64, frame: &[u8]) {
+    out.extend_from_slice(b"{\"seq\":");
+    number(out, seq);
+    if let Some(data) = data_of_frame(frame) {
+        if let Some(encoding) = data.encoding.as_str() {
+            out.extend_from_slice(b",\"encoding\":");
+            string(out, encoding);
+        }
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(data.raw);
+    }
+    out.push(b'}');
+}
+
+impl Connection {
+    /// The body of the response that was just begun goes on from now on. The next request waits for its end.
+    pub(super) fn begin_body(&mut self, mut body: Body, keep_alive: bool) {
+        body.keep_alive = keep_alive;
+        if let Phase::Http(http) = &mut self.phase {
+            http.body = Some(Box::new(body));
+        }
+    }
+
+    /// Goes on with the body under way. `None`: there is none, or it is whole, and the next request may follow.
+    pub(super) fn go_on_with_body(&mut self, service: &mut Service) -> Option<Next> {
+        let Phase::Http(http) = &mut self.phase else {
+            return Some(Next::Stay);
+        };
+        let mut body = http.body.take()?;
+        if self.make_body(service, &mut body) != Made::All {
+            if let Phase::Http(http) = &mut self.phase {
+                http.body = Some(body);
+            }
+            return Some(Next::Stay);
+        }
+        if let Phase::Http(http) = &mut self.phase {
+            http.expect_next(service.config.http_idle_timeout_ms.after(service.now));
+        }
+        (!body.keep_alive).then_some(Next::Finish)
+    }
+
+    /// Makes as much of a body as may be now. If that is not all of it, the connection is queued or waits for something.
+    fn make_body(&mut self, service: &mut Service, body: &mut Body) -> Made {
+        loop {
+            if self.outbox.private_bytes() > WAITING.min(service.outbox_limit()) {
+                self.pause(service.now, Flow::OUTBOX_FULL);
+            }
+            let may_read = self.flow.may_read();
+            if !may_read || service.allowance.is_spent() {
+                self.flow.insert(Flow::KEPT);
+                if may_read {
+                    self.flow.insert(Flow::HEAVY);
+                }
+                return Made::Part;
+            }
+            let (made, congested) = body.write(service, self.token, self.outbox.private());
+            if congested {
+                self.pause(service.now, Flow::CONGESTED);
+            }
+            match made {
+                Made::Part => {}
+                Made::Waits => self.pause(service.now, Flow::AWAITS),
+                Made::All => return Made::All,
+            }
+        }
+    }
+
+    /// A publication of the batch under way has its outcome. Says whether there is such a batch.
+    pub(super) fn answer_in_body(&mut self, service: &Service, finished: &Finished) -> bool {
+        let Phase::Http(http) = &mut self.phase else {
+            return false;
+        };
+        let Some(body) = &mut http.body else {
+            return false;
+        };
+        let What::Publications(publications) = &mut body.what else {
+            return false;
+        };
+        if !std::mem::take(&mut publications.waits) {
+            return false;
+        }
+        let line = |out: &mut Vec<u8>| match &finished.outcome {
+            Ok((epoch, seq)) => write_published(out, epoch.as_str(), *seq),
+            Err(refusal) => write_failure(out, code_of(refusal.why).1, &refusal.text),
+        };
+        match body.is_chunked {
+            true => write_chunk(self.outbox.private(), line),
+            false => line(self.outbox.private()),
+        }
+        self.resume(service.now, Flow::AWAITS);
+        true
+    }
+}
+
+impl Body {
+    /// Appends the next part. Says whether its reader, who publishes, has to wait for a channel's sweep.
+    fn write(
+        &mut self,
+        service: &mut Service,
+        connection: Token,
+        out: &mut Vec<u8>,
+    ) -> (Made, bool) {
+        let mut outcome = (Made::Part, false);
+        let mut part = |out: &mut Vec<u8>| {
+            outcome = match &mut self.what {
+                What::Messages(messages) => (messages.write(service, out), false),
+                What::Publications(publications) => publications.write(service, connection, out),
+            }
+        };
+        if !self.is_chunked {
+            part(out);
+            return outcome;
+        }
+        write_chunk(out, part);
+        if outcome.0 == Made::All {
+            out.extend_from_slice(LAST_CHUNK);
+        }
+        outcome
+    }
+}

@@ -133,7 +133,7 @@ mod sources {
     use crate::config::file::{Key, Problem, Text, kind};
     use crate::config::mistake::Mistake;
     use crate::config::settings::{Set, Setting, put};
-    use crate::config::units::{self, count_limit, word};
+    use crate::config::units::{count_limit, word};
 
     /// What can be set for TLS.
     pub(in crate::config) const ENCRYPTION: &[Setting] = &[
@@ -143,10 +143,7 @@ mod sources {
             default: "none",
             help: "The address to listen on for TLS: HOST:PORT or unix:PATH; may be repeated. Without \
                    --listen the daemon listens there only",
-            set: Set::List(|c, texts| {
-                c.tls.listen = units::listen(texts)?;
-                Ok(())
-            }),
+            set: Set::Addresses(|c| &mut c.tls.listen),
         },
         Setting {
             key: "tls_cert",

@@ -1,5 +1,7 @@
 //! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use super::admission::{Barred, unauthorized};
 use super::flow::Flow;
 use super::phase::{Open, Phase};
@@ -31,7 +33,7 @@ enum Next {
     Finish,
     /// It is a WebSocket from the byte after what was consumed on. The peer may have to be told at once that it may not be here.
     Open(Open, Option<Barred>),
-    /// It stays, and the request has not been dealt with: it waits for the check of a password.
+    /// It stays, and the request has not been dealt with: it waits for what says who sent it.
     Wait,
 }
 
@@ -41,6 +43,17 @@ enum Instead {
     Answer,
     /// This becomes of the connection.
     Next(Next),
+}
+
+/// Appends bytes. What grows leaves no copy behind.
+fn append(kept: &mut Zeroizing<Vec<u8>>, more: &[u8]) {
+    let len = kept.len() + more.len();
+    if len > kept.capacity() {
+        let mut grown = Zeroizing::new(Vec::with_capacity(len.max(2 * kept.capacity())));
+        grown.extend_from_slice(kept);
+        *kept = grown;
+    }
+    kept.extend_from_slice(more);
 }
 
 /// When the head of a request has to be whole that begins now.
@@ -68,16 +81,22 @@ impl Connection {
             return;
         };
         let mut kept = std::mem::take(&mut http.bytes);
-        if kept.is_empty() {
+        let is_copied = if kept.is_empty() {
             let consumed = self.requests(service, peer, buffer, end);
-            self.keep_request(service, buffer[consumed..end].to_vec(), true);
+            self.keep_request(service, buffer[consumed..end].to_vec().into(), true);
+            consumed < end
         } else {
-            kept.extend_from_slice(&buffer[..end]);
+            append(&mut kept, &buffer[..end]);
             let end = kept.len();
             let consumed = self.requests(service, peer, &mut kept, end);
             // Where nothing was consumed this copies nothing: a body may come byte by byte.
             kept.drain(..consumed);
             self.keep_request(service, kept, consumed > 0);
+            true
+        };
+        if std::mem::take(&mut service.has_secret) || is_copied {
+            // The loop's buffer goes on to others, and what was read of this one may be a credential.
+            buffer[..end].zeroize();
         }
         if self.is_too_late(service) {
             self.request_timeout(service, peer);
@@ -113,7 +132,7 @@ impl Connection {
     }
 
     /// Keeps the bytes of a request that is not whole, or was not looked at; `new` if it began in what came last.
-    fn keep_request(&mut self, service: &Service, mut bytes: Vec<u8>, new: bool) {
+    fn keep_request(&mut self, service: &Service, mut bytes: Zeroizing<Vec<u8>>, new: bool) {
         let Phase::Http(http) = &mut self.phase else {
             return;
         };
@@ -135,7 +154,7 @@ impl Connection {
         }
         if bytes.capacity() > 4 * bytes.len() {
             // What remains of many requests.
-            bytes.shrink_to_fit();
+            bytes = bytes.to_vec().into();
         }
         http.bytes = bytes;
     }
@@ -278,7 +297,7 @@ impl Connection {
         let is_head = request.head.method == "HEAD";
         let site = Site {
             echo: service.config.echo,
-            secure: self.is_encrypted,
+            secure: self.is_encrypted || service.gate.client(peer, &request.head).is_https,
         };
         let Some(route) = self.seat.route(request, &site) else {
             service.metrics.refused += 1;
@@ -444,7 +463,7 @@ impl Connection {
     /// Judges an opening handshake, and queues the answer and the first message if it holds.
     ///
     /// # Errors
-    /// The response that says what is wrong with it; `None`: it waits for the check of a password.
+    /// The response that says what is wrong with it; `None`: it waits for what says who sent it.
     fn shake_hands(
         &mut self,
         service: &mut Service,
@@ -496,8 +515,13 @@ impl Connection {
         self.answer_unfinished(service, peer, Response::request_timeout());
     }
 
-    /// Answers a request that is not whole, and waits for no more of it.
-    fn answer_unfinished(&mut self, service: &mut Service, peer: Peer<'_>, response: Response) {
+    /// Answers a request that is not whole, or is not to be dealt with, and waits for no more of it.
+    pub(super) fn answer_unfinished(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        response: Response,
+    ) {
         let is_head = match &self.phase {
             Phase::Http(http) => is_head_request(&http.bytes),
             _ => false,

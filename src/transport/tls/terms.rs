@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use log::warn;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
@@ -21,10 +21,19 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{names, pem};
 use crate::config::{Certificate, ClientCertificates, TlsConfig};
+use crate::secret_file::SecretFile;
+
+/// The longest file, in bytes: large authorities' revocation lists have some MiB.
+const MAX_FILE_BYTES: usize = 64 << 20;
 
 /// What a daemon agrees to in a handshake. A clone is the same terms.
 #[derive(Clone)]
-pub(crate) struct Terms(Arc<ServerConfig>);
+pub(crate) struct Terms {
+    config: Arc<ServerConfig>,
+    /// What judges the certificates of clients; `None`: clients are not asked for one.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    number: u32,
+}
 
 impl Terms {
     /// Reads the files that the configuration names.
@@ -55,7 +64,8 @@ impl Terms {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("cannot use TLS: {error}"))?;
-        let builder = match client_verifier(config, provider, read)? {
+        let clients = client_verifier(config, provider, read)?;
+        let builder = match clients.clone() {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
@@ -67,11 +77,32 @@ impl Terms {
         // Its keys are new with each load: a ticket of a client whose certificate was revoked meanwhile is of no use.
         terms.ticketer = aws_lc_rs::Ticketer::new()
             .map_err(|error| format!("cannot make keys for session tickets: {error}"))?;
-        Ok(Terms(Arc::new(terms)))
+        static LOADED: AtomicU32 = AtomicU32::new(0);
+        Ok(Terms {
+            config: Arc::new(terms),
+            clients,
+            number: LOADED.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
+    }
+
+    /// Other terms have another number, as long as there are not more than 2^32.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether a client may come in with these certificates, its own and then those of the authorities between. Where clients are
+    /// not asked for one, none is good.
+    pub(super) fn accept_client(&self, certificates: &[CertificateDer<'_>]) -> bool {
+        let (Some(clients), Some((own, between))) = (&self.clients, certificates.split_first())
+        else {
+            return false;
+        };
+        let verified = clients.verify_client_cert(own, between, UnixTime::now());
+        verified.is_ok()
     }
 }
 
@@ -216,10 +247,9 @@ pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Zeroizing<Vec<u8>>, S
 
 /// A file's bytes, wiped when they are dropped.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Zeroizing::new(bytes)),
-        Err(error) => Err(named(path, &format!("cannot be read: {error}"))),
-    }
+    let file = SecretFile::read(path, MAX_FILE_BYTES);
+    let file = file.map_err(|why| format!("{}: {why}", path.display()))?;
+    Ok(file.into_bytes())
 }
 
 fn named(path: &Path, why: &str) -> String {

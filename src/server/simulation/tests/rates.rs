@@ -118,6 +118,42 @@ fn requests_over_the_rate_are_refused_and_who_goes_on_is_closed_with_4429() {
 }
 
 #[test]
+fn what_makes_no_sense_counts_as_much_as_what_does() {
+    let mut simulation = simulation(Rates {
+        requests: rate(2, 1_000),
+        ..NONE
+    });
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    for _ in 0..2 {
+        assert!(say(&mut simulation, peer, "{").contains("bad_json"));
+    }
+    assert!(say(&mut simulation, peer, "{").contains("rate_limited"));
+    let odd = say(&mut simulation, peer, r#"{"type":"odd","id":7}"#);
+    assert!(odd.contains(r#""id":7,"code":"rate_limited""#), "{odd}");
+    let heard: String = (0..100).map(|_| say(&mut simulation, peer, "{")).collect();
+    assert!(
+        heard.contains("goes on although it was told to wait"),
+        "{heard}"
+    );
+}
+
+#[test]
+fn rates_that_a_reload_sets_hold_for_those_who_were_there_before() {
+    let mut simulation = simulation(NONE);
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    let ping = r#"{"type":"ping","id":7}"#;
+    assert!(say(&mut simulation, peer, ping).contains("pong"));
+    let service = simulation.service();
+    service.config.rates.requests = rate(2, 60_000);
+    service.open_gate(Verifier::default());
+    simulation.engine.connections.begin_to_readmit();
+    for _ in 0..2 {
+        assert!(say(&mut simulation, peer, ping).contains("pong"));
+    }
+    assert!(say(&mut simulation, peer, ping).contains("rate_limited"));
+}
+
+#[test]
 fn bytes_count_too() {
     let mut simulation = simulation(Rates {
         bytes: rate(1_000, 1_000),

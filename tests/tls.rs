@@ -362,6 +362,33 @@ fn a_client_may_come_without_a_certificate_where_it_is_optional() {
 }
 
 #[test]
+fn clients_are_asked_for_certificates_at_the_addresses_that_say_so() {
+    let authority = authority();
+    authority.certify("alice", &["alice.example"], 7);
+    let ca = authority.path("ca.pem");
+    let asking = "127.0.0.2:0";
+    let mut options = vec!["--listen-tls", asking, "--tls-client-at", asking];
+    options.extend(["--tls-client-ca", &ca, "--log", "debug"]);
+    let (mut daemon, open_to_all) = start(&authority, &options);
+    let line = daemon.wait_for_log("listening on wss://127.0.0.2:");
+    let port = line
+        .split("127.0.0.2:")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let port = port.and_then(|port| port.parse().ok()).expect("a port");
+    let asking = SocketAddr::from(([127, 0, 0, 2], port));
+
+    // Who has a ticket from where nobody was asked is asked all the same.
+    let client = authority.client(None);
+    assert_well(connect(open_to_all, "localhost", client.clone()));
+    ask_health(connect(asking, "localhost", client)).expect_err("one is required");
+    let alice = authority.client(Some("alice"));
+    assert_well(connect(asking, "localhost", alice.clone()));
+    daemon.wait_for_log(r#"with the certificate of "alice.example""#);
+    assert_well(connect(open_to_all, "localhost", alice));
+}
+
+#[test]
 fn a_daemon_without_a_certificate_of_use_does_not_start_and_says_why() {
     let authority = authority();
     authority.write("bad.pem", "nothing of use\n");

@@ -21,6 +21,8 @@ pub struct TlsConfig {
     pub client_ca: Option<PathBuf>,
     /// Whether clients have to present one, where they are asked.
     pub client: ClientCertificates,
+    /// At which of [`TlsConfig::listen`] clients are asked for one. None: at all of them.
+    pub client_at: Vec<Listen>,
     /// Lists of certificates that were revoked. If there are any, each authority of a client's certificate needs one.
     pub crl: Vec<PathBuf>,
     /// Handshakes under way at once.
@@ -57,6 +59,7 @@ impl Default for TlsConfig {
             more: Vec::new(),
             client_ca: None,
             client: ClientCertificates::default(),
+            client_at: Vec::new(),
             crl: Vec::new(),
             max_handshakes: Limit::of(1024),
         }
@@ -108,6 +111,17 @@ impl TlsConfig {
                 client_is_set && self.client_ca.is_none(),
                 "tls_client",
                 "clients' certificates need an authority that is believed: give tls_client_ca",
+            ),
+            (
+                !self.client_at.is_empty() && self.client_ca.is_none(),
+                "tls_client_at",
+                "clients' certificates need an authority that is believed: give tls_client_ca",
+            ),
+            (
+                self.client_ca.is_some()
+                    && self.client_at.iter().any(|at| !self.listen.contains(at)),
+                "tls_client_at",
+                "an address here is none of those of listen_tls, so nobody comes by it",
             ),
             (
                 !self.crl.is_empty() && self.client_ca.is_none(),
@@ -172,6 +186,13 @@ mod sources {
             default: "required",
             help: "Whether a client that is asked for a certificate needs one: optional or required",
             set: Set::Daemon(|c, text| put(&mut c.tls.client, word(text, CLIENT))),
+        },
+        Setting {
+            key: "tls_client_at",
+            value: "ADDR",
+            default: "all",
+            help: "Ask clients for certificates only at this address of --listen-tls; may be repeated",
+            set: Set::Addresses(|c| &mut c.tls.client_at),
         },
         Setting {
             key: "tls_crl",

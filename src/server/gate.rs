@@ -179,7 +179,8 @@ impl Gate {
         }
     }
 
-    fn door(&self, door: usize) -> &Listen {
+    /// The listener with this place.
+    pub(super) fn door(&self, door: usize) -> &Listen {
         &self.doors[door.min(self.doors.len() - 1)]
     }
 

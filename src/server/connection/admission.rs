@@ -36,9 +36,10 @@ impl Connection {
         match is_from_page(request) {
             true => self.takes_origin(service, peer, request),
             false => {
-                let is_own = |value: &[u8]| value.eq_ignore_ascii_case(b"same-origin");
+                let mut sites = values(headers, "Sec-Fetch-Site");
                 request.head.method == "GET"
-                    && values(headers, "Sec-Fetch-Site").next().is_some_and(is_own)
+                    && sites.next().is_some_and(|site| site == b"same-origin")
+                    && sites.next().is_none()
             }
         }
     }

@@ -1,5 +1,7 @@
 //! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
 
+use std::rc::Rc;
+
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::admission::{Barred, unauthorized};
@@ -13,7 +15,7 @@ use crate::channel::name;
 use crate::dialect::json::{Data, DecodeError};
 use crate::http::{
     CONTINUE, HttpLimits, NO_HEADERS, Progress, Request, Response, Route, Site, SocketPath, Status,
-    is_head_request,
+    is_head_request, is_health_check,
 };
 use crate::server::allowance;
 use crate::server::gate::Access;
@@ -311,7 +313,15 @@ impl Connection {
             return Ok(response.for_head_request(is_head));
         }
         match route {
-            Route::Answer(response) => Ok(response),
+            Route::Answer(response) if is_health_check(request) => Ok(response),
+            Route::Answer(response) => {
+                let access = Rc::clone(&self.access);
+                let counted = self.count_request(service, peer, request, &access);
+                Ok(match counted {
+                    Ok(()) => response,
+                    Err(limited) => limited.for_head_request(is_head),
+                })
+            }
             Route::Publish { channel } => self.publish_for(service, peer, request, &channel),
             Route::WebSocket(path) => self.open_socket(service, peer, request, path),
         }

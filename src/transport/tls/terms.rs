@@ -20,7 +20,7 @@ use rustls::{CipherSuite, Error, InconsistentKeys, RootCertStore, ServerConfig};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{names, pem};
-use crate::config::{Certificate, ClientCertificates, TlsConfig};
+use crate::config::{Certificate, ClientCertificates, Listen, TlsConfig};
 use crate::secret_file::SecretFile;
 
 /// The longest file, in bytes: large authorities' revocation lists have some MiB.
@@ -30,6 +30,8 @@ const MAX_FILE_BYTES: usize = 64 << 20;
 #[derive(Clone)]
 pub(crate) struct Terms {
     config: Arc<ServerConfig>,
+    /// Those of addresses at which clients are asked for no certificate, if there are such, and the other addresses.
+    unasked: Option<Arc<(Arc<ServerConfig>, Vec<Listen>)>>,
     /// What judges the certificates of clients; `None`: clients are not asked for one.
     clients: Option<Arc<dyn ClientCertVerifier>>,
     number: u32,
@@ -61,28 +63,33 @@ impl Terms {
         if chosen.default.is_none() {
             return Err("TLS needs a certificate: give --tls-cert and --tls-key".into());
         }
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("cannot use TLS: {error}"))?;
-        let clients = client_verifier(config, provider, read)?;
-        let builder = match clients.clone() {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
-            None => builder.with_no_client_auth(),
+        let chosen = Arc::new(chosen);
+        let clients = client_verifier(config, &provider, read)?;
+        let unasked = match config.client_at.is_empty() {
+            true => None,
+            false => {
+                let terms = server_config(&provider, &chosen, None)?;
+                Some(Arc::new((terms, config.client_at.clone())))
+            }
         };
-        let mut terms = builder.with_cert_resolver(Arc::new(chosen));
-        // A client without an instruction for AES asks for ChaCha20, which takes the daemon several times as long.
-        terms.ignore_client_order = true;
-        terms.alpn_protocols = vec![b"http/1.1".to_vec()];
-        terms.session_storage = Arc::new(NoServerSessionStorage {});
-        // Its keys are new with each load: a ticket of a client whose certificate was revoked meanwhile is of no use.
-        terms.ticketer = aws_lc_rs::Ticketer::new()
-            .map_err(|error| format!("cannot make keys for session tickets: {error}"))?;
         static LOADED: AtomicU32 = AtomicU32::new(0);
         Ok(Terms {
-            config: Arc::new(terms),
+            config: server_config(&provider, &chosen, clients.clone())?,
+            unasked,
             clients,
             number: LOADED.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    /// What is agreed to where clients come by this address.
+    pub(crate) fn at(&self, address: &Listen) -> Terms {
+        match self.unasked.as_deref() {
+            Some((unasked, asked)) if !asked.contains(address) => Terms {
+                config: Arc::clone(unasked),
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
@@ -104,6 +111,31 @@ impl Terms {
         let verified = clients.verify_client_cert(own, between, UnixTime::now());
         verified.is_ok()
     }
+}
+
+/// The same as rustls has it. Its session tickets are of use with it alone: who was asked for no certificate does not resume where one is
+/// asked for.
+fn server_config(
+    provider: &Arc<CryptoProvider>,
+    chosen: &Arc<Chosen>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, String> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("cannot use TLS: {error}"))?;
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut terms = builder.with_cert_resolver(Arc::clone(chosen) as Arc<dyn ResolvesServerCert>);
+    // A client without an instruction for AES asks for ChaCha20, which takes the daemon several times as long.
+    terms.ignore_client_order = true;
+    terms.alpn_protocols = vec![b"http/1.1".to_vec()];
+    terms.session_storage = Arc::new(NoServerSessionStorage {});
+    // Its keys are new with each load: a ticket of a client whose certificate was revoked meanwhile is of no use.
+    terms.ticketer = aws_lc_rs::Ticketer::new()
+        .map_err(|error| format!("cannot make keys for session tickets: {error}"))?;
+    Ok(Arc::new(terms))
 }
 
 /// Which cipher suites are agreed to before others: by what they take.
@@ -210,7 +242,7 @@ fn certified_key(of: &Certificate, read: ReadFile<'_>) -> Result<CertifiedKey, S
 /// What judges the certificates of clients, if anything does.
 fn client_verifier(
     config: &TlsConfig,
-    provider: Arc<CryptoProvider>,
+    provider: &Arc<CryptoProvider>,
     read: ReadFile<'_>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
     let Some(file) = &config.client_ca else {
@@ -226,7 +258,8 @@ fn client_verifier(
         let found = pem::revocation_lists(&read(file)?).map_err(|why| named(file, &why))?;
         lists.extend(found);
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let builder = builder.with_crls(lists);
     let builder = match config.client {
         ClientCertificates::Optional => builder.allow_unauthenticated(),

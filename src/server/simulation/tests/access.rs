@@ -473,6 +473,11 @@ fn a_cookie_counts_only_from_pages_that_may_use_the_daemon() {
             101,
             false,
         ),
+        (
+            format!("{cookie}Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n"),
+            101,
+            false,
+        ),
         (cookie.clone(), 101, false),
         (
             format!("{cookie}Origin: https://evil.example\r\n"),

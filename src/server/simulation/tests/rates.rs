@@ -153,6 +153,61 @@ fn rates_that_a_reload_sets_hold_for_those_who_were_there_before() {
     assert!(say(&mut simulation, peer, ping).contains("rate_limited"));
 }
 
+/// A control frame with this opcode and so many bytes.
+fn control(opcode: u8, len: u8) -> Vec<u8> {
+    let head = [0x80 | opcode, 0x80 | len, 0, 0, 0, 0];
+    [&head[..], &vec![b'x'; len.into()]].concat()
+}
+
+#[test]
+fn a_flood_of_pings_counts_and_answers_to_the_daemons_own_pings_do_not() {
+    let mut simulation = simulation(Rates {
+        requests: rate(10, 60_000),
+        bytes: rate(10_000, 60_000),
+        ..NONE
+    });
+    let (honest, _) = handshake(&mut simulation, "192.0.2.1", "");
+    simulation.send(honest, &control(10, 0).repeat(1_000));
+    assert!(say(&mut simulation, honest, r#"{"type":"ping","id":7}"#).contains("pong"));
+    // Pings, and pongs that nobody asked for.
+    for frame in [control(9, 0), control(10, 125)] {
+        let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+        simulation.send(peer, &frame.repeat(1_000));
+        simulation.settle();
+        let heard = simulation.receive(peer, usize::MAX);
+        let heard = String::from_utf8_lossy(&heard);
+        assert!(
+            heard.contains("goes on although it was told to wait"),
+            "{heard}"
+        );
+    }
+}
+
+#[test]
+fn requests_for_the_page_count_and_health_checks_do_not() {
+    let mut simulation = simulation(Rates {
+        requests: rate(2, 60_000),
+        ..NONE
+    });
+    let peer = simulation.connect();
+    let mut get = |path: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
+        simulation.send(peer, request.as_bytes());
+        let answer = simulation.receive_text(peer);
+        status(&answer).to_owned()
+    };
+    for (path, expected) in [
+        ("/", "200"),
+        ("/healthz", "200"),
+        ("/nowhere", "404"),
+        ("/", "429"),
+        ("/healthz", "200"),
+    ] {
+        assert_eq!(get(path), expected, "{path}");
+    }
+}
+
 #[test]
 fn bytes_count_too() {
     let mut simulation = simulation(Rates {

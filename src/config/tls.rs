@@ -190,7 +190,7 @@ mod sources {
         Setting {
             key: "tls_client_at",
             value: "ADDR",
-            default: "all",
+            default: "any",
             help: "Ask clients for certificates only at this address of --listen-tls; may be repeated",
             set: Set::Addresses(|c| &mut c.tls.client_at),
         },

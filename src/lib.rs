@@ -31,6 +31,8 @@ pub mod hub;
 pub mod limit;
 #[cfg(any(feature = "client", feature = "server"))]
 mod random;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod secret_file;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(all(feature = "server", not(fuzzing)))]

@@ -30,3 +30,21 @@ fn a_reload_that_would_open_the_daemon_to_everybody_by_accident_changes_nothing(
     assert!(client.ask(publish).contains("published"));
     fs::remove_dir_all(&folder).ok();
 }
+
+#[test]
+fn a_reload_looks_no_name_up_since_a_resolver_may_take_long() {
+    let folder = std::env::temp_dir().join(format!("fanfare-names-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("fanfare.toml");
+    let rule =
+        |listener: &str| format!("[[allow]]\nwho = 'listener:{listener}'\nsubscribe = ['a']\n");
+    fs::write(&file, rule("localhost:0")).expect("it is written");
+    let path = file.to_str().expect("UTF-8").to_owned();
+    let mut daemon = Daemon::start_at("localhost:0", &["--config", &path]);
+    daemon.signal("HUP");
+    daemon.wait_for_log("SIGHUP: access: 1 rules");
+    fs::write(&file, rule("localhost:1")).expect("it is written");
+    daemon.signal("HUP");
+    daemon.wait_for_log("\"localhost:1\" was not looked up when the daemon started");
+    fs::remove_dir_all(&folder).ok();
+}

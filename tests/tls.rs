@@ -1,13 +1,11 @@
 //! The daemon behind TLS, over real sockets, to rustls' client.
 
-#[path = "tls/authority.rs"]
-mod authority;
 mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use authority::{Authority, Stream, connect};
+use common::tls::{Authority, Stream, connect};
 use common::{Daemon, PATIENCE, handshake, masked};
 
 /// A daemon with a TLS port beside its plain one, and the address of that.
@@ -278,7 +276,7 @@ fn a_client_needs_a_certificate_where_it_is_required_and_a_revoked_one_is_refuse
     authority.certify("alice", &["alice.example"], 7);
     authority.certify("mallory", &["mallory.example"], 8);
     authority.revoke("crl.pem", &[8]);
-    let (ca, crl) = (authority.path("root.pem"), authority.path("crl.pem"));
+    let (ca, crl) = (authority.path("ca.pem"), authority.path("crl.pem"));
     let options = ["--tls-client-ca", &ca, "--tls-crl", &crl, "--log", "debug"];
     let (mut daemon, address) = start(&authority, &options);
     let ask = |own| ask_health(connect(address, "localhost", authority.client(own)));
@@ -305,15 +303,89 @@ fn a_client_needs_a_certificate_where_it_is_required_and_a_revoked_one_is_refuse
 }
 
 #[test]
+fn after_a_reload_whoever_shows_a_certificate_that_was_revoked_is_closed_with_4401() {
+    let authority = authority();
+    authority.certify("alice", &["alice.example"], 7);
+    authority.certify("bob", &["bob.example"], 8);
+    authority.revoke("crl.pem", &[]);
+    let rules = "[[allow]]\nwho = 'authenticated'\nsubscribe = ['c']\n";
+    authority.write("fanfare.toml", rules);
+    let (ca, crl) = (authority.path("ca.pem"), authority.path("crl.pem"));
+    let file = authority.path("fanfare.toml");
+    let options = ["--tls-client-ca", &ca, "--tls-crl", &crl, "--config", &file];
+    let (daemon, address) = start(&authority, &options);
+    let client = |own| connect(address, "localhost", authority.client(Some(own)));
+    let (mut alice, mut bob) = (open(client("alice")), open(client("bob")));
+    for stream in [&mut alice, &mut bob] {
+        say(stream, r#"{"type":"subscribe","id":1,"channel":"c"}"#);
+        assert!(text(stream).contains(r#""type":"subscribed""#));
+    }
+    // One that speaks HTTP, and stays open between its requests.
+    let mut between = client("alice");
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    between.write_all(request).expect("it goes out");
+    let mut answer = [0; 15];
+    between.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+
+    authority.revoke("crl.pem", &[7]);
+    daemon.signal("HUP");
+    let mut close = [0; 4];
+    alice.read_exact(&mut close).expect("a close");
+    assert_eq!((close[0], &close[2..]), (0x88, &4401_u16.to_be_bytes()[..]));
+    between
+        .read_to_end(&mut Vec::new())
+        .expect("an orderly end");
+    say(&mut bob, r#"{"type":"ping","id":2}"#);
+    assert!(text(&mut bob).contains(r#""pong""#));
+
+    // Of another authority nobody is known.
+    let other = Authority::new();
+    let root = std::fs::read_to_string(other.path("ca.pem")).expect("a file");
+    authority.write("ca.pem", &root);
+    daemon.signal("HUP");
+    let mut close = [0; 4];
+    bob.read_exact(&mut close).expect("a close");
+    assert_eq!((close[0], &close[2..]), (0x88, &4401_u16.to_be_bytes()[..]));
+}
+
+#[test]
 fn a_client_may_come_without_a_certificate_where_it_is_optional() {
     let authority = authority();
     authority.certify("alice", &["alice.example"], 7);
-    let ca = authority.path("root.pem");
+    let ca = authority.path("ca.pem");
     let options = ["--tls-client-ca", &ca, "--tls-client", "optional"];
     let (_daemon, address) = start(&authority, &options);
     for own in [None, Some("alice")] {
         assert_well(connect(address, "localhost", authority.client(own)));
     }
+}
+
+#[test]
+fn clients_are_asked_for_certificates_at_the_addresses_that_say_so() {
+    let authority = authority();
+    authority.certify("alice", &["alice.example"], 7);
+    let ca = authority.path("ca.pem");
+    let asking = "127.0.0.2:0";
+    let mut options = vec!["--listen-tls", asking, "--tls-client-at", asking];
+    options.extend(["--tls-client-ca", &ca, "--log", "debug"]);
+    let (mut daemon, open_to_all) = start(&authority, &options);
+    let line = daemon.wait_for_log("listening on wss://127.0.0.2:");
+    let port = line
+        .split("127.0.0.2:")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let port = port.and_then(|port| port.parse().ok()).expect("a port");
+    let asking = SocketAddr::from(([127, 0, 0, 2], port));
+
+    // Who has a ticket from where nobody was asked is asked all the same.
+    let client = authority.client(None);
+    assert_well(connect(open_to_all, "localhost", client.clone()));
+    ask_health(connect(asking, "localhost", client)).expect_err("one is required");
+    let alice = authority.client(Some("alice"));
+    assert_well(connect(asking, "localhost", alice.clone()));
+    daemon.wait_for_log(r#"with the certificate of "alice.example""#);
+    assert_well(connect(open_to_all, "localhost", alice));
 }
 
 #[test]

@@ -88,6 +88,12 @@ impl TrustedProxies {
         })
     }
 
+    /// Whether the head of a request over a connection from this address may name its client.
+    pub fn read_heads(&self, peer: Option<IpAddr>) -> bool {
+        let header = self.header;
+        header.is_some_and(|header| header != TrustedHeader::Proxy) && self.trust(peer)
+    }
+
     /// Whether a connection from this address begins with a [PROXY header](proxy_header). No other connection may, and this one
     /// must: nobody guesses from what comes.
     pub fn want_header(&self, peer: Option<IpAddr>) -> bool {

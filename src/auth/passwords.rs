@@ -18,7 +18,7 @@ use std::str::FromStr;
 use bcrypt::HashParts;
 use zeroize::Zeroizing;
 
-use super::token::KeyFile;
+use crate::secret_file::SecretFile;
 use crate::words::Shown;
 
 /// The longest file, in bytes.
@@ -113,7 +113,7 @@ impl Passwords {
     /// Everything that is wrong with it, one sentence each, with its place and with what to do. They show no hash.
     pub fn load(path: &Path) -> Result<Passwords, Vec<String>> {
         let place = path.display();
-        let file = KeyFile::read_up_to(path, MAX_FILE_BYTES);
+        let file = SecretFile::read(path, MAX_FILE_BYTES);
         let file = file.map_err(|why| vec![format!("{place}: {why}")])?;
         if file.is_readable_by_others() {
             log::warn!(

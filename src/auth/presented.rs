@@ -7,10 +7,11 @@
 mod tests;
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::http::{Head, percent_decode};
 use crate::ws::handshake::fields::values;
@@ -21,7 +22,7 @@ pub enum Presented<'a> {
     /// Nothing.
     Nothing,
     /// A token.
-    Token(Cow<'a, str>, Place),
+    Token(Secret<'a>, Place),
     /// A name and a password (RFC 7617).
     Basic {
         /// The name and the password, with the colon between them.
@@ -29,6 +30,32 @@ pub enum Presented<'a> {
     },
     /// Something that makes no sense, and why.
     Bad(&'static str, Place),
+}
+
+/// What was presented, which is wiped when it goes if it is a copy.
+#[derive(PartialEq, Eq)]
+pub struct Secret<'a>(Cow<'a, str>);
+
+impl<'a, T: Into<Cow<'a, str>>> From<T> for Secret<'a> {
+    fn from(text: T) -> Self {
+        Secret(text.into())
+    }
+}
+
+impl Deref for Secret<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Secret<'_> {
+    fn drop(&mut self) {
+        if let Cow::Owned(copy) = &mut self.0 {
+            copy.zeroize();
+        }
+    }
 }
 
 /// Where it stands.
@@ -99,7 +126,7 @@ fn in_query(query: &str) -> Option<Presented<'_>> {
     }
     let token = token.strip_prefix("token=").unwrap_or_default();
     match percent_decode(token) {
-        Ok(token) if !token.is_empty() => Some(Presented::Token(token, Place::Query)),
+        Ok(token) if !token.is_empty() => Some(Presented::Token(token.into(), Place::Query)),
         _ => bad("the token in the URL is empty, or not percent-encoded"),
     }
 }

@@ -27,7 +27,6 @@ use crate::channel::pattern::Pattern;
 pub use error::TokenError;
 use keys::Key;
 pub use keys::{Algorithm, KeySet};
-pub use load::KeyFile;
 pub use mint::{Signer, Stamp};
 #[cfg(feature = "jwks")]
 pub use source::{KeySource, check_url};
@@ -117,6 +116,12 @@ impl Verifier {
     /// Says that more keys come from a URL. Until they come there are none of them.
     pub fn expect_fetched(&mut self) {
         self.fetched.get_or_insert_default();
+    }
+
+    /// Whether a token that was refused for this reason may hold once the first keys have come from a URL.
+    pub fn may_hold_later(&self, error: &TokenError) -> bool {
+        let awaits_keys = self.fetched.as_ref().is_some_and(KeySet::is_empty);
+        awaits_keys && matches!(error, TokenError::UnknownKey | TokenError::Signature)
     }
 
     /// Takes the keys that a URL has now in place of those that it had.

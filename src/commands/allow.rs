@@ -3,8 +3,7 @@
 mod answer;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +15,7 @@ use fanfare::channel::name;
 use fanfare::channel::pattern::Pattern;
 use fanfare::channel::topic::Topic;
 use fanfare::config::{Config, Listen, ServeArgs};
+use fanfare::secret_file::SecretFile;
 use zeroize::Zeroizing;
 
 use super::Exit;
@@ -276,13 +276,7 @@ fn bearer(config: &Config, token: &[u8]) -> Result<Identity, Failure> {
 
 /// The token in a file, without the line break after it.
 fn token_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let failed = |error| format!("the file can't be read: {error}");
-    let most = MAX_TOKEN_BYTES + 2;
-    // With room for all of it, so that no copy is left behind.
-    let mut token = Zeroizing::new(Vec::with_capacity(most + 1));
-    let file = File::open(path).map_err(failed)?;
-    let limited = &mut file.take(most as u64 + 1);
-    limited.read_to_end(&mut token).map_err(failed)?;
+    let mut token = SecretFile::read(path, MAX_TOKEN_BYTES + 2)?.into_bytes();
     let len = token.trim_ascii_end().len();
     token.truncate(len);
     match len {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use fanfare::auth::token::{Algorithm, Claims, KeyFile, Signer, Stamp};
+use fanfare::auth::token::{Algorithm, Claims, Signer, Stamp};
 use fanfare::channel::pattern::Pattern;
+use fanfare::secret_file::SecretFile;
 
 use super::Exit;
 use crate::streams::{Blocking, say};
@@ -92,7 +93,7 @@ impl TokenArgs {
         };
         let name = self.key_file.display();
         let of_key = |why| (Exit::Refused, format!("{name}: {why}"));
-        let file = KeyFile::read(&self.key_file).map_err(of_key)?;
+        let file = SecretFile::read(&self.key_file, SecretFile::KEY_BYTES_MAX).map_err(of_key)?;
         if file.is_readable_by_others() {
             say(&format_args!(
                 "{name}: every user of this machine can read the file, and whoever reads it can make tokens: \

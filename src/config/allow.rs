@@ -4,6 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{Key, Origin, Problem, Text, kind, tables};
+use super::names::Names;
 use super::units;
 use crate::auth::rules::{Grant, Rule, Who};
 
@@ -15,18 +16,19 @@ pub(super) struct Allow {
     pub(super) who_origin: Origin,
 }
 
-/// Reads the `[[allow]]` blocks of a file; notes what is wrong with them. It looks up names of listeners, which may block.
+/// Reads the `[[allow]]` blocks of a file; notes what is wrong with them. `names` are those of listeners.
 pub(super) fn read_blocks(
     text: &Text,
     key: &Key,
     value: &Spanned<DeValue>,
+    names: &Names,
     problems: &mut Vec<Problem>,
 ) -> Vec<Allow> {
     let why = "a rule's block begins with [[allow]], in two brackets";
     let blocks = tables(text, key, value, why, problems);
     let read = blocks
         .into_iter()
-        .filter_map(|(at, table)| read_block(text, at, table, problems));
+        .filter_map(|(at, table)| read_block(text, at, table, names, problems));
     read.collect()
 }
 
@@ -35,6 +37,7 @@ fn read_block(
     text: &Text,
     block_at: usize,
     table: &DeTable,
+    names: &Names,
     problems: &mut Vec<Problem>,
 ) -> Option<Allow> {
     let before = problems.len();
@@ -47,7 +50,7 @@ fn read_block(
             continue;
         }
         match key.get_ref().as_ref() {
-            "who" => who = read_who(text, value, problems),
+            "who" => who = read_who(text, value, names, problems),
             "subscribe" => subscribe = read_grants(text, "subscribe", value, problems),
             "publish" => publish = read_grants(text, "publish", value, problems),
             "admin" => admin = read_admin(text, value, problems),
@@ -86,11 +89,12 @@ fn read_block(
 fn read_who(
     text: &Text,
     value: &Spanned<DeValue>,
+    names: &Names,
     problems: &mut Vec<Problem>,
 ) -> Option<(Who, Origin)> {
     let origin = text.origin(value.span().start, "who");
     let who = match value.get_ref().as_str() {
-        Some(written) => Who::parse(written, units::listen_address),
+        Some(written) => Who::parse(written, |text| units::listen_address(text, names)),
         None => Err(format!(
             "{} stands where a string is wanted",
             kind(value.get_ref())

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
 use super::file::{Entry, Origin};
+use super::names::Names;
 use super::settings::{self, Group, Set, Setting};
 
 /// The flags of `fanfare serve`, not yet checked; [`ServeArgs::load`] makes a
@@ -32,6 +33,8 @@ pub struct ServeArgs {
     pub(super) file: Option<PathBuf>,
     /// What flags set.
     pub(super) entries: Vec<Entry>,
+    /// What the names in addresses stand for. A clone shares it.
+    pub(super) names: Names,
 }
 
 /// What the help says below the options.
@@ -68,7 +71,7 @@ impl ServeArgs {
     pub fn of_file(file: Option<PathBuf>) -> ServeArgs {
         ServeArgs {
             file,
-            entries: Vec::new(),
+            ..ServeArgs::default()
         }
     }
 }
@@ -107,7 +110,7 @@ fn argument(group: &Group, setting: &Setting) -> Arg {
         // Else "-1" would be an unknown flag, which is a worse answer than what is allowed.
         .allow_negative_numbers(true);
     match setting.set {
-        Set::List(_) => argument.action(ArgAction::Append),
+        Set::List(_) | Set::Addresses(_) => argument.action(ArgAction::Append),
         Set::Flag(_) => argument
             .num_args(0..=1)
             .require_equals(true)
@@ -126,6 +129,7 @@ impl FromArgMatches for ServeArgs {
         Ok(ServeArgs {
             file: matches.get_one("config").cloned(),
             entries: entries.collect(),
+            names: Names::default(),
         })
     }
 

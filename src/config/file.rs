@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::allow::{self, Allow};
+use super::names::Names;
 use super::policy::Pattern;
 use super::settings::{self, Set, Setting};
 use super::tls::{self, Certificate};
@@ -143,8 +144,8 @@ pub(super) struct File {
 }
 
 /// Reads the text of the file called `name`: what can be read of it, and what is wrong with the
-/// rest. The reading goes on behind a mistake of syntax.
-pub(super) fn read(name: &str, text: &str) -> File {
+/// rest. The reading goes on behind a mistake of syntax. `names` are those of addresses.
+pub(super) fn read(name: &str, text: &str, names: &Names) -> File {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut text = Text::new(name, text);
     let mut file = File::default();
@@ -163,7 +164,7 @@ pub(super) fn read(name: &str, text: &str) -> File {
         } else if key.get_ref() == "tls" {
             file.certificates = tls::read_blocks(&text, key, value, &mut file.problems);
         } else if key.get_ref() == "allow" {
-            file.allows = allow::read_blocks(&text, key, value, &mut file.problems);
+            file.allows = allow::read_blocks(&text, key, value, names, &mut file.problems);
         } else if text.is_readable(key.span().start) {
             let entry = file.read_entry(&text, key, value, TOP_LEVEL);
             file.entries.extend(entry);

@@ -9,6 +9,7 @@ use super::allow::Allow;
 use super::args::ServeArgs;
 use super::file::{self, Block, Entry, File, Origin, Problem};
 use super::mistake::Mistake;
+use super::names::Names;
 use super::settings::{self, Set};
 use super::{ChannelRule, Config, Listen};
 use crate::auth::rules::Who;
@@ -43,17 +44,24 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 impl ServeArgs {
     /// Puts flags, environment and file together and checks them. Reads the file and looks up the
-    /// names in `listen`: it may block, and belongs before the daemon's loop.
+    /// names of addresses: it may block, and belongs before the daemon's loop. A clone that is loaded after it reads the
+    /// file anew and looks up no name: where there is another one, that is a mistake.
     ///
     /// # Errors
     /// Everything that is wrong in any of the sources, also where a stronger one would win.
     pub fn load(self) -> Result<Config, ConfigError> {
-        self.load_from(&|name| std::env::var_os(name))
+        let names = self.names.clone();
+        let loaded = self.load_from(&|name| std::env::var_os(name));
+        names.complete();
+        loaded
     }
 
     /// [`ServeArgs::load`] with an environment of the caller's.
     pub(super) fn load_from(self, environment: Environment) -> Result<Config, ConfigError> {
-        let mut draft = Draft::default();
+        let mut draft = Draft {
+            names: self.names,
+            ..Draft::default()
+        };
         let from_environment = draft.read_environment(environment);
         let named = self
             .file
@@ -111,6 +119,7 @@ fn variable(environment: Environment, name: &str) -> Option<OsString> {
 #[derive(Default)]
 struct Draft {
     config: Config,
+    names: Names,
     /// Where each setting was last set, by its key, for messages about settings that need each other.
     origins: BTreeMap<&'static str, Origin>,
     /// The `match` of each rule in `config`, with its place.
@@ -130,7 +139,9 @@ impl Draft {
             match value.into_string() {
                 Ok(text) => {
                     let values = match setting.set {
-                        Set::List(_) => text.split(',').map(|a| a.trim().to_owned()).collect(),
+                        Set::List(_) | Set::Addresses(_) => {
+                            text.split(',').map(|a| a.trim().to_owned()).collect()
+                        }
                         _ => vec![text],
                     };
                     entries.push(Entry::new(setting, values, origin));
@@ -165,14 +176,16 @@ impl Draft {
                 return File::default();
             }
         };
-        let mut file = file::read(&name, text);
+        let mut file = file::read(&name, text, &self.names);
         self.problems.append(&mut file.problems);
         file
     }
 
     fn apply(&mut self, entries: Vec<Entry>) {
         for entry in entries {
-            if let Err(mistakes) = entry.setting.apply(&mut self.config, &entry.values) {
+            let setting = entry.setting;
+            let applied = setting.apply(&mut self.config, &entry.values, &self.names);
+            if let Err(mistakes) = applied {
                 self.note(&entry, &mistakes);
             }
             self.origins.insert(entry.setting.key, entry.origin);

@@ -19,6 +19,8 @@ mod load;
 mod lowered;
 #[cfg(feature = "cli")]
 mod mistake;
+#[cfg(feature = "cli")]
+mod names;
 mod policy;
 #[cfg(feature = "cli")]
 mod rates;

@@ -7,13 +7,14 @@
 
 use super::entry::ENTRY;
 use super::mistake::Mistake;
+use super::names::Names;
 use super::rates::RATES;
 use super::tls::ENCRYPTION;
 use super::token::TOKENS;
 use super::units::{
     count, count_limit, group, mode, size, size_limit, switch, time_ms, timeout_ms, word,
 };
-use super::{Config, OnLag, Policy, units};
+use super::{Config, Listen, OnLag, Policy, units};
 
 /// One thing that can be set.
 pub(super) struct Setting {
@@ -41,6 +42,8 @@ pub(super) enum Set {
     Flag(fn(&mut Config, &str) -> Result<(), String>),
     /// Of the daemon as a whole: several values, which replace those of a weaker source.
     List(SetList),
+    /// Of the daemon as a whole: several addresses to listen on, as of a list.
+    Addresses(fn(&mut Config) -> &mut Vec<Listen>),
 }
 
 /// Sets all values of a list, or says what is wrong with which of them.
@@ -62,8 +65,13 @@ impl Setting {
         matches!(self.set, Set::Policy(_))
     }
 
-    /// Sets it for the whole daemon.
-    pub(super) fn apply(&self, config: &mut Config, values: &[String]) -> Result<(), Vec<Mistake>> {
+    /// Sets it for the whole daemon. `names` are those of addresses.
+    pub(super) fn apply(
+        &self,
+        config: &mut Config,
+        values: &[String],
+        names: &Names,
+    ) -> Result<(), Vec<Mistake>> {
         match self.set {
             Set::Policy(set) => {
                 set(&mut config.policy, single(values)?).map_err(|why| vec![Mistake::whole(why)])
@@ -72,6 +80,7 @@ impl Setting {
                 set(config, single(values)?).map_err(|why| vec![Mistake::whole(why)])
             }
             Set::List(set) => set(config, values),
+            Set::Addresses(slot) => put_list(slot(config), units::listen(values, names)),
         }
     }
 
@@ -148,7 +157,7 @@ const LISTENING: &[Setting] = &[
         value: "ADDR",
         default: "127.0.0.1:8040",
         help: "The address to listen on: HOST:PORT or unix:PATH; may be repeated",
-        set: Set::List(|c, texts| put_list(&mut c.listen, units::listen(texts))),
+        set: Set::Addresses(|c| &mut c.listen),
     },
     Setting {
         key: "socket_mode",

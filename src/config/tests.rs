@@ -104,7 +104,11 @@ fn each_default_that_the_help_shows_is_the_one_that_holds() {
     let settings = settings::all().filter(|setting| !is_word(setting.default));
     for setting in settings.filter(|setting| !in_words.contains(&setting.key)) {
         let mut config = Config::default();
-        let applied = setting.apply(&mut config, &[setting.default.to_owned()]);
+        let applied = setting.apply(
+            &mut config,
+            &[setting.default.to_owned()],
+            &names::Names::default(),
+        );
         assert_eq!(applied, Ok(()), "{}", setting.key);
         assert_eq!(config, Config::default(), "{}", setting.key);
     }

@@ -21,6 +21,8 @@ pub struct TlsConfig {
     pub client_ca: Option<PathBuf>,
     /// Whether clients have to present one, where they are asked.
     pub client: ClientCertificates,
+    /// At which of [`TlsConfig::listen`] clients are asked for one. None: at all of them.
+    pub client_at: Vec<Listen>,
     /// Lists of certificates that were revoked. If there are any, each authority of a client's certificate needs one.
     pub crl: Vec<PathBuf>,
     /// Handshakes under way at once.
@@ -57,6 +59,7 @@ impl Default for TlsConfig {
             more: Vec::new(),
             client_ca: None,
             client: ClientCertificates::default(),
+            client_at: Vec::new(),
             crl: Vec::new(),
             max_handshakes: Limit::of(1024),
         }
@@ -110,6 +113,17 @@ impl TlsConfig {
                 "clients' certificates need an authority that is believed: give tls_client_ca",
             ),
             (
+                !self.client_at.is_empty() && self.client_ca.is_none(),
+                "tls_client_at",
+                "clients' certificates need an authority that is believed: give tls_client_ca",
+            ),
+            (
+                self.client_ca.is_some()
+                    && self.client_at.iter().any(|at| !self.listen.contains(at)),
+                "tls_client_at",
+                "an address here is none of those of listen_tls, so nobody comes by it",
+            ),
+            (
                 !self.crl.is_empty() && self.client_ca.is_none(),
                 "tls_crl",
                 "it is for clients' certificates, which need an authority that is believed: give \
@@ -133,7 +147,7 @@ mod sources {
     use crate::config::file::{Key, Problem, Text, kind};
     use crate::config::mistake::Mistake;
     use crate::config::settings::{Set, Setting, put};
-    use crate::config::units::{self, count_limit, word};
+    use crate::config::units::{count_limit, word};
 
     /// What can be set for TLS.
     pub(in crate::config) const ENCRYPTION: &[Setting] = &[
@@ -143,10 +157,7 @@ mod sources {
             default: "none",
             help: "The address to listen on for TLS: HOST:PORT or unix:PATH; may be repeated. Without \
                    --listen the daemon listens there only",
-            set: Set::List(|c, texts| {
-                c.tls.listen = units::listen(texts)?;
-                Ok(())
-            }),
+            set: Set::Addresses(|c| &mut c.tls.listen),
         },
         Setting {
             key: "tls_cert",
@@ -175,6 +186,13 @@ mod sources {
             default: "required",
             help: "Whether a client that is asked for a certificate needs one: optional or required",
             set: Set::Daemon(|c, text| put(&mut c.tls.client, word(text, CLIENT))),
+        },
+        Setting {
+            key: "tls_client_at",
+            value: "ADDR",
+            default: "any",
+            help: "Ask clients for certificates only at this address of --listen-tls; may be repeated",
+            set: Set::Addresses(|c| &mut c.tls.client_at),
         },
         Setting {
             key: "tls_crl",

@@ -4,11 +4,12 @@
 //! the value stood: that is for the caller, who knows whether it was a flag, a variable or a line.
 
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Listen;
 use super::mistake::Mistake;
+use super::names::Names;
 use crate::limit::Limit;
 
 /// The largest size or count. A sum of what is there and what is asked for stays below overflow.
@@ -146,11 +147,11 @@ fn group_in(text: &str, groups: &[u8]) -> Result<u32, String> {
 }
 
 /// Addresses to listen on, none twice; or all that is wrong with them.
-pub(super) fn listen(texts: &[String]) -> Result<Vec<Listen>, Vec<Mistake>> {
+pub(super) fn listen(texts: &[String], names: &Names) -> Result<Vec<Listen>, Vec<Mistake>> {
     let mut all: Vec<Listen> = Vec::with_capacity(texts.len());
     let mut mistakes = Vec::new();
     for (nth, text) in texts.iter().enumerate() {
-        match listen_address(text).and_then(|address| unlisted(text, address, &all)) {
+        match listen_address(text, names).and_then(|address| unlisted(text, address, &all)) {
             Ok(address) => all.push(address),
             Err(why) => mistakes.push(Mistake {
                 nth: Some(nth),
@@ -182,10 +183,8 @@ fn unlisted(text: &str, address: Listen, listed: &[Listen]) -> Result<Listen, St
     Ok(address)
 }
 
-/// `HOST:PORT` or `unix:PATH`. A name is looked up here, before the daemon starts: nothing in its
-/// loop may wait for a resolver. Of several addresses the first IPv4 one is taken, since a name such
-/// as `localhost` has an IPv6 address also on machines where nothing can bind it.
-pub(super) fn listen_address(text: &str) -> Result<Listen, String> {
+/// `HOST:PORT` or `unix:PATH`. What a name stands for, `names` knows or looks up.
+pub(super) fn listen_address(text: &str, names: &Names) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.is_empty() || path.contains('\0') {
             Err(format!(
@@ -208,16 +207,7 @@ pub(super) fn listen_address(text: &str) -> Result<Listen, String> {
              [::1]:8040 or localhost:8040, or unix:/run/fanfare.sock"
         ));
     }
-    let found: Vec<SocketAddr> = text
-        .to_socket_addrs()
-        .map_err(|error| format!("{text:?} could not be looked up: {error}"))?
-        .collect();
-    found
-        .iter()
-        .find(|address| address.is_ipv4())
-        .or_else(|| found.first())
-        .map(|address| Listen::Tcp(*address))
-        .ok_or_else(|| format!("{text:?} could not be looked up: it has no address"))
+    names.address(text).map(Listen::Tcp)
 }
 
 /// As it is written: 0 stands for no limit.
@@ -260,7 +250,7 @@ mod tests {
     /// The one thing that is wrong with these addresses.
     fn refusal(texts: &[&str]) -> String {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        let mut mistakes = listen(&texts).unwrap_err();
+        let mut mistakes = listen(&texts, &Names::default()).unwrap_err();
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         mistakes.remove(0).why
     }
@@ -418,7 +408,8 @@ mod tests {
             ("unix:here.sock", Listen::Unix("here.sock".into())),
         ];
         for (text, address) in addresses {
-            assert_eq!(listen(&[text.to_owned()]), Ok(vec![address]), "{text}");
+            let read = listen(&[text.to_owned()], &Names::default());
+            assert_eq!(read, Ok(vec![address]), "{text}");
         }
     }
 
@@ -451,6 +442,7 @@ mod tests {
             assert!(refusal(&[text, text]).contains("already"), "{text}");
         }
         let any = "127.0.0.1:0".to_owned();
-        assert_eq!(listen(&[any.clone(), any]).map(|all| all.len()), Ok(2));
+        let both = listen(&[any.clone(), any], &Names::default());
+        assert_eq!(both.map(|all| all.len()), Ok(2));
     }
 }

@@ -46,14 +46,6 @@ pub(super) fn has_content_coding(head: &Head<'_>) -> bool {
     list(head.headers, "Content-Encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Whether a proxy says that the client came to it over TLS.
-pub(super) fn came_over_tls(head: &Head<'_>) -> bool {
-    // Each proxy may add its own; the first is the one that the client came to.
-    list(head.headers, "X-Forwarded-Proto")
-        .next()
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
-}
-
 /// Whether `Accept` names HTML. A client that takes anything (`*/*`, as `curl` does) is not asking for markup.
 pub(super) fn accepts_html(head: &Head<'_>) -> bool {
     list(head.headers, "Accept").any(|range| {

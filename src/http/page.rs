@@ -20,7 +20,7 @@ pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
 pub(super) fn page(request: &Request<'_>, site: &Site) -> Response {
     // Checked by the request parser to hold nothing that means something to HTML, a shell or JavaScript.
     let host = request.host.unwrap_or(FALLBACK_HOST);
-    let (http, ws) = if site.secure || fields::came_over_tls(&request.head) {
+    let (http, ws) = if site.secure {
         ("https", "wss")
     } else {
         ("http", "ws")
@@ -41,6 +41,6 @@ pub(super) fn page(request: &Request<'_>, site: &Site) -> Response {
     };
     // One URL, two forms: a cache has to keep them apart, and to ask again after an upgrade of the daemon.
     response
-        .with_header("Vary", "Accept, X-Forwarded-Proto")
+        .with_header("Vary", "Accept, Forwarded, X-Forwarded-Proto")
         .with_cache_control("no-cache")
 }

@@ -12,7 +12,7 @@ use super::{Request, Response, Status, Target, fields, page};
 pub struct Site {
     /// Whether `/echo` is there.
     pub echo: bool,
-    /// Whether clients come over TLS, so that URLs for them begin with `https` and `wss`.
+    /// Whether the client comes over TLS, to the daemon or to a trusted proxy, so that URLs for it begin with `https` and `wss`.
     pub secure: bool,
 }
 

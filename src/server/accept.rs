@@ -112,8 +112,10 @@ impl Accepting {
         listener: usize,
     ) -> bool {
         let service = &mut connections.service;
-        let (listener, proxies) = (&mut self.listeners[listener], service.gate.proxies());
-        match listener.accept(self.terms.as_ref(), proxies) {
+        let (listener, gate) = (&mut self.listeners[listener], &service.gate);
+        let terms = self.terms.as_ref().filter(|_| listener.is_tls);
+        let terms = terms.map(|terms| terms.at(gate.door(listener.door)));
+        match listener.accept(terms.as_ref(), gate.proxies()) {
             Ok(accepted) => {
                 service.metrics.accepted += 1;
                 let turn = service.metrics.turns;

@@ -324,9 +324,17 @@ impl Connections {
         true
     }
 
-    /// Rules or keys have changed: it is decided anew for everybody what they may do, in this turn and the next ones.
+    /// Rules or keys have changed: it is decided anew for everybody what they may do, in this turn and the next ones. Requests that
+    /// wait for keys are looked at again.
     pub(super) fn begin_to_readmit(&mut self) {
         self.readmits = 0..self.places();
+        for token in self.service.awaiting_keys.clone() {
+            if self.find(token).is_some() {
+                self.act(index_of(token), |connection, service, _| {
+                    connection.look_for_keys(service);
+                });
+            }
+        }
     }
 
     /// Whether it is still to be decided anew for somebody.

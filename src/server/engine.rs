@@ -70,7 +70,7 @@ impl Engine {
             if ready.ended {
                 connection.flow.insert(Flow::HUNG_UP);
             }
-            if ready.lost && connection.awaits_check() {
+            if ready.lost && connection.awaits_identity() {
                 self.lost.push(token);
             }
             self.connections.touch(index_of(token));

@@ -4,13 +4,16 @@
 //! who somebody is and what it may do. It is made once for a connection, shared by all who are nobody in particular, and made
 //! anew after a reload. What it allows is asked in the service alone.
 
-use std::cell::{Cell, RefCell};
+mod access;
+
+use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub(super) use self::access::Access;
 use super::connection::Peer;
 use super::timers::{Millis, NEVER};
 use crate::auth::forwarded::{Client, TrustedProxies, has_forwarding_fields};
@@ -19,77 +22,20 @@ use crate::auth::origin::{Hosts, Origins, Own};
 use crate::auth::passwords::Passwords;
 use crate::auth::presented::{Place, Presented};
 use crate::auth::rates::Key;
-use crate::auth::rules::{Rights, Rules, TokenClaims};
+use crate::auth::rules::{Rules, TokenClaims};
 use crate::auth::token::{KeySet, TokenError, Verifier};
-use crate::channel::topic::Topic;
 use crate::config::{Config, Listen};
-use crate::http::Head;
+use crate::http::{Head, Header};
+use crate::transport::tls::terms::Terms;
 use crate::ws::handshake::fields::values;
-
-/// The longest channel's name that is remembered as one where somebody may publish.
-const REMEMBERED_BYTES: usize = 64;
-
-/// A client: its identity, and what it may do.
-#[derive(Debug)]
-pub(super) struct Access {
-    /// By which listener it came: its place in the configuration.
-    pub(super) door: usize,
-    /// `None`: it has not shown who it is.
-    pub(super) identity: Option<Identity>,
-    rights: Rights,
-    /// How many reloads there had been when this was decided.
-    reloads: u32,
-    /// The last channel in which it was found that it may publish.
-    last: RefCell<Box<str>>,
-}
-
-impl Access {
-    /// Whether it may publish in a channel.
-    #[inline]
-    pub(super) fn may_publish(&self, channel: &str) -> bool {
-        if self.rights.are_all() {
-            return true;
-        }
-        if **self.last.borrow() == *channel {
-            return true;
-        }
-        let may = self.rights.publish(channel).is_some();
-        if may && channel.len() <= REMEMBERED_BYTES {
-            self.last.replace(channel.into());
-        }
-        may
-    }
-
-    /// Whether it may subscribe to a channel, or to the whole of a pattern.
-    pub(super) fn may_subscribe(&self, topic: Topic<'_>) -> bool {
-        self.rights.are_all() || self.rights.subscribe(topic).is_some()
-    }
-
-    /// Whether it may do nothing at all.
-    pub(super) fn is_barred(&self) -> bool {
-        self.rights.are_none()
-    }
-
-    /// Whether it may do everything, since the daemon is open.
-    #[inline]
-    pub(super) fn is_open(&self) -> bool {
-        self.rights.are_all()
-    }
-
-    /// Its name, in the log and for what it publishes once: equal names by different means are different people.
-    pub(super) fn name(&self) -> String {
-        match &self.identity {
-            Some(identity) => identity.to_string(),
-            None => String::new(),
-        }
-    }
-}
 
 /// Why what was presented is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unwelcome {
     /// A token whose time is over: a new one would do.
     pub(super) is_expired: bool,
+    /// A token whose key may be one that has still to come from its URL: nobody knows yet whether it holds.
+    pub(super) is_early: bool,
     /// A sentence for people, without what was presented.
     pub(super) why: String,
     /// Where it stood.
@@ -101,7 +47,7 @@ pub(super) struct Unwelcome {
 enum Wall {
     System,
     /// For simulations: the seconds since 1970 when the loop's time was 0.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     Since(u64),
 }
 
@@ -142,6 +88,8 @@ pub(super) struct Gate {
     verifier: Verifier,
     passwords: Option<Arc<Passwords>>,
     takes_certificates: bool,
+    /// What is agreed to where TLS is spoken.
+    terms: Option<Terms>,
     /// A token named a key that is not there.
     misses_key: Cell<bool>,
     wall: Wall,
@@ -163,6 +111,7 @@ impl Gate {
             verifier: Verifier::default(),
             passwords: None,
             takes_certificates: false,
+            terms: None,
             misses_key: Cell::new(false),
             wall: Wall::System,
             reloads: 0,
@@ -196,6 +145,18 @@ impl Gate {
         self.begin_anew();
     }
 
+    /// These terms hold from now on where TLS is spoken.
+    pub(super) fn take_terms(&mut self, terms: Option<Terms>) {
+        self.terms = terms;
+        self.begin_anew();
+    }
+
+    /// Whether the certificate that a peer presented, if it did, is one with which it could come in now.
+    pub(super) fn still_certifies(&self, peer: Peer<'_>) -> bool {
+        let mut terms = self.terms.iter().filter(|_| self.takes_certificates);
+        terms.all(|terms| peer.is_certified_by(terms))
+    }
+
     /// Something has changed that access depends on: what was decided before does not count any more.
     fn begin_anew(&mut self) {
         self.rules.knows_people =
@@ -218,7 +179,8 @@ impl Gate {
         }
     }
 
-    fn door(&self, door: usize) -> &Listen {
+    /// The listener with this place.
+    pub(super) fn door(&self, door: usize) -> &Listen {
         &self.doors[door.min(self.doors.len() - 1)]
     }
 
@@ -245,9 +207,9 @@ impl Gate {
     }
 
     /// The address that a request with these fields came from, for rates; `None`: it is exempt.
-    pub(super) fn rate_key(&self, peer: Peer<'_>, head: &Head<'_>) -> Option<Key> {
+    pub(super) fn rate_key(&self, peer: Peer<'_>, headers: &[Header<'_>]) -> Option<Key> {
         let by_proxy = peer.client_by_proxy();
-        let client = by_proxy.unwrap_or_else(|| self.proxies.client(peer.address(), head.headers));
+        let client = by_proxy.unwrap_or_else(|| self.proxies.client(peer.address(), headers));
         Key::of(&client)
     }
 
@@ -304,14 +266,8 @@ impl Gate {
     }
 
     fn decide(&self, door: usize, identity: Option<Identity>) -> Access {
-        let listener = self.door(door);
-        Access {
-            door,
-            rights: self.rules.rights(identity.as_ref(), listener),
-            identity,
-            reloads: self.reloads,
-            last: RefCell::default(),
-        }
+        let rights = self.rules.rights(identity.as_ref(), self.door(door));
+        Access::new(door, identity, rights, self.reloads)
     }
 
     /// Whether there is a way to show who one is.
@@ -348,11 +304,13 @@ impl Gate {
             Presented::Nothing => Ok(None),
             Presented::Bad(why, place) => Err(Unwelcome {
                 is_expired: false,
+                is_early: false,
                 why: format!("The credentials make no sense: {why}."),
                 place: *place,
             }),
             Presented::Basic { .. } => Err(Unwelcome {
                 is_expired: false,
+                is_early: false,
                 why: "Names with passwords are not taken here.".to_owned(),
                 place: Place::Header,
             }),
@@ -360,6 +318,7 @@ impl Gate {
                 Ok(identity) => Ok(Some(identity)),
                 Err(error) => Err(Unwelcome {
                     is_expired: error.is_expired(),
+                    is_early: self.verifier.may_hold_later(&error),
                     why: format!("The token is refused: {error}."),
                     place: *place,
                 }),
@@ -380,17 +339,19 @@ impl Gate {
         Ok(Identity::of_token(claims, key))
     }
 
+    /// Whether a token that was refused for this reason may hold once keys have come from their URL.
+    pub(super) fn may_hold_later(&self, error: &TokenError) -> bool {
+        self.verifier.may_hold_later(error)
+    }
+
     /// The seconds since 1970. `now` is the loop's time.
-    #[cfg_attr(
-        not(any(test, fuzzing)),
-        expect(unused_variables, reason = "the system knows")
-    )]
+    #[cfg_attr(not(test), expect(unused_variables, reason = "the system knows"))]
     pub(super) fn unix_time(&self, now: Millis) -> u64 {
         match self.wall {
             Wall::System => SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
-            #[cfg(any(test, fuzzing))]
+            #[cfg(test)]
             Wall::Since(start) => start + now / 1_000,
         }
     }
@@ -444,7 +405,7 @@ impl Gate {
     }
 
     /// For simulations: it is so many seconds after 1970 when the loop's time is 0.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(super) fn set_wall(&mut self, unix_s: u64) {
         self.wall = Wall::Since(unix_s);
     }

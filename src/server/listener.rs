@@ -114,7 +114,7 @@ impl Listener {
     }
 
     /// Accepts a connection. It begins with a PROXY header where it is from one of `proxies` that says so who called it. It
-    /// speaks TLS on these terms where TLS is spoken.
+    /// speaks TLS on these terms, if there are any.
     pub(super) fn accept(
         &self,
         terms: Option<&Terms>,
@@ -129,11 +129,11 @@ impl Listener {
             false => accepted,
         };
         match terms {
-            Some(terms) if self.is_tls => Ok(Accepted {
+            Some(terms) => Ok(Accepted {
                 transport: accepted.transport.encrypted(terms)?,
                 ..accepted
             }),
-            _ => Ok(accepted),
+            None => Ok(accepted),
         }
     }
 

@@ -168,6 +168,7 @@ impl Server {
         let waker = Waker::new(registry, WAKER);
         let waker = Arc::new(waker.map_err(|error| format!("cannot be woken: {error}"))?);
         let service = &mut engine.connections.service;
+        service.gate.take_terms(terms.clone());
         service.open_gate(verifier);
         start_checks(service, passwords, &waker)?;
         let service = &engine.connections.service;

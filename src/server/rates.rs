@@ -118,12 +118,12 @@ impl Rates {
         Ok(())
     }
 
-    /// A request of so many bytes, by a connection and somebody of this name; an empty one for nobody.
+    /// So many requests of so many bytes together, by a connection and somebody of this name; an empty one for nobody.
     pub(super) fn request(
         &mut self,
         doings: &mut Doings,
         name: &str,
-        bytes: u64,
+        (requests, bytes): (u64, u64),
         now: Millis,
     ) -> Judged {
         if doings.key.is_none() {
@@ -145,7 +145,12 @@ impl Rates {
                 }
             };
         let config = &self.config;
-        take(config.requests, &mut self.requests, &mut doings.requests, 1);
+        take(
+            config.requests,
+            &mut self.requests,
+            &mut doings.requests,
+            requests,
+        );
         take(config.bytes, &mut self.bytes, &mut doings.bytes, bytes);
         match wait {
             0 => {

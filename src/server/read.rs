@@ -145,6 +145,11 @@ impl Reader {
         if connection.flow.contains(Flow::HANDSHAKES) && !transport.is_handshaking() {
             connection.flow.remove(Flow::HANDSHAKES);
             handshakes.end(connection.token);
+            if !service.gate.still_certifies(&*transport) {
+                let what = format_args!("ended: its certificate was revoked while it shook hands");
+                service.note(connection.who(transport), what);
+                return Some(Gone::Done);
+            }
             let name = transport.peer_identity();
             note_handshake(service, connection, transport, name.as_deref());
             if let Some(name) = name {

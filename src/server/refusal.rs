@@ -13,11 +13,7 @@ pub(super) enum Why {
     AlreadySubscribed,
     NotSubscribed,
     Limit,
-    /// The broker is out of reach.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the only broker that may be is the tests'")
-    )]
+    /// What the answer depends on is out of reach for now: the keys of tokens, or the broker.
     Unavailable,
 }
 

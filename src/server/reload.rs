@@ -99,6 +99,7 @@ impl Server {
             service.gate.forget_fetched_keys();
         }
         self.watch.watch(watched_files(&config));
+        service.gate.take_terms(terms.clone());
         self.accepting.terms = terms;
         service.config = config;
         start_checks(service, passwords, &self.waker).map_err(one)?;

@@ -147,6 +147,10 @@ pub(super) struct Service {
     pub(super) keys: Keys,
     /// Outcomes of pending requests that their connections have not been told yet.
     pub(super) finished: VecDeque<Finished>,
+    /// Whether what is dealt with has a credential, so that it is wiped afterwards.
+    pub(super) has_secret: bool,
+    /// Connections that wait for the first keys of tokens.
+    pub(super) awaiting_keys: Vec<Token>,
     /// Publishers that wait for a channel's sweep to catch up.
     pub(super) congested: Vec<(ChannelId, Token)>,
 }
@@ -208,6 +212,8 @@ impl Service {
             broker,
             keys,
             finished: VecDeque::new(),
+            has_secret: false,
+            awaiting_keys: Vec::new(),
             congested: Vec::new(),
             config,
         }

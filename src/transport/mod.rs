@@ -330,6 +330,18 @@ impl Transport {
         }
     }
 
+    /// Whether the certificate that the peer presented is good under these terms too, which came later. One that presented none is
+    /// not asked for one.
+    pub(crate) fn is_certified_by(&self, terms: &Terms) -> bool {
+        #[cfg(not(feature = "tls"))]
+        let _ = terms;
+        match self {
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => tls.is_certified_by(terms),
+            _ => true,
+        }
+    }
+
     /// Whether some of what was taken, or of what the transport has to say itself, waits for the socket: it is full.
     #[inline]
     pub(crate) fn holds(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What stands for `tls` in a build without that feature.
 
 pub(crate) mod terms {
-    use crate::config::TlsConfig;
+    use crate::config::{Listen, TlsConfig};
 
     /// There are none.
     #[derive(Clone, Debug)]
@@ -12,6 +12,10 @@ pub(crate) mod terms {
         /// Always.
         pub(crate) fn load(_: &TlsConfig) -> Result<Terms, String> {
             Err("this build has no TLS: build it with the feature `tls`".into())
+        }
+
+        pub(crate) fn at(&self, _: &Listen) -> Terms {
+            match *self {}
         }
     }
 }

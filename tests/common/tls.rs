@@ -1,4 +1,4 @@
-//! Certificates of a test's own, and a server of TLS in front of a server that speaks none.
+//! Certificates of a test's own, rustls' client, and a server of TLS in front of a server that speaks none.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,13 +8,18 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
+    StreamOwned,
+};
 
 use super::PATIENCE;
 
@@ -28,7 +33,7 @@ pub struct Authority {
 pub struct Certificate {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    der: rustls::pki_types::CertificateDer<'static>,
+    der: CertificateDer<'static>,
     key_der: Vec<u8>,
 }
 
@@ -42,6 +47,8 @@ impl Authority {
         std::fs::create_dir_all(&directory).expect("a directory");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        // Authorities are told from each other by their names.
         let name = format!("authority {number}");
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
@@ -56,11 +63,68 @@ impl Authority {
         self.directory.join("ca.pem")
     }
 
-    /// A file in its directory.
+    /// The path of a file in its directory, as it stands on a command line.
+    pub fn path(&self, name: &str) -> String {
+        argument(&self.directory.join(name)).to_owned()
+    }
+
+    /// A file in its directory. As those who renew certificates do it: all of it is there at once.
     pub fn write(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.directory.join(name);
-        std::fs::write(&path, content).expect("it is written");
+        let (draft, path) = (self.directory.join("draft"), self.directory.join(name));
+        std::fs::write(&draft, content).expect("it is written");
+        std::fs::rename(draft, &path).expect("it is written");
         path
+    }
+
+    /// Makes `STEM.pem` and `STEM.key` for these names, with this serial number.
+    pub fn certify(&self, stem: &str, names: &[&str], serial: u64) {
+        let mut params = params(names);
+        params.serial_number = Some(SerialNumber::from(serial));
+        let key = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&key, &self.issuer).expect("it is signed");
+        self.write(&format!("{stem}.pem"), &signed.pem());
+        self.write(&format!("{stem}.key"), &key.serialize_pem());
+    }
+
+    /// Makes a revocation list of these serial numbers.
+    pub fn revoke(&self, name: &str, serials: &[u64]) {
+        let time = date_time_ymd(2024, 1, 1);
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: time,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: time,
+            next_update: date_time_ymd(2060, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list");
+        self.write(name, &list.pem().expect("PEM"));
+    }
+
+    /// A client that believes this authority, and presents the certificate of this stem.
+    pub fn client(&self, own: Option<&str>) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        let added = roots.add(self.issuer.der().clone());
+        added.expect("a good certificate");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let Some(stem) = own else {
+            return builder.with_no_client_auth();
+        };
+        let certificate = CertificateDer::from_pem_file(self.path(&format!("{stem}.pem")));
+        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{stem}.key")));
+        let certificate = certificate.expect("a certificate");
+        let client = builder.with_client_auth_cert(vec![certificate], key.expect("a key"));
+        client.expect("they go together")
     }
 
     /// A certificate for these names and addresses.
@@ -149,6 +213,18 @@ fn params(names: &[&str]) -> CertificateParams {
         ExtendedKeyUsagePurpose::ClientAuth,
     ];
     params
+}
+
+/// A client's connection.
+pub type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A connection to a daemon that is asked for by `name`. It shakes hands when something is written or read.
+pub fn connect(address: SocketAddr, name: &str, client: ClientConfig) -> Stream {
+    let stream = TcpStream::connect(address).expect("the daemon accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let session = ClientConnection::new(client.into(), name).expect("a client");
+    StreamOwned::new(session, stream)
 }
 
 /// A server of TLS that hands what it decrypts to another server, and back.

@@ -18,7 +18,7 @@ fn of(fields: &[(&str, &str)], query: Option<&str>, cookie: Option<&str>) -> Str
     };
     match presented(&head, query, cookie) {
         Presented::Nothing => "nothing".to_owned(),
-        Presented::Token(token, place) => format!("{place:?} {token}"),
+        Presented::Token(token, place) => format!("{place:?} {}", &*token),
         Presented::Basic { pair } => format!("basic {}", String::from_utf8_lossy(&pair)),
         Presented::Bad(_, place) => format!("bad {place:?}"),
     }

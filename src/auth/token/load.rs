@@ -1,18 +1,11 @@
 //! Keys from files.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-use zeroize::Zeroizing;
 
 use super::keys::{Key, KeySet};
 use super::{Terms, Verifier, jwks, pem};
 use crate::config::TokenConfig;
-
-/// The longest file of a secret or a key, in bytes.
-const MAX_KEY_FILE_BYTES: usize = 64 << 10;
+use crate::secret_file::SecretFile;
 
 /// The longest JSON Web Key Set, in bytes.
 pub(super) const MAX_SET_BYTES: usize = 1 << 20;
@@ -58,7 +51,7 @@ impl Verifier {
 
 /// Reads a secret for HMAC: the file's bytes, without a line break at the end.
 fn secret_of(path: &Path) -> Result<Key, String> {
-    let file = KeyFile::read(path)?;
+    let file = read(path)?;
     if file.is_readable_by_others() {
         log::warn!(
             "{} can be read by every user of this machine, and with the secret in it anybody makes tokens: \
@@ -89,65 +82,19 @@ pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {
 }
 
 fn public_key_of(path: &Path) -> Result<Key, String> {
-    pem::public_key(KeyFile::read(path)?.bytes())
+    pem::public_key(read(path)?.bytes())
 }
 
 fn set_of(path: &Path) -> Result<Vec<Key>, String> {
-    let set = jwks::read(
-        KeyFile::read_up_to(path, MAX_SET_BYTES)?.bytes(),
-        jwks::From::File,
-    )?;
+    let file = SecretFile::read(path, MAX_SET_BYTES)?;
+    let set = jwks::read(file.bytes(), jwks::From::File)?;
     for note in &set.notes {
         log::warn!("{}: {note}", path.display());
     }
     Ok(set.keys)
 }
 
-/// The bytes of a file that holds a key, wiped when they go.
-pub struct KeyFile {
-    bytes: Zeroizing<Vec<u8>>,
-    is_readable_by_others: bool,
-}
-
-impl KeyFile {
-    /// Reads a file that holds a secret or a key, of at most 64 KiB.
-    ///
-    /// # Errors
-    /// It can't be read, or is longer.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        Self::read_up_to(path, MAX_KEY_FILE_BYTES)
-    }
-
-    /// The same, of at most so many bytes.
-    pub(in crate::auth) fn read_up_to(path: &Path, max_bytes: usize) -> Result<Self, String> {
-        let result = Self::try_read(path, max_bytes);
-        let file = result.map_err(|error| format!("the file can't be read: {error}"))?;
-        match file.bytes.len() > max_bytes {
-            true => Err(format!("the file has more than {max_bytes} bytes")),
-            false => Ok(file),
-        }
-    }
-
-    /// Reads at most a byte more.
-    fn try_read(path: &Path, max_bytes: usize) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        // All the room that may be needed: what grows leaves a copy of what it held.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
-        file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(Self {
-            bytes,
-            is_readable_by_others: metadata.is_file() && metadata.mode() & 0o004 != 0,
-        })
-    }
-
-    /// What is in it.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Whether a user who is neither the file's owner nor of its group may read it.
-    pub fn is_readable_by_others(&self) -> bool {
-        self.is_readable_by_others
-    }
+/// Reads a file that holds a secret or a key.
+fn read(path: &Path) -> Result<SecretFile, String> {
+    SecretFile::read(path, SecretFile::KEY_BYTES_MAX)
 }

@@ -1,8 +1,6 @@
 //! Which certificates a client accepts and shows, and the files that they come from.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,9 +14,10 @@ use zeroize::Zeroizing;
 
 use super::verifier::{Any, FromFile};
 use super::{TlsError, explain};
+use crate::secret_file::SecretFile;
 
 /// The longest file of certificates, in bytes: a system's bundle has a quarter of a MiB.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: usize = 4 << 20;
 
 /// The name by which HTTP/1.1 is agreed on (RFC 7301 §6).
 const HTTP: &[u8] = b"http/1.1";
@@ -169,16 +168,9 @@ fn file(path: &Path, why: String) -> TlsError {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let fails = |error: std::io::Error| file(path, error.to_string());
-    let opened = File::open(path).map_err(fails)?;
-    // With room for all of it: a vector that grows leaves copies behind.
-    let len = opened.metadata().map_err(fails)?.len().min(MAX_FILE);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(len).unwrap_or(0) + 1));
-    let read = opened.take(MAX_FILE + 1).read_to_end(&mut bytes);
-    if read.map_err(fails)? as u64 > MAX_FILE {
-        return Err(file(path, "it has over 4 MiB".to_owned()));
-    }
-    Ok(bytes)
+    let read = SecretFile::read(path, MAX_FILE);
+    let read = read.map_err(|why| file(path, why))?;
+    Ok(read.into_bytes())
 }
 
 /// The certificates in a file, of which there must be one.

@@ -1,12 +1,12 @@
 //! As whom `sub` and `pub` connect.
 
 use std::env;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fanfare::client::{Connector, Token, Url};
+use fanfare::secret_file::SecretFile;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::streams::say;
@@ -17,7 +17,7 @@ const TOKEN_VARIABLE: &str = "FANFARE_TOKEN";
 const PASSWORD_VARIABLE: &str = "FANFARE_PASSWORD";
 
 /// The longest token, in bytes: no server takes a longer line.
-const MAX_TOKEN: u64 = 16 << 10;
+const MAX_TOKEN: usize = 16 << 10;
 
 /// As whom to connect.
 #[derive(Args, Debug)]
@@ -123,17 +123,9 @@ fn variable(name: &str) -> Result<Option<Zeroizing<String>>, String> {
 /// The token in a file: one word. The line break behind it, if there is one, is none of it.
 fn read_token(path: &Path) -> Result<Token, String> {
     let fails = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    let file = File::open(path).map_err(|error| fails(&error))?;
-    let mut text = Zeroizing::new(String::with_capacity(MAX_TOKEN as usize + 1));
-    let read = file.take(MAX_TOKEN + 1).read_to_string(&mut text);
-    let read = read.map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => fails(&"it is not text"),
-        _ => fails(&error),
-    })?;
-    if read as u64 > MAX_TOKEN {
-        return Err(fails(&"it has over 16 KiB, and a token has less"));
-    }
-    let token = text.strip_suffix('\n').unwrap_or(&text);
+    let file = SecretFile::read(path, MAX_TOKEN).map_err(|error| fails(&error))?;
+    let text = str::from_utf8(file.bytes()).map_err(|_| fails(&"it is not text"))?;
+    let token = text.strip_suffix('\n').unwrap_or(text);
     let token = token.strip_suffix('\r').unwrap_or(token);
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(fails(&"it has no token: a token is one word of ASCII"));
@@ -165,7 +157,7 @@ mod tests {
         std::fs::write(&path, "x".repeat(20_000)).unwrap();
         let error = read_token(&path).unwrap_err();
         assert!(
-            error.contains("16 KiB") && !error.contains("xxx"),
+            error.contains("16384 bytes") && !error.contains("xxx"),
             "{error}"
         );
         std::fs::remove_file(&path).unwrap();

@@ -15,12 +15,13 @@ fn every_setting_of_tls_reaches_the_configuration() {
         more: Vec::new(),
         client_ca: Some("ca".into()),
         client: ClientCertificates::Optional,
+        client_at: vec![Listen::Unix("/b".into())],
         crl: vec!["l1".into(), "l2".into()],
         max_handshakes: Limit::of(7),
     };
     let file = format!(
         "{PAIR}listen_tls = ['unix:/a', 'unix:/b']\ntls_client_ca = 'ca'\n\
-         tls_client = 'optional'\ntls_crl = ['l1', 'l2']\nmax_handshakes = 7"
+         tls_client = 'optional'\ntls_client_at = 'unix:/b'\ntls_crl = ['l1', 'l2']\nmax_handshakes = 7"
     );
     assert_eq!(config(&file, &[]).tls, expected);
     let environment = [
@@ -29,6 +30,7 @@ fn every_setting_of_tls_reaches_the_configuration() {
         ("FANFARE_TLS_KEY", "k"),
         ("FANFARE_TLS_CLIENT_CA", "ca"),
         ("FANFARE_TLS_CLIENT", "optional"),
+        ("FANFARE_TLS_CLIENT_AT", "unix:/b"),
         ("FANFARE_TLS_CRL", "l1,l2"),
         ("FANFARE_MAX_HANDSHAKES", "7"),
     ];
@@ -44,6 +46,7 @@ fn every_setting_of_tls_reaches_the_configuration() {
         "--tls-key=k",
         "--tls-client-ca=ca",
         "--tls-client=optional",
+        "--tls-client-at=unix:/b",
         "--tls-crl=l1",
         "--tls-crl=l2",
         "--max-handshakes=7",
@@ -100,6 +103,14 @@ fn each_mistake_about_tls_is_told_with_its_place_and_what_is_missing() {
         (
             "tls_client = 'optional'",
             "f.toml:1:14: tls_client: clients' certificates need an authority",
+        ),
+        (
+            "tls_client_at = 'unix:/x'",
+            "f.toml:1:17: tls_client_at: clients' certificates need an authority",
+        ),
+        (
+            "tls_client_ca = 'c'\ntls_client_at = 'unix:/x'",
+            "f.toml:2:17: tls_client_at: an address here is none of those of listen_tls",
         ),
         (
             "tls_crl = 'l'",

@@ -3,6 +3,7 @@
 #[cfg(test)]
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -117,6 +118,14 @@ pub(super) struct Threads {
 impl Threads {
     /// Starts them. `wake` is called from them when there is something to take.
     pub(super) fn start(wake: impl Fn() + Send + Sync + 'static) -> io::Result<Threads> {
+        Threads::start_with(Check::make, wake)
+    }
+
+    /// The same, which make checks by `make`.
+    pub(super) fn start_with(
+        make: fn(&Check) -> Checked,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Threads> {
         let (checks, given) = mpsc::channel();
         let (found, checked) = mpsc::channel();
         let (given, wake) = (Arc::new(Mutex::new(given)), Arc::new(wake));
@@ -125,7 +134,7 @@ impl Threads {
         for _ in 0..idle {
             let (given, found, wake) = (Arc::clone(&given), found.clone(), Arc::clone(&wake));
             let thread = thread::Builder::new().name("passwords".into());
-            thread.spawn(move || run(&given, &found, &*wake))?;
+            thread.spawn(move || run(make, &given, &found, &*wake))?;
         }
         Ok(Threads {
             checks,
@@ -136,14 +145,28 @@ impl Threads {
 }
 
 /// Makes checks until there will be no more.
-fn run(given: &Mutex<Receiver<Check>>, found: &Sender<Checked>, wake: &(impl Fn() + ?Sized)) {
+fn run(
+    make: fn(&Check) -> Checked,
+    given: &Mutex<Receiver<Check>>,
+    found: &Sender<Checked>,
+    wake: &(impl Fn() + ?Sized),
+) {
     stand_back();
     loop {
         let next = given.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(check) = next else {
             return;
         };
-        let checked = check.make();
+        // Who waits for a check is told something, and the thread goes on, whatever happens in it.
+        let made = panic::catch_unwind(AssertUnwindSafe(|| make(&check)));
+        let checked = made.unwrap_or_else(|_| {
+            log::error!("the check of a password has failed, and the password counts as wrong");
+            Checked {
+                mark: check.mark,
+                reloads: check.reloads,
+                is_right: false,
+            }
+        });
         drop(check);
         if found.send(checked).is_err() {
             return;

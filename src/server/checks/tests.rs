@@ -155,6 +155,34 @@ fn so_many_connections_wait_in_all_and_no_more() {
 }
 
 #[test]
+fn a_thread_in_which_a_check_panics_goes_on_and_the_password_counts_as_wrong() {
+    let mut checks = Checks::new([7; 16]);
+    let (woken, wakes) = std::sync::mpsc::channel();
+    let threads = helpers::Threads::start_with(
+        |check| match &*check.name {
+            "ada" => panic!("as a test wants it"),
+            _ => check.make(),
+        },
+        move || woken.send(()).expect("it is waited for"),
+    );
+    checks.helpers = Helpers::Threads(threads.expect("threads"));
+    checks.reload(passwords(&["ada", "bob"]));
+    // More than there are threads.
+    for nth in 0..5 {
+        mark(ask(&mut checks, ADA, &format!("ada:{nth}")));
+        let patience = std::time::Duration::from_secs(20);
+        wakes.recv_timeout(patience).expect("the loop is woken");
+        checks.collect(0);
+        assert_eq!(told(&mut checks), [(ADA, Outcome::Wrong)]);
+        assert!(checks.helpers.has_idle());
+    }
+    mark(ask(&mut checks, BOB, "bob:x"));
+    wakes.recv().expect("the loop is woken");
+    checks.collect(0);
+    assert_eq!(told(&mut checks), [(BOB, Outcome::Right)]);
+}
+
+#[test]
 fn threads_check_and_wake_the_loop() {
     let mut checks = Checks::new([7; 16]);
     let (woken, wakes) = std::sync::mpsc::channel();

@@ -36,9 +36,10 @@ impl Connection {
         match is_from_page(request) {
             true => self.takes_origin(service, peer, request),
             false => {
-                let is_own = |value: &[u8]| value.eq_ignore_ascii_case(b"same-origin");
+                let mut sites = values(headers, "Sec-Fetch-Site");
                 request.head.method == "GET"
-                    && values(headers, "Sec-Fetch-Site").next().is_some_and(is_own)
+                    && sites.next().is_some_and(|site| site == b"same-origin")
+                    && sites.next().is_none()
             }
         }
     }
@@ -102,9 +103,10 @@ impl Connection {
         let cookie = service.gate.token_cookie();
         let cookie = cookie.filter(|_| self.may_use_cookies(service, peer, request));
         let presented = presented(&request.head, query, cookie);
+        service.has_secret |= !matches!(presented, Presented::Nothing);
         let key = match presented {
             Presented::Nothing => None,
-            _ => service.gate.rate_key(peer, &request.head),
+            _ => service.gate.rate_key(peer, request.head.headers),
         };
         if let Presented::Token(..) = presented {
             service.allowance.charge(allowance::TOKEN);
@@ -119,8 +121,12 @@ impl Connection {
                 .map(Some),
             presented => (service.gate.identify(presented, now)).map_err(Unidentified::from),
         };
-        if let Err(Unidentified::Unwelcome(_)) = identity {
-            service.rates.note_failure(key, now);
+        match &identity {
+            Err(Unidentified::Unwelcome(unwelcome)) if unwelcome.is_early => {
+                return Err(self.await_keys(service));
+            }
+            Err(Unidentified::Unwelcome(_)) => service.rates.note_failure(key, now),
+            _ => {}
         }
         let identity = identity?;
         Ok(match identity {
@@ -134,7 +140,7 @@ impl Connection {
     /// the status of a refused one.
     ///
     /// # Errors
-    /// The response that says why not; `None`: it waits for the check of a password.
+    /// The response that says why not; `None`: it waits for what says who sent it.
     pub(super) fn admit(
         &mut self,
         service: &mut Service,
@@ -171,18 +177,28 @@ impl Connection {
         Ok(None)
     }
 
-    /// What the peer of a WebSocket does is counted from now on, if it is to be.
+    /// What the peer of a WebSocket does is counted from now on, if it is to be. Whom a trusted proxy names in a request's head is known
+    /// only now, so that is kept, too, where nothing is counted before a reload says so.
     pub(super) fn doings(
         &self,
         service: &Service,
         peer: Peer<'_>,
         request: &Request<'_>,
     ) -> Option<Doings> {
-        let is_counted = service.rates.count_requests() || service.gate.takes_tokens();
-        is_counted.then(|| {
-            let key = service.gate.rate_key(peer, &request.head);
-            Doings::new(key)
-        })
+        let gate = &service.gate;
+        let is_kept = counts(service) || gate.proxies().read_heads(peer.address());
+        is_kept.then(|| Doings::new(gate.rate_key(peer, request.head.headers)))
+    }
+
+    /// The same, from a reload on, of a WebSocket that was there before.
+    fn begin_to_count(&mut self, service: &Service, peer: Peer<'_>) {
+        if let Phase::Open(open) = &mut self.phase
+            && counts(service)
+            && !open.is_counted()
+        {
+            // No proxy was believed when it came.
+            open.count(Doings::new(service.gate.rate_key(peer, &[])));
+        }
     }
 
     /// A request has come. The first of a connection says whose that is, so the connection counts then.
@@ -202,7 +218,7 @@ impl Connection {
         if !is_first || !service.rates.count_connections() {
             return Ok(());
         }
-        let key = service.gate.rate_key(peer, &request.head);
+        let key = service.gate.rate_key(peer, request.head.headers);
         let counted = service.rates.connect(key, service.now);
         counted.map_err(|RetryAfterMs(ms)| limited(ms).closing())
     }
@@ -222,7 +238,7 @@ impl Connection {
             return Ok(());
         }
         // By address, not by connection: a proxy sends what many ask for over one.
-        let key = service.gate.rate_key(peer, &request.head);
+        let key = service.gate.rate_key(peer, request.head.headers);
         let bytes = request.body.len() as u64;
         match (service.rates).request_by(key, &access.name(), bytes, service.now) {
             Ok(()) => Ok(()),
@@ -268,18 +284,16 @@ impl Connection {
     fn decide_anew(&mut self, service: &mut Service, peer: Peer<'_>) {
         let identity = self.access.identity.clone();
         let door = self.access.door;
-        if let Some(identity) = &identity
-            && !service.gate.still_vouches_for(identity)
-        {
+        if let Some(reason) = refuted(service, peer, identity.as_ref()) {
             self.access = service.gate.stranger(door);
-            let reason = match identity.means {
-                Means::Basic => "the password does not hold any more",
-                Means::Token | Means::Certificate => "the key of the token does not hold any more",
-            };
-            self.begin_close(service, peer, CloseCode::UNAUTHENTICATED, reason);
+            match &self.phase {
+                Phase::Http(_) => self.finish(service),
+                _ => self.begin_close(service, peer, CloseCode::UNAUTHENTICATED, reason),
+            }
             return;
         }
         self.access = service.gate.admit(door, identity);
+        self.begin_to_count(service, peer);
         if let Phase::Events(_) = self.phase {
             return self.follow_on(service, peer);
         }
@@ -304,13 +318,38 @@ impl Connection {
     }
 }
 
+/// Why a peer could not come in any more as what it is, if that is so.
+fn refuted(service: &Service, peer: Peer<'_>, identity: Option<&Identity>) -> Option<&'static str> {
+    let gate = &service.gate;
+    if !gate.still_certifies(peer) {
+        // Whatever it has shown since.
+        return Some("the certificate is not accepted any more");
+    }
+    let identity = identity.filter(|identity| !gate.still_vouches_for(identity))?;
+    Some(match identity.means {
+        Means::Basic => "the password does not hold any more",
+        Means::Token => "the key of the token does not hold any more",
+        Means::Certificate => "certificates are not accepted any more",
+    })
+}
+
+/// Whether what the peers of WebSockets do is counted: what they ask for, or how often a token of theirs does not hold.
+fn counts(service: &Service) -> bool {
+    service.rates.count_requests() || service.gate.takes_tokens()
+}
+
 /// Whether a page has a browser send this.
 fn is_from_page(request: &Request<'_>) -> bool {
     values(request.head.headers, "Origin").next().is_some()
 }
 
-/// The answer to a client that has to show who it is, with the means that are taken (RFC 9110 §11.6.1).
+/// The answer to a client that has to show who it is, with the means that are taken (RFC 9110 §11.6.1). Where a request can present
+/// nothing, since certificates alone are taken, it is 403: 401 has to come with a challenge (§15.5.2), and there is none for a
+/// certificate.
 pub(super) fn unauthorized(service: &Service, why: &str) -> Response {
+    if !service.gate.takes_tokens() && !service.gate.takes_passwords() {
+        return problem(Why::Forbidden, why);
+    }
     let mut response = problem(Why::Unauthenticated, why);
     if service.gate.takes_tokens() {
         response = response.with_header("WWW-Authenticate", "Bearer realm=\"fanfare\"");

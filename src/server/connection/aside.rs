@@ -18,8 +18,17 @@ struct Contents {
     unread: Option<Unread>,
     paused_since: Millis,
     hoards_since: Millis,
-    /// The check of a password that its request waits for.
-    awaited: Option<Mark>,
+    /// What its request waits for.
+    awaited: Option<Awaited>,
+}
+
+/// What a request waits for before it is known who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The check of a password.
+    Check(Mark),
+    /// The first keys of tokens, until this time.
+    Keys(Millis),
 }
 
 /// A null pointer for most connections.
@@ -99,12 +108,12 @@ impl Aside {
             .map_or(NEVER, |contents| contents.hoards_since)
     }
 
-    /// The check of a password that its request waits for.
-    pub(super) fn awaited(&self) -> Option<Mark> {
+    /// What its request waits for before it is known who sent it.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
         self.0.as_ref()?.awaited
     }
 
-    pub(super) fn set_awaited(&mut self, awaited: Option<Mark>) {
+    pub(super) fn set_awaited(&mut self, awaited: Option<Awaited>) {
         if awaited != self.awaited() {
             self.contents().awaited = awaited;
             self.tidy();

@@ -1,10 +1,11 @@
-//! Names with passwords: who sent them is known once they were checked.
+//! What takes a while to know who sent a request: a password that has to be checked, a token whose key has still to come.
 //!
-//! The request that waits for a check stays where it is, whole, and the connection is not read from. Once the verdict is there, the
-//! request is read again from its first byte, as if it had just come.
+//! The request that waits stays where it is, whole, and the connection is not read from. Once the verdict is there, or
+//! keys are, the request is read again from its first byte, as if it had just come.
 
 use super::admission::unauthorized;
 use super::api::problem;
+use super::aside::Awaited;
 use super::flow::Flow;
 use super::phase::Phase;
 use super::{Connection, Peer};
@@ -16,6 +17,7 @@ use crate::http::{Request, Response, Status};
 use crate::server::checks::{Asked, Outcome, Verdict};
 use crate::server::gate::Unwelcome;
 use crate::server::service::{Service, Why};
+use crate::server::timers::{Millis, NEVER};
 
 /// What is said of a password that is wrong, and of a name that is not there.
 const WRONG: &str = "there is no such name with such a password";
@@ -23,14 +25,23 @@ const WRONG: &str = "there is no such name with such a password";
 /// After how long a client that is told that too many wait may try again, in seconds.
 const RETRY_S: u32 = 1;
 
+/// What is said of a token where the first keys have not come yet from their URL.
+pub(super) const KEYLESS: &str =
+    "the keys that tokens are checked with have not come yet: try again";
+
+/// How many connections may wait for the first keys: each keeps its request.
+const AWAITING_KEYS_MAX: usize = 1_024;
+
 /// Why the sender of a request is not known.
 pub(super) enum Unidentified {
     /// What was presented does not hold.
     Unwelcome(Unwelcome),
-    /// The password has to be checked, and the connection is told the verdict.
+    /// The password has to be checked, or keys have to come, and the connection is told then.
     Waits,
     /// It would have to be, and too many wait.
     Crowded,
+    /// No keys have come yet that tokens could be checked with, and too many wait for them.
+    Keyless,
     /// Its address has presented too much that did not hold. It may come again after so many milliseconds.
     Limited(u64),
 }
@@ -47,6 +58,7 @@ impl Unidentified {
         match self {
             Unidentified::Unwelcome(unwelcome) => Some(unauthorized(service, &unwelcome.why)),
             Unidentified::Crowded => Some(crowded()),
+            Unidentified::Keyless => Some(keyless()),
             Unidentified::Limited(ms) => Some(limited(*ms)),
             Unidentified::Waits => None,
         }
@@ -67,9 +79,15 @@ fn crowded() -> Response {
     problem(Why::Limit, why).with_retry_after(RETRY_S)
 }
 
+/// The answer to a token where no keys have come yet from their URL.
+fn keyless() -> Response {
+    problem(Why::Unavailable, KEYLESS).with_retry_after(RETRY_S)
+}
+
 fn refused(why: &str) -> Unidentified {
     Unidentified::Unwelcome(Unwelcome {
         is_expired: false,
+        is_early: false,
         why: format!("The name and the password are refused: {why}."),
         place: Place::Header,
     })
@@ -107,7 +125,7 @@ impl Connection {
             Asked::Known(Outcome::Wrong) => Err(refused(WRONG)),
             Asked::Known(Outcome::Crowded) => Err(Unidentified::Crowded),
             Asked::Waits(mark) => {
-                self.aside.set_awaited(Some(mark));
+                self.aside.set_awaited(Some(Awaited::Check(mark)));
                 Err(Unidentified::Waits)
             }
         }
@@ -115,7 +133,7 @@ impl Connection {
 
     /// The check of a password has ended for which its request waits: it goes on with the request.
     pub(in crate::server) fn be_told(&mut self, service: &Service, verdict: Verdict) {
-        if !self.awaits_check() {
+        if !matches!(self.aside.awaited(), Some(Awaited::Check(_))) {
             return;
         }
         self.aside.set_awaited(None);
@@ -125,16 +143,52 @@ impl Connection {
         }
     }
 
-    /// Waits no longer for the check of a password.
-    pub(super) fn give_up_check(&mut self, service: &mut Service) {
-        if let Some(mark) = self.aside.awaited() {
-            service.checks.give_up(self.token, mark);
-            self.aside.set_awaited(None);
+    /// The request has a token whose key may be among those that have still to come from their URL: waits for them, if not too
+    /// many do.
+    pub(super) fn await_keys(&mut self, service: &mut Service) -> Unidentified {
+        if service.awaiting_keys.len() >= AWAITING_KEYS_MAX {
+            return Unidentified::Keyless;
+        }
+        service.awaiting_keys.push(self.token);
+        let until = service.config.handshake_timeout_ms.after(service.now);
+        self.aside.set_awaited(Some(Awaited::Keys(until)));
+        Unidentified::Waits
+    }
+
+    /// There may be keys: it goes on with the request that waits for them.
+    pub(in crate::server) fn look_for_keys(&mut self, service: &mut Service) {
+        if let Some(Awaited::Keys(_)) = self.aside.awaited() {
+            self.give_up_waiting(service);
+            self.resume(service.now, Flow::AWAITS);
         }
     }
 
-    /// Whether its request waits for the check of a password.
-    pub(in crate::server) fn awaits_check(&self) -> bool {
+    /// Until when it waits for keys, or [`NEVER`].
+    pub(super) fn keys_until(&self) -> Millis {
+        match self.aside.awaited() {
+            Some(Awaited::Keys(until)) => until,
+            _ => NEVER,
+        }
+    }
+
+    /// No keys have come in time.
+    pub(super) fn miss_keys(&mut self, service: &mut Service, peer: Peer<'_>) {
+        self.give_up_waiting(service);
+        self.answer_unfinished(service, peer, keyless().closing());
+    }
+
+    /// Waits no longer for what would say who it is.
+    pub(super) fn give_up_waiting(&mut self, service: &mut Service) {
+        match self.aside.awaited() {
+            Some(Awaited::Check(mark)) => service.checks.give_up(self.token, mark),
+            Some(Awaited::Keys(_)) => service.awaiting_keys.retain(|token| *token != self.token),
+            None => return,
+        }
+        self.aside.set_awaited(None);
+    }
+
+    /// Whether its request waits for what says who it is.
+    pub(in crate::server) fn awaits_identity(&self) -> bool {
         self.aside.awaited().is_some()
     }
 }

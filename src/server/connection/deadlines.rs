@@ -17,7 +17,7 @@ impl Connection {
         match &self.phase {
             // Its requests are here and wait for us, or for room for their answers.
             Phase::Http(_) if self.flow.intersects(Flow::KEPT | Flow::AWAITS) => {
-                self.stall_deadline(config)
+                self.stall_deadline(config).min(self.keys_until())
             }
             Phase::Http(http) => http.deadline.min(self.stall_deadline(config)),
             Phase::Closing { until, .. } | Phase::Draining { until, .. } => *until,
@@ -89,7 +89,7 @@ impl Connection {
             }
             Phase::Events(_) | Phase::Closing { .. } | Phase::Draining { .. } => return false,
         };
-        if self.is_stalled(now, config) {
+        if self.is_stalled(now, config) || self.keys_until() <= now {
             return false;
         }
         if let Phase::Open(open) = &self.phase
@@ -129,7 +129,9 @@ impl Connection {
             Phase::Open(open) => self.message_deadline(open, config) <= now,
             _ => false,
         };
+        let misses_keys = self.keys_until() <= now;
         match &mut self.phase {
+            Phase::Http(_) if misses_keys && !is_stalled => self.miss_keys(service, peer),
             // Half a request gets an answer, silence none.
             Phase::Http(http) if http.begun && !is_stalled => self.request_timeout(service, peer),
             Phase::Http(_) => {

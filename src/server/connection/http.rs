@@ -1,5 +1,9 @@
 //! HTTP requests on a connection: the bytes of an incomplete one, and the answer to a whole one.
 
+use std::rc::Rc;
+
+use zeroize::{Zeroize as _, Zeroizing};
+
 use super::admission::Barred;
 use super::api::Asked;
 use super::body::Body;
@@ -11,7 +15,7 @@ use super::speaker::Speaker;
 use super::{Connection, Peer, READ_BYTES_KEPT};
 use crate::http::{
     CONTINUE, HttpLimits, Method, NO_HEADERS, Progress, Request, Response, Route, Site, SocketPath,
-    Status, is_head_request,
+    Status, is_head_request, is_health_check,
 };
 use crate::server::allowance;
 use crate::server::journal::{Origins, Shown};
@@ -31,7 +35,7 @@ pub(super) enum Next {
     Open(Open, Option<Barred>),
     /// It is an event stream, whatever follows the request.
     Follow(Events),
-    /// It stays, and the request has not been dealt with: it waits for the check of a password.
+    /// It stays, and the request has not been dealt with: it waits for what says who sent it.
     Wait,
 }
 
@@ -43,6 +47,17 @@ pub(super) enum Instead {
     Body(Box<(Response, Body)>),
     /// This becomes of the connection.
     Next(Next),
+}
+
+/// Appends bytes. What grows leaves no copy behind.
+fn append(kept: &mut Zeroizing<Vec<u8>>, more: &[u8]) {
+    let len = kept.len() + more.len();
+    if len > kept.capacity() {
+        let mut grown = Zeroizing::new(Vec::with_capacity(len.max(2 * kept.capacity())));
+        grown.extend_from_slice(kept);
+        *kept = grown;
+    }
+    kept.extend_from_slice(more);
 }
 
 /// When the head of a request has to be whole that begins now.
@@ -71,16 +86,22 @@ impl Connection {
             return;
         };
         let mut kept = std::mem::take(&mut http.bytes);
-        if kept.is_empty() {
+        let is_copied = if kept.is_empty() {
             let consumed = self.requests(service, peer, buffer, end);
-            self.keep_request(service, buffer[consumed..end].to_vec(), true);
+            self.keep_request(service, buffer[consumed..end].to_vec().into(), true);
+            consumed < end
         } else {
-            kept.extend_from_slice(&buffer[..end]);
+            append(&mut kept, &buffer[..end]);
             let end = kept.len();
             let consumed = self.requests(service, peer, &mut kept, end);
             // Where nothing was consumed this copies nothing: a body may come byte by byte.
             kept.drain(..consumed);
             self.keep_request(service, kept, consumed > 0);
+            true
+        };
+        if std::mem::take(&mut service.has_secret) || is_copied {
+            // The loop's buffer goes on to others, and what was read of this one may be a credential.
+            buffer[..end].zeroize();
         }
         if self.is_too_late(service) {
             self.request_timeout(service, peer);
@@ -121,7 +142,7 @@ impl Connection {
     }
 
     /// Keeps the bytes of a request that is not whole, or was not looked at; `new` if it began in what came last.
-    fn keep_request(&mut self, service: &Service, mut bytes: Vec<u8>, new: bool) {
+    fn keep_request(&mut self, service: &Service, mut bytes: Zeroizing<Vec<u8>>, new: bool) {
         let Phase::Http(http) = &mut self.phase else {
             return;
         };
@@ -143,7 +164,7 @@ impl Connection {
         }
         if bytes.capacity() > 4 * bytes.len() {
             // What remains of many requests.
-            bytes.shrink_to_fit();
+            bytes = bytes.to_vec().into();
         }
         http.bytes = bytes;
     }
@@ -298,7 +319,7 @@ impl Connection {
         let is_head = request.head.method == "HEAD";
         let site = Site {
             echo: service.config.echo,
-            secure: self.is_encrypted,
+            secure: self.is_encrypted || service.gate.client(peer, &request.head).is_https,
         };
         let Some(route) = self.seat.route(request, &site) else {
             service.metrics.refused += 1;
@@ -315,7 +336,6 @@ impl Connection {
             return Ok(response.for_head_request(is_head));
         }
         match route {
-            Route::Answer(response) => Ok(response),
             Route::Channels(resource, method, query) => {
                 let asked = Asked {
                     request,
@@ -325,6 +345,15 @@ impl Connection {
                 };
                 let response = self.ask_channels(service, peer, &asked);
                 response.map(|response| response.for_head_request(is_head))
+            }
+            Route::Answer(response) if is_health_check(request) => Ok(response),
+            Route::Answer(response) => {
+                let access = Rc::clone(&self.access);
+                let counted = self.count_request(service, peer, request, &access);
+                Ok(match counted {
+                    Ok(()) => response,
+                    Err(limited) => limited.for_head_request(is_head),
+                })
             }
             Route::WebSocket(path) => self.open_socket(service, peer, request, path),
         }
@@ -386,7 +415,7 @@ impl Connection {
     /// Judges an opening handshake, and queues the answer and the first message if it holds.
     ///
     /// # Errors
-    /// The response that says what is wrong with it; `None`: it waits for the check of a password.
+    /// The response that says what is wrong with it; `None`: it waits for what says who sent it.
     fn shake_hands(
         &mut self,
         service: &mut Service,
@@ -438,8 +467,13 @@ impl Connection {
         self.answer_unfinished(service, peer, Response::request_timeout());
     }
 
-    /// Answers a request that is not whole, and waits for no more of it.
-    fn answer_unfinished(&mut self, service: &mut Service, peer: Peer<'_>, response: Response) {
+    /// Answers a request that is not whole, or is not to be dealt with, and waits for no more of it.
+    pub(super) fn answer_unfinished(
+        &mut self,
+        service: &mut Service,
+        peer: Peer<'_>,
+        response: Response,
+    ) {
         let is_head = match &self.phase {
             Phase::Http(http) => is_head_request(&http.bytes),
             _ => false,

@@ -51,6 +51,7 @@ use super::tokens::{index_of, subscriber};
 use crate::auth::forwarded::Client;
 use crate::hub::SubscriberId;
 use crate::transport::Transport;
+use crate::transport::tls::terms::Terms;
 
 /// The most that is read in one visit, in bytes, where much of it may have to be kept: while a channel
 /// waits for its sweep, since a publisher to it stops in the middle; of a connection that may compress
@@ -65,6 +66,9 @@ pub(super) trait Remote: fmt::Display {
 
     /// The client by the PROXY header of a trusted proxy; `None`: its connection begins with none.
     fn client_by_proxy(&self) -> Option<Client>;
+
+    /// Whether the certificate that it presented, if it did, is good under these terms.
+    fn is_certified_by(&self, terms: &Terms) -> bool;
 }
 
 impl Remote for Transport {
@@ -74,6 +78,10 @@ impl Remote for Transport {
 
     fn client_by_proxy(&self) -> Option<Client> {
         Transport::client_by_proxy(self)
+    }
+
+    fn is_certified_by(&self, terms: &Terms) -> bool {
+        Transport::is_certified_by(self, terms)
     }
 }
 
@@ -174,7 +182,7 @@ impl Connection {
             self.aside.set_hoards_since(since);
         }
         if self.aside.awaited().is_some() && !matches!(self.phase, Phase::Http(_)) {
-            self.give_up_check(service);
+            self.give_up_waiting(service);
         }
         if self.is_subscriber() && self.flow.may_write() == self.flow.contains(Flow::WITHHELD) {
             self.flow.toggle(Flow::WITHHELD);
@@ -194,7 +202,7 @@ impl Connection {
             ledger.held.go_on(segment, self.blocked_since, index);
             ledger.held.release(segment);
         }
-        self.give_up_check(service);
+        self.give_up_waiting(service);
     }
 
     /// Since when it has kept more than [`FREE_BYTES`] of its input, with `unread` bytes beside it, or [`NEVER`].
@@ -212,7 +220,7 @@ impl Connection {
         }
         match &self.phase {
             Phase::Open(open) => open.message_since,
-            // A check of a password may take long, and the request waits for it whole.
+            // The check of a password may take long, and so may keys, and the request waits for it whole.
             Phase::Http(http) if self.aside.awaited().is_some() => http.since,
             Phase::Http(_) if self.flow.intersects(Flow::KEPT | Flow::AWAITS) => NEVER,
             Phase::Http(http) => http.since,

@@ -160,9 +160,10 @@ impl Connection {
                     open.speaker.message(&mut session, text, data)?;
                 }
                 Some(Event::Ping(payload)) => {
+                    session.count(payload.len());
                     write_pong(session.outbox.private(), payload, None);
                 }
-                Some(Event::Pong(_)) => {}
+                Some(Event::Pong(payload)) => session.count_pong(payload.len()),
                 Some(Event::Close(frame)) => {
                     let code = frame.map_or(CloseCode::NO_STATUS, |frame| frame.code);
                     session.outcome.peer_closed = Some(code);

@@ -5,6 +5,8 @@
 //! FIN. It reads and drops what still comes, so that the kernel does not answer it with a reset that
 //! would destroy the last bytes sent).
 
+use zeroize::Zeroizing;
+
 use super::body::Body;
 use super::speaker::Speaker;
 use crate::http::HttpParser;
@@ -18,8 +20,9 @@ use crate::ws::endpoint::Endpoint;
 #[derive(Debug)]
 pub(in crate::server) struct HttpState {
     pub(super) parser: HttpParser,
-    /// What came of a request that is not whole yet; empty where nothing did.
-    pub(super) bytes: Vec<u8>,
+    /// What came of a request that is not whole yet, or waits; empty where nothing did. It may have a credential, so it is wiped when it
+    /// goes.
+    pub(super) bytes: Zeroizing<Vec<u8>>,
     /// When the request has to be whole, or the next one to begin.
     pub(super) deadline: Millis,
     /// Since when bytes of a request have been kept that is not whole.
@@ -44,7 +47,7 @@ impl HttpState {
     pub(super) fn new(deadline: Millis) -> Self {
         HttpState {
             parser: HttpParser::new(),
-            bytes: Vec::new(),
+            bytes: Zeroizing::default(),
             deadline,
             since: 0,
             late_visits: 0,
@@ -129,6 +132,11 @@ impl Open {
         if until != self.auth_until() {
             self.guarded().auth_until = until;
         }
+    }
+
+    /// Whether what the peer does is counted.
+    pub(super) fn is_counted(&self) -> bool {
+        (self.guarded.as_ref()).is_some_and(|guarded| guarded.doings.is_some())
     }
 
     /// Counts what the peer does from now on.

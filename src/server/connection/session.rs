@@ -81,21 +81,30 @@ impl<'s> Session<'s> {
             || self.outbox.private_bytes() > self.service.outbox_limit()
     }
 
-    /// Counts a message of so many bytes, where messages are counted.
+    /// Counts a message of so many bytes, or a ping, where they are counted. A ping that comes too soon is answered all the same, as RFC
+    /// 6455 §5.5.2 has it, but whoever goes on is closed.
     #[inline]
     pub(super) fn count(&mut self, bytes: usize) {
         if self.service.rates.count_requests() {
-            self.count_doings(bytes);
+            self.count_doings((1, bytes as u64));
+        }
+    }
+
+    /// Counts a pong of so many bytes. One that answers the daemon's pings has none.
+    #[inline]
+    pub(super) fn count_pong(&mut self, bytes: usize) {
+        if bytes > 0 && self.service.rates.count_requests() {
+            self.count_doings((0, bytes as u64));
         }
     }
 
     #[cold]
-    fn count_doings(&mut self, bytes: usize) {
+    fn count_doings(&mut self, what: (u64, u64)) {
         let Some(doings) = &mut self.doings else {
             return;
         };
         let (name, now) = (self.access.name(), self.service.now);
-        let verdict = (self.service.rates).request(doings, &name, bytes as u64, now);
+        let verdict = (self.service.rates).request(doings, &name, what, now);
         self.limited = None;
         self.obey(verdict);
     }

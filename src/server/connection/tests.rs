@@ -1,7 +1,10 @@
 use super::*;
+use crate::auth::token::{self, KeySet, Verifier};
 use crate::config::Config;
 use crate::limit::Limit;
+use crate::server::allowance::Allowance;
 use crate::server::timers::NEVER;
+use crate::ws::encode::write_message;
 use crate::ws::endpoint::{Endpoint, Role};
 
 use super::speaker::Speaker;
@@ -139,4 +142,53 @@ fn an_idle_connection_to_an_open_daemon_takes_little_memory() {
         "{}",
         size_of::<Connection>()
     );
+}
+
+/// A peer that cannot be told from any other.
+struct Anybody;
+
+impl std::fmt::Display for Anybody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("anybody")
+    }
+}
+
+impl Remote for Anybody {
+    fn address(&self) -> Option<IpAddr> {
+        None
+    }
+
+    fn client_by_proxy(&self) -> Option<Client> {
+        None
+    }
+
+    fn is_certified_by(&self, _: &Terms) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_came_with_a_credential_or_was_copied_is_wiped_where_it_was_read() {
+    let mut service = service(Config::default());
+    let keys = KeySet::secret(&[7; 32]).expect("a secret");
+    service.open_gate(Verifier::new(keys, token::Terms::default()));
+    let handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut auth = Vec::new();
+    let message = br#"{"type":"auth","token":"opensesame"}"#;
+    write_message(&mut auth, true, message, Some([0; 4]));
+    let bearer =
+        "POST /channels/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer opensesame\r\n";
+    let whole = format!("{bearer}Content-Length: 1\r\n\r\n1");
+    let by_message = [handshake.as_bytes(), &auth].concat();
+    for read in [whole.as_bytes(), bearer.as_bytes(), &by_message] {
+        let access = service.gate.stranger(0);
+        let mut connection = Connection::new(Token(7), Seat::Regular, access, 0, NEVER);
+        let mut buffer = read.to_vec();
+        service.allowance = Allowance::light(1 << 20);
+        connection.receive(&mut service, &Anybody, &mut buffer, read.len());
+        let left = String::from_utf8_lossy(&buffer);
+        assert!(!left.contains("opensesame"), "{left}");
+        connection.release(&mut service);
+    }
 }

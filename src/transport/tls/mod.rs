@@ -18,6 +18,7 @@ pub(crate) mod terms;
 #[cfg(test)]
 pub(super) mod tests;
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice, Read as _, Write as _};
 
@@ -51,6 +52,8 @@ pub(crate) struct Tls {
     first: Option<u8>,
     /// The peer has broken TLS: nothing more is read or written.
     has_failed: bool,
+    /// The number of the terms under which the peer's certificate was found good last.
+    judged_by: Cell<u32>,
 }
 
 impl Tls {
@@ -70,6 +73,7 @@ impl Tls {
             session,
             first: None,
             has_failed: false,
+            judged_by: Cell::new(terms.number()),
         };
         tls.session.set_buffer_limit(Some(CIPHERTEXT_MOST));
         Ok(tls)
@@ -96,6 +100,20 @@ impl Tls {
             return None;
         }
         names::identity(self.session.peer_certificates()?.first()?)
+    }
+
+    /// Whether the certificate that the peer presented, if it did, is good under these terms too. Where others held when it was
+    /// presented, its signatures are checked anew, which takes some 100 µs, and more with RSA.
+    pub(super) fn is_certified_by(&self, terms: &Terms) -> bool {
+        if self.judged_by.get() == terms.number() {
+            return true;
+        }
+        let is_good = (self.session.peer_certificates())
+            .is_none_or(|certificates| terms.accept_client(certificates));
+        if is_good && !self.session.is_handshaking() {
+            self.judged_by.set(terms.number());
+        }
+        is_good
     }
 
     /// Reads plaintext. What was decrypted before is handed out first; then the socket is asked, a part of a record or some

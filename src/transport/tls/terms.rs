@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use log::warn;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
@@ -20,11 +20,22 @@ use rustls::{CipherSuite, Error, InconsistentKeys, RootCertStore, ServerConfig};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{names, pem};
-use crate::config::{Certificate, ClientCertificates, TlsConfig};
+use crate::config::{Certificate, ClientCertificates, Listen, TlsConfig};
+use crate::secret_file::SecretFile;
+
+/// The longest file, in bytes: large authorities' revocation lists have some MiB.
+const MAX_FILE_BYTES: usize = 64 << 20;
 
 /// What a daemon agrees to in a handshake. A clone is the same terms.
 #[derive(Clone)]
-pub(crate) struct Terms(Arc<ServerConfig>);
+pub(crate) struct Terms {
+    config: Arc<ServerConfig>,
+    /// Those of addresses at which clients are asked for no certificate, if there are such, and the other addresses.
+    unasked: Option<Arc<(Arc<ServerConfig>, Vec<Listen>)>>,
+    /// What judges the certificates of clients; `None`: clients are not asked for one.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    number: u32,
+}
 
 impl Terms {
     /// Reads the files that the configuration names.
@@ -52,27 +63,79 @@ impl Terms {
         if chosen.default.is_none() {
             return Err("TLS needs a certificate: give --tls-cert and --tls-key".into());
         }
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("cannot use TLS: {error}"))?;
-        let builder = match client_verifier(config, provider, read)? {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
-            None => builder.with_no_client_auth(),
+        let chosen = Arc::new(chosen);
+        let clients = client_verifier(config, &provider, read)?;
+        let unasked = match config.client_at.is_empty() {
+            true => None,
+            false => {
+                let terms = server_config(&provider, &chosen, None)?;
+                Some(Arc::new((terms, config.client_at.clone())))
+            }
         };
-        let mut terms = builder.with_cert_resolver(Arc::new(chosen));
-        // A client without an instruction for AES asks for ChaCha20, which takes the daemon several times as long.
-        terms.ignore_client_order = true;
-        terms.alpn_protocols = vec![b"http/1.1".to_vec()];
-        terms.session_storage = Arc::new(NoServerSessionStorage {});
-        // Its keys are new with each load: a ticket of a client whose certificate was revoked meanwhile is of no use.
-        terms.ticketer = aws_lc_rs::Ticketer::new()
-            .map_err(|error| format!("cannot make keys for session tickets: {error}"))?;
-        Ok(Terms(Arc::new(terms)))
+        static LOADED: AtomicU32 = AtomicU32::new(0);
+        Ok(Terms {
+            config: server_config(&provider, &chosen, clients.clone())?,
+            unasked,
+            clients,
+            number: LOADED.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    /// What is agreed to where clients come by this address.
+    pub(crate) fn at(&self, address: &Listen) -> Terms {
+        match self.unasked.as_deref() {
+            Some((unasked, asked)) if !asked.contains(address) => Terms {
+                config: Arc::clone(unasked),
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
     }
+
+    /// Other terms have another number, as long as there are not more than 2^32.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether a client may come in with these certificates, its own and then those of the authorities between. Where clients are
+    /// not asked for one, none is good.
+    pub(super) fn accept_client(&self, certificates: &[CertificateDer<'_>]) -> bool {
+        let (Some(clients), Some((own, between))) = (&self.clients, certificates.split_first())
+        else {
+            return false;
+        };
+        let verified = clients.verify_client_cert(own, between, UnixTime::now());
+        verified.is_ok()
+    }
+}
+
+/// The same as rustls has it. Its session tickets are of use with it alone: who was asked for no certificate does not resume where one is
+/// asked for.
+fn server_config(
+    provider: &Arc<CryptoProvider>,
+    chosen: &Arc<Chosen>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, String> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("cannot use TLS: {error}"))?;
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut terms = builder.with_cert_resolver(Arc::clone(chosen) as Arc<dyn ResolvesServerCert>);
+    // A client without an instruction for AES asks for ChaCha20, which takes the daemon several times as long.
+    terms.ignore_client_order = true;
+    terms.alpn_protocols = vec![b"http/1.1".to_vec()];
+    terms.session_storage = Arc::new(NoServerSessionStorage {});
+    // Its keys are new with each load: a ticket of a client whose certificate was revoked meanwhile is of no use.
+    terms.ticketer = aws_lc_rs::Ticketer::new()
+        .map_err(|error| format!("cannot make keys for session tickets: {error}"))?;
+    Ok(Arc::new(terms))
 }
 
 /// Which cipher suites are agreed to before others: by what they take.
@@ -179,7 +242,7 @@ fn certified_key(of: &Certificate, read: ReadFile<'_>) -> Result<CertifiedKey, S
 /// What judges the certificates of clients, if anything does.
 fn client_verifier(
     config: &TlsConfig,
-    provider: Arc<CryptoProvider>,
+    provider: &Arc<CryptoProvider>,
     read: ReadFile<'_>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
     let Some(file) = &config.client_ca else {
@@ -195,7 +258,8 @@ fn client_verifier(
         let found = pem::revocation_lists(&read(file)?).map_err(|why| named(file, &why))?;
         lists.extend(found);
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let builder = builder.with_crls(lists);
     let builder = match config.client {
         ClientCertificates::Optional => builder.allow_unauthenticated(),
@@ -216,10 +280,9 @@ pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Zeroizing<Vec<u8>>, S
 
 /// A file's bytes, wiped when they are dropped.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Zeroizing::new(bytes)),
-        Err(error) => Err(named(path, &format!("cannot be read: {error}"))),
-    }
+    let file = SecretFile::read(path, MAX_FILE_BYTES);
+    let file = file.map_err(|why| format!("{}: {why}", path.display()))?;
+    Ok(file.into_bytes())
 }
 
 fn named(path: &Path, why: &str) -> String {

@@ -552,7 +552,7 @@ fn a_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
         (&empty, &good.key, &empty, "has no certificate"),
         (&good.key, &good.key, &good.key, "has no certificate"),
         (&cut, &good.key, &cut, "is not a PEM file"),
-        (&missing, &good.key, &missing, "cannot be read"),
+        (&missing, &good.key, &missing, "can't be read"),
         (&good.cert, &good.cert, &good.cert, "has no private key"),
         (&good.cert, &locked, &locked, "needs a password"),
         (&good.cert, &junk, &junk, "has a key that cannot be used"),

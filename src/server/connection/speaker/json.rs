@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use mio::Token;
+use zeroize::Zeroize as _;
 
 use crate::auth::identity::Means;
 use crate::dialect::json::{
@@ -10,6 +11,7 @@ use crate::dialect::json::{
 };
 use crate::hub::{Gap, Start};
 use crate::server::allowance;
+use crate::server::connection::credentials::KEYLESS;
 use crate::server::connection::session::Session;
 use crate::server::gate::Access;
 use crate::server::service::{
@@ -68,11 +70,21 @@ impl Json {
             });
         }
         match session.service.decoder.decode(message) {
-            Ok(request) => self.carry_out(session, request),
+            Ok(request) => {
+                let has_secret = matches!(request.command, Command::Auth { .. });
+                self.carry_out(session, request);
+                if has_secret {
+                    message.zeroize();
+                }
+            }
             Err(DecodeError::NotUtf8) => {
                 return Err(Violation::invalid_data("text that is not UTF-8"));
             }
-            Err(DecodeError::Refused(error)) => refuse(session, &error),
+            // What makes no sense costs as much as what does.
+            Err(DecodeError::Refused(error)) => match session.limited {
+                Some(ms) => fail_limited(session, error.id, ms),
+                None => refuse(session, &error),
+            },
         }
         Ok(())
     }
@@ -214,6 +226,9 @@ fn authenticate(session: &mut Session<'_>, id: Option<Id<'_>>, token: &str) {
     let (service, now) = (&*session.service, session.service.now);
     let identity = match service.gate.identify_token(token, now) {
         Ok(identity) => identity,
+        Err(error) if service.gate.may_hold_later(&error) => {
+            return fail(session, id, None, ErrorCode::Unavailable, KEYLESS);
+        }
         Err(error) => {
             let code = match error.is_expired() {
                 true => ErrorCode::TokenExpired,

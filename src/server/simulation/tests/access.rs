@@ -6,10 +6,11 @@ use super::client::{Client, Said, Tongue, open, post, publish, subscribe};
 use super::*;
 use crate::auth::rules::{Grant, Rule, Rules, Who};
 use crate::auth::token::{KeySet, Terms, Verifier};
+use crate::config::TlsConfig;
 
-const SECRET: &[u8] = b"a secret of the tests, of more than 32 bytes";
+pub(super) const SECRET: &[u8] = b"a secret of the tests, of more than 32 bytes";
 /// The seconds since 1970 when the simulation begins.
-const START: u64 = 1_800_000_000;
+pub(super) const START: u64 = 1_800_000_000;
 
 pub(super) fn rule(who: &str, subscribe: &[&str], publish: &[&str]) -> Rule {
     let grants = |texts: &[&str]| {
@@ -60,7 +61,7 @@ fn reload(simulation: &mut Simulation, rules: Vec<Rule>) {
 }
 
 /// A token that lasts so many seconds, with these members beside.
-fn token(subject: &str, lasts_s: u64, more: &str) -> String {
+pub(super) fn token(subject: &str, lasts_s: u64, more: &str) -> String {
     let expires = START + lasts_s;
     let claims = format!(r#"{{"sub":"{subject}","exp":{expires}{more}}}"#);
     let claims: serde_json::Value = serde_json::from_str(&claims).expect("JSON");
@@ -68,11 +69,11 @@ fn token(subject: &str, lasts_s: u64, more: &str) -> String {
     jsonwebtoken::encode(&Header::default(), &claims, &key).expect("it is signed")
 }
 
-fn auth(token: &str) -> String {
+pub(super) fn auth(token: &str) -> String {
     format!(r#"{{"type":"auth","id":1,"token":"{token}"}}"#)
 }
 
-fn says(client: &mut Client, simulation: &mut Simulation, text: &str) -> String {
+pub(super) fn says(client: &mut Client, simulation: &mut Simulation, text: &str) -> String {
     client.say(simulation, text);
     client.hear_texts(simulation).join("\n")
 }
@@ -391,6 +392,35 @@ fn posts_are_answered_401_403_and_201_by_the_same_rules() {
 }
 
 #[test]
+fn where_certificates_alone_are_taken_the_answer_is_403_since_401_needs_a_challenge() {
+    let config = Config {
+        rules: Rules {
+            rules: vec![rule("cert:ada", &["a"], &["a"])],
+            ..Rules::default()
+        },
+        tls: TlsConfig {
+            client_ca: Some("ca.pem".into()),
+            ..TlsConfig::default()
+        },
+        ..Config::default()
+    };
+    let mut simulation = Simulation::new(config);
+    let requests = [
+        handshake_request("/ws", ""),
+        handshake_request("/ws", "Authorization: Bearer x\r\n"),
+        handshake_request("/ws?token=x", ""),
+        post("a", "1", false),
+    ];
+    for request in requests {
+        let peer = simulation.connect();
+        simulation.send(peer, request.as_bytes());
+        let answer = simulation.receive_text(peer);
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        assert!(!answer.contains("WWW-Authenticate"), "{answer}");
+    }
+}
+
+#[test]
 fn pages_of_other_origins_other_hosts_and_proxies_that_nobody_named_are_refused() {
     let mut simulation = Simulation::new(Config::default());
     for (lines, status) in [
@@ -440,6 +470,11 @@ fn a_cookie_counts_only_from_pages_that_may_use_the_daemon() {
         ),
         (
             format!("{cookie}Sec-Fetch-Site: cross-site\r\n"),
+            101,
+            false,
+        ),
+        (
+            format!("{cookie}Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n"),
             101,
             false,
         ),

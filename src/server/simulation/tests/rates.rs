@@ -118,6 +118,97 @@ fn requests_over_the_rate_are_refused_and_who_goes_on_is_closed_with_4429() {
 }
 
 #[test]
+fn what_makes_no_sense_counts_as_much_as_what_does() {
+    let mut simulation = simulation(Rates {
+        requests: rate(2, 1_000),
+        ..NONE
+    });
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    for _ in 0..2 {
+        assert!(say(&mut simulation, peer, "{").contains("bad_json"));
+    }
+    assert!(say(&mut simulation, peer, "{").contains("rate_limited"));
+    let odd = say(&mut simulation, peer, r#"{"type":"odd","id":7}"#);
+    assert!(odd.contains(r#""id":7,"code":"rate_limited""#), "{odd}");
+    let heard: String = (0..100).map(|_| say(&mut simulation, peer, "{")).collect();
+    assert!(
+        heard.contains("goes on although it was told to wait"),
+        "{heard}"
+    );
+}
+
+#[test]
+fn rates_that_a_reload_sets_hold_for_those_who_were_there_before() {
+    let mut simulation = simulation(NONE);
+    let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+    let ping = r#"{"type":"ping","id":7}"#;
+    assert!(say(&mut simulation, peer, ping).contains("pong"));
+    let service = simulation.service();
+    service.config.rates.requests = rate(2, 60_000);
+    service.open_gate(Verifier::default());
+    simulation.engine.connections.begin_to_readmit();
+    for _ in 0..2 {
+        assert!(say(&mut simulation, peer, ping).contains("pong"));
+    }
+    assert!(say(&mut simulation, peer, ping).contains("rate_limited"));
+}
+
+/// A control frame with this opcode and so many bytes.
+fn control(opcode: u8, len: u8) -> Vec<u8> {
+    let head = [0x80 | opcode, 0x80 | len, 0, 0, 0, 0];
+    [&head[..], &vec![b'x'; len.into()]].concat()
+}
+
+#[test]
+fn a_flood_of_pings_counts_and_answers_to_the_daemons_own_pings_do_not() {
+    let mut simulation = simulation(Rates {
+        requests: rate(10, 60_000),
+        bytes: rate(10_000, 60_000),
+        ..NONE
+    });
+    let (honest, _) = handshake(&mut simulation, "192.0.2.1", "");
+    simulation.send(honest, &control(10, 0).repeat(1_000));
+    assert!(say(&mut simulation, honest, r#"{"type":"ping","id":7}"#).contains("pong"));
+    // Pings, and pongs that nobody asked for.
+    for frame in [control(9, 0), control(10, 125)] {
+        let (peer, _) = handshake(&mut simulation, "192.0.2.1", "");
+        simulation.send(peer, &frame.repeat(1_000));
+        simulation.settle();
+        let heard = simulation.receive(peer, usize::MAX);
+        let heard = String::from_utf8_lossy(&heard);
+        assert!(
+            heard.contains("goes on although it was told to wait"),
+            "{heard}"
+        );
+    }
+}
+
+#[test]
+fn requests_for_the_page_count_and_health_checks_do_not() {
+    let mut simulation = simulation(Rates {
+        requests: rate(2, 60_000),
+        ..NONE
+    });
+    let peer = simulation.connect();
+    let mut get = |path: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
+        simulation.send(peer, request.as_bytes());
+        let answer = simulation.receive_text(peer);
+        status(&answer).to_owned()
+    };
+    for (path, expected) in [
+        ("/", "200"),
+        ("/healthz", "200"),
+        ("/nowhere", "404"),
+        ("/", "429"),
+        ("/healthz", "200"),
+    ] {
+        assert_eq!(get(path), expected, "{path}");
+    }
+}
+
+#[test]
 fn bytes_count_too() {
     let mut simulation = simulation(Rates {
         bytes: rate(1_000, 1_000),

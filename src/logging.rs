@@ -31,6 +31,30 @@ pub(crate) fn init(level: LevelFilter) {
     let _ = log::set_boxed_logger(Box::new(Logger { inner, lost }));
 }
 
+/// Says warnings as a command says what it has to say: as sentences without a time.
+pub(crate) fn say_warnings() {
+    log::set_max_level(LevelFilter::Warn);
+    // It fails only where there is a logger already.
+    let _ = log::set_logger(&Sayer);
+}
+
+/// See [`say_warnings`].
+struct Sayer;
+
+impl Log for Sayer {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Warn
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            streams::say(record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 impl Logger {
     /// Writes a line, if there is room for it. What clients and files say in it can be no second line, nor anything that a
     /// terminal obeys.

@@ -24,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run the daemon.
     Serve(ServeArgs),
+    Check(commands::CheckArgs),
+    Config(commands::ConfigArgs),
     Sub(commands::SubArgs),
     Pub(commands::PubArgs),
     Token(commands::TokenArgs),
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => match cli.command {
             Command::Serve(args) => serve(args),
+            Command::Check(args) => args.run().code(),
+            Command::Config(args) => args.run().code(),
             Command::Sub(args) => args.run().code(),
             Command::Pub(args) => args.run().code(),
             Command::Token(args) => args.run().code(),

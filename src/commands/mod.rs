@@ -1,7 +1,9 @@
 //! The commands beside `serve`: `sub` and `pub` talk to a daemon, `token` makes what lets them in, `allow` says what
-//! they may do.
+//! they may do, `check` and `config` say what a configuration comes to.
 
 mod allow;
+mod check;
+mod config;
 mod publish;
 mod signals;
 mod sub;
@@ -12,6 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) use allow::AllowArgs;
+pub(crate) use check::CheckArgs;
+pub(crate) use config::ConfigArgs;
 pub(crate) use publish::PubArgs;
 pub(crate) use sub::SubArgs;
 pub(crate) use token::TokenArgs;

@@ -10,6 +10,7 @@
 mod allow;
 #[cfg(feature = "cli")]
 mod args;
+mod effective;
 #[cfg(feature = "cli")]
 mod entry;
 #[cfg(feature = "cli")]
@@ -45,6 +46,7 @@ use crate::limit::Limit;
 
 #[cfg(feature = "cli")]
 pub use args::ServeArgs;
+pub use effective::{Effective, EffectiveBlock, EffectiveSetting, SetBy, Value};
 #[cfg(feature = "cli")]
 pub use load::{ConfigError, unknown_variables};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};

@@ -1,6 +1,7 @@
 //! Sources against each other, and what each option does.
 
 mod allow;
+mod effective;
 mod mistakes;
 mod tls;
 
@@ -23,6 +24,10 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn load(&self) -> Result<Config, ConfigError> {
+        self.load_effective().map(|(config, _)| config)
+    }
+
+    fn load_effective(&self) -> Result<(Config, Effective), ConfigError> {
         let command = ServeArgs::augment_args(clap::Command::new("serve").no_binary_name(true));
         let matches = command
             .try_get_matches_from(self.flags)

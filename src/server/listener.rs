@@ -62,16 +62,8 @@ impl Listener {
         let all: Vec<Listen> = (config.listen.iter().chain(&config.tls.listen))
             .cloned()
             .collect();
-        let has_unix = all.iter().any(|at| matches!(at, Listen::Unix(_)));
-        if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
-            warn!(
-                "socket_mode and socket_group have no effect: the daemon listens on no unix socket"
-            );
-        }
-        if config.tls.listen.is_empty() && !config.tls.files().is_empty() {
-            warn!(
-                "the certificates have no effect: the daemon listens nowhere for TLS (listen_tls)"
-            );
+        for sentence in idle_options(config) {
+            warn!("{sentence}");
         }
         let mut listeners: Vec<Listener> = Vec::with_capacity(all.len());
         for (index, listen) in all.iter().enumerate() {
@@ -161,6 +153,23 @@ impl Listener {
             Acceptor::Unix(file, _) => Some(file),
         }
     }
+}
+
+/// One sentence for each option that has no effect where the daemon listens.
+pub(super) fn idle_options(config: &Config) -> Vec<String> {
+    let mut idle = Vec::new();
+    let has_unix = config.listeners().any(|at| matches!(at, Listen::Unix(_)));
+    if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
+        let why =
+            "socket_mode and socket_group have no effect: the daemon listens on no unix socket";
+        idle.push(why.to_owned());
+    }
+    if config.tls.listen.is_empty() && !config.tls.files().is_empty() {
+        let why =
+            "the certificates have no effect: the daemon listens nowhere for TLS (listen_tls)";
+        idle.push(why.to_owned());
+    }
+    idle
 }
 
 /// Whether this is `[::]` and an IPv4 address with the same port is listed beside it: the two can

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fanfare::config::{self, ServeArgs};
+use fanfare::server::Reloading;
 use streams::{Blocking, say};
 
 /// A WebSocket broadcast daemon that speaks JSON, and its client.
@@ -92,12 +93,16 @@ fn serve(args: ServeArgs) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    logging::init(config.log);
+    logging::init(&config.log);
     for name in config::unknown_variables() {
         log::warn!("{name} is set, but fanfare has no such option");
     }
-    let read_config = move || again.clone().load().map_err(|error| error.to_string());
-    match fanfare::server::run(config, Some(Box::new(read_config))) {
+    let read = move || again.clone().load().map_err(|error| error.to_string());
+    let reloading = Reloading {
+        read: Box::new(read),
+        holds: Box::new(|config| logging::change(&config.log)),
+    };
+    match fanfare::server::run(config, Some(reloading)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error);

@@ -169,7 +169,7 @@ mod reading {
             }
         }
 
-        /// As a configuration file that says the same, with each origin as a comment.
+        /// As a configuration file that says the same, with each origin as a comment. Defaults are comments as a whole.
         pub fn to_toml(&self) -> String {
             let mut text = String::new();
             let mut heading = "";
@@ -182,7 +182,11 @@ mod reading {
                 }
                 let (key, set_by) = (setting.key, comment(&setting.set_by));
                 let _ = match &setting.value {
-                    Some(value) => writeln!(text, "{key} = {}  # {set_by}", toml(value)),
+                    Some(value) => {
+                        let is_said = setting.set_by != SetBy::Default;
+                        let begin = if is_said { "" } else { "# " };
+                        writeln!(text, "{begin}{key} = {}  # {set_by}", toml(value))
+                    }
                     None => writeln!(text, "# {key}: {}  # {set_by}", setting.in_words),
                 };
             }

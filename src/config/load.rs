@@ -10,7 +10,7 @@ use super::args::ServeArgs;
 use super::effective::{Effective, EffectiveBlock};
 use super::file::{self, Block, Entry, File, Origin, Problem};
 use super::mistake::Mistake;
-use super::settings::{self, Set};
+use super::settings::{self, Set, Setting};
 use super::{ChannelRule, Config, Listen};
 use crate::auth::rules::Who;
 
@@ -113,6 +113,14 @@ fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
     unknown
 }
 
+/// All variables with what they set. The later one wins.
+fn variables() -> impl Iterator<Item = (&'static Setting, String)> {
+    // What other programs go by holds here too, unless fanfare's own says otherwise.
+    let of_others = settings::all().filter(|setting| setting.key == "log");
+    let of_others = of_others.map(|setting| (setting, "RUST_LOG".to_owned()));
+    of_others.chain(settings::all().map(|setting| (setting, setting.variable())))
+}
+
 /// A variable's value; an empty one counts as none, since a compose file or a unit file can't always
 /// leave a variable out.
 fn variable(environment: Environment, name: &str) -> Option<OsString> {
@@ -133,8 +141,7 @@ struct Draft {
 impl Draft {
     fn read_environment(&mut self, environment: Environment) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for setting in settings::all() {
-            let name = setting.variable();
+        for (setting, name) in variables() {
             let Some(value) = variable(environment, &name) else {
                 continue;
             };

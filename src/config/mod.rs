@@ -17,6 +17,7 @@ mod entry;
 mod file;
 #[cfg(feature = "cli")]
 mod load;
+mod logging;
 mod lowered;
 #[cfg(feature = "cli")]
 mod mistake;
@@ -49,6 +50,7 @@ pub use args::ServeArgs;
 pub use effective::{Effective, EffectiveBlock, EffectiveSetting, SetBy, Value};
 #[cfg(feature = "cli")]
 pub use load::{ConfigError, unknown_variables};
+pub use logging::{LogConfig, LogFilter, LogFormat};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};
 pub use tls::{Certificate, ClientCertificates, TlsConfig};
 pub use token::TokenConfig;
@@ -108,8 +110,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Whether `/echo` sends each message back.
     pub echo: bool,
-    /// The least severe level that is logged.
-    pub log: log::LevelFilter,
+    /// What is logged, and how.
+    pub log: LogConfig,
 
     /// The policy of a channel that no rule matches. Use [`Config::policy_for`].
     pub policy: Policy,
@@ -206,7 +208,7 @@ impl Default for Config {
             socket_group: None,
             tls: TlsConfig::default(),
             echo: false,
-            log: log::LevelFilter::Info,
+            log: LogConfig::default(),
 
             policy: Policy::default(),
             channels: Vec::new(),

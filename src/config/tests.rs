@@ -158,6 +158,7 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
             "trusted_proxy_header" => "proxy",
             "deflate" => "off",
             "log" => "trace",
+            "log_format" => "json",
             "on_lag" => "close",
             "deflate_level" => "9",
             "jwks_url" => "https://id.example.com/keys",

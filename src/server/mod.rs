@@ -87,7 +87,7 @@ use self::gate::refuse_accidents;
 use self::listener::Listener;
 use self::pace::Pace;
 pub use self::preflight::{Preflight, check};
-pub use self::reload::ReadConfig;
+pub use self::reload::{ReadConfig, Reloading};
 use self::reload::{fetch_keys, load_passwords, load_terms, start_checks, watched_files};
 use self::watch::Watch;
 use crate::auth::token::{KeySource, Verifier};
@@ -122,16 +122,16 @@ pub struct Server {
     /// For threads that have something for the loop.
     waker: Arc<Waker>,
     /// How to read the configuration again.
-    read_config: Option<ReadConfig>,
+    reloading: Option<Reloading>,
 }
 
-/// Runs the daemon until it is told to end. On SIGHUP the configuration is read again, where `read_config` says how.
+/// Runs the daemon until it is told to end. On SIGHUP the configuration is read again, where `reloading` says how.
 ///
 /// # Errors
 /// A sentence for people, where it could not start: an address is taken, a limit does not let it.
-pub fn run(config: Config, read_config: Option<ReadConfig>) -> Result<(), String> {
+pub fn run(config: Config, reloading: Option<Reloading>) -> Result<(), String> {
     let mut server = Server::new(config)?;
-    server.read_config = read_config;
+    server.reloading = reloading;
     server.announce();
     server.turn_until_ended();
     Ok(())
@@ -185,7 +185,7 @@ impl Server {
             watch,
             key_source,
             waker,
-            read_config: None,
+            reloading: None,
         })
     }
 

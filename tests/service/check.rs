@@ -87,7 +87,7 @@ fn the_options_that_hold_are_printed_with_where_each_comes_from() {
     let (code, printed, errors) = said(command.output().expect("it runs"));
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     for line in [
-        "listen = [\"127.0.0.1:8040\"]  # default\n".to_owned(),
+        "# listen = [\"127.0.0.1:8040\"]  # default\n".to_owned(),
         "on_lag = \"latest\"  # --on-lag\n".to_owned(),
         "max_keys = 7  # FANFARE_MAX_KEYS\n".to_owned(),
         format!("max_message = \"1KiB\"  # {file}:1\n"),

@@ -4,6 +4,7 @@
 mod common;
 
 mod check;
+mod logs;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fanfare::config::{self, ServeArgs};
-use fanfare::server::Reloading;
+use fanfare::server::{GivenSockets, Reloading};
 use streams::{Blocking, say};
 
 /// A WebSocket broadcast daemon that speaks JSON, and its client.
@@ -83,6 +83,15 @@ fn write(stream: impl Write + AsFd + IsTerminal, answer: &clap::Error) -> io::Re
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
+    // Before there is a thread that could open a file.
+    let sockets = match GivenSockets::take() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            say(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let doors = sockets.doors();
     let again = args.clone();
     let config = match args.load() {
         Ok(config) => config,
@@ -97,12 +106,25 @@ fn serve(args: ServeArgs) -> ExitCode {
     for name in config::unknown_variables() {
         log::warn!("{name} is set, but fanfare has no such option");
     }
-    let read = move || again.clone().load().map_err(|error| error.to_string());
+    for address in doors.missing(&config) {
+        log::warn!("nobody listens on {address}: the service manager gives no socket for it");
+    }
+    let config = match doors.replace(config) {
+        Ok(config) => config,
+        Err(error) => {
+            say(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let read = move || {
+        let read = again.clone().load().map_err(|error| error.to_string());
+        read.and_then(|config| doors.replace(config))
+    };
     let reloading = Reloading {
         read: Box::new(read),
         holds: Box::new(|config| logging::change(&config.log)),
     };
-    match fanfare::server::run(config, Some(reloading)) {
+    match fanfare::server::run(config, sockets, Some(reloading)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error);

@@ -5,6 +5,8 @@ mod common;
 
 mod check;
 mod logs;
+mod notify;
+mod sockets;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use fanfare::config::{self, ServeArgs};
 use fanfare::server::{GivenSockets, Reloading};
 use streams::{Blocking, say};
@@ -31,6 +31,8 @@ enum Command {
     Pub(commands::PubArgs),
     Token(commands::TokenArgs),
     Allow(commands::AllowArgs),
+    Completions(commands::CompletionsArgs),
+    Man(commands::ManArgs),
 }
 
 /// What stood on the command line, in the environment or in a file makes no sense; clap's own.
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
             Command::Pub(args) => args.run().code(),
             Command::Token(args) => args.run().code(),
             Command::Allow(args) => args.run().code(),
+            Command::Completions(args) => args.run(Cli::command()).code(),
+            Command::Man(args) => args.run(Cli::command()).code(),
         },
         Err(answer) => print(&answer),
     }

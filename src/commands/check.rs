@@ -1,13 +1,11 @@
 //! `fanfare check`: whether the daemon could start with a configuration.
 
-use std::io::{self, Write};
-
 use clap::Args;
 use fanfare::config::{ServeArgs, unknown_variables};
 
-use super::Exit;
+use super::{Exit, print};
 use crate::logging;
-use crate::streams::{Blocking, say};
+use crate::streams::say;
 
 /// Say whether the daemon could start with these options, and all that is wrong with them.
 ///
@@ -29,22 +27,15 @@ Exit codes: 0 the daemon could start, 1 something is wrong, 2 a flag is unknown.
 impl CheckArgs {
     /// Does it.
     pub(crate) fn run(self) -> Exit {
-        match self.try_run() {
-            Ok(()) => Exit::Done,
-            Err(problems) => {
-                for problem in problems {
-                    say(&problem);
-                }
-                Exit::Refused
-            }
-        }
-    }
-
-    fn try_run(self) -> Result<(), Vec<String>> {
         logging::say_warnings();
-        let config = self.serve.load();
-        let config = config.map_err(|error| error.problems().to_vec())?;
-        let found = fanfare::server::check(&config)?;
+        let config = match self.serve.load() {
+            Ok(config) => config,
+            Err(error) => return refuse(error.problems()),
+        };
+        let found = match fanfare::server::check(&config) {
+            Ok(found) => found,
+            Err(problems) => return refuse(&problems),
+        };
         for name in unknown_variables() {
             say(&format_args!(
                 "{name} is set, but fanfare has no such option"
@@ -53,10 +44,13 @@ impl CheckArgs {
         for warning in found.warnings {
             say(&warning);
         }
-        let mut stdout = Blocking(io::stdout());
-        let line = format!("in order: {}\n", found.summary);
-        let written = stdout.write_all(line.as_bytes());
-        let written = written.and_then(|()| stdout.flush());
-        written.map_err(|error| vec![format!("the answer can't be written: {error}")])
+        print(format!("in order: {}\n", found.summary).as_bytes())
     }
+}
+
+fn refuse(problems: &[String]) -> Exit {
+    for problem in problems {
+        say(problem);
+    }
+    Exit::Refused
 }

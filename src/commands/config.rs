@@ -1,12 +1,10 @@
 //! `fanfare config`: what holds, and who says so.
 
-use std::io::{self, Write};
-
 use clap::Args;
 use fanfare::config::ServeArgs;
 
-use super::Exit;
-use crate::streams::{Blocking, say};
+use super::{Exit, print};
+use crate::streams::say;
 
 /// Print the options that hold, each with where it comes from: the default, the file and its line, a variable, or a flag.
 ///
@@ -46,14 +44,6 @@ impl ConfigArgs {
             true => format!("{:#}\n", effective.to_json()),
             false => effective.to_toml(),
         };
-        let mut stdout = Blocking(io::stdout());
-        let written = stdout.write_all(text.as_bytes());
-        match written.and_then(|()| stdout.flush()) {
-            Ok(()) => Exit::Done,
-            Err(error) => {
-                say(&format_args!("it can't be written: {error}"));
-                Exit::Refused
-            }
-        }
+        print(text.as_bytes())
     }
 }

@@ -37,6 +37,7 @@ mod date;
 mod encoders;
 mod ending;
 mod engine;
+mod first_process;
 mod gate;
 mod handshakes;
 mod held;
@@ -78,7 +79,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::{Events, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
 use self::accept::Accepting;
@@ -152,8 +153,14 @@ impl Server {
         let file_limit = raise_file_limit();
         let limit = config.connection_limit(file_limit);
         let poll = Poll::new().map_err(|error| format!("cannot poll: {error}"))?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])
+        let of_children = first_process::is_this().then_some(SIGCHLD);
+        let heeded = [SIGTERM, SIGINT, SIGUSR1, SIGHUP].into_iter();
+        let mut signals = Signals::new(heeded.chain(of_children))
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        if first_process::is_this() {
+            // Of who ended before there was a handler.
+            first_process::let_go_of_the_dead();
+        }
         let watch = Watch::new(watched_files(&config));
         refuse_accidents(&config)?;
         let terms = load_terms(&config.tls)?;
@@ -350,6 +357,7 @@ impl Server {
             let metrics = &connections.service.metrics;
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
+                SIGCHLD => first_process::let_go_of_the_dead(),
                 SIGHUP => {
                     self.manager.say_reloading();
                     self.reload_all("SIGHUP");

@@ -4,6 +4,7 @@
 mod common;
 
 mod check;
+mod container;
 mod logs;
 mod notify;
 mod sockets;

@@ -41,6 +41,8 @@ impl Daemon {
     pub fn start_at(listen: &str, arguments: &[&str]) -> Daemon {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
         command.args(["serve", "--listen", listen]).args(arguments);
+        // What others log is not what a test waits for.
+        command.env_remove("RUST_LOG");
         Self::spawn(command)
     }
 

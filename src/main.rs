@@ -8,8 +8,9 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use fanfare::config::{self, ServeArgs};
+use fanfare::server::{GivenSockets, Reloading};
 use streams::{Blocking, say};
 
 /// A WebSocket broadcast daemon that speaks JSON, and its client.
@@ -24,10 +25,14 @@ struct Cli {
 enum Command {
     /// Run the daemon.
     Serve(ServeArgs),
+    Check(commands::CheckArgs),
+    Config(commands::ConfigArgs),
     Sub(commands::SubArgs),
     Pub(commands::PubArgs),
     Token(commands::TokenArgs),
     Allow(commands::AllowArgs),
+    Completions(commands::CompletionsArgs),
+    Man(commands::ManArgs),
 }
 
 /// What stood on the command line, in the environment or in a file makes no sense; clap's own.
@@ -37,10 +42,14 @@ fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => match cli.command {
             Command::Serve(args) => serve(args),
+            Command::Check(args) => args.run().code(),
+            Command::Config(args) => args.run().code(),
             Command::Sub(args) => args.run().code(),
             Command::Pub(args) => args.run().code(),
             Command::Token(args) => args.run().code(),
             Command::Allow(args) => args.run().code(),
+            Command::Completions(args) => args.run(Cli::command()).code(),
+            Command::Man(args) => args.run(Cli::command()).code(),
         },
         Err(answer) => print(&answer),
     }
@@ -78,6 +87,15 @@ fn write(stream: impl Write + AsFd + IsTerminal, answer: &clap::Error) -> io::Re
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
+    // Before there is a thread that could open a file.
+    let sockets = match GivenSockets::take() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            say(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let doors = sockets.doors();
     let again = args.clone();
     let config = match args.load() {
         Ok(config) => config,
@@ -88,12 +106,29 @@ fn serve(args: ServeArgs) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    logging::init(config.log);
+    logging::init(&config.log);
     for name in config::unknown_variables() {
         log::warn!("{name} is set, but fanfare has no such option");
     }
-    let read_config = move || again.clone().load().map_err(|error| error.to_string());
-    match fanfare::server::run(config, Some(Box::new(read_config))) {
+    for address in doors.missing(&config) {
+        log::warn!("nobody listens on {address}: the service manager gives no socket for it");
+    }
+    let config = match doors.replace(config) {
+        Ok(config) => config,
+        Err(error) => {
+            say(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let read = move || {
+        let read = again.clone().load().map_err(|error| error.to_string());
+        read.and_then(|config| doors.replace(config))
+    };
+    let reloading = Reloading {
+        read: Box::new(read),
+        holds: Box::new(|config| logging::change(&config.log)),
+    };
+    match fanfare::server::run(config, sockets, Some(reloading)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error);

@@ -59,6 +59,7 @@ impl Started {
         for address in listen {
             command.args(["--listen", address]);
         }
+        command.env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         Started(command.spawn().expect("the daemon starts"))
     }

@@ -1,17 +1,29 @@
 //! The commands beside `serve`: `sub` and `pub` talk to a daemon, `token` makes what lets them in, `allow` says what
-//! they may do.
+//! they may do, `check` and `config` say what a configuration comes to, `completions` and `man` say what the command line
+//! takes.
 
 mod allow;
+mod check;
+mod completions;
+mod config;
+mod man;
 mod publish;
 mod signals;
 mod sub;
 mod target;
 mod token;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::streams::{Blocking, say};
+
 pub(crate) use allow::AllowArgs;
+pub(crate) use check::CheckArgs;
+pub(crate) use completions::CompletionsArgs;
+pub(crate) use config::ConfigArgs;
+pub(crate) use man::ManArgs;
 pub(crate) use publish::PubArgs;
 pub(crate) use sub::SubArgs;
 pub(crate) use token::TokenArgs;
@@ -51,3 +63,42 @@ connection. On SIGHUP, SIGINT or SIGTERM the command ends in order, and then by 
 
 /// How long the server may take to answer the goodbye.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Prints what a command is asked for.
+fn print(bytes: &[u8]) -> Exit {
+    let mut stdout = Blocking(io::stdout());
+    let written = stdout.write_all(bytes);
+    match written.and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            say(&format_args!("it can't be printed: {error}"));
+            Exit::Refused
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory as _};
+
+    /// The command line.
+    pub(super) fn command() -> Command {
+        crate::Cli::command()
+    }
+
+    /// All commands, each with its flags, without the dashes.
+    pub(super) fn commands_and_flags() -> Vec<(String, Vec<String>)> {
+        let command = command();
+        let commands = command.get_subcommands().map(|command| {
+            let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+            let flags = flags.map(str::to_owned).collect();
+            (command.get_name().to_owned(), flags)
+        });
+        commands.collect()
+    }
+
+    #[test]
+    fn the_command_line_is_one_that_clap_takes() {
+        command().debug_assert();
+    }
+}

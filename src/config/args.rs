@@ -64,7 +64,7 @@ allowed is denied:
     subscribe = [\"news.>\"]
 
 SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
-summary. SIGHUP reads rules, keys, certificates and passwords again.";
+summary. SIGHUP reads rules, keys, certificates, passwords and what to log again.";
 
 impl ServeArgs {
     /// No flags but `--config`, if there is a file.

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::allow::{self, Allow};
+use super::effective::{self, EffectiveBlock, SetBy};
 use super::names::Names;
 use super::policy::Pattern;
 use super::settings::{self, Set, Setting};
@@ -25,6 +26,8 @@ pub(super) struct Origin {
     /// What a message calls it: `fanfare.toml:7:1: retain_bytes`, `--retain-bytes`,
     /// `FANFARE_RETAIN_BYTES`.
     name: String,
+    /// The file and its line, from 1; nothing in the other sources.
+    line: Option<(String, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +40,12 @@ enum Source {
 impl Origin {
     /// The file as a whole.
     pub(super) fn file(name: String) -> Origin {
-        Origin::in_file(0, name)
+        Origin {
+            source: Source::File,
+            at: 0,
+            name,
+            line: None,
+        }
     }
 
     /// A variable of the environment.
@@ -46,6 +54,7 @@ impl Origin {
             source: Source::Environment,
             at: 0,
             name,
+            line: None,
         }
     }
 
@@ -55,14 +64,7 @@ impl Origin {
             source: Source::Flags,
             at: 0,
             name,
-        }
-    }
-
-    fn in_file(at: usize, name: String) -> Origin {
-        Origin {
-            source: Source::File,
-            at,
-            name,
+            line: None,
         }
     }
 
@@ -77,6 +79,22 @@ impl Origin {
     /// What a message calls it.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same for who asks where a value comes from.
+    pub(super) fn set_by(&self) -> SetBy {
+        match (self.source, &self.line) {
+            (Source::Environment, _) => SetBy::Variable(self.name.clone()),
+            (Source::Flags, _) => SetBy::Flag(self.name.clone()),
+            (Source::File, Some((name, line))) => SetBy::File {
+                name: name.clone(),
+                line: *line,
+            },
+            (Source::File, None) => SetBy::File {
+                name: self.name.clone(),
+                line: 1,
+            },
+        }
     }
 }
 
@@ -139,6 +157,8 @@ pub(super) struct File {
     pub(super) certificates: Vec<Certificate>,
     /// Its `[[allow]]` blocks, in their order.
     pub(super) allows: Vec<Allow>,
+    /// All blocks as they are written, each with the byte where it stands.
+    pub(super) written: Vec<(usize, EffectiveBlock)>,
     /// What is wrong with its syntax, its keys and its patterns. Values are checked later.
     pub(super) problems: Vec<Problem>,
 }
@@ -159,6 +179,10 @@ pub(super) fn read(name: &str, text: &str, names: &Names) -> File {
         }
     }
     for (key, value) in table.get_ref() {
+        if matches!(key.get_ref().as_ref(), "channel" | "tls" | "allow") {
+            file.written
+                .extend(effective::read_blocks(&text, key, value));
+        }
         if key.get_ref() == "channel" {
             file.read_channels(&text, key, value);
         } else if key.get_ref() == "tls" {
@@ -386,7 +410,13 @@ impl<'a> Text<'a> {
     pub(super) fn origin(&self, at: usize, key: &str) -> Origin {
         let place = self.place(at);
         let separator = if key.is_empty() { "" } else { ": " };
-        Origin::in_file(at, format!("{place}{separator}{key}"))
+        let (line, ..) = self.line(at);
+        Origin {
+            source: Source::File,
+            at,
+            name: format!("{place}{separator}{key}"),
+            line: Some((self.name.to_owned(), line)),
+        }
     }
 
     fn note_unreadable(&mut self, at: usize) {

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use super::allow::Allow;
 use super::args::ServeArgs;
+use super::effective::{Effective, EffectiveBlock};
 use super::file::{self, Block, Entry, File, Origin, Problem};
 use super::mistake::Mistake;
 use super::names::Names;
-use super::settings::{self, Set};
+use super::settings::{self, Set, Setting};
 use super::{ChannelRule, Config, Listen};
 use crate::auth::rules::Who;
 
@@ -50,14 +51,25 @@ impl ServeArgs {
     /// # Errors
     /// Everything that is wrong in any of the sources, also where a stronger one would win.
     pub fn load(self) -> Result<Config, ConfigError> {
+        self.load_effective().map(|(config, _)| config)
+    }
+
+    /// The same, and each value as it was written, with where it comes from.
+    ///
+    /// # Errors
+    /// Those of [`ServeArgs::load`].
+    pub fn load_effective(self) -> Result<(Config, Effective), ConfigError> {
         let names = self.names.clone();
         let loaded = self.load_from(&|name| std::env::var_os(name));
         names.complete();
         loaded
     }
 
-    /// [`ServeArgs::load`] with an environment of the caller's.
-    pub(super) fn load_from(self, environment: Environment) -> Result<Config, ConfigError> {
+    /// [`ServeArgs::load_effective`] with an environment of the caller's.
+    pub(super) fn load_from(
+        self,
+        environment: Environment,
+    ) -> Result<(Config, Effective), ConfigError> {
         let mut draft = Draft {
             names: self.names,
             ..Draft::default()
@@ -81,7 +93,7 @@ impl ServeArgs {
         for allow in file.allows {
             draft.add_allow(allow);
         }
-        draft.finish()
+        draft.finish(file.written)
     }
 }
 
@@ -109,6 +121,14 @@ fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
     unknown
 }
 
+/// All variables with what they set. The later one wins.
+fn variables() -> impl Iterator<Item = (&'static Setting, String)> {
+    // What other programs go by holds here too, unless fanfare's own says otherwise.
+    let of_others = settings::all().filter(|setting| setting.key == "log");
+    let of_others = of_others.map(|setting| (setting, "RUST_LOG".to_owned()));
+    of_others.chain(settings::all().map(|setting| (setting, setting.variable())))
+}
+
 /// A variable's value; an empty one counts as none, since a compose file or a unit file can't always
 /// leave a variable out.
 fn variable(environment: Environment, name: &str) -> Option<OsString> {
@@ -120,8 +140,8 @@ fn variable(environment: Environment, name: &str) -> Option<OsString> {
 struct Draft {
     config: Config,
     names: Names,
-    /// Where each setting was last set, by its key, for messages about settings that need each other.
-    origins: BTreeMap<&'static str, Origin>,
+    /// What set each setting last, by its key: it is what holds.
+    said: BTreeMap<&'static str, Entry>,
     /// The `match` of each rule in `config`, with its place.
     rule_origins: Vec<Origin>,
     problems: Vec<Problem>,
@@ -130,8 +150,7 @@ struct Draft {
 impl Draft {
     fn read_environment(&mut self, environment: Environment) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for setting in settings::all() {
-            let name = setting.variable();
+        for (setting, name) in variables() {
             let Some(value) = variable(environment, &name) else {
                 continue;
             };
@@ -188,8 +207,13 @@ impl Draft {
             if let Err(mistakes) = applied {
                 self.note(&entry, &mistakes);
             }
-            self.origins.insert(entry.setting.key, entry.origin);
+            self.said.insert(entry.setting.key, entry);
         }
+    }
+
+    /// Where a setting was set, if it was, for messages about settings that need each other.
+    fn origin(&self, key: &str) -> Option<&Origin> {
+        self.said.get(key).map(|entry| &entry.origin)
     }
 
     /// Notes what is wrong with an entry's values, each where it stands.
@@ -205,7 +229,7 @@ impl Draft {
     fn check_retention(&mut self) {
         if self.config.policy.retain_bytes.is_none()
             && self.config.retain_total.is_none()
-            && let Some(origin) = self.origins.get("retain_bytes")
+            && let Some(origin) = self.origin("retain_bytes")
         {
             self.problems.push(origin.problem(UNBOUNDED));
         }
@@ -213,21 +237,24 @@ impl Draft {
 
     /// What is set for TLS needs each other. An address for it takes the place of the default one without.
     fn check_tls(&mut self) {
-        let client_is_set = self.origins.contains_key("tls_client");
+        let client_is_set = self.said.contains_key("tls_client");
         for (key, why) in self.config.tls.mistakes(client_is_set) {
-            if let Some(origin) = self.origins.get(key) {
-                self.problems.push(origin.problem(why));
+            if let Some(entry) = self.said.get(key) {
+                self.problems.push(entry.origin.problem(why));
             }
         }
-        if !self.config.tls.listen.is_empty() && !self.origins.contains_key("listen") {
+        if !self.config.tls.listen.is_empty() && !self.said.contains_key("listen") {
             self.config.listen.clear();
         }
     }
 
     /// Which proxies are trusted and how they say who called them has to be known both.
     fn check_proxies(&mut self) {
-        let origin = |key| self.origins.get(key);
-        let problem = match (origin("trusted_proxy"), origin("trusted_proxy_header")) {
+        let given = (
+            self.origin("trusted_proxy"),
+            self.origin("trusted_proxy_header"),
+        );
+        let problem = match given {
             (Some(proxies), None) => proxies.problem(
                 "a trusted proxy needs --trusted-proxy-header too: forwarded, x-forwarded-for or proxy, which \
                  has to be what the proxy sends, since anything else comes from the client",
@@ -298,10 +325,14 @@ impl Draft {
             })
     }
 
-    /// The configuration, if nothing is wrong with it.
-    fn finish(mut self) -> Result<Config, ConfigError> {
+    /// The configuration, if nothing is wrong with it, with the blocks that were `written`.
+    fn finish(
+        mut self,
+        written: Vec<(usize, EffectiveBlock)>,
+    ) -> Result<(Config, Effective), ConfigError> {
         if self.problems.is_empty() {
-            return Ok(self.config);
+            let effective = Effective::of(&self.said, written, &self.config);
+            return Ok((self.config, effective));
         }
         self.problems.sort();
         // A list may have the same mistake twice, and not every source says where.

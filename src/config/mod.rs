@@ -10,12 +10,14 @@
 mod allow;
 #[cfg(feature = "cli")]
 mod args;
+mod effective;
 #[cfg(feature = "cli")]
 mod entry;
 #[cfg(feature = "cli")]
 mod file;
 #[cfg(feature = "cli")]
 mod load;
+mod logging;
 mod lowered;
 #[cfg(feature = "cli")]
 mod mistake;
@@ -47,8 +49,10 @@ use crate::limit::Limit;
 
 #[cfg(feature = "cli")]
 pub use args::ServeArgs;
+pub use effective::{Effective, EffectiveBlock, EffectiveSetting, SetBy, Value};
 #[cfg(feature = "cli")]
 pub use load::{ConfigError, unknown_variables};
+pub use logging::{LogConfig, LogFilter, LogFormat};
 pub use policy::{ChannelRule, OnLag, Pattern, Policy};
 pub use tls::{Certificate, ClientCertificates, TlsConfig};
 pub use token::TokenConfig;
@@ -108,8 +112,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Whether `/echo` sends each message back.
     pub echo: bool,
-    /// The least severe level that is logged.
-    pub log: log::LevelFilter,
+    /// What is logged, and how.
+    pub log: LogConfig,
 
     /// The policy of a channel that no rule matches. Use [`Config::policy_for`].
     pub policy: Policy,
@@ -208,7 +212,7 @@ impl Default for Config {
             socket_group: None,
             tls: TlsConfig::default(),
             echo: false,
-            log: log::LevelFilter::Info,
+            log: LogConfig::default(),
 
             policy: Policy::default(),
             channels: Vec::new(),

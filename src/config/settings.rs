@@ -6,6 +6,7 @@
 //! same words.
 
 use super::entry::ENTRY;
+use super::logging::LOGGING;
 use super::mistake::Mistake;
 use super::names::Names;
 use super::rates::RATES;
@@ -149,6 +150,10 @@ pub(super) const GROUPS: &[Group] = &[
         heading: "Compression",
         settings: COMPRESSION,
     },
+    Group {
+        heading: "Logging",
+        settings: LOGGING,
+    },
 ];
 
 const LISTENING: &[Setting] = &[
@@ -179,13 +184,6 @@ const LISTENING: &[Setting] = &[
         default: "off",
         help: "Serve /echo, which sends each message back",
         set: Set::Flag(|c, text| put(&mut c.echo, switch(text))),
-    },
-    Setting {
-        key: "log",
-        value: "LEVEL",
-        default: "info",
-        help: "The least severe level to log: off, error, warn, info, debug, trace",
-        set: Set::Daemon(|c, text| put(&mut c.log, word(text, LEVELS))),
     },
 ];
 
@@ -415,15 +413,6 @@ const COMPRESSION: &[Setting] = &[
         help: "How hard to compress, from 1 (fast) to 9 (small)",
         set: Set::Daemon(|c, text| put(&mut c.deflate_level, deflate_level(text))),
     },
-];
-
-const LEVELS: &[(&str, log::LevelFilter)] = &[
-    ("off", log::LevelFilter::Off),
-    ("error", log::LevelFilter::Error),
-    ("warn", log::LevelFilter::Warn),
-    ("info", log::LevelFilter::Info),
-    ("debug", log::LevelFilter::Debug),
-    ("trace", log::LevelFilter::Trace),
 ];
 
 const ON_LAG: &[(&str, OnLag)] = &[

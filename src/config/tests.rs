@@ -1,6 +1,7 @@
 //! Sources against each other, and what each option does.
 
 mod allow;
+mod effective;
 mod mistakes;
 mod tls;
 
@@ -23,6 +24,10 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn load(&self) -> Result<Config, ConfigError> {
+        self.load_effective().map(|(config, _)| config)
+    }
+
+    fn load_effective(&self) -> Result<(Config, Effective), ConfigError> {
         let command = ServeArgs::augment_args(clap::Command::new("serve").no_binary_name(true));
         let matches = command
             .try_get_matches_from(self.flags)
@@ -157,6 +162,7 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
             "trusted_proxy_header" => "proxy",
             "deflate" => "off",
             "log" => "trace",
+            "log_format" => "json",
             "on_lag" => "close",
             "deflate_level" => "9",
             "jwks_url" => "https://id.example.com/keys",

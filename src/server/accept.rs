@@ -56,6 +56,15 @@ impl Accepting {
         }
     }
 
+    /// Where the daemon listens, for a line that says how things stand.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<&str> = self.listeners.iter().map(|l| l.name.as_str()).collect();
+        match names.is_empty() {
+            true => "listening nowhere any more".to_owned(),
+            false => format!("listening on {}", names.join(", ")),
+        }
+    }
+
     /// Whether somebody waits to be accepted, and may be.
     pub(super) fn has_work(&self, now: Millis) -> bool {
         self.is_open(now) && self.listeners.iter().any(|listener| listener.ready)

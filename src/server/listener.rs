@@ -4,6 +4,8 @@ mod unix;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use log::warn;
 use mio::event::Source;
@@ -12,6 +14,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use self::unix::SocketFile;
+use super::service_manager::sockets::GivenSockets;
 use crate::auth::forwarded::TrustedProxies;
 use crate::config::{Config, Listen};
 use crate::transport::Transport;
@@ -39,8 +42,9 @@ pub(super) struct Listener {
 #[derive(Debug)]
 enum Acceptor {
     Tcp(TcpListener),
-    /// The file stands first so that it is removed while the listener is still open.
-    Unix(SocketFile, UnixListener),
+    /// The file stands first so that it is removed while the listener is still open. A socket that was given has none: whoever gave
+    /// it removes it.
+    Unix(Option<SocketFile>, UnixListener),
 }
 
 /// A connection that has come in.
@@ -54,48 +58,45 @@ pub(super) struct Accepted {
 }
 
 impl Listener {
-    /// Binds and listens on every address of the configuration.
+    /// Listens on every address of the configuration: by the socket that was given for it, or by one that is bound here.
     ///
     /// # Errors
     /// A sentence that names the first address that failed and what to do about it.
-    pub(super) fn bind_all(config: &Config) -> Result<Vec<Listener>, String> {
+    pub(super) fn open_all(
+        config: &Config,
+        mut given: GivenSockets,
+    ) -> Result<Vec<Listener>, String> {
         let all: Vec<Listen> = (config.listen.iter().chain(&config.tls.listen))
             .cloned()
             .collect();
-        let has_unix = all.iter().any(|at| matches!(at, Listen::Unix(_)));
-        if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
-            warn!(
-                "socket_mode and socket_group have no effect: the daemon listens on no unix socket"
-            );
-        }
-        if config.tls.listen.is_empty() && !config.tls.files().is_empty() {
-            warn!(
-                "the certificates have no effect: the daemon listens nowhere for TLS (listen_tls)"
-            );
+        for sentence in idle_options(config) {
+            warn!("{sentence}");
         }
         let mut listeners: Vec<Listener> = Vec::with_capacity(all.len());
         for (index, listen) in all.iter().enumerate() {
             let is_tls = index >= config.listen.len();
-            let listener = match listen {
-                Listen::Tcp(address) => {
+            let socket = given.take_at(listen);
+            let listener = match (listen, socket) {
+                (Listen::Tcp(address), Some(socket)) => tune(&socket, config.send_buffer)
+                    .and_then(|()| Listener::of_tcp(socket, is_tls))
+                    .map_err(|error| explain(*address, &error, &[]))?,
+                (Listen::Unix(path), Some(socket)) => {
+                    let name = format!("unix:{}", path.display());
+                    let failed = |error| format!("cannot listen on {name}: {error}");
+                    socket.set_nonblocking(true).map_err(failed)?;
+                    let listener = UnixListener::from_std(OwnedFd::from(socket).into());
+                    Listener::of_unix(path, Acceptor::Unix(None, listener), is_tls)
+                }
+                (Listen::Tcp(address), None) => {
                     let only_v6 = leaves_ipv4_to_another(*address, &all);
-                    bind_tcp(*address, is_tls, only_v6, config.send_buffer)
+                    bind_tcp(*address, only_v6, config.send_buffer)
+                        .and_then(|socket| Listener::of_tcp(socket, is_tls))
                         .map_err(|error| explain(*address, &error, &all[..index]))?
                 }
-                Listen::Unix(path) => {
+                (Listen::Unix(path), None) => {
                     let earlier = listeners.iter().filter_map(Listener::file);
                     let (file, listener) = unix::bind(path, config, earlier)?;
-                    Listener {
-                        name: match is_tls {
-                            true => format!("unix:{} by TLS", path.display()),
-                            false => format!("unix:{}", path.display()),
-                        },
-                        is_tls,
-                        door: 0,
-                        socket: Acceptor::Unix(file, listener),
-                        reach: "open to every user who may write to that file",
-                        ready: false,
-                    }
+                    Listener::of_unix(path, Acceptor::Unix(Some(file), listener), is_tls)
                 }
             };
             listeners.push(Listener {
@@ -104,6 +105,43 @@ impl Listener {
             });
         }
         Ok(listeners)
+    }
+
+    fn of_unix(path: &Path, socket: Acceptor, is_tls: bool) -> Listener {
+        let by_tls = if is_tls { " by TLS" } else { "" };
+        Listener {
+            socket,
+            name: format!("unix:{}{by_tls}", path.display()),
+            is_tls,
+            door: 0,
+            reach: "open to every user who may write to that file",
+            ready: false,
+        }
+    }
+
+    /// Of a socket that listens.
+    fn of_tcp(socket: Socket, is_tls: bool) -> io::Result<Listener> {
+        let only_v6 = socket.only_v6().unwrap_or(false);
+        let listener = TcpListener::from_std(socket.into());
+        let address = listener.local_addr()?;
+        let reach = if address.ip().is_loopback() {
+            "open to this machine only"
+        } else if only_v6 && is_dual_stack(address) {
+            "open to every network that this machine is on, by IPv6"
+        } else if address.ip().is_unspecified() {
+            "open to every network that this machine is on"
+        } else {
+            "open to every machine that can reach that address"
+        };
+        let scheme = if is_tls { "wss" } else { "ws" };
+        Ok(Listener {
+            socket: Acceptor::Tcp(listener),
+            name: format!("{scheme}://{address}"),
+            is_tls,
+            door: 0,
+            reach,
+            ready: false,
+        })
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -158,9 +196,26 @@ impl Listener {
     fn file(&self) -> Option<&SocketFile> {
         match &self.socket {
             Acceptor::Tcp(_) => None,
-            Acceptor::Unix(file, _) => Some(file),
+            Acceptor::Unix(file, _) => file.as_ref(),
         }
     }
+}
+
+/// One sentence for each option that has no effect where the daemon listens.
+pub(super) fn idle_options(config: &Config) -> Vec<String> {
+    let mut idle = Vec::new();
+    let has_unix = config.listeners().any(|at| matches!(at, Listen::Unix(_)));
+    if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
+        let why =
+            "socket_mode and socket_group have no effect: the daemon listens on no unix socket";
+        idle.push(why.to_owned());
+    }
+    if config.tls.listen.is_empty() && !config.tls.files().is_empty() {
+        let why =
+            "the certificates have no effect: the daemon listens nowhere for TLS (listen_tls)";
+        idle.push(why.to_owned());
+    }
+    idle
 }
 
 /// Whether this is `[::]` and an IPv4 address with the same port is listed beside it: the two can
@@ -177,55 +232,35 @@ fn is_dual_stack(address: SocketAddr) -> bool {
     address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
-/// `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` are set once, here: accepted sockets inherit them, which
-/// saves two system calls a connection.
-fn bind_tcp(
-    address: SocketAddr,
-    is_tls: bool,
-    only_v6: bool,
-    send_buffer: Option<usize>,
-) -> io::Result<Listener> {
+/// A socket that listens there.
+fn bind_tcp(address: SocketAddr, only_v6: bool, send_buffer: Option<usize>) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
     if is_dual_stack(address) {
         // Whatever the system's default is.
         socket.set_only_v6(only_v6)?;
     }
+    tune(&socket, send_buffer)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` are set once, here: accepted sockets inherit them, which
+/// saves two system calls a connection.
+fn tune(socket: &Socket, send_buffer: Option<usize>) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
     if let Some(bytes) = send_buffer {
         // What does not fit the option's 32 bits is as good as no limit.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         socket.set_tcp_notsent_lowat(bytes)?;
     }
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into());
-    let address = listener.local_addr()?;
-    let reach = if address.ip().is_loopback() {
-        "open to this machine only"
-    } else if only_v6 {
-        "open to every network that this machine is on, by IPv6"
-    } else if address.ip().is_unspecified() {
-        "open to every network that this machine is on"
-    } else {
-        "open to every machine that can reach that address"
-    };
-    Ok(Listener {
-        socket: Acceptor::Tcp(listener),
-        name: match is_tls {
-            true => format!("wss://{address}"),
-            false => format!("ws://{address}"),
-        },
-        is_tls,
-        door: 0,
-        reach,
-        ready: false,
-    })
+    Ok(())
 }
 
 /// Why a TCP address could not be listened on. `earlier` are those of the list that could.

@@ -17,7 +17,8 @@
 //! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
 //! - `ending`: the daemon's own end;
 //! - `engine`: the turn's work without a poll, a clock and listeners, so that it can be simulated;
-//! - `journal`: log lines about single connections.
+//! - `journal`: log lines about single connections;
+//! - `service_manager`: what the system's service manager is told, and the sockets that it gives.
 //!
 //! [`Server`] ties them together and has no methods but those of the turn.
 //!
@@ -36,6 +37,7 @@ mod date;
 mod encoders;
 mod ending;
 mod engine;
+mod first_process;
 mod gate;
 mod handshakes;
 mod held;
@@ -49,6 +51,7 @@ mod listener;
 mod metrics;
 mod outbox;
 mod pace;
+mod preflight;
 mod rates;
 mod read;
 mod reads;
@@ -56,6 +59,7 @@ mod refusal;
 mod reload;
 mod seats;
 mod service;
+mod service_manager;
 #[cfg(any(test, fuzzing))]
 pub mod simulation;
 mod sweep;
@@ -75,7 +79,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::{Events, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
 use self::accept::Accepting;
@@ -85,8 +89,11 @@ use self::engine::{Engine, Ready};
 use self::gate::refuse_accidents;
 use self::listener::Listener;
 use self::pace::Pace;
-pub use self::reload::ReadConfig;
+pub use self::preflight::{Preflight, check};
+pub use self::reload::{ReadConfig, Reloading};
 use self::reload::{fetch_keys, load_passwords, load_terms, start_checks, watched_files};
+use self::service_manager::ServiceManager;
+pub use self::service_manager::sockets::{GivenDoors, GivenSockets};
 use self::watch::Watch;
 use crate::auth::token::{KeySource, Verifier};
 use crate::config::Config;
@@ -120,34 +127,46 @@ pub struct Server {
     /// For threads that have something for the loop.
     waker: Arc<Waker>,
     /// How to read the configuration again.
-    read_config: Option<ReadConfig>,
+    reloading: Option<Reloading>,
+    /// Who is told how things stand.
+    manager: ServiceManager,
 }
 
-/// Runs the daemon until it is told to end. On SIGHUP the configuration is read again, where `read_config` says how.
+/// Runs the daemon until it is told to end. It listens by the sockets that were given, where there are any for the configuration's addresses. On SIGHUP the configuration is read again, where `reloading` says how.
 ///
 /// # Errors
 /// A sentence for people, where it could not start: an address is taken, a limit does not let it.
-pub fn run(config: Config, read_config: Option<ReadConfig>) -> Result<(), String> {
-    let mut server = Server::new(config)?;
-    server.read_config = read_config;
+pub fn run(
+    config: Config,
+    sockets: GivenSockets,
+    reloading: Option<Reloading>,
+) -> Result<(), String> {
+    let mut server = Server::new(config, sockets)?;
+    server.reloading = reloading;
     server.announce();
     server.turn_until_ended();
     Ok(())
 }
 
 impl Server {
-    fn new(config: Config) -> Result<Server, String> {
+    fn new(config: Config, sockets: GivenSockets) -> Result<Server, String> {
         let file_limit = raise_file_limit();
         let limit = config.connection_limit(file_limit);
         let poll = Poll::new().map_err(|error| format!("cannot poll: {error}"))?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])
+        let of_children = first_process::is_this().then_some(SIGCHLD);
+        let heeded = [SIGTERM, SIGINT, SIGUSR1, SIGHUP].into_iter();
+        let mut signals = Signals::new(heeded.chain(of_children))
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        if first_process::is_this() {
+            // Of who ended before there was a handler.
+            first_process::let_go_of_the_dead();
+        }
         let watch = Watch::new(watched_files(&config));
         refuse_accidents(&config)?;
         let terms = load_terms(&config.tls)?;
         let verifier = Verifier::load(&config.token).map_err(|errors| errors.join("\n"))?;
         let passwords = load_passwords(&config).map_err(|errors| errors.join("\n"))?;
-        let mut listeners = Listener::bind_all(&config)?;
+        let mut listeners = Listener::open_all(&config, sockets)?;
         let registry = poll.registry();
         registry
             .register(&mut signals, SIGNALS, mio::Interest::READABLE)
@@ -184,11 +203,12 @@ impl Server {
             watch,
             key_source,
             waker,
-            read_config: None,
+            reloading: None,
+            manager: ServiceManager::of_environment(),
         })
     }
 
-    fn announce(&self) {
+    fn announce(&mut self) {
         for listener in &self.accepting.listeners {
             info!(
                 "fanfare/{} listening on {} ({})",
@@ -197,6 +217,7 @@ impl Server {
                 listener.reach,
             );
         }
+        self.manager.say_ready(&self.accepting.names());
     }
 
     fn turn_until_ended(&mut self) {
@@ -230,6 +251,9 @@ impl Server {
         self.engine.work();
         self.accepting
             .admit_held_back(&mut self.engine.connections, registry);
+        let (connections, accepting) = (&self.engine.connections, &self.accepting);
+        self.manager
+            .keep_alive(|| format!("{} connections; {}", connections.len(), accepting.names()));
     }
 
     /// Waits for events. A signal or the end of a stop (SIGCONT) interrupts the wait without telling what
@@ -307,6 +331,7 @@ impl Server {
         ];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
+        let next = next.into_iter().chain(self.manager.next_timeout()).min();
         if !self.engine.connections.service.hub.has_waiting() {
             return next;
         }
@@ -333,13 +358,20 @@ impl Server {
             let metrics = &connections.service.metrics;
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
-                SIGHUP => self.reload_all("SIGHUP"),
+                SIGCHLD => first_process::let_go_of_the_dead(),
+                SIGHUP => {
+                    self.manager.say_reloading();
+                    self.reload_all("SIGHUP");
+                    self.manager.say_ready(&self.accepting.names());
+                }
                 _ if self.engine.shutdown.is_some() => {
                     info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
                 }
                 _ => {
-                    info!("ending: closing {} connections", connections.len());
+                    let sentence = format!("ending: closing {} connections", connections.len());
+                    info!("{sentence}");
+                    self.manager.say_stopping(&sentence);
                     self.accepting.listeners.clear();
                     self.engine.shut_down();
                 }
@@ -378,6 +410,10 @@ fn listener_index(token: Token, listeners: usize) -> Option<usize> {
 /// Raises the soft limit on open files to the hard one and says what it is now.
 fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        // Where a filter of system calls forbids to ask for it, there is nothing to warn of.
+        return limit.current.unwrap_or(u64::MAX);
+    }
     let wanted = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,

@@ -25,15 +25,23 @@ use crate::transport::tls::terms::Terms;
 /// Everything that is wrong with it, one sentence a line.
 pub type ReadConfig = Box<dyn FnMut() -> Result<Config, String>>;
 
+/// How the configuration is read again, and who is told when another one holds.
+pub struct Reloading {
+    /// Reads it.
+    pub read: ReadConfig,
+    /// Told of each configuration that was read again and holds: what is logged, and how, is not the daemon's own.
+    pub holds: Box<dyn FnMut(&Config)>,
+}
+
 impl Server {
     /// Reads the configuration again. Of what it says the rules, the keys and the certificates hold from now on; what is wrong is told, and
     /// what was read before stays.
     pub(super) fn reload_all(&mut self, why: &str) {
-        let Some(read_config) = &mut self.read_config else {
+        let Some(reloading) = &mut self.reloading else {
             return self.reload_files(why);
         };
         let current = &self.engine.connections.service.config;
-        match read_config() {
+        match (reloading.read)() {
             Ok(read) => {
                 let (mut next, mut others) = (current.clone(), read.clone());
                 take_over(&read, &mut next);
@@ -79,6 +87,9 @@ impl Server {
             let config = &self.engine.connections.service.config;
             self.watch.watch(watched_files(config));
             return;
+        }
+        if let Some(reloading) = &mut self.reloading {
+            (reloading.holds)(&self.engine.connections.service.config);
         }
         info!("{why}: {}", self.engine.connections.service.gate);
         if self.accepting.terms.is_some() {
@@ -147,6 +158,7 @@ pub(super) fn start_checks(
 
 /// Takes over what holds at once.
 fn take_over(from: &Config, to: &mut Config) {
+    to.log = from.log.clone();
     to.rules = from.rules.clone();
     to.token = from.token.clone();
     to.rates = from.rates;

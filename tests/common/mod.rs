@@ -39,9 +39,16 @@ impl Daemon {
 
     /// Starts it on a port of the caller's choice: on that of one that is gone, for instance.
     pub fn start_at(listen: &str, arguments: &[&str]) -> Daemon {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
-            .args(["serve", "--listen", listen])
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
+        command.args(["serve", "--listen", listen]).args(arguments);
+        // What others log is not what a test waits for.
+        command.env_remove("RUST_LOG");
+        Self::spawn(command)
+    }
+
+    /// Starts it as the caller says, and waits until it listens.
+    pub fn spawn(mut command: Command) -> Daemon {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

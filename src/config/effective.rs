@@ -221,7 +221,7 @@ mod reading {
     }
 
     fn effective(setting: &Setting, entry: Option<&Entry>, config: &Config) -> EffectiveSetting {
-        let is_list = matches!(setting.set, Set::List(_));
+        let is_list = matches!(setting.set, Set::List(_) | Set::Addresses(_));
         let gives_way = setting.key == "listen" && config.listen.is_empty();
         let values = match entry {
             Some(entry) => Some(entry.values.clone()),

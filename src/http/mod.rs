@@ -13,8 +13,8 @@
 //! What it knows nothing about: sockets, clocks (the `Date` is handed in), what a channel is, and what the WebSocket
 //! handshake requires beyond being asked for: [`Route::WebSocket`] says "check it there".
 //!
-//! There is no CORS here: no response carries `Access-Control-*`, and a preflight is answered without them, so a page
-//! of another origin cannot read what this part answers.
+//! There is no CORS here: no response carries `Access-Control-*`, and a preflight is answered without them. Who knows which pages
+//! may read a response adds that.
 
 mod body;
 mod fields;

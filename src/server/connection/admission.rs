@@ -82,6 +82,21 @@ impl Connection {
         Ok(())
     }
 
+    /// Notes which page may read the response to a request, if it is from one that may use the daemon (Fetch standard, §3.2).
+    pub(super) fn note_reader(&mut self, service: &Service, peer: Peer<'_>, request: &Request<'_>) {
+        let Some(origin) = values(request.head.headers, "Origin").next() else {
+            return;
+        };
+        if !self.takes_origin(service, peer, request) {
+            return;
+        }
+        let asks = request.head.method == "OPTIONS";
+        let origin = String::from_utf8_lossy(origin);
+        if let Phase::Http(http) = &mut self.phase {
+            http.reader = Some((origin.into(), asks));
+        }
+    }
+
     /// The sender of a request.
     ///
     /// # Errors
@@ -336,6 +351,27 @@ fn refuted(service: &Service, peer: Peer<'_>, identity: Option<&Identity>) -> Op
 /// Whether what the peers of WebSockets do is counted: what they ask for, or how often a token of theirs does not hold.
 fn counts(service: &Service) -> bool {
     service.rates.count_requests() || service.gate.takes_tokens()
+}
+
+/// The response with what lets a page of another origin read it: its origin, and whether it asks only whether it may.
+pub(super) fn readable(response: Response, reader: Option<(Box<str>, bool)>) -> Response {
+    let Some((origin, asks)) = reader else {
+        return response;
+    };
+    let response = response
+        .with_header("Access-Control-Allow-Origin", String::from(origin))
+        .with_header("Access-Control-Allow-Credentials", "true")
+        .with_header("Vary", "Origin");
+    if !asks {
+        return response.with_header("Access-Control-Expose-Headers", "ETag, Retry-After");
+    }
+    response
+        .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST")
+        .with_header(
+            "Access-Control-Allow-Headers",
+            "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID",
+        )
+        .with_header("Access-Control-Max-Age", "600")
 }
 
 /// Whether a page has a browser send this.

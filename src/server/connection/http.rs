@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::admission::Barred;
+use super::admission::{Barred, readable};
 use super::api::Asked;
 use super::body::Body;
 use super::flow::Flow;
@@ -335,6 +335,7 @@ impl Connection {
         if let Err(response) = checked {
             return Ok(response.for_head_request(is_head));
         }
+        self.note_reader(service, peer, request);
         match route {
             Route::Channels(resource, method, query) => {
                 let asked = Asked {
@@ -496,6 +497,13 @@ impl Connection {
             service.note(self.who(peer), what);
         }
         let date = service.date.at(service.now);
-        response.write(self.outbox.private(), date, keep_alive);
+        let out = self.outbox.private();
+        match &mut self.phase {
+            Phase::Http(http) if http.reader.is_some() => {
+                let response = readable(response.clone(), http.reader.take());
+                response.write(out, date, keep_alive);
+            }
+            _ => response.write(out, date, keep_alive),
+        }
     }
 }

@@ -41,6 +41,8 @@ pub(in crate::server) struct HttpState {
     pub(super) verdict: Option<Verdict>,
     /// The body of a response that goes on.
     pub(super) body: Option<Box<Body>>,
+    /// The page that may read the response to the request under way, and whether it asks only whether it may.
+    pub(super) reader: Option<(Box<str>, bool)>,
 }
 
 impl HttpState {
@@ -57,6 +59,7 @@ impl HttpState {
             is_counted: false,
             verdict: None,
             body: None,
+            reader: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod chance;
 mod client;
 mod day;
+mod events;
 mod first_keys;
 mod follower;
 mod http;

@@ -29,7 +29,7 @@ pub(super) fn rule(who: &str, subscribe: &[&str], publish: &[&str]) -> Rule {
 }
 
 /// A server with these rules that takes tokens.
-fn guarded(rules: Vec<Rule>) -> Simulation {
+pub(super) fn guarded(rules: Vec<Rule>) -> Simulation {
     let rules = Rules {
         rules,
         ..Rules::default()
@@ -53,7 +53,7 @@ fn verifier() -> Verifier {
 }
 
 /// Other rules hold from now on.
-fn reload(simulation: &mut Simulation, rules: Vec<Rule>) {
+pub(super) fn reload(simulation: &mut Simulation, rules: Vec<Rule>) {
     simulation.service().config.rules.rules = rules;
     simulation.service().open_gate(verifier());
     simulation.engine.connections.begin_to_readmit();

@@ -1,0 +1,218 @@
+//! Event streams, histories and batches: who may have them, and readers that are slow or gone.
+
+use super::access::{guarded, reload, rule, token};
+use super::client::{post, publish};
+use super::*;
+
+fn get(target: &str, lines: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+/// What is answered at once.
+fn answer(simulation: &mut Simulation, request: &str) -> String {
+    let peer = simulation.connect();
+    simulation.send(peer, request.as_bytes());
+    simulation.receive_text(peer)
+}
+
+/// A stream whose opening has come.
+fn follow(simulation: &mut Simulation, request: &str) -> PeerId {
+    let peer = simulation.connect();
+    simulation.send(peer, request.as_bytes());
+    let text = simulation.receive_text(peer);
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    assert!(text.contains("\r\n\r\nretry: "), "{text}");
+    peer
+}
+
+#[test]
+fn over_http_everybody_gets_what_is_granted_and_nothing_else() {
+    let mut simulation = guarded(vec![
+        rule("anonymous", &["news"], &[]),
+        rule("jwt:ada", &["a.*"], &["a.*"]),
+    ]);
+    let ada = bearer(&token("ada", 60, ""));
+    for (target, lines, status) in [
+        ("/channels/news/events", "", 200),
+        ("/channels/a.b/events", "", 401),
+        ("/patterns/a.*/events", "", 401),
+        ("/channels/a.b", "", 401),
+        ("/channels/a.b/events", &*ada, 200),
+        ("/patterns/a.*/events", &ada, 200),
+        ("/patterns/a.>/events", &ada, 403),
+        ("/channels/b/events", &ada, 403),
+        ("/channels/b", &ada, 403),
+        ("/channels/news/events", &ada, 200),
+        ("/channels/news/events", "Authorization: Bearer x\r\n", 401),
+        ("/channels/news", "Authorization: Bearer x\r\n", 401),
+    ] {
+        let text = answer(&mut simulation, &get(target, lines));
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(text.starts_with(&expected), "{target}: {text}");
+        assert_eq!(
+            text.contains("\r\nWWW-Authenticate: Bearer "),
+            status == 401
+        );
+        // Whether there is such a channel is not told either.
+        assert!(!text.contains("not_found"), "{text}");
+    }
+    let body = "{\"channel\":\"a.b\",\"data\":1}\n{\"channel\":\"b\",\"data\":2}";
+    let len = body.len();
+    let batch = |lines: &str| {
+        format!(
+            "POST /publish HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {len}\r\n\r\n{body}"
+        )
+    };
+    let text = answer(&mut simulation, &batch(&ada));
+    assert!(
+        text.contains("\"seq\":1}") && text.contains("\"forbidden\""),
+        "{text}"
+    );
+    let text = answer(&mut simulation, &batch(""));
+    assert_eq!(text.matches("\"unauthenticated\"").count(), 2, "{text}");
+}
+
+#[test]
+fn a_stream_ends_with_the_token_that_opened_it() {
+    let mut simulation = guarded(vec![rule("jwt:ada", &["a"], &[])]);
+    let lines = bearer(&token("ada", 60, ""));
+    let peer = follow(&mut simulation, &get("/channels/a/events", &lines));
+    simulation.advance(80_000);
+    assert_eq!(simulation.receive_text(peer), "");
+    simulation.advance(11_000);
+    let text = simulation.receive_text(peer);
+    assert!(text.ends_with("\n: the token has ended\n\n"), "{text}");
+    assert!(simulation.is_at_end(peer));
+}
+
+#[test]
+fn a_stream_that_is_not_granted_any_more_after_a_reload_ends_and_the_others_stay() {
+    let mut simulation = guarded(vec![rule("anonymous", &["a", "b.*"], &[])]);
+    let lost = follow(&mut simulation, &get("/channels/a/events", ""));
+    let kept = follow(&mut simulation, &get("/patterns/b.*/events", ""));
+    reload(&mut simulation, vec![rule("anonymous", &["b.*"], &["b.*"])]);
+    let text = simulation.receive_text(lost);
+    assert!(text.contains("not granted any more"), "{text}");
+    assert!(simulation.is_at_end(lost));
+    answer(&mut simulation, &post("b.c", "7", true));
+    let text = simulation.receive_text(kept);
+    assert!(
+        text.ends_with("data: {\"channel\":\"b.c\",\"data\":7}\n\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_reader_that_is_lapped_is_told_what_it_missed_and_gets_the_rest() {
+    let mut simulation = Simulation::new(with_window(2_000));
+    let peer = simulation.connect_with(1_000);
+    simulation.send(peer, get("/channels/a/events", "").as_bytes());
+    simulation.settle();
+    let mut publisher = client::open(&mut simulation, client::Tongue::Json);
+    for n in 1..=500 {
+        publisher.say(&mut simulation, &publish(None, "a", &n.to_string()));
+        publisher.hear(&mut simulation);
+    }
+    let mut text = String::new();
+    loop {
+        let some = simulation.receive_text(peer);
+        if some.is_empty() {
+            break;
+        }
+        text.push_str(&some);
+    }
+    let blocks: Vec<_> = text.split("\n\n").collect();
+    let gap = blocks.iter().position(|block| block.contains("event: gap"));
+    let gap = gap.expect("it was lapped");
+    // The numbers of messages, and of the last that is missing, go up to the newest without a hole.
+    let (_, body) = text.split_once("\r\n\r\n").expect("a head");
+    let seqs = body.lines().filter_map(|line| {
+        let (_, seq) = line.strip_prefix("id: ")?.split_once(':')?;
+        seq.parse::<u64>().ok()
+    });
+    let seqs: Vec<u64> = seqs.collect();
+    assert_eq!(seqs.first(), Some(&0), "the place before the first");
+    assert_eq!(seqs.last(), Some(&500));
+    let jumps = seqs.windows(2).filter(|pair| pair[1] != pair[0] + 1);
+    assert_eq!(jumps.count(), 1, "{seqs:?}, the gap is block {gap}");
+}
+
+#[test]
+fn a_reader_that_takes_nothing_for_too_long_loses_its_stream() {
+    let mut simulation = Simulation::new(Config::default());
+    let peer = simulation.connect_with(100);
+    simulation.send(peer, get("/channels/a/events", "").as_bytes());
+    simulation.settle();
+    answer(&mut simulation, &post("a", "[1,2,3]", true));
+    let stall_ms = Config::default().stall_timeout_ms.after(0);
+    simulation.advance(stall_ms - 1_000);
+    assert!(simulation.is_open(peer));
+    simulation.advance(10_000);
+    assert!(!simulation.is_open(peer));
+}
+
+#[test]
+fn a_reader_of_a_long_history_that_stops_reading_takes_no_more_than_its_share_of_memory() {
+    let mut simulation = Simulation::new(with_window(1 << 20));
+    let mut publisher = client::open(&mut simulation, client::Tongue::Json);
+    let data = format!("\"{}\"", "x".repeat(1_000));
+    for _ in 0..900 {
+        publisher.say(&mut simulation, &publish(None, "a", &data));
+        publisher.hear(&mut simulation);
+    }
+    let peer = simulation.connect_with(1_000);
+    simulation.send(peer, get("/channels/a", "").as_bytes());
+    simulation.settle();
+    let held = simulation.service().ledger.outbox;
+    assert!(held < 200 * 1024, "{held}");
+    let mut text = String::new();
+    loop {
+        let some = simulation.receive_text(peer);
+        if some.is_empty() {
+            break;
+        }
+        text.push_str(&some);
+    }
+    assert_eq!(text.matches("\"seq\":").count(), 901);
+    assert!(text.ends_with("\r\n0\r\n\r\n"), "whole");
+}
+
+#[test]
+fn pages_that_may_use_the_daemon_may_read_what_it_answers() {
+    let mut simulation = Simulation::new(Config::default());
+    answer(&mut simulation, &post("a", "1", true));
+    let ask = |simulation: &mut Simulation, method: &str, target: &str, origin: &str| {
+        let lines = format!("Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\n");
+        answer(simulation, &get(target, &lines).replacen("GET", method, 1))
+    };
+    let own = "http://localhost:5173";
+    let may_read = format!("\r\nAccess-Control-Allow-Origin: {own}\r\n");
+    for (method, target) in [
+        ("GET", "/channels/a"),
+        ("GET", "/channels/a/events"),
+        ("GET", "/channels/b"),
+        ("POST", "/channels/a"),
+        ("OPTIONS", "/channels/a"),
+        ("OPTIONS", "/publish"),
+    ] {
+        let text = ask(&mut simulation, method, target, own);
+        assert!(text.contains(&may_read), "{method} {target}: {text}");
+        assert!(text.contains("\r\nVary: Origin\r\n"), "{text}");
+        let preflight = text.contains("\r\nAccess-Control-Allow-Headers: Authorization, ");
+        assert_eq!(preflight, method == "OPTIONS", "{text}");
+        let text = ask(&mut simulation, method, target, "https://elsewhere.example");
+        assert!(
+            !text.contains("Access-Control"),
+            "{method} {target}: {text}"
+        );
+        assert_eq!(
+            text.starts_with("HTTP/1.1 403 "),
+            method == "POST",
+            "{text}"
+        );
+    }
+}

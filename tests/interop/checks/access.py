@@ -428,8 +428,9 @@ def reloads(context, house, door, daemon, people):
         reload()
         with door.open(pair=people.later) as later:
             context.equal("a certificate gets in", verdict(later, "subscribe", "by.certificate"), "subscribed")
-        house.authority.revoke(people.later)
-        reload()
+            house.authority.revoke(people.later)
+            reload()
+            context.equal("revoked by reload: a certificate in the list closes its connections with 4401", closed_with(later), 4401)
         context.equal("revoked by reload: not any more when the list has it", door.curl("by.certificate", pair=people.later), 0)
         house.write_rules('[[allow]]\nwho = "cert:bert"\nsubscribe = ["news"]\n')
         reload()

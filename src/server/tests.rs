@@ -25,7 +25,7 @@ fn daemon() -> SocketAddr {
     };
     let (tell, told) = std::sync::mpsc::channel();
     thread::spawn(move || {
-        let mut server = Server::new(config).expect("a daemon starts");
+        let mut server = Server::new(config, GivenSockets::default()).expect("a daemon starts");
         server.accepting.withholds = true;
         let name = server.accepting.listeners[0].name.clone();
         tell.send(name).expect("the test waits for it");

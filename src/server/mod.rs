@@ -353,11 +353,7 @@ impl Server {
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
                 SIGCHLD => first_process::let_go_of_the_dead(),
-                SIGHUP => {
-                    self.manager.say_reloading();
-                    self.reload_all("SIGHUP");
-                    self.manager.say_ready(&self.accepting.names());
-                }
+                SIGHUP => self.reload("SIGHUP"),
                 _ if self.engine.shutdown.is_some() => {
                     info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
@@ -371,6 +367,13 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Reads the configuration again, and tells the service manager of it.
+    fn reload(&mut self, why: &str) {
+        self.manager.say_reloading();
+        self.reload_all(why);
+        self.manager.say_ready(&self.accepting.names());
     }
 
     /// What there is now, for the log line that SIGUSR1 asks for.

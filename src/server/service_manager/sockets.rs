@@ -189,8 +189,10 @@ mod tests {
     }
 
     fn config(plain: &[&str], tls: &[&str]) -> Config {
-        let mut config = Config::default();
-        config.listen = plain.iter().map(|text| listen(text)).collect();
+        let mut config = Config {
+            listen: plain.iter().map(|text| listen(text)).collect(),
+            ..Config::default()
+        };
         config.tls.listen = tls.iter().map(|text| listen(text)).collect();
         config
     }

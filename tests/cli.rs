@@ -291,6 +291,10 @@ fn docs_and_help_name_the_subject_of_each_sentence() {
         &["sub", "--help"],
         &["pub", "--help"],
         &["allow", "--help"],
+        &["check", "--help"],
+        &["config", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
     ] {
         let help = stdout(&fanfare(command, &[]));
         assert_eq!(twisted_clauses(&help), [""; 0], "{command:?}");

@@ -132,7 +132,8 @@ pub struct Server {
     manager: ServiceManager,
 }
 
-/// Runs the daemon until it is told to end. It listens by the sockets that were given, where there are any for the configuration's addresses. On SIGHUP the configuration is read again, where `reloading` says how.
+/// Runs the daemon until it is told to end. It listens by `sockets` where they are for the configuration's addresses, and binds others. On
+/// SIGHUP the configuration is read again, where `reloading` says how.
 ///
 /// # Errors
 /// A sentence for people, where it could not start: an address is taken, a limit does not let it.
@@ -153,14 +154,8 @@ impl Server {
         let file_limit = raise_file_limit();
         let limit = config.connection_limit(file_limit);
         let poll = Poll::new().map_err(|error| format!("cannot poll: {error}"))?;
-        let of_children = first_process::is_this().then_some(SIGCHLD);
-        let heeded = [SIGTERM, SIGINT, SIGUSR1, SIGHUP].into_iter();
-        let mut signals = Signals::new(heeded.chain(of_children))
-            .map_err(|error| format!("cannot listen for signals: {error}"))?;
-        if first_process::is_this() {
-            // Of who ended before there was a handler.
-            first_process::let_go_of_the_dead();
-        }
+        let mut signals =
+            heed_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
         let watch = Watch::new(watched_files(&config));
         refuse_accidents(&config)?;
         let terms = load_terms(&config.tls)?;
@@ -359,11 +354,7 @@ impl Server {
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
                 SIGCHLD => first_process::let_go_of_the_dead(),
-                SIGHUP => {
-                    self.manager.say_reloading();
-                    self.reload_all("SIGHUP");
-                    self.manager.say_ready(&self.accepting.names());
-                }
+                SIGHUP => self.reload("SIGHUP"),
                 _ if self.engine.shutdown.is_some() => {
                     info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
@@ -377,6 +368,13 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Reads the configuration again, and tells the service manager of it.
+    fn reload(&mut self, why: &str) {
+        self.manager.say_reloading();
+        self.reload_all(why);
+        self.manager.say_ready(&self.accepting.names());
     }
 
     /// What there is now, for the log line that SIGUSR1 asks for.
@@ -396,6 +394,19 @@ impl Server {
             ledger.held.bytes(),
         )
     }
+}
+
+/// Has the loop hear the signals that it knows.
+fn heed_signals() -> io::Result<Signals> {
+    let is_first = first_process::is_this();
+    let of_children = is_first.then_some(SIGCHLD);
+    let all = [SIGTERM, SIGINT, SIGUSR1, SIGHUP].into_iter();
+    let signals = Signals::new(all.chain(of_children))?;
+    if is_first {
+        // Of who ended before there was a handler.
+        first_process::let_go_of_the_dead();
+    }
+    Ok(signals)
 }
 
 fn listener_token(index: usize) -> Token {

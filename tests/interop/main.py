@@ -25,6 +25,7 @@ CHECKS = {
     "million": 120,
     "once": 240,
     "browser": 120,
+    "events": 240,
     "follower": 120,
     "proxies": 120,
     "access": 240,

@@ -11,7 +11,7 @@ RUN apt-get update \
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --package fanfare --target "$(uname -m)-unknown-linux-musl" \
-    && cp "target/$(uname -m)-unknown-linux-musl/release/fanfare" /fanfare
+    && strip -o /fanfare "target/$(uname -m)-unknown-linux-musl/release/fanfare"
 
 FROM scratch
 # For --jwks-url.

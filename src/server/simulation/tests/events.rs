@@ -216,3 +216,162 @@ fn pages_that_may_use_the_daemon_may_read_what_it_answers() {
         );
     }
 }
+
+/// The `n`th number below `most` of a sequence that is the same in every run.
+fn dice(n: &mut u64, most: usize) -> usize {
+    *n ^= *n << 13;
+    *n ^= *n >> 7;
+    *n ^= *n << 17;
+    (*n >> 16) as usize % most
+}
+
+/// A reader of the channel `a`: what it has of a block that is not whole, and the last number that it was told of.
+struct Reader {
+    peer: PeerId,
+    takes: usize,
+    bytes: Vec<u8>,
+    /// Whether the head of the response has come.
+    has_head: bool,
+    last: Option<u64>,
+    /// Whether it was told that its stream ends.
+    has_ended: bool,
+}
+
+impl Reader {
+    /// One that had the message `last` of `epoch` before, if it is given.
+    fn come(
+        simulation: &mut Simulation,
+        random: &mut u64,
+        epoch: Option<&str>,
+        last: Option<u64>,
+    ) -> Reader {
+        let (room, takes) = [(64, 20), (3_000, 900), (100_000, usize::MAX)][dice(random, 3)];
+        let peer = match dice(random, 3) {
+            0 => simulation.connect_withholding(room),
+            _ => simulation.connect_with(room),
+        };
+        let last = epoch.and(last);
+        let lines = match (epoch, last) {
+            (Some(epoch), Some(last)) => format!("Last-Event-ID: {epoch}:{last}\r\n"),
+            _ => String::new(),
+        };
+        simulation.send(peer, get("/channels/a/events", &lines).as_bytes());
+        Reader {
+            peer,
+            takes,
+            bytes: Vec::new(),
+            has_head: false,
+            last,
+            has_ended: false,
+        }
+    }
+
+    /// Takes some of what it was sent, and holds it against what was published.
+    fn take(&mut self, simulation: &mut Simulation, most: usize, published: &[String]) {
+        self.bytes.extend(simulation.receive(self.peer, most));
+        if !self.has_head {
+            let head = self.bytes.windows(4).position(|four| four == b"\r\n\r\n");
+            let Some(head) = head else { return };
+            self.bytes.drain(..head + 4);
+            self.has_head = true;
+        }
+        while let Some(end) = self.bytes.windows(2).position(|two| two == b"\n\n") {
+            let block: Vec<u8> = self.bytes.drain(..end + 2).collect();
+            self.block(std::str::from_utf8(&block).expect("UTF-8"), published);
+        }
+    }
+
+    fn block(&mut self, block: &str, published: &[String]) {
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+        let Some(id) = field("id: ") else {
+            self.has_ended |= block.contains("took nothing for too long");
+            let is_known = block == ":\n\n" || block.starts_with("retry: ");
+            return assert!(is_known, "{block}");
+        };
+        let seq: u64 = (id.rsplit_once(':').expect("a place").1)
+            .parse()
+            .expect("a number");
+        let data: Vec<_> = (block.lines())
+            .filter_map(|line| line.strip_prefix("data: "))
+            .collect();
+        let data = data.join("\n");
+        if field("retry: ").is_some() {
+            assert_eq!(data, "");
+        } else if field("event: ") == Some("gap") {
+            let first = self.last.map_or(0, |last| last + 1);
+            assert!(
+                data.contains(&format!("\"from\":{first},\"to\":{seq},")),
+                "{block}"
+            );
+        } else {
+            assert_eq!(Some(seq), self.last.map(|last| last + 1), "{block}");
+            assert_eq!(data, published[seq as usize - 1]);
+        }
+        self.last = Some(seq);
+    }
+}
+
+#[test]
+fn however_readers_read_and_whenever_they_come_and_go_each_message_comes_once_or_is_named_as_missing()
+ {
+    for seed in 1..=6 {
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed);
+        let mut simulation = Simulation::new(with_window(30_000));
+        let mut publisher = client::open(&mut simulation, client::Tongue::Json);
+        let mut published = Vec::new();
+        let mut epoch = None;
+        let mut readers: Vec<Reader> = Vec::new();
+        for _ in 0..700 {
+            match dice(&mut random, 8) {
+                0 if readers.len() < 8 => {
+                    readers.push(Reader::come(&mut simulation, &mut random, None, None))
+                }
+                1 if !readers.is_empty() => {
+                    let gone = readers.swap_remove(dice(&mut random, readers.len()));
+                    simulation.reset(gone.peer);
+                    let epoch = epoch.as_deref();
+                    readers.push(Reader::come(&mut simulation, &mut random, epoch, gone.last));
+                }
+                2 => simulation.tick(dice(&mut random, 4_000) as u64),
+                3 | 4 => {
+                    let data = format!(
+                        "[\n\"{}\"]",
+                        "x".repeat([3, 300, 9_000][dice(&mut random, 3)])
+                    );
+                    publisher.say(&mut simulation, &publish(Some(1), "a", &data));
+                    published.push(data);
+                }
+                _ if readers.is_empty() => {}
+                _ => {
+                    let nth = dice(&mut random, readers.len());
+                    let most = readers[nth].takes;
+                    readers[nth].take(&mut simulation, most, &published);
+                }
+            }
+            for said in publisher.hear(&mut simulation) {
+                match said {
+                    client::Said::Text(text) => {
+                        let rest = text.split_once("\"epoch\":\"").map(|(_, rest)| rest);
+                        let found = rest.and_then(|rest| rest.split_once('"'));
+                        epoch = found.map(|(found, _)| found.to_owned()).or(epoch);
+                    }
+                    _ => simulation.send(publisher.peer, &client::pong_frame()),
+                }
+            }
+        }
+        for reader in &mut readers {
+            if simulation.is_open(reader.peer) {
+                for _ in 0..20_000 {
+                    let before = reader.bytes.len();
+                    reader.take(&mut simulation, usize::MAX, &published);
+                    simulation.settle();
+                    if reader.bytes.len() == before && reader.last == Some(published.len() as u64) {
+                        break;
+                    }
+                }
+                let newest = Some(published.len() as u64);
+                assert!(reader.last == newest || reader.has_ended, "seed {seed}");
+            }
+        }
+    }
+}

@@ -192,14 +192,14 @@ impl Response {
         Self::text(Status::BAD_REQUEST, format!("400: {why}\n"))
     }
 
-    /// 201: what was published got this number (the answer to [`Route::Publish`](super::Route::Publish)).
+    /// 201: what was published got this number (the answer to a POST to [`Resource::Channel`](super::Resource::Channel)).
     pub fn published(epoch: &str, seq: u64) -> Self {
         let mut body = Vec::with_capacity(64);
         write_published(&mut body, epoch, seq);
         Self::new(Status::CREATED, ContentType::Json, body)
     }
 
-    /// What went wrong with what was asked of channels (400, 403, 413, 429, 503 …), as problem details (RFC 9457): the sub-protocol's
+    /// What went wrong with what was asked of channels (400, 403, 429, 503 …), as problem details (RFC 9457): the sub-protocol's
     /// error `code` for programs, a `detail` for people. The type is `about:blank`, which is left out.
     pub fn problem(status: Status, code: &str, detail: &str) -> Self {
         let mut body = Vec::with_capacity(64 + code.len() + detail.len());

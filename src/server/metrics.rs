@@ -17,6 +17,8 @@ pub(super) struct Metrics {
     pub(super) refused: u64,
     /// Handshakes that became a WebSocket.
     pub(super) upgraded: u64,
+    /// Event streams begun.
+    pub(super) streams: u64,
     /// HTTP requests answered, upgrades not among them.
     pub(super) requests: u64,
     /// Messages published.
@@ -31,12 +33,12 @@ pub(super) struct Metrics {
     pub(super) bytes_sent: u64,
     /// Turns of the loop.
     pub(super) turns: u64,
-    /// WebSocket connections that ended, by reason.
+    /// WebSocket connections and event streams that ended, by reason.
     closes: BTreeMap<(u16, &'static str), u64>,
 }
 
 impl Metrics {
-    /// Counts the end of a WebSocket connection.
+    /// Counts the end of a WebSocket connection or of an event stream.
     ///
     /// Codes of an application's own are the peer's choice and counted as one, so that a stranger
     /// cannot make this list long.
@@ -54,11 +56,12 @@ impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "accepted {}, refused {}, websockets {}, requests {}, messages {}, deliveries {}, \
+            "accepted {}, refused {}, websockets {}, streams {}, requests {}, messages {}, deliveries {}, \
              gaps {}, writes {}, bytes {}, turns {}, closes",
             self.accepted,
             self.refused,
             self.upgraded,
+            self.streams,
             self.requests,
             self.published,
             self.delivered,

@@ -382,7 +382,7 @@ fn after_flush(connections: &mut Connections, index: usize) {
         connection.after_flush(service);
     });
     if let Some(entry) = connections.slab.get_mut(index)
-        && entry.connection.take_end()
+        && entry.connection.take_end(connections.service.now)
     {
         entry.transport.finish_writing();
     }

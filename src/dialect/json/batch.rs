@@ -11,11 +11,16 @@ use std::ops::Range;
 pub enum Item {
     /// What may be a publication.
     Value(Range<usize>),
+    /// So many bytes of white space were passed over, and there may be more.
+    White(usize),
     /// The batch is whole.
     End,
     /// Nothing that follows can be found, since this is wrong at this byte.
     Broken(&'static str, usize),
 }
+
+/// So many bytes of white space are passed over at once, at least.
+const MUCH_WHITE: usize = 16 * 1024;
 
 /// How far a batch has been read.
 #[derive(Clone, Copy, Default, Debug)]
@@ -60,7 +65,11 @@ impl Batch {
     }
 
     fn next_line(&mut self, text: &[u8]) -> Item {
+        let begin = self.at;
         while self.at < text.len() {
+            if self.at - begin >= MUCH_WHITE {
+                return Item::White(self.at - begin);
+            }
             let rest = &text[self.at..];
             let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let line = self.at..self.at + len;
@@ -168,6 +177,7 @@ mod tests {
         loop {
             match batch.next(text.as_bytes()) {
                 Item::Value(range) => values.push(&text[range]),
+                Item::White(_) => {}
                 Item::End => {
                     assert_eq!(batch.next(text.as_bytes()), Item::End);
                     return (values, None);

@@ -84,16 +84,15 @@ impl Connection {
 
     /// Notes which page may read the response to a request, if it is from one that may use the daemon (Fetch standard, §3.2).
     pub(super) fn note_reader(&mut self, service: &Service, peer: Peer<'_>, request: &Request<'_>) {
-        let Some(origin) = values(request.head.headers, "Origin").next() else {
-            return;
-        };
-        if !self.takes_origin(service, peer, request) {
-            return;
-        }
-        let asks = request.head.method == "OPTIONS";
-        let origin = String::from_utf8_lossy(origin);
+        let origin = values(request.head.headers, "Origin").next();
+        let origin = origin.filter(|_| self.takes_origin(service, peer, request));
+        let reader = origin.map(|origin| Reader {
+            origin: String::from_utf8_lossy(origin).into(),
+            asks: request.head.method == "OPTIONS",
+            has_cookie: service.gate.token_cookie().is_some(),
+        });
         if let Phase::Http(http) = &mut self.phase {
-            http.reader = Some((origin.into(), asks));
+            http.reader = reader.map(Box::new);
         }
     }
 
@@ -353,16 +352,25 @@ fn counts(service: &Service) -> bool {
     service.rates.count_requests() || service.gate.takes_tokens()
 }
 
-/// The response with what lets a page of another origin read it: its origin, and whether it asks only whether it may.
-pub(super) fn readable(response: Response, reader: Option<(Box<str>, bool)>) -> Response {
-    let Some((origin, asks)) = reader else {
-        return response;
-    };
-    let response = response
-        .with_header("Access-Control-Allow-Origin", String::from(origin))
-        .with_header("Access-Control-Allow-Credentials", "true")
+/// The page that may read the response to a request, though it is of another origin.
+#[derive(Debug)]
+pub(super) struct Reader {
+    origin: Box<str>,
+    /// Whether it asks only whether it may.
+    asks: bool,
+    /// Whether a cookie may say who sends a request: a browser sends none where it is not told that it may.
+    has_cookie: bool,
+}
+
+/// The response with what lets that page read it (Fetch standard, §3.3).
+pub(super) fn readable(response: Response, reader: &Reader) -> Response {
+    let mut response = response
+        .with_header("Access-Control-Allow-Origin", reader.origin.to_string())
         .with_header("Vary", "Origin");
-    if !asks {
+    if reader.has_cookie {
+        response = response.with_header("Access-Control-Allow-Credentials", "true");
+    }
+    if !reader.asks {
         return response.with_header("Access-Control-Expose-Headers", "ETag, Retry-After");
     }
     response

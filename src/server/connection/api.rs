@@ -5,15 +5,18 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use mio::Token;
+
 use super::admission::unauthorized;
 use super::body::Body;
 use super::flow::Flow;
 use super::http::{Instead, Next};
 use super::{Connection, Peer};
+use crate::auth::rates::Key;
 use crate::channel::name::{self, is_daemons_own};
 use crate::channel::pattern::Pattern;
 use crate::channel::topic::Topic;
-use crate::dialect::json::{Data, DecodeError, MAX_KEY_BYTES, Start};
+use crate::dialect::json::{Data, DecodeError, ErrorCode, MAX_KEY_BYTES, Start};
 use crate::dialect::sse;
 use crate::http::{ContentType, Method, Query, Request, Resource, Response, Status};
 use crate::hub::History;
@@ -31,7 +34,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// Where reading begins, as a request says it.
-pub(super) enum From<'a> {
+pub(super) enum StartAt<'a> {
     /// With the next message.
     Now,
     /// With the newest so many that are held.
@@ -40,12 +43,12 @@ pub(super) enum From<'a> {
     Place(Cow<'a, str>, u64),
 }
 
-impl From<'_> {
+impl StartAt<'_> {
     pub(super) fn start(&self) -> Start<'_> {
         match self {
-            From::Now => Start::Live,
-            From::Last(count) => Start::Last(*count),
-            From::Place(epoch, seq) => Start::Since { epoch, seq: *seq },
+            StartAt::Now => Start::Live,
+            StartAt::Last(count) => Start::Last(*count),
+            StartAt::Place(epoch, seq) => Start::Since { epoch, seq: *seq },
         }
     }
 }
@@ -78,7 +81,7 @@ impl Connection {
                 response.ok_or(Instead::Answer)
             }
             (Resource::Channel(channel), Method::Read) => {
-                read_channel(service, &access, channel, asked)
+                read_channel(service, access, channel, asked)
             }
             (Resource::Events(channel), _) => match name::check(channel) {
                 Ok(()) => self.follow(service, peer, access, Topic::Channel(channel), asked),
@@ -88,7 +91,10 @@ impl Connection {
                 Ok(()) => self.follow(service, peer, access, Topic::pattern(pattern), asked),
                 Err(why) => Ok(Response::problem(Status::BAD_REQUEST, "bad_pattern", &why)),
             },
-            (Resource::Publish, _) => publish_many(access, request),
+            (Resource::Publish, _) => {
+                let key = service.gate.rate_key(peer, request.head.headers);
+                publish_many(access, key, request)
+            }
         }
     }
 
@@ -113,17 +119,8 @@ impl Connection {
         let mut values = std::mem::take(&mut service.values);
         let response = match values.decode(&request.body) {
             Ok(data) => self.publish_data(service, access, channel, data, key),
-            Err(DecodeError::NotUtf8) => Some(Response::problem(
-                Status::BAD_REQUEST,
-                "bad_json",
-                "not UTF-8",
-            )),
-            Err(DecodeError::Refused(error)) => {
-                let why = match error.offset {
-                    Some(offset) => format!("{}, at byte {offset}", error.message),
-                    None => error.message.into_owned(),
-                };
-                let code = error.code.as_str();
+            Err(error) => {
+                let (code, why) = explain(error);
                 Some(Response::problem(Status::BAD_REQUEST, code, &why))
             }
         };
@@ -139,17 +136,12 @@ impl Connection {
         data: &[u8],
         key: Option<&str>,
     ) -> Option<Response> {
-        // One request at a time is awaited, so there is nothing to tell it from.
-        let ticket = Ticket {
-            connection: self.token,
-            request: RequestKey(0),
-        };
         let what = Publication {
             channel,
             data: Data::json(data),
             key,
         };
-        match service.publish(ticket, access, &what) {
+        match service.publish(only_ticket(self.token), access, &what) {
             Answer::Done(Ok(published)) => {
                 if published.congested {
                     self.pause(service.now, Flow::CONGESTED);
@@ -164,7 +156,11 @@ impl Connection {
 }
 
 /// Answers with what becomes of each publication in the body of a POST.
-fn publish_many(access: Rc<Access>, request: &Request<'_>) -> Result<Response, Instead> {
+fn publish_many(
+    access: Rc<Access>,
+    key: Option<Key>,
+    request: &Request<'_>,
+) -> Result<Response, Instead> {
     if values(request.head.headers, "Idempotency-Key")
         .next()
         .is_some()
@@ -174,14 +170,14 @@ fn publish_many(access: Rc<Access>, request: &Request<'_>) -> Result<Response, I
     }
     let is_chunked = request.head.version_minor >= 1;
     let response = Response::stream(ContentType::JsonLines, is_chunked);
-    let body = Body::publications(access, request.body.to_vec(), is_chunked);
+    let body = Body::publications(access, key, request.body.to_vec(), is_chunked);
     Err(Instead::Body(Box::new((response, body))))
 }
 
 /// Answers with what a channel holds.
 fn read_channel(
     service: &mut Service,
-    access: &Access,
+    access: Rc<Access>,
     channel: &str,
     asked: &Asked<'_>,
 ) -> Result<Response, Instead> {
@@ -189,7 +185,7 @@ fn read_channel(
         return Ok(bad_channel(&why.to_string()));
     }
     let topic = Topic::Channel(channel);
-    if let Err(refusal) = service.may_subscribe(access, topic) {
+    if let Err(refusal) = service.may_subscribe(&access, topic) {
         return Ok(refused(service, &refusal));
     }
     let (from, until, limit) = match span(asked.query) {
@@ -209,33 +205,33 @@ fn read_channel(
     if asked.request.head.method == "HEAD" {
         return Ok(response);
     }
-    let body = Body::messages(channel, &history, until, limit, is_chunked);
+    let body = Body::messages(access, channel, &history, until, limit, is_chunked);
     Err(Instead::Body(Box::new((response, body))))
 }
 
 /// What a request asks to read: from where, up to which number, and how many messages at most.
-type Span<'a> = (From<'a>, u64, u64);
+type Span<'a> = (StartAt<'a>, u64, u64);
 
 /// Reads the parameters of a GET of what a channel holds. Without any it is all that is held.
 fn span(query: Query<'_>) -> Result<Span<'_>, String> {
     let until = query.number("until")?.unwrap_or(u64::MAX);
     let limit = query.number("limit")?.unwrap_or(u64::MAX);
     let from = match from(query)? {
-        From::Now => From::Last(u64::MAX),
+        StartAt::Now => StartAt::Last(u64::MAX),
         from => from,
     };
     Ok((from, until, limit))
 }
 
 /// Reads where reading begins: `since`, or `last`.
-pub(super) fn from(query: Query<'_>) -> Result<From<'_>, String> {
+pub(super) fn from(query: Query<'_>) -> Result<StartAt<'_>, String> {
     let (since, last) = (query.text("since")?, query.number("last")?);
     match (since, last) {
-        (None, None) => Ok(From::Now),
-        (None, Some(count)) => Ok(From::Last(count)),
+        (None, None) => Ok(StartAt::Now),
+        (None, Some(count)) => Ok(StartAt::Last(count)),
         (Some(_), Some(_)) => Err("The parameters since and last exclude each other.".to_owned()),
         (Some(since), None) => match sse::place(&since) {
-            Some((epoch, seq)) => Ok(From::Place(Cow::Owned(epoch.to_owned()), seq)),
+            Some((epoch, seq)) => Ok(StartAt::Place(Cow::Owned(epoch.to_owned()), seq)),
             None => Err("The parameter since is an epoch, a colon and a number.".to_owned()),
         },
     }
@@ -300,6 +296,28 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
         false => Ok(()),
         true => {
             Err("a pattern does not begin with `$`: such channels are the daemon's own".to_owned())
+        }
+    }
+}
+
+/// The ticket of a connection's request. One at a time is awaited, so there is nothing to tell it from.
+pub(super) fn only_ticket(connection: Token) -> Ticket {
+    Ticket {
+        connection,
+        request: RequestKey(0),
+    }
+}
+
+/// What is wrong with a publication that cannot be read: its code, and a sentence.
+pub(super) fn explain(error: DecodeError<'_>) -> (&'static str, Cow<'_, str>) {
+    match error {
+        DecodeError::NotUtf8 => (ErrorCode::BadJson.as_str(), "not UTF-8".into()),
+        DecodeError::Refused(error) => {
+            let why = match error.offset {
+                Some(offset) => format!("{}, at byte {offset}", error.message).into(),
+                None => error.message,
+            };
+            (error.code.as_str(), why)
         }
     }
 }

@@ -5,19 +5,21 @@ use std::rc::Rc;
 use mio::Token;
 
 use super::Connection;
-use super::api::code_of;
+use super::api::{code_of, explain, only_ticket};
 use super::flow::Flow;
 use super::http::Next;
 use super::phase::Phase;
+use crate::auth::identity::Identity;
+use crate::auth::rates::{Key, RetryAfterMs};
+use crate::dialect::json::ErrorCode;
 use crate::dialect::json::batch::{Batch, Item};
 use crate::dialect::json::encode::{data_of_frame, number, string};
-use crate::dialect::json::{DecodeError, ErrorCode};
 use crate::http::{LAST_CHUNK, write_chunk, write_published};
 use crate::hub::{ChannelId, History, Reason};
 use crate::server::allowance;
 use crate::server::gate::Access;
 use crate::server::service::{Answer, Finished, Service};
-use crate::server::tickets::{RequestKey, Ticket};
+use crate::server::timers::{Millis, NEVER};
 
 /// So much of a body is made at a time, in bytes, unless one message is longer.
 const PART: usize = 16 * 1024;
@@ -28,6 +30,10 @@ const WAITING: usize = 64 * 1024;
 /// A body under way.
 #[derive(Debug)]
 pub(super) struct Body {
+    /// What its reader may do, decided anew after a reload.
+    access: Rc<Access>,
+    /// When that ends, or [`NEVER`].
+    until: Millis,
     what: What,
     is_chunked: bool,
     /// Whether the connection stays open after it.
@@ -47,6 +53,8 @@ enum Made {
     Part,
     /// There is more, once a publication has its outcome.
     Waits,
+    /// There is more, and its reader may not have it any more.
+    Broken,
     /// That was all.
     All,
 }
@@ -70,24 +78,38 @@ struct Messages {
 /// The publications of a batch, each of which is answered by a line.
 #[derive(Debug)]
 struct Publications {
-    access: Rc<Access>,
     text: Vec<u8>,
     batch: Batch,
+    /// Whose requests each publication is counted among, and whether the first is still to come, which is counted already.
+    key: Option<Key>,
+    is_first: bool,
     /// Whether one waits for its outcome.
     waits: bool,
 }
 
 impl Body {
     /// What becomes of the publications in `text`, which whoever has this access wants to make.
-    pub(super) fn publications(access: Rc<Access>, text: Vec<u8>, is_chunked: bool) -> Self {
+    pub(super) fn publications(
+        access: Rc<Access>,
+        key: Option<Key>,
+        text: Vec<u8>,
+        is_chunked: bool,
+    ) -> Self {
         let publications = Publications {
-            access,
             text,
             batch: Batch::default(),
+            key,
+            is_first: true,
             waits: false,
         };
+        Body::new(access, What::Publications(publications), is_chunked)
+    }
+
+    fn new(access: Rc<Access>, what: What, is_chunked: bool) -> Self {
         Body {
-            what: What::Publications(publications),
+            access,
+            until: NEVER,
+            what,
             is_chunked,
             keep_alive: false,
         }
@@ -101,8 +123,9 @@ impl Body {
         }
     }
 
-    /// What a channel holds from `history` on up to the number `until`, and no more than `limit` messages.
+    /// What a channel holds now from `history` on, up to the number `until`, and no more than `limit` messages.
     pub(super) fn messages(
+        access: Rc<Access>,
         name: &str,
         history: &History<'_>,
         until: u64,
@@ -120,18 +143,16 @@ impl Body {
             write_gap(&mut head, from, to, reason);
         }
         head.extend_from_slice(b",\"messages\":[");
-        Body {
-            what: What::Messages(Messages {
-                channel: history.channel,
-                head,
-                position: history.position,
-                until,
-                left: limit,
-                is_begun: false,
-            }),
-            is_chunked,
-            keep_alive: false,
-        }
+        let messages = Messages {
+            channel: history.channel,
+            head,
+            position: history.position,
+            // What is published meanwhile is no part of what the channel holds now: else there might be no end.
+            until: until.min(history.newest),
+            left: limit,
+            is_begun: false,
+        };
+        Body::new(access, What::Messages(messages), is_chunked)
     }
 }
 
@@ -146,8 +167,14 @@ fn write_gap(out: &mut Vec<u8>, from: u64, to: u64, reason: Reason) {
 }
 
 impl Messages {
-    /// Appends the next part.
-    fn write(&mut self, service: &mut Service, out: &mut Vec<u8>) -> Made {
+    /// Whether somebody may read the channel, which may be gone.
+    fn may_be_read(&self, service: &Service, access: &Access) -> bool {
+        let topic = service.hub.topic(self.channel);
+        topic.is_none_or(|topic| access.may_subscribe(topic))
+    }
+
+    /// Appends the next part, of so many bytes unless one message is longer.
+    fn write(&mut self, service: &mut Service, part: usize, out: &mut Vec<u8>) -> Made {
         out.append(&mut self.head);
         let begin = out.len();
         let (mut has_more, mut is_full) = (false, false);
@@ -156,7 +183,7 @@ impl Messages {
                 has_more = self.left == 0 && seq <= self.until;
                 return false;
             }
-            if out.len() - begin >= PART {
+            if out.len() - begin >= part {
                 is_full = true;
                 return false;
             }
@@ -186,17 +213,23 @@ impl Messages {
 }
 
 impl Publications {
-    /// Makes the next publications, and appends a line for each. Says whether its publisher has to wait for a channel's sweep.
+    /// Makes the next publications, and appends a line for each, up to `part` bytes of them. Says whether its publisher has to
+    /// wait for a channel's sweep.
     fn write(
         &mut self,
         service: &mut Service,
-        connection: Token,
+        (access, connection): (&Access, Token),
+        part: usize,
         out: &mut Vec<u8>,
     ) -> (Made, bool) {
         let begin = out.len();
-        while out.len() - begin < PART && !service.allowance.is_spent() {
+        while out.len() - begin < part && !service.allowance.is_spent() {
             let range = match self.batch.next(&self.text) {
                 Item::Value(range) => range,
+                Item::White(len) => {
+                    service.allowance.charge(len);
+                    continue;
+                }
                 Item::End => return (Made::All, false),
                 Item::Broken(why, at) => {
                     let why = format!("{why}, at byte {at}");
@@ -205,8 +238,13 @@ impl Publications {
                 }
             };
             (service.allowance).charge(allowance::MESSAGE + range.len());
+            if let Err(RetryAfterMs(ms)) = self.count(service, access) {
+                let why = format!("too many publications: the next may come in {ms} ms");
+                write_failure(out, ErrorCode::RateLimited.as_str(), &why);
+                continue;
+            }
             let text = self.text.get_mut(range).unwrap_or_default();
-            match publish(service, &self.access, connection, text, out) {
+            match publish(service, access, connection, text, out) {
                 Outcome::Done => {}
                 Outcome::Congested => return (Made::Part, true),
                 Outcome::Waits => {
@@ -216,6 +254,15 @@ impl Publications {
             }
         }
         (Made::Part, false)
+    }
+
+    /// Counts a publication as the request that it would be by itself. Its bytes are counted already.
+    fn count(&mut self, service: &mut Service, access: &Access) -> Result<(), RetryAfterMs> {
+        let is_counted = std::mem::take(&mut self.is_first);
+        if is_counted || !service.rates.count_requests() {
+            return Ok(());
+        }
+        (service.rates).request_by(self.key, &access.name(), 0, service.now)
     }
 }
 
@@ -246,25 +293,13 @@ fn publish(
     let mut decoder = service.decoder;
     let what = match decoder.decode_publication(text) {
         Ok(what) => what,
-        Err(DecodeError::NotUtf8) => {
-            write_failure(out, ErrorCode::BadJson.as_str(), "not UTF-8");
-            return Outcome::Done;
-        }
-        Err(DecodeError::Refused(error)) => {
-            let why = match error.offset {
-                Some(offset) => format!("{}, at byte {offset} of it", error.message).into(),
-                None => error.message,
-            };
-            write_failure(out, error.code.as_str(), &why);
+        Err(error) => {
+            let (code, why) = explain(error);
+            write_failure(out, code, &why);
             return Outcome::Done;
         }
     };
-    // One at a time is awaited, so there is nothing to tell it from.
-    let ticket = Ticket {
-        connection,
-        request: RequestKey(0),
-    };
-    match service.publish(ticket, access, &what) {
+    match service.publish(only_ticket(connection), access, &what) {
         Answer::Done(Ok(published)) => {
             let (epoch, _) = published.epoch(&service.hub);
             write_published(out, epoch, published.seq);
@@ -307,8 +342,10 @@ fn write_message(out: &mut Vec<u8>, seq: u64, frame: &[u8]) {
 
 impl Connection {
     /// The body of the response that was just begun goes on from now on. The next request waits for its end.
-    pub(super) fn begin_body(&mut self, mut body: Body, keep_alive: bool) {
+    pub(super) fn begin_body(&mut self, service: &Service, mut body: Body, keep_alive: bool) {
+        let until = service.gate.end_of(&body.access, service.now);
         body.keep_alive = keep_alive;
+        body.until = until;
         if let Phase::Http(http) = &mut self.phase {
             http.body = Some(Box::new(body));
         }
@@ -320,11 +357,17 @@ impl Connection {
             return Some(Next::Stay);
         };
         let mut body = http.body.take()?;
-        if self.make_body(service, &mut body) != Made::All {
-            if let Phase::Http(http) = &mut self.phase {
-                http.body = Some(body);
+        body.readmit(service);
+        match self.make_body(service, &mut body) {
+            Made::All => {}
+            // The last chunk is missing, so the client sees that it has not got all.
+            Made::Broken => return Some(Next::Finish),
+            Made::Part | Made::Waits => {
+                if let Phase::Http(http) = &mut self.phase {
+                    http.body = Some(body);
+                }
+                return Some(Next::Stay);
             }
-            return Some(Next::Stay);
         }
         if let Phase::Http(http) = &mut self.phase {
             http.expect_next(service.config.http_idle_timeout_ms.after(service.now));
@@ -353,7 +396,7 @@ impl Connection {
             match made {
                 Made::Part => {}
                 Made::Waits => self.pause(service.now, Flow::AWAITS),
-                Made::All => return Made::All,
+                Made::All | Made::Broken => return made,
             }
         }
     }
@@ -386,6 +429,23 @@ impl Connection {
 }
 
 impl Body {
+    /// Decides anew what its reader may do, if there was a reload since that was decided or if what it has shown has ended: the
+    /// rest is for a stranger then.
+    fn readmit(&mut self, service: &Service) {
+        let gate = &service.gate;
+        let (door, identity) = (self.access.door, &self.access.identity);
+        let is_over = self.until <= service.now;
+        if gate.is_current(&self.access) && !is_over {
+            return;
+        }
+        let holds = |identity: &&Identity| !is_over && gate.still_vouches_for(identity);
+        let identity = identity.as_ref().filter(holds).cloned();
+        if identity.is_none() {
+            self.until = NEVER;
+        }
+        self.access = gate.admit(door, identity);
+    }
+
     /// Appends the next part. Says whether its reader, who publishes, has to wait for a channel's sweep.
     fn write(
         &mut self,
@@ -394,17 +454,24 @@ impl Body {
         out: &mut Vec<u8>,
     ) -> (Made, bool) {
         let mut outcome = (Made::Part, false);
-        let mut part = |out: &mut Vec<u8>| {
+        let part = PART.min(service.outbox_limit());
+        let access = &*self.access;
+        let mut write = |out: &mut Vec<u8>| {
             outcome = match &mut self.what {
-                What::Messages(messages) => (messages.write(service, out), false),
-                What::Publications(publications) => publications.write(service, connection, out),
+                What::Messages(messages) if !messages.may_be_read(service, access) => {
+                    (Made::Broken, false)
+                }
+                What::Messages(messages) => (messages.write(service, part, out), false),
+                What::Publications(publications) => {
+                    publications.write(service, (access, connection), part, out)
+                }
             }
         };
         if !self.is_chunked {
-            part(out);
+            write(out);
             return outcome;
         }
-        write_chunk(out, part);
+        write_chunk(out, write);
         if outcome.0 == Made::All {
             out.extend_from_slice(LAST_CHUNK);
         }

@@ -3,13 +3,18 @@
 use super::ends::Gone;
 use super::flow::Flow;
 use super::phase::{Open, Phase};
+use super::seat::Seat;
 use super::{Connection, Peer};
 use crate::config::Config;
 use crate::dialect::sse;
+use crate::limit::Limit;
 use crate::server::service::Service;
 use crate::server::timers::{Millis, NEVER};
 use crate::ws::close::CloseCode;
 use crate::ws::encode::write_ping;
+
+/// How long a peer may take nothing of what it is told last.
+const LAST_BYTES_MS: Limit = Limit::of(60_000);
 
 impl Connection {
     /// When it next has to be looked at if nothing happens until then.
@@ -20,6 +25,13 @@ impl Connection {
                 self.stall_deadline(config).min(self.keys_until())
             }
             Phase::Http(http) => http.deadline.min(self.stall_deadline(config)),
+            // What it has still to take may be long. Nobody waits for it on a seat that others wait for.
+            Phase::Draining {
+                fin_sent: false, ..
+            } if self.seat == Seat::Regular => match self.flow.may_write() {
+                true => NEVER,
+                false => (config.stall_timeout_ms.min(LAST_BYTES_MS)).after(self.blocked_since),
+            },
             Phase::Closing { until, .. } | Phase::Draining { until, .. } => *until,
             Phase::Events(events) => (events.auth_until).min(match self.flow.may_write() {
                 true => events.comment_at,
@@ -111,7 +123,7 @@ impl Connection {
     /// How much earlier than after a whole interval this connection is pinged: something between
     /// nothing and half an interval that differs from connection to connection, so that those
     /// that came in one storm are not pinged in one.
-    fn ping_lead(&self, interval: Millis) -> Millis {
+    pub(super) fn ping_lead(&self, interval: Millis) -> Millis {
         let mixed = (self.token.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         (interval / 2).saturating_mul(mixed) >> 32
     }
@@ -146,7 +158,7 @@ impl Connection {
             }
             Phase::Events(events) if events.auth_until <= now => self.end_access(service, peer),
             Phase::Events(events) => {
-                events.comment_at = comment_at(now, config);
+                events.comment_at = config.ping_interval_ms.after(now);
                 sse::keep_alive(self.outbox.private());
             }
             Phase::Open(_) if is_overdue => self.message_timeout(service, peer),
@@ -166,9 +178,4 @@ impl Connection {
         }
         None
     }
-}
-
-/// When the next comment in an event stream is due that had one at `now`.
-pub(super) fn comment_at(now: Millis, config: &Config) -> Millis {
-    config.ping_interval_ms.after(now)
 }

@@ -15,7 +15,7 @@ use crate::ws::violation::Violation;
 const CLOSE_TIMEOUT_MS: u64 = 5_000;
 
 /// How long what a peer still sends is read and dropped after all was said.
-const DRAIN_TIMEOUT_MS: u64 = 2_000;
+pub(super) const DRAIN_TIMEOUT_MS: u64 = 2_000;
 
 /// What a client is told whose half-read input has to make room.
 const NO_ROOM: Violation = Violation {
@@ -44,6 +44,8 @@ impl Connection {
     /// Ends it, since its half-read input has to make room.
     pub(in crate::server) fn end_hoard(&mut self, service: &mut Service, peer: Peer<'_>) {
         match self.phase {
+            // An answer is under way, and nothing else can be said in the middle of it.
+            Phase::Http(ref http) if http.body.is_some() => self.finish(service),
             Phase::Http(_) => self.refuse_request(service, peer),
             _ => self.fail(service, peer, NO_ROOM),
         }

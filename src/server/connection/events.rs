@@ -6,8 +6,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::api::{Asked, From, bad_request, from, refused};
-use super::deadlines::comment_at;
+use super::api::{Asked, StartAt, bad_request, from, refused};
 use super::http::{Instead, Next};
 use super::phase::Events;
 use super::{Connection, Peer};
@@ -80,7 +79,12 @@ impl Connection {
             topic.kind()
         );
         service.note(self.who(peer), what);
-        let comment_at = comment_at(service.now, &service.config);
+        let interval = service.config.ping_interval_ms;
+        let lead = interval
+            .get()
+            .map_or(0, |interval| self.ping_lead(interval));
+        let comment_at = interval.after(service.now) - lead;
+        service.metrics.streams += 1;
         Err(Instead::Next(Next::Follow(Events {
             comment_at,
             auth_until: NEVER,
@@ -88,14 +92,14 @@ impl Connection {
     }
 
     /// Writes what a stream begins with, and what is missing before its first message.
-    fn open_events(&mut self, service: &mut Service, from: &From<'_>, made: &Subscribed) {
+    fn open_events(&mut self, service: &mut Service, from: &StartAt<'_>, made: &Subscribed) {
         let epoch = service.hub.epoch(made.channel).unwrap_or_default();
         let place = match from {
             _ if made.gap.is_some() => None,
-            From::Place(epoch, seq) => Some((&**epoch, *seq)),
+            StartAt::Place(epoch, seq) => Some((&**epoch, *seq)),
             // The first message that it gets says more than this would.
-            From::Last(_) if made.behind => None,
-            From::Now | From::Last(_) => Some((epoch, made.seq)),
+            StartAt::Last(_) if made.behind => None,
+            StartAt::Now | StartAt::Last(_) => Some((epoch, made.seq)),
         };
         let retry_ms = self.retry_ms();
         let out = self.outbox.private();
@@ -142,7 +146,7 @@ impl Connection {
 }
 
 /// The place of the last event that the client had before it came back (HTML standard, §9.2.4).
-fn last_event<'a>(request: &Request<'a>) -> Option<From<'a>> {
+fn last_event<'a>(request: &Request<'a>) -> Option<StartAt<'a>> {
     let value = values(request.head.headers, "Last-Event-ID").next()?;
     if value.is_empty() {
         return None;
@@ -150,5 +154,5 @@ fn last_event<'a>(request: &Request<'a>) -> Option<From<'a>> {
     let place = std::str::from_utf8(value).ok().and_then(sse::place);
     // What cannot be read is not of here. The client learns by a gap that it may have missed something.
     let (epoch, seq) = place.unwrap_or((NOWHERE, 0));
-    Some(From::Place(Cow::Borrowed(epoch), seq))
+    Some(StartAt::Place(Cow::Borrowed(epoch), seq))
 }

@@ -299,7 +299,7 @@ impl Connection {
                 let (response, body) = *begun;
                 let keep_alive = may_keep_alive && !response.closes();
                 self.respond(service, peer, &response, keep_alive);
-                self.begin_body(body, keep_alive);
+                self.begin_body(service, body, keep_alive);
                 None
             }
             Err(Instead::Next(next)) => Some(next),
@@ -329,13 +329,13 @@ impl Connection {
             route,
             Route::WebSocket(_) | Route::Channels(_, Method::Post, _)
         );
+        self.note_reader(service, peer, request);
         let checked = self
             .count_connection(service, peer, request)
             .and_then(|()| self.check_site(service, peer, request, changes));
         if let Err(response) = checked {
             return Ok(response.for_head_request(is_head));
         }
-        self.note_reader(service, peer, request);
         match route {
             Route::Channels(resource, method, query) => {
                 let asked = Asked {
@@ -498,12 +498,13 @@ impl Connection {
         }
         let date = service.date.at(service.now);
         let out = self.outbox.private();
-        match &mut self.phase {
-            Phase::Http(http) if http.reader.is_some() => {
-                let response = readable(response.clone(), http.reader.take());
-                response.write(out, date, keep_alive);
-            }
-            _ => response.write(out, date, keep_alive),
+        let reader = match &mut self.phase {
+            Phase::Http(http) => http.reader.take(),
+            _ => None,
+        };
+        match reader {
+            Some(reader) => readable(response.clone(), &reader).write(out, date, keep_alive),
+            None => response.write(out, date, keep_alive),
         }
     }
 }

@@ -328,6 +328,7 @@ impl Connection {
                 Phase::Draining { .. } => true,
                 // Its request is here, and waits for us.
                 Phase::Http(_) if self.flow.intersects(Flow::IN_READS | Flow::AWAITS) => false,
+                Phase::Http(http) if http.body.is_some() => false,
                 Phase::Http(http) => self.seat == Seat::Lobby || !http.begun,
                 Phase::Open(_) | Phase::Events(_) | Phase::Closing { .. } => false,
             }
@@ -378,11 +379,12 @@ impl Connection {
     }
 
     /// Whether all has been said and the end of the stream comes next. Says so once.
-    pub(super) fn take_end(&mut self) -> bool {
+    pub(super) fn take_end(&mut self, now: Millis) -> bool {
         let all_is_out = self.takes_messages();
         match &mut self.phase {
-            Phase::Draining { fin_sent, .. } if !*fin_sent && all_is_out => {
+            Phase::Draining { fin_sent, until } if !*fin_sent && all_is_out => {
                 *fin_sent = true;
+                *until = now + ends::DRAIN_TIMEOUT_MS;
                 true
             }
             _ => false,

@@ -7,6 +7,7 @@
 
 use zeroize::Zeroizing;
 
+use super::admission::Reader;
 use super::body::Body;
 use super::speaker::Speaker;
 use crate::http::HttpParser;
@@ -41,8 +42,8 @@ pub(in crate::server) struct HttpState {
     pub(super) verdict: Option<Verdict>,
     /// The body of a response that goes on.
     pub(super) body: Option<Box<Body>>,
-    /// The page that may read the response to the request under way, and whether it asks only whether it may.
-    pub(super) reader: Option<(Box<str>, bool)>,
+    /// The page that may read the response to the request under way.
+    pub(super) reader: Option<Box<Reader>>,
 }
 
 impl HttpState {

@@ -1,7 +1,7 @@
 //! What a connection may do, by where there was room for it.
 
 use crate::config::Config;
-use crate::http::{Request, Response, Route, Site, is_health_check, route};
+use crate::http::{Request, Resource, Response, Route, Site, is_health_check, route};
 use crate::limit::Limit;
 
 /// How long the head of a request may take beyond the limit.
@@ -40,11 +40,20 @@ impl Seat {
         let route = route(request, site);
         let is_served = match self {
             Seat::Regular => true,
-            Seat::Reserve => !matches!(route, Route::WebSocket(_)),
+            Seat::Reserve => !stays(&route),
             Seat::Lobby => is_health_check(request),
         };
         is_served.then_some(route)
     }
+}
+
+/// Whether what is asked for keeps its connection for as long as the client likes.
+fn stays(route: &Route<'_>) -> bool {
+    use Resource::{Events, PatternEvents};
+    matches!(
+        route,
+        Route::WebSocket(_) | Route::Channels(Events(_) | PatternEvents(_), ..)
+    )
 }
 
 /// The answer to a request that there is no seat for.

@@ -158,12 +158,7 @@ fn a_reader_that_takes_nothing_for_too_long_loses_its_stream() {
 #[test]
 fn a_reader_of_a_long_history_that_stops_reading_takes_no_more_than_its_share_of_memory() {
     let mut simulation = Simulation::new(with_window(1 << 20));
-    let mut publisher = client::open(&mut simulation, client::Tongue::Json);
-    let data = format!("\"{}\"", "x".repeat(1_000));
-    for _ in 0..900 {
-        publisher.say(&mut simulation, &publish(None, "a", &data));
-        publisher.hear(&mut simulation);
-    }
+    fill(&mut simulation, 900);
     let peer = simulation.connect_with(1_000);
     simulation.send(peer, get("/channels/a", "").as_bytes());
     simulation.settle();
@@ -215,6 +210,108 @@ fn pages_that_may_use_the_daemon_may_read_what_it_answers() {
             "{text}"
         );
     }
+}
+
+/// Publishes so many messages of a thousand bytes to `a`.
+fn fill(simulation: &mut Simulation, count: usize) {
+    let mut publisher = client::open(simulation, client::Tongue::Json);
+    let data = format!("\"{}\"", "x".repeat(1_000));
+    for _ in 0..count {
+        publisher.say(simulation, &publish(None, "a", &data));
+        publisher.hear(simulation);
+    }
+}
+
+#[test]
+fn a_client_that_is_slow_with_its_last_answer_gets_it_whole() {
+    let mut simulation = Simulation::new(with_window(1 << 20));
+    fill(&mut simulation, 40);
+    let peer = simulation.connect_with(1_000);
+    simulation.send(peer, get("/channels/a", "Connection: close\r\n").as_bytes());
+    let mut text = String::new();
+    while !simulation.is_at_end(peer) {
+        text.push_str(&simulation.receive_text(peer));
+        simulation.advance(2_500);
+    }
+    assert!(text.ends_with("]}\n\r\n0\r\n\r\n"), "{} bytes", text.len());
+}
+
+#[test]
+fn what_is_published_while_a_history_is_read_is_no_part_of_it() {
+    let mut simulation = Simulation::new(with_window(1 << 20));
+    fill(&mut simulation, 100);
+    let peer = simulation.connect_with(1_000);
+    simulation.send(peer, get("/channels/a", "").as_bytes());
+    let mut text = String::new();
+    for _ in 0..2_000 {
+        let some = simulation.receive_text(peer);
+        if some.is_empty() {
+            break;
+        }
+        text.push_str(&some);
+        answer(&mut simulation, &post("a", "1", true));
+    }
+    assert!(text.ends_with("]}\n\r\n0\r\n\r\n"), "it has no end");
+    assert_eq!(text.matches("{\"seq\":").count(), 100);
+}
+
+#[test]
+fn a_batch_under_way_loses_what_a_reload_or_the_end_of_its_token_takes_away() {
+    for ends in [false, true] {
+        let mut simulation = guarded(vec![rule("jwt:ada", &[], &["a"])]);
+        let lines = bearer(&token("ada", 60, ""));
+        let body = "{\"channel\":\"a\",\"data\":1}\n".repeat(20_000);
+        let len = body.len();
+        let peer = simulation.connect_with(2_000);
+        let head = format!(
+            "POST /publish HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {len}\r\n\r\n"
+        );
+        simulation.send(peer, head.as_bytes());
+        simulation.send(peer, body.as_bytes());
+        let mut text = simulation.receive_text(peer);
+        if ends {
+            for _ in 0..4 {
+                simulation.advance(25_000);
+                text.push_str(&simulation.receive_text(peer));
+            }
+        } else {
+            reload(&mut simulation, vec![rule("anonymous", &["b"], &[])]);
+        }
+        loop {
+            let some = simulation.receive_text(peer);
+            if some.is_empty() {
+                break;
+            }
+            text.push_str(&some);
+        }
+        let (made, refused) = (
+            text.matches("\"seq\":").count(),
+            text.matches("\"code\":").count(),
+        );
+        assert_eq!(made + refused, 20_000, "{ends}");
+        assert!(made > 0 && refused > 10_000, "{made} {refused} {ends}");
+    }
+}
+
+#[test]
+fn a_history_under_way_ends_unfinished_once_it_is_not_granted_any_more() {
+    let mut simulation = guarded(vec![rule("anonymous", &["a"], &["a"])]);
+    simulation.service().config.policy.retain_bytes = Limit::of(1 << 20);
+    fill(&mut simulation, 400);
+    let peer = simulation.connect_with(2_000);
+    simulation.send(peer, get("/channels/a", "").as_bytes());
+    let mut text = simulation.receive_text(peer);
+    reload(&mut simulation, vec![rule("anonymous", &["b"], &[])]);
+    loop {
+        let some = simulation.receive_text(peer);
+        if some.is_empty() {
+            break;
+        }
+        text.push_str(&some);
+    }
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    assert!(!text.ends_with("\r\n0\r\n\r\n"), "it looks whole");
+    assert!(simulation.is_at_end(peer));
 }
 
 /// The `n`th number below `most` of a sequence that is the same in every run.

@@ -295,7 +295,7 @@ impl Client {
         let mut plaintext = std::mem::take(&mut self.plaintext);
         plaintext.clear();
         let socket = &mut self.links[at].socket;
-        socket.decrypt(&self.buffer[..len], &mut plaintext)?;
+        socket.decrypt(&mut self.buffer[..len], &mut plaintext)?;
         // What the handshake has to say goes out by itself.
         if socket.has_unsent() {
             self.flush(at)?;

@@ -98,9 +98,7 @@ impl Socket {
                 None => self.stream.write(&self.out[self.sent..]).map(|len| {
                     self.sent += len;
                 }),
-                Some(session) if session.wants_write() => {
-                    session.send(&mut self.stream).map(|_| ())
-                }
+                Some(session) if session.wants_write() => session.send(&mut self.stream),
                 Some(session) => {
                     let end = self.out.len().min(self.sent + ENCRYPTED_AT_ONCE);
                     session.write(&self.out[self.sent..end])?;
@@ -145,21 +143,15 @@ impl Socket {
         self.stream.read(buffer)
     }
 
-    /// Appends to `plaintext` what `received` is once decrypted.
+    /// Appends what was `received`, which is overwritten, to `plaintext` once it is decrypted.
     ///
     /// # Errors
     /// It breaks TLS, or ends it.
-    pub(crate) fn decrypt(&mut self, mut received: &[u8], plaintext: &mut Vec<u8>) -> Result<()> {
-        let Some(session) = &mut self.session else {
-            bail!("the connection is not encrypted");
-        };
-        while !received.is_empty() {
-            session.decrypt(&mut received)?;
-            if !session.take(plaintext)? {
-                bail!("closed without a close frame");
-            }
+    pub(crate) fn decrypt(&mut self, received: &mut [u8], plaintext: &mut Vec<u8>) -> Result<()> {
+        match &mut self.session {
+            Some(session) => session.decrypt(received, plaintext),
+            None => bail!("the connection is not encrypted"),
         }
-        Ok(())
     }
 
     /// Whether the server has finished the TLS handshake.

@@ -2,22 +2,29 @@
 //!
 //! Every server is asked for the same: ECDSA P-256, X25519, AES-128-GCM, no resumption. So what differs is the servers.
 
-use std::io::{self, BufRead as _, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientConnectionData, Resumption, UnbufferedClientConnection};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::unbuffered::{ConnectionState, WriteTraffic};
 use rustls::version::TLS13;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
 };
+
+/// The largest plaintext of a record (RFC 8446 §5.1), and what comes with one: its header, type and tag.
+const RECORD_MAX: usize = 16 << 10;
+const RECORD_OVERHEAD: usize = 5 + 1 + 16;
+/// The longest message of a handshake that is sent here.
+const FLIGHT_MAX: usize = 4 << 10;
 
 /// The names of its files.
 const CHAIN: &str = "cert.pem";
@@ -151,8 +158,17 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// The client's side of a TLS connection, over a socket that does not block.
-pub(crate) struct Session(Box<ClientConnection>);
+/// The client's side of a TLS connection. No I/O: what is received is decrypted where it lies.
+pub(crate) struct Session {
+    connection: Box<UnbufferedClientConnection>,
+    /// Ciphertext that waits to be sent, and how much of it is.
+    out: Vec<u8>,
+    sent: usize,
+    /// What was received and is not a whole record yet.
+    rest: Vec<u8>,
+    /// What is to be sent once the handshake is over, until then.
+    early: Option<Vec<u8>>,
+}
 
 impl Session {
     /// A new one; its first message waits to be sent.
@@ -160,67 +176,128 @@ impl Session {
     /// # Errors
     /// rustls' own.
     pub(crate) fn new(config: &Arc<ClientConfig>, address: SocketAddr) -> Result<Self> {
-        let mut session = ClientConnection::new(Arc::clone(config), address.ip().into())?;
-        // What the load sends is as much as it has to.
-        session.set_buffer_limit(None);
-        Ok(Self(Box::new(session)))
+        let name = address.ip().into();
+        let connection = UnbufferedClientConnection::new(Arc::clone(config), name)?;
+        let mut session = Self {
+            connection: Box::new(connection),
+            out: Vec::new(),
+            sent: 0,
+            rest: Vec::new(),
+            early: Some(Vec::new()),
+        };
+        session.go_on(&mut [], &mut Vec::new())?;
+        Ok(session)
     }
 
     /// Takes what is to be sent.
     ///
     /// # Errors
-    /// The server has said that nothing more is to come.
-    pub(crate) fn write(&mut self, plaintext: &[u8]) -> io::Result<()> {
-        self.0.writer().write_all(plaintext)
+    /// The connection's keys are used up.
+    pub(crate) fn write(&mut self, plaintext: &[u8]) -> Result<()> {
+        if let Some(early) = &mut self.early {
+            early.extend_from_slice(plaintext);
+            return Ok(());
+        }
+        let state = self.connection.process_tls_records(&mut []).state?;
+        match state {
+            ConnectionState::WriteTraffic(traffic) => encrypt(traffic, plaintext, &mut self.out),
+            other => bail!("nothing can be sent: {other:?}"),
+        }
     }
 
     /// Bytes wait to be sent.
+    #[inline]
     pub(crate) fn wants_write(&self) -> bool {
-        self.0.wants_write()
+        self.sent < self.out.len()
     }
 
-    /// Sends some of what waits, and how many bytes that were.
+    /// Sends some of what waits.
     ///
     /// # Errors
     /// The socket's.
-    pub(crate) fn send(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
-        self.0.write_tls(socket)
-    }
-
-    /// Decrypts a part of `received`, from its beginning on, and takes it off.
-    ///
-    /// # Errors
-    /// It breaks TLS.
-    pub(crate) fn decrypt(&mut self, received: &mut &[u8]) -> Result<()> {
-        self.0.read_tls(received)?;
-        self.0.process_new_packets()?;
+    pub(crate) fn send(&mut self, socket: &mut impl Write) -> io::Result<()> {
+        self.sent += socket.write(&self.out[self.sent..])?;
+        if self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+        }
         Ok(())
     }
 
-    /// Appends what was decrypted to `plaintext`; `false` if the server has said that nothing more will come.
+    /// Appends what was `received`, which is overwritten, to `plaintext` once it is decrypted.
     ///
     /// # Errors
-    /// None but rustls' own.
-    pub(crate) fn take(&mut self, plaintext: &mut Vec<u8>) -> Result<bool> {
-        let mut reader = self.0.reader();
+    /// It breaks TLS, or ends it.
+    pub(crate) fn decrypt(&mut self, received: &mut [u8], plaintext: &mut Vec<u8>) -> Result<()> {
+        if self.rest.is_empty() {
+            let used = self.go_on(received, plaintext)?;
+            self.rest.extend_from_slice(&received[used..]);
+            return Ok(());
+        }
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.extend_from_slice(received);
+        let used = self.go_on(&mut rest, plaintext)?;
+        rest.drain(..used);
+        self.rest = rest;
+        Ok(())
+    }
+
+    /// Does what can be done with what was received, and says how much of that it has used.
+    fn go_on(&mut self, received: &mut [u8], plaintext: &mut Vec<u8>) -> Result<usize> {
+        let mut used = 0;
         loop {
-            match reader.fill_buf() {
-                Ok([]) => return Ok(false),
-                Ok(chunk) => {
-                    let len = chunk.len();
-                    plaintext.extend_from_slice(chunk);
-                    reader.consume(len);
+            let status = self.connection.process_tls_records(&mut received[used..]);
+            used += status.discard;
+            match status.state? {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        plaintext.extend_from_slice(record?.payload);
+                    }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
-                Err(error) => return Err(error.into()),
+                ConnectionState::EncodeTlsData(mut data) => {
+                    let from = self.out.len();
+                    self.out.resize(from + FLIGHT_MAX, 0);
+                    let len = data.encode(&mut self.out[from..])?;
+                    self.out.truncate(from + len);
+                }
+                // Whoever holds this sends it.
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::BlockedHandshake => return Ok(used),
+                ConnectionState::WriteTraffic(traffic) => {
+                    if let Some(early) = self.early.take() {
+                        encrypt(traffic, &early, &mut self.out)?;
+                    }
+                    return Ok(used);
+                }
+                ConnectionState::PeerClosed | ConnectionState::Closed => {
+                    bail!("closed without a close frame")
+                }
+                other => bail!("TLS has come to where it can't: {other:?}"),
             }
         }
     }
 
     /// Whether the server has finished the handshake: it has sent the tickets that come after the client's last word.
     pub(crate) fn is_done_for_the_server(&self) -> bool {
-        self.0.tls13_tickets_received() > 0
+        self.connection.tls13_tickets_received() > 0
     }
+}
+
+/// Appends a plaintext to `out` once it is encrypted.
+fn encrypt(
+    mut traffic: WriteTraffic<'_, ClientConnectionData>,
+    plaintext: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if plaintext.is_empty() {
+        return Ok(());
+    }
+    let from = out.len();
+    let records = plaintext.len().div_ceil(RECORD_MAX);
+    out.resize(from + plaintext.len() + records * RECORD_OVERHEAD, 0);
+    let len = traffic.encrypt(plaintext, &mut out[from..])?;
+    out.truncate(from + len);
+    Ok(())
 }
 
 /// A stream that blocks.

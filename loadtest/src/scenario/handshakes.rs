@@ -204,7 +204,7 @@ impl Client {
             };
             own.received_bytes += len as u64;
             plaintext.clear();
-            self.socket.decrypt(&buffer[..len], plaintext)?;
+            self.socket.decrypt(&mut buffer[..len], plaintext)?;
             own.sends += self.socket.flush()?;
             if self.socket.is_done_for_the_server() {
                 return Ok(true);

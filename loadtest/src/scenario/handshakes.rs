@@ -45,7 +45,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let cost = meter.until_now(storm.own)?;
     if storm.finished == 0 {
         bail!(
-            "no handshake was finished, and {} were refused",
+            "no handshake was finished, and {} were refused: a server that sends no tickets can't be measured",
             storm.refused
         );
     }

@@ -1,5 +1,5 @@
 //! The client under test for the Autobahn suite: echoes whatever the fuzzing server at `WS_URL` sends, one connection a
-//! case, and has it write its report about `WS_AGENT`. `tests/conformance/run client` starts it.
+//! case, and has it write its report about `WS_AGENT`. Over `wss://` it believes the certificates in the file `WS_CA`. `tests/conformance/run client` starts it.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -33,9 +33,12 @@ fn open(url: &str) -> Result<WebSocket, Box<dyn Error>> {
         server_no_context_takeover: false,
         ..Offer::default()
     };
-    let connector = Connector::new(url)?
+    let mut connector = Connector::new(url)?
         .deflate(Some(offer))
         .max_message(MAX_MESSAGE);
+    if let Ok(authorities) = std::env::var("WS_CA") {
+        connector = connector.ca_file(authorities);
+    }
     Ok(connector.websocket()?)
 }
 

@@ -115,6 +115,16 @@ fn a_websocket_is_told_to_come_back_later() {
 }
 
 #[test]
+fn an_event_stream_is_told_to_come_back_later_since_it_would_keep_a_publisher_out() {
+    let (daemon, _clients) = full(&[]);
+    for path in ["/channels/c/events", "/patterns/c.*/events"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = daemon.exchange(request.as_bytes());
+        assert!(refused(&answer), "{path}: {answer}");
+    }
+}
+
+#[test]
 fn hundreds_of_silent_connections_keep_no_publisher_out() {
     let (daemon, _clients) = full(&[]);
     let silent: Vec<_> = (0..300).map(|_| daemon.raw()).collect();

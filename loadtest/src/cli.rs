@@ -22,7 +22,9 @@ Which numbers a scenario takes; it refuses the others:
   limit, as the counterpart of resume: -n --size --content --last
   resume                 -n --size --content --deflate --last
   connect, idle          -n --deflate
-  sustain                those of fanout but -w; -r is the rate to begin with";
+  handshakes             -n --seconds --warmup --probe
+  sustain                those of fanout but -w; -r is the rate to begin with
+All but limit and handshakes take --tls; handshakes are always over TLS.";
 
 /// Loads a fanfare daemon, or another server, and says what it costs and how fast it is.
 #[derive(Debug, Parser)]
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Connect(Run),
     /// Connections that do nothing: memory for each
     Idle(Run),
+    /// Full TLS 1.3 handshakes without pause and nothing else, -n at once: CPU for each
+    Handshakes(Run),
     /// Some subscribers stop reading: what it costs the server and the others
     Slow(Run),
     /// Everybody comes back at once and asks for the newest messages
@@ -130,6 +134,9 @@ pub(crate) struct Target {
     /// The core that the load runs on
     #[arg(long, default_value_t = 1)]
     pub(crate) load_core: usize,
+    /// Configure a TLS listener and rules beside the daemon's plain listener, which is loaded
+    #[arg(long, conflicts_with_all = ["peer", "url"])]
+    pub(crate) configured: bool,
     /// A program to run the daemon under, with its arguments: "valgrind --tool=callgrind"
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["peer", "url"])]
     pub(crate) under: Option<String>,
@@ -177,6 +184,9 @@ pub(crate) struct Given {
     /// Subscribers offer permessage-deflate, and insist on it
     #[arg(long)]
     pub(crate) deflate: bool,
+    /// Over TLS 1.3, with an ECDSA P-256 certificate that is made for the run
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Also measure how soon a ping on another connection is answered
     #[arg(long)]
     pub(crate) probe: bool,
@@ -226,6 +236,7 @@ impl Given {
             ("content", self.content.is_some()),
             ("deflate", self.deflate),
             ("probe", self.probe),
+            ("tls", self.tls),
         ];
         all.into_iter()
             .filter_map(|(name, given)| given.then_some(name))
@@ -258,11 +269,11 @@ impl Given {
 /// What a comparison needs to know.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Compare {
-    /// The servers: fanfare, limit, and directories of `loadtest/peers`
+    /// The servers: fanfare, limit, and directories of `loadtest/peers`; fanfare, bun and nginx also over TLS, with +tls behind
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "limit,fanfare,bun,tungstenite,ws,nchan"
+        default_value = "limit,fanfare,bun,tungstenite,ws,nchan,fanfare+tls,bun+tls,nginx+tls"
     )]
     pub(crate) servers: Vec<String>,
     /// How often each run is repeated; medians are reported

@@ -18,6 +18,9 @@ use crate::fault::{check_interruption, interrupted};
 use crate::progress::say;
 use crate::report::{self, Report, label_and_unit, median, number};
 
+/// What stands behind the name of a server that is spoken to over TLS.
+const OVER_TLS: &str = "+tls";
+
 /// One kind of run.
 struct Run {
     name: String,
@@ -28,16 +31,33 @@ struct Run {
     figures: &'static [&'static str],
     /// The window, for the chart.
     window: Option<f64>,
-    /// Whether it publishes for a time.
-    publishes: bool,
+    /// Whether it goes on for a time.
+    lasts: bool,
 }
 
 impl Run {
     /// Those of the servers compared that can do it.
     fn servers<'c>(&self, compare: &'c Compare) -> impl Iterator<Item = &'c String> {
-        let without = self.without;
-        let can = move |server: &&String| !without.contains(&server.as_str());
+        let can = |server: &&String| self.suits(server);
         compare.servers.iter().filter(can)
+    }
+
+    /// Whether a server can do it.
+    fn suits(&self, server: &str) -> bool {
+        let (name, over_tls) = split(server);
+        let scenario = self.arguments.first().map_or("", String::as_str);
+        let suits_tls = over_tls || scenario != "handshakes";
+        // A web server has connections, but no messages.
+        let suits_web = name != "nginx" || ["idle", "handshakes"].contains(&scenario);
+        suits_tls && suits_web && !self.without.contains(&name)
+    }
+}
+
+/// A server's name, and whether it is spoken to over TLS.
+fn split(server: &str) -> (&str, bool) {
+    match server.strip_suffix(OVER_TLS) {
+        Some(name) => (name, true),
+        None => (server, false),
     }
 }
 
@@ -64,7 +84,7 @@ fn runs(compare: &Compare) -> Vec<Run> {
         without,
         figures,
         window,
-        publishes: !["connect", "idle"].contains(&arguments),
+        lasts: !["connect", "idle"].contains(&arguments),
     };
     let mut runs = Vec::new();
     for window in [1, 4, 16, 64, 256] {
@@ -135,6 +155,14 @@ fn runs(compare: &Compare) -> Vec<Run> {
         "idle",
         &["limit"],
         &["memory_per_connection_bytes"],
+        None,
+    ));
+    runs.push(run(
+        "TLS handshakes, 64 at once".to_owned(),
+        "handshakes",
+        // Bun sends no ticket, by which the end of a handshake is told.
+        &["limit", "bun"],
+        connect,
         None,
     ));
     runs.retain(|run| {
@@ -232,6 +260,11 @@ pub(crate) fn run(compare: &Compare) -> Result<()> {
 fn one(run: &Run, server: &str, compare: &Compare) -> Result<Report> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut arguments = run.arguments.clone();
+    let (server, over_tls) = split(server);
+    // Handshakes are over TLS without a word.
+    if over_tls && run.arguments[0] != "handshakes" {
+        arguments.push("--tls".to_owned());
+    }
     match server {
         // The same load on the kernel alone.
         "limit" => "limit".clone_into(&mut arguments[0]),
@@ -242,7 +275,7 @@ fn one(run: &Run, server: &str, compare: &Compare) -> Result<Report> {
         }
         peer => arguments.extend(["--peer".to_owned(), peer.to_owned()]),
     }
-    if run.publishes {
+    if run.lasts {
         arguments.extend(["--seconds".to_owned(), compare.seconds.to_string()]);
     }
     let child = command

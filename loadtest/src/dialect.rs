@@ -1,6 +1,8 @@
 //! How each kind of server is spoken to: the handshake's path, how a channel is subscribed, what a publication looks
 //! like on the way in and on the way out.
 
+use std::io::Write as _;
+
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use fanfare::ws::extension::Offer;
@@ -17,6 +19,8 @@ pub(crate) enum Dialect {
     Json,
     /// nginx with nchan: a channel is a path, a publication is a message on another path.
     Nchan,
+    /// A web server: a request that is answered, after which the connection stays open.
+    Http,
     /// The bare sender of `limit`: one byte asks for one ready-made message.
     Bare,
 }
@@ -79,6 +83,10 @@ impl Dialect {
     ) -> Result<()> {
         let target = match (self, role) {
             (Self::Json, _) => path.to_owned(),
+            (Self::Http, _) => {
+                write!(out, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
+                return Ok(());
+            }
             (Self::Nchan, Role::Subscriber) => format!("/sub/{}", name(channel)),
             (Self::Nchan, Role::Publisher) => format!("/pub/{}", name(channel)),
             (Self::Bare, Role::Subscriber) => "/sub".to_owned(),
@@ -93,7 +101,7 @@ impl Dialect {
     ///
     /// # Errors
     /// It is no agreement (RFC 6455 §4.1), or not to the compression that was offered.
-    pub(crate) fn agreed(bytes: &[u8], deflate: Option<Offer>) -> Result<Option<usize>> {
+    pub(crate) fn agreed(self, bytes: &[u8], deflate: Option<Offer>) -> Result<Option<usize>> {
         let mut headers = [Header {
             name: "",
             value: b"",
@@ -102,6 +110,13 @@ impl Dialect {
         let httparse::Status::Complete(len) = response.parse(bytes)? else {
             return Ok(None);
         };
+        if self == Self::Http {
+            // The one path that is asked for has an answer without a body.
+            return match response.code {
+                Some(204) => Ok(Some(len)),
+                code => bail!("the server answers with status {code:?}"),
+            };
+        }
         let head = ResponseHead {
             status: response.code.unwrap_or(0),
             version_minor: response.version.unwrap_or(0),
@@ -160,6 +175,8 @@ impl Dialect {
             }
             Self::Nchan => wire::write_text(out, data),
             Self::Bare => out.push(b'.'),
+            // It has no publications.
+            Self::Http => {}
         }
     }
 
@@ -203,6 +220,7 @@ impl Dialect {
                 None if payload.starts_with(b"queued messages: ") => Ok(Event::Other),
                 None => bail!("not what was published: {}", shown(payload)),
             },
+            Self::Http => bail!("nobody asked for this: {}", shown(payload)),
         }
     }
 }
@@ -334,9 +352,13 @@ mod tests {
 
     #[test]
     fn the_bare_senders_canned_answer_is_an_agreement() {
-        let len = Dialect::agreed(crate::bare::ACCEPT, None).unwrap();
+        let len = Dialect::Bare.agreed(crate::bare::ACCEPT, None).unwrap();
         assert_eq!(len, Some(crate::bare::ACCEPT.len()));
-        assert!(Dialect::agreed(b"HTTP/1.1 404 Not Found\r\n\r\n", None).is_err());
+        assert!(
+            Dialect::Json
+                .agreed(b"HTTP/1.1 404 Not Found\r\n\r\n", None)
+                .is_err()
+        );
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Load {
         pid: Option<u32>,
         each_turn: EachTurn<'_>,
     ) -> Result<Done> {
-        let meter = Meter::read(pid, &self.client)?;
+        let meter = Meter::read(pid, self.client.own)?;
         let begun_ns = self.client.now_ns();
         let published_before = self.published;
         let before = Counts::of(&self.client);
@@ -141,7 +141,7 @@ impl Load {
             });
         }
         drop(progress);
-        let cost = meter.until_now(&self.client)?;
+        let cost = meter.until_now(self.client.own)?;
         // A message that comes twice may do so last of all.
         self.client.linger(AFTERMATH)?;
         let now = Counts::of(&self.client);

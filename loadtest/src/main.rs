@@ -12,6 +12,7 @@ mod compare;
 mod dialect;
 mod fault;
 mod latency;
+mod link;
 mod load;
 mod meter;
 mod order;
@@ -27,8 +28,10 @@ mod receive;
 mod report;
 mod scenario;
 mod server;
+mod socket;
 mod stream;
 mod sustain;
+mod tls;
 mod wire;
 
 use std::process::ExitCode;
@@ -80,6 +83,7 @@ fn act(command: Command) -> Result<()> {
         Command::Fanout(run) => (Scenario::Fanout, run),
         Command::Connect(run) => (Scenario::Connect, run),
         Command::Idle(run) => (Scenario::Idle, run),
+        Command::Handshakes(run) => (Scenario::Handshakes, run),
         Command::Slow(run) => (Scenario::Slow, run),
         Command::Resume(run) => (Scenario::Resume, run),
         Command::Churn(run) => (Scenario::Churn, run),

@@ -4,8 +4,18 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::client::Client;
 use crate::procfs;
+
+/// What the load client counts itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Own {
+    /// Calls of `send` so far.
+    pub(crate) sends: u64,
+    /// Bytes received so far.
+    pub(crate) received_bytes: u64,
+    /// Nanoseconds spent in polls that were not to wait and found nothing.
+    pub(crate) idle_ns: u64,
+}
 
 /// A reading of all counters.
 pub(crate) struct Meter {
@@ -16,9 +26,7 @@ pub(crate) struct Meter {
     server_system_ns: u64,
     own_cpu_ns: u64,
     segments: u64,
-    own_sends: u64,
-    own_idle_ns: u64,
-    received_bytes: u64,
+    own: Own,
 }
 
 /// The difference of two readings.
@@ -43,7 +51,7 @@ impl Meter {
     ///
     /// # Errors
     /// The server is gone.
-    pub(crate) fn read(pid: Option<u32>, client: &Client) -> Result<Self> {
+    pub(crate) fn read(pid: Option<u32>, own: Own) -> Result<Self> {
         let (server_user_ns, server_system_ns) =
             pid.map_or(Ok((0, 0)), procfs::user_and_system_ns)?;
         Ok(Self {
@@ -54,9 +62,7 @@ impl Meter {
             server_system_ns,
             own_cpu_ns: procfs::own_cpu_ns(),
             segments: procfs::data_segments_sent(),
-            own_sends: client.sends,
-            own_idle_ns: client.idle_ns,
-            received_bytes: client.received_bytes,
+            own,
         })
     }
 
@@ -64,8 +70,8 @@ impl Meter {
     ///
     /// # Errors
     /// The server is gone.
-    pub(crate) fn until_now(&self, client: &Client) -> Result<Cost> {
-        let now = Self::read(self.pid, client)?;
+    pub(crate) fn until_now(&self, own: Own) -> Result<Cost> {
+        let now = Self::read(self.pid, own)?;
         // A worker of the server that has ended takes its counts with it.
         let user = now.server_user_ns.saturating_sub(self.server_user_ns);
         let system = now.server_system_ns.saturating_sub(self.server_system_ns);
@@ -74,10 +80,10 @@ impl Meter {
             server_cpu_ns: now.server_cpu_ns.saturating_sub(self.server_cpu_ns),
             server_user_share: user as f64 / (user + system).max(1) as f64,
             own_cpu_ns: (now.own_cpu_ns - self.own_cpu_ns)
-                .saturating_sub(now.own_idle_ns - self.own_idle_ns),
+                .saturating_sub(now.own.idle_ns - self.own.idle_ns),
             server_sends: (now.segments - self.segments)
-                .saturating_sub(now.own_sends - self.own_sends),
-            received_bytes: now.received_bytes - self.received_bytes,
+                .saturating_sub(now.own.sends - self.own.sends),
+            received_bytes: now.own.received_bytes - self.own.received_bytes,
         })
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! It has a thread of its own, so that what the load client is busy with is not counted as the server's delay.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +14,9 @@ use fanfare::ws::frame::Opcode;
 use crate::client::MAX_HEAD;
 use crate::dialect::{Dialect, Role};
 use crate::latency::{Latencies, Quantiles};
+use crate::report::Report;
 use crate::server::Server;
+use crate::tls::{self, Duplex};
 use crate::wire;
 
 /// The pause between a pong and the next ping.
@@ -35,9 +36,13 @@ impl Probe {
     /// # Errors
     /// The server refuses.
     pub(crate) fn start(server: &Server, dialect: Dialect) -> Result<Self> {
-        let mut socket = TcpStream::connect(server.address).context("the probe can't connect")?;
+        let socket = TcpStream::connect(server.address).context("the probe can't connect")?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        let mut socket: Box<dyn Duplex> = match server.tls() {
+            Some(config) => tls::encrypted(socket, &config)?,
+            None => Box::new(socket),
+        };
         let mut request = Vec::new();
         let host = server.address.to_string();
         // A channel that nothing is published to, for the dialects that have channels in paths.
@@ -52,8 +57,8 @@ impl Probe {
         socket.write_all(&request)?;
         let mut received = Vec::new();
         let end = loop {
-            receive(&mut socket, &mut received)?;
-            if let Some(end) = Dialect::agreed(&received, None)? {
+            receive(&mut *socket, &mut received)?;
+            if let Some(end) = dialect.agreed(&received, None)? {
                 break end;
             }
             if received.len() > MAX_HEAD {
@@ -63,7 +68,7 @@ impl Probe {
         received.drain(..end);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || ask(&mut socket, received, &stopped));
+        let thread = std::thread::spawn(move || ask(&mut *socket, received, &stopped));
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -74,11 +79,27 @@ impl Probe {
     ///
     /// # Errors
     /// The connection was lost, or an answer took longer than half a minute.
-    pub(crate) fn finish(mut self) -> Result<Quantiles> {
+    fn finish(mut self) -> Result<Quantiles> {
         self.stop.store(true, Ordering::Relaxed);
         // Only this takes it, and only once.
         let thread = self.thread.take().context("the probe has ended")?;
         thread.join().map_err(|_| anyhow!("the probe panicked"))?
+    }
+
+    /// Ends it and adds how long the answers took to a report.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub(crate) fn report(self, report: &mut Report) -> Result<()> {
+        let pongs = self.finish()?;
+        report.add("pings", pongs.count as f64);
+        report.add("ping_p50_ms", pongs.p50_ms);
+        report.add("ping_p99_ms", pongs.p99_ms);
+        report.add("ping_max_ms", pongs.max_ms);
+        report.remarks.push(
+            "the pings share the load client's core: their times include its delays".to_owned(),
+        );
+        Ok(())
     }
 }
 
@@ -89,7 +110,7 @@ impl Drop for Probe {
     }
 }
 
-fn ask(socket: &mut TcpStream, mut received: Vec<u8>, stop: &AtomicBool) -> Result<Quantiles> {
+fn ask(socket: &mut dyn Duplex, mut received: Vec<u8>, stop: &AtomicBool) -> Result<Quantiles> {
     let mut latencies = Latencies::new();
     let mut ping = Vec::new();
     wire::write_ping(&mut ping, b"probe");
@@ -118,7 +139,7 @@ fn take_pong(received: &mut Vec<u8>) -> Result<bool> {
     Ok(false)
 }
 
-fn receive(socket: &mut TcpStream, received: &mut Vec<u8>) -> Result<()> {
+fn receive(socket: &mut dyn Duplex, received: &mut Vec<u8>) -> Result<()> {
     let mut chunk = [0; 4_096];
     let len = socket.read(&mut chunk).context("the probe got no answer")?;
     if len == 0 {

@@ -4,12 +4,15 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
 
 use crate::fault::check_interruption;
+use crate::tls::Certificate;
 use crate::{pin, procfs};
 
 /// How long a server may take to accept its first connection.
@@ -28,9 +31,14 @@ pub(crate) struct Server {
     /// The process whose CPU time and memory are measured, if any.
     pub(crate) pid: Option<u32>,
     child: Option<Child>,
+    /// Its certificate, where it has one that was made for it.
+    certificate: Option<Certificate>,
+    /// Whether TLS is spoken with it.
+    is_encrypted: bool,
 }
 
 /// How to start a server.
+#[derive(Default)]
 pub(crate) struct Recipe {
     /// What it is called in reports.
     pub(crate) name: String,
@@ -40,6 +48,10 @@ pub(crate) struct Recipe {
     pub(crate) arguments: Vec<String>,
     /// Where its output goes; nowhere if `None`.
     pub(crate) log: Option<PathBuf>,
+    /// A certificate that its arguments name.
+    pub(crate) certificate: Option<Certificate>,
+    /// Whether TLS is spoken with it.
+    pub(crate) is_encrypted: bool,
 }
 
 impl Server {
@@ -47,7 +59,7 @@ impl Server {
     ///
     /// # Errors
     /// It can't be started, ends at once, or does not accept within a minute.
-    pub(crate) fn start(recipe: &Recipe, server_core: usize, load_core: usize) -> Result<Self> {
+    pub(crate) fn start(recipe: Recipe, server_core: usize, load_core: usize) -> Result<Self> {
         let address = free_address()?;
         let port = address.port().to_string();
         let arguments = recipe.arguments.iter().map(|argument| {
@@ -75,11 +87,13 @@ impl Server {
         pin::to_core(load_core)?;
         let child = child?;
         let mut server = Self {
-            name: recipe.name.clone(),
+            name: recipe.name,
             address,
             path: "/".to_owned(),
             pid: Some(child.id()),
             child: Some(child),
+            certificate: recipe.certificate,
+            is_encrypted: recipe.is_encrypted,
         };
         server.wait_until_it_accepts()?;
         Ok(server)
@@ -114,7 +128,15 @@ impl Server {
             path: path.to_owned(),
             pid,
             child: None,
+            certificate: None,
+            is_encrypted: false,
         })
+    }
+
+    /// How TLS is spoken with it, if it is.
+    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
+        let certificate = self.certificate.as_ref().filter(|_| self.is_encrypted);
+        certificate.map(Certificate::client)
     }
 
     fn wait_until_it_accepts(&mut self) -> Result<()> {

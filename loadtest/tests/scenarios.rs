@@ -83,6 +83,50 @@ fn each_scenario_that_publishes_delivers_everything_to_everybody() {
 }
 
 #[test]
+fn every_scenario_does_the_same_over_tls() {
+    for (arguments, deliveries) in [
+        ("fanout -n 20 -w 8", 6_000.0),
+        // More than one record a message, and more than one read.
+        ("fanout -n 5 -w 8 --size 50000 -p 3", 1_500.0),
+        ("fanout -n 20 --deflate --configured", 6_000.0),
+        ("many -n 20 --channels 5", 1_200.0),
+        ("board -n 4 --channels 10", 1_200.0),
+        ("ingest -n 2 -p 30", 600.0),
+        ("patterns -n 20 --channels 70", 6_000.0),
+        ("slow -n 20 --stalled 10", 6_000.0),
+    ] {
+        let report = report(&format!(
+            "{arguments} --tls --messages 300 --warmup 0 --seconds 50"
+        ));
+        assert_eq!(figure(&report, "deliveries"), deliveries, "{arguments}");
+        assert_eq!(report["parameters"]["tls"], 1.0, "{arguments}");
+    }
+    let resume = report("resume -n 20 --last 50 --size 20000 --tls");
+    assert_eq!(figure(&resume, "deliveries"), 20.0 * 50.0);
+    let churn = report("churn -n 20 --rate 1000 --messages 300 --warmup 0 --seconds 50 --tls");
+    assert!(figure(&churn, "deliveries_to_who_comes_and_goes") > 0.0);
+    let connect = report("connect -n 600 --tls");
+    assert_eq!(figure(&connect, "handshakes"), 600.0);
+    let idle = report("idle -n 300 --tls");
+    assert!(figure(&idle, "memory_per_connection_bytes") > 0.0);
+}
+
+#[test]
+fn tls_handshakes_cost_something_and_leave_time_for_who_is_inside() {
+    let report = report("handshakes -n 8 --seconds 0.5 --warmup 0 --probe");
+    assert!(figure(&report, "handshakes") > 0.0);
+    assert_eq!(figure(&report, "refused"), 0.0);
+    assert!(figure(&report, "cpu_per_handshake_us") > 0.0);
+    assert!(figure(&report, "pings") > 0.0);
+}
+
+#[test]
+fn a_plain_connection_works_beside_tls_and_rules() {
+    let report = report("fanout -n 20 -w 8 --configured --messages 300 --warmup 0 --seconds 50");
+    assert_eq!(figure(&report, "deliveries"), 6_000.0);
+}
+
+#[test]
 fn who_comes_and_goes_gets_messages_in_between() {
     let report = report("churn -n 20 --rate 1000 --messages 300 --warmup 0 --seconds 50");
     let apart = figure(&report, "deliveries_to_who_comes_and_goes");
@@ -140,6 +184,11 @@ fn a_number_that_a_scenario_has_no_use_for_is_refused_before_anything_starts() {
         ("many --peer nchan", "channels"),
         ("patterns --peer bun", "--peer"),
         ("patterns -p 2", "--publishers"),
+        ("limit --tls", "--tls"),
+        ("handshakes -w 3", "--window"),
+        ("fanout --tls --peer ws", "ws is not set up for TLS"),
+        ("fanout --tls --url ws://127.0.0.1:1/", "--url"),
+        ("fanout --peer nginx", "WebSockets"),
         ("fanout --server-core 5000", "core 5000"),
         ("fanout --url ws://192.0.2.1:80/", "--allow-remote"),
     ] {

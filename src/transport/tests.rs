@@ -93,7 +93,7 @@ fn a_transport_that_took_everything_may_be_full_and_a_flush_frees_it_once_all_is
         let mut buffer = vec![0; 300_000];
         while received.len() < sent.len() {
             if taken < sent.len() {
-                let offered = &sent[taken..(taken + 50_000).min(sent.len())];
+                let offered = &sent[taken..(taken + 40_000).min(sent.len())];
                 let written = transport.write(offered).expect("the peer is there");
                 assert!(
                     written.full || written.taken == offered.len(),

@@ -1,9 +1,11 @@
 // Bun's own pub/sub: a topic for each channel, and the server publishes to it.
 const seqs = new Map();
+const [port, cert, key] = process.argv.slice(2);
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
-  port: Number(process.argv[2]),
+  port: Number(port),
+  tls: cert && { cert: Bun.file(cert), key: Bun.file(key) },
   fetch(request, server) {
     if (server.upgrade(request)) return;
     return new Response("a WebSocket lives here", { status: 426 });

@@ -62,14 +62,7 @@ pub(super) fn measure(
     let deliveries = done.deliveries + done.deliveries_apart;
     report.add_cost(&done.cost, done.published, deliveries);
     if let Some(probe) = probe {
-        let pongs = probe.finish()?;
-        report.add("pings", pongs.count as f64);
-        report.add("ping_p50_ms", pongs.p50_ms);
-        report.add("ping_p99_ms", pongs.p99_ms);
-        report.add("ping_max_ms", pongs.max_ms);
-        report.remarks.push(
-            "the pings share the load client's core: their times include its delays".to_owned(),
-        );
+        probe.report(report)?;
     }
     report.latency = Some(load.client.shared.latency());
     report.skew = load.client.shared.skew();

@@ -43,7 +43,7 @@ pub(super) fn connect(bench: &Bench, report: &mut Report) -> Result<()> {
     let (mut opened, mut answering) = (0, Cost::default());
     let mut latencies = Latencies::new();
     let mut progress = Progress::from(client.now_ns());
-    let meter = Meter::read(Some(pid), &client)?;
+    let meter = Meter::read(Some(pid), client.own)?;
     while opened < all {
         let crowd = (all - opened).min(CROWD);
         let stopped = Stopped::new(pid)?;
@@ -64,7 +64,7 @@ pub(super) fn connect(bench: &Bench, report: &mut Report) -> Result<()> {
         progress.show(client.now_ns(), || format!("{opened} of {all} handshakes"));
     }
     drop(progress);
-    let cost = meter.until_now(&client)?;
+    let cost = meter.until_now(client.own)?;
     // The server does nothing while it is stopped.
     answering.server_cpu_ns = cost.server_cpu_ns;
 
@@ -94,7 +94,7 @@ impl Moment {
         Self {
             at_ns: client.now_ns(),
             own_cpu_ns: cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64,
-            idle_ns: client.idle_ns,
+            idle_ns: client.own.idle_ns,
         }
     }
 }

@@ -3,37 +3,30 @@
 mod broadcast;
 mod channels;
 mod connections;
+mod handshakes;
 mod parameters;
 mod patterns;
+mod recipe;
 mod resume;
 mod slow;
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use anyhow::{Result, bail};
 use fanfare::ws::deflate::Inflater;
 
 use crate::cli::{Given, Target};
 use crate::client::Client;
 use crate::dialect::Dialect;
 use crate::order::{Keep, Order};
-use crate::pace::Pace;
 use crate::payload::Template;
 use crate::receive::Shared;
 use crate::report::Report;
 pub(crate) use crate::scenario::parameters::Parameters;
-use crate::server::{Recipe, Server, sibling_daemon};
+use crate::scenario::recipe::start;
+use crate::server::Server;
 use crate::{pin, procfs};
 
 /// Files that the load client needs beside its connections.
 const SPARE_FILES: u64 = 64;
-
-/// The daemon's limit for a message when it is told none, in bytes.
-const DEFAULT_MAX_MESSAGE: u64 = 64 << 10;
-/// What a publication may be longer than its data: the request around it, a message's head and frame.
-const FRAMING: u64 = 256;
 
 /// What a scenario is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +37,8 @@ pub(crate) enum Scenario {
     Connect,
     /// Connections that do nothing.
     Idle,
+    /// Full TLS handshakes, and nothing else.
+    Handshakes,
     /// Some subscribers stop reading.
     Slow,
     /// Everybody comes back at once.
@@ -69,6 +64,7 @@ impl Scenario {
             Self::Fanout => "fanout",
             Self::Connect => "connect",
             Self::Idle => "idle",
+            Self::Handshakes => "handshakes",
             Self::Slow => "slow",
             Self::Resume => "resume",
             Self::Churn => "churn",
@@ -82,7 +78,7 @@ impl Scenario {
 
     /// Whether it makes no sense without a publisher.
     fn publishes(self) -> bool {
-        !matches!(self, Self::Connect | Self::Idle)
+        !matches!(self, Self::Connect | Self::Idle | Self::Handshakes)
     }
 }
 
@@ -113,7 +109,7 @@ impl Bench {
             Order::new(publishers, parameters.channels as usize, keep),
         );
         shared.inflater = parameters.deflate.then(Inflater::new);
-        Client::new(self.server.address, &self.server.path, shared)
+        Client::new(&self.server, shared)
     }
 }
 
@@ -152,6 +148,7 @@ pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<
         }
         Scenario::Connect => connections::connect(&bench, &mut report)?,
         Scenario::Idle => connections::idle(&bench, &mut report)?,
+        Scenario::Handshakes => handshakes::run(&bench, &mut report)?,
         Scenario::Slow => slow::run(&bench, &mut report)?,
         Scenario::Resume => resume::run(&bench, &mut report)?,
         Scenario::Many | Scenario::Board => channels::run(scenario, &bench, &mut report)?,
@@ -182,9 +179,17 @@ fn dialect(scenario: Scenario, target: &Target) -> Result<Dialect> {
     let default = match (scenario, target.peer.as_deref()) {
         (Scenario::Limit, _) => return Ok(Dialect::Bare),
         (_, Some("nchan")) => Dialect::Nchan,
+        (_, Some("nginx")) => Dialect::Http,
         _ => Dialect::Json,
     };
     let dialect = target.dialect.unwrap_or(default);
+    let publishes = scenario.publishes() || scenario == Scenario::Connect;
+    if dialect == Dialect::Http && publishes {
+        bail!(
+            "{} needs WebSockets, which this server does not have",
+            scenario.name()
+        );
+    }
     let needs_json = [
         Scenario::Many,
         Scenario::Board,
@@ -199,111 +204,4 @@ fn dialect(scenario: Scenario, target: &Target) -> Result<Dialect> {
         );
     }
     Ok(dialect)
-}
-
-fn start(scenario: Scenario, target: &Target, parameters: &Parameters) -> Result<Server> {
-    let recipe = match (&target.url, &target.peer) {
-        _ if scenario == Scenario::Limit => bare_recipe(parameters)?,
-        (Some(url), _) => {
-            return Server::running(url, target.pid, target.allow_remote);
-        }
-        (None, Some(peer)) => peer_recipe(peer, &target.peers, parameters),
-        (None, None) => daemon_recipe(target, scenario, parameters),
-    };
-    let recipe = Recipe {
-        log: target.server_log.clone(),
-        ..recipe
-    };
-    Server::start(&recipe, target.server_core, target.load_core)
-        .with_context(|| format!("server {}", recipe.name))
-}
-
-fn bare_recipe(parameters: &Parameters) -> Result<Recipe> {
-    let size = parameters.size.to_string();
-    let history = parameters.last.to_string();
-    let content = parameters.content.to_possible_value();
-    let content = content.as_ref().map_or("words", PossibleValue::get_name);
-    let arguments = [
-        "bare",
-        "--listen",
-        "{address}",
-        "--size",
-        &size,
-        "--content",
-        content,
-        "--history",
-        &history,
-    ];
-    Ok(Recipe {
-        name: "limit".to_owned(),
-        program: std::env::current_exe()?,
-        arguments: arguments.map(str::to_owned).to_vec(),
-        log: None,
-    })
-}
-
-fn peer_recipe(peer: &str, peers: &Path, parameters: &Parameters) -> Recipe {
-    Recipe {
-        name: peer.to_owned(),
-        program: peers.join(peer).join("run"),
-        arguments: vec!["{port}".to_owned(), parameters.last.to_string()],
-        log: None,
-    }
-}
-
-fn daemon_recipe(target: &Target, scenario: Scenario, parameters: &Parameters) -> Recipe {
-    let daemon = target.server.clone().unwrap_or_else(sibling_daemon);
-    let mut arguments: Vec<String> = ["serve", "--listen", "{address}"]
-        .map(str::to_owned)
-        .to_vec();
-    // What is asked for, it shall be able to do: the limits protect from strangers.
-    let framed = parameters.size + FRAMING;
-    let large = framed > DEFAULT_MAX_MESSAGE;
-    if large {
-        arguments.push(format!("--max-message={framed}"));
-    }
-    if scenario == Scenario::Resume || large {
-        let count = match (scenario, parameters.pace) {
-            (Scenario::Resume, _) => parameters.last,
-            (_, Pace::Window(window)) => 2 * window,
-            (_, Pace::Rate(rate)) => rate as u64,
-        };
-        // Twice what it holds, as memory is held a segment at a time.
-        let bytes = (count + 64) * framed * 2;
-        arguments.extend([
-            format!("--retain-bytes={bytes}"),
-            "--retain-total=0".to_owned(),
-        ]);
-    }
-    if scenario == Scenario::Resume {
-        arguments.push(format!("--retain-messages={}", parameters.last));
-    }
-    if scenario == Scenario::Slow {
-        // A client that stalls has to be there to the end.
-        arguments.extend(["--stall-timeout", "0", "--ping-interval", "0"].map(str::to_owned));
-    }
-    if matches!(
-        scenario,
-        Scenario::Board | Scenario::Many | Scenario::Patterns
-    ) {
-        arguments.extend(["--max-subscriptions", "0", "--max-channels", "0"].map(str::to_owned));
-    }
-    arguments.extend(target.server_arg.iter().cloned());
-    let mut program = daemon;
-    if let Some(under) = &target.under {
-        let mut words = under.split_whitespace().map(str::to_owned);
-        if let Some(first) = words.next() {
-            arguments = words
-                .chain([program.display().to_string()])
-                .chain(arguments)
-                .collect();
-            program = first.into();
-        }
-    }
-    Recipe {
-        name: "fanfare".to_owned(),
-        program,
-        arguments,
-        log: None,
-    }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Parameters {
     pub(crate) content: Content,
     /// Whether subscribers offer permessage-deflate.
     pub(crate) deflate: bool,
+    /// Whether TLS is spoken.
+    pub(crate) tls: bool,
     /// Whether pings are measured too.
     pub(crate) probe: bool,
 }
@@ -48,8 +50,12 @@ const PUBLISHING: [&str; 7] = [
 impl Scenario {
     /// Whether it makes use of a parameter, by the name of its option.
     fn takes(self, parameter: &str, given: &Given) -> bool {
+        if parameter == "tls" {
+            return !matches!(self, Self::Limit | Self::Handshakes);
+        }
         let more: &[&str] = match self {
             Self::Connect | Self::Idle => return ["n", "deflate"].contains(&parameter),
+            Self::Handshakes => return ["n", "seconds", "warmup", "probe"].contains(&parameter),
             Self::Resume => {
                 return ["n", "size", "last", "content", "deflate"].contains(&parameter);
             }
@@ -89,6 +95,7 @@ impl Scenario {
             Self::Fanout | Self::Limit => (1_000, 1, 1, 0),
             Self::Connect => (10_000, 0, 1, 0),
             Self::Idle => (8_000, 0, 1, 0),
+            Self::Handshakes => (64, 0, 1, 0),
             Self::Slow => (1_000, 1, 1, 1_000),
             Self::Resume => (5_000, 1, 1, 0),
             Self::Churn => (1_000, 1, 1, 0),
@@ -123,6 +130,7 @@ impl Scenario {
             warmup: given.warmup.unwrap_or(0.5),
             content: given.content.unwrap_or_default(),
             deflate: given.deflate,
+            tls: given.tls || self == Self::Handshakes,
             probe: given.probe,
         };
         parameters.check(self)?;
@@ -185,6 +193,7 @@ impl Parameters {
                 f64::from(u8::from(self.content == Content::Records)),
             ),
             ("deflate", "deflate", f64::from(u8::from(self.deflate))),
+            ("tls", "tls", f64::from(u8::from(self.tls))),
         ];
         // What is switched off need not be said; a `slow` without stalled subscribers is worth saying.
         all.into_iter()
@@ -200,10 +209,11 @@ impl Parameters {
 mod tests {
     use super::*;
 
-    const ALL: [Scenario; 11] = [
+    const ALL: [Scenario; 12] = [
         Scenario::Fanout,
         Scenario::Connect,
         Scenario::Idle,
+        Scenario::Handshakes,
         Scenario::Slow,
         Scenario::Resume,
         Scenario::Churn,

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::broadcast::measure;
-use super::{Bench, Scenario, start};
+use super::recipe::start;
+use super::{Bench, Scenario};
 use crate::cli::Target;
 use crate::client::Wish;
 use crate::load::{Done, Load};

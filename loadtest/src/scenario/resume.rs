@@ -37,7 +37,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let wanted = parameters.n * parameters.last;
     // What is timed from here on is coming back.
     client.shared.forget_latencies();
-    let meter = Meter::read(bench.server.pid, &client)?;
+    let meter = Meter::read(bench.server.pid, client.own)?;
     client.open((0..parameters.n).map(|_| Wish::returning(parameters.last)))?;
     let began_ns = client.now_ns();
     let mut progress = Progress::from(began_ns);
@@ -64,7 +64,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         client.turn(Duration::ZERO)?;
     }
     drop(progress);
-    let cost = meter.until_now(&client)?;
+    let cost = meter.until_now(client.own)?;
     // Nobody gets more than was asked for.
     client.linger(AFTERMATH)?;
 

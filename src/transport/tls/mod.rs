@@ -28,8 +28,9 @@ use rustls::ServerConnection;
 use self::terms::Terms;
 use super::{Read, Transport};
 
-/// How many bytes of ciphertext may wait for the socket: two whole records. It is what a peer that reads nothing costs.
-const CIPHERTEXT_MOST: usize = 2 * (16 * 1024 + 256);
+/// How many bytes of ciphertext may wait for the socket: three whole records. It is what a peer that reads nothing costs. With less,
+/// what a sweep has for one subscriber of a busy channel would take two system calls.
+const CIPHERTEXT_MOST: usize = 3 * (16 * 1024 + 256);
 
 /// How often one read may ask the socket without getting a byte for the caller: handshakes and key updates come in between.
 const FILLS_A_READ: usize = 8;

@@ -283,3 +283,25 @@ fn those_who_share_a_proxys_connection_share_no_bucket() {
     }
     assert_eq!(post(""), "201");
 }
+
+#[test]
+fn each_publication_of_a_batch_counts_as_the_request_that_it_would_be_by_itself() {
+    let mut simulation = simulation(Rates {
+        requests: rate(10, 60_000),
+        ..NONE
+    });
+    let body = "{\"channel\":\"a\",\"data\":1}\n".repeat(30);
+    let len = body.len();
+    let request = format!(
+        "POST /publish HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: {len}\r\n\r\n{body}"
+    );
+    let peer = simulation.connect();
+    simulation.send(peer, request.as_bytes());
+    let text = simulation.receive_text(peer);
+    assert_eq!(text.matches("\"seq\":").count(), 10, "{text}");
+    assert_eq!(
+        text.matches("\"code\":\"rate_limited\"").count(),
+        20,
+        "{text}"
+    );
+}

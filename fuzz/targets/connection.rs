@@ -67,6 +67,8 @@ struct Listener {
     http: Option<Vec<u8>>,
     /// A HEAD request may be among the peer's: then an answer's length says nothing.
     has_head_request: bool,
+    /// What is said is an answer that ends with the connection: whether it is an event stream.
+    last_answer: Option<bool>,
     endpoint: Endpoint,
     inflater: Inflater,
     events: EventDecoder,
@@ -81,6 +83,7 @@ impl Listener {
             peer,
             http: Some(Vec::new()),
             has_head_request: false,
+            last_answer: None,
             endpoint: Endpoint::new(Role::Client, false, true),
             inflater: Inflater::new(),
             events: EventDecoder::new(),
@@ -139,6 +142,13 @@ impl Listener {
 
     /// Reads answers over HTTP. What comes after the one that opens the WebSocket is handed back.
     fn answers(&mut self, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+        if let Some(is_event_stream) = self.last_answer {
+            if is_event_stream {
+                take_events(&mut bytes);
+            }
+            self.http = Some(bytes);
+            return None;
+        }
         while let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = std::str::from_utf8(&bytes[..end]).expect("text");
             assert!(head.starts_with("HTTP/1.1 "), "{head}");
@@ -149,12 +159,21 @@ impl Listener {
                 return Some(bytes.split_off(end + 4));
             }
             let field = |name| head.lines().find_map(|line: &str| line.strip_prefix(name));
+            let is_chunked = field("Transfer-Encoding: ") == Some("chunked");
             let len = match field("Content-Length: ") {
-                Some(_) if self.has_head_request => break,
+                _ if matches!(status, "100" | "304") => 0,
+                _ if self.has_head_request => break,
                 Some(len) => len.parse().expect("a length"),
+                None if is_chunked => match chunked_len(&bytes[end + 4..]) {
+                    Some(len) => len,
+                    None => break,
+                },
                 None => {
-                    assert!(matches!(status, "100" | "204" | "304"), "{head}");
-                    0
+                    assert_eq!(status, "200", "{head}");
+                    assert_eq!(field("Connection: "), Some("close"), "{head}");
+                    self.last_answer = Some(field("Content-Type: ") == Some("text/event-stream"));
+                    bytes.drain(..end + 4);
+                    return self.answers(bytes);
                 }
             };
             if bytes.len() < end + 4 + len {
@@ -167,6 +186,34 @@ impl Listener {
     }
 }
 
+/// Takes the whole lines of an event stream, each of which is one that it may have.
+fn take_events(bytes: &mut Vec<u8>) {
+    while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+        let line: Vec<u8> = bytes.drain(..=end).collect();
+        let line = std::str::from_utf8(&line).expect("text");
+        let fields = ["id: ", "event: ", "data: ", "retry: ", ":"];
+        let is_known = line == "\n" || fields.iter().any(|field| line.starts_with(field));
+        assert!(is_known && !line.contains('\r'), "{line:?}");
+    }
+}
+
+/// How long a body in chunks is with all that is around them; `None` if it is not whole.
+fn chunked_len(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let len = bytes[at..].windows(2).position(|two| two == b"\r\n")?;
+        let size = std::str::from_utf8(&bytes[at..at + len]).expect("text");
+        let size = usize::from_str_radix(size, 16).expect("a chunk's size");
+        at += len + 2 + size;
+        let end = bytes.get(at..at + 2)?;
+        assert_eq!(end, b"\r\n");
+        at += 2;
+        if size == 0 {
+            return Some(at);
+        }
+    }
+}
+
 fn config() -> Config {
     Config {
         policy: Policy {
@@ -174,6 +221,7 @@ fn config() -> Config {
             ..Policy::default()
         },
         max_message: MAX_MESSAGE,
+        max_batch: MAX_MESSAGE,
         max_header: HEADER_MAX,
         max_channels: Limit::of(10),
         max_subscriptions: Limit::of(5),

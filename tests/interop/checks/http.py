@@ -42,6 +42,8 @@ def run(context):
     with context.daemon("--max-message", "4KiB") as daemon:
         pages(context, daemon)
         publishing(context, daemon)
+        reading(context, daemon)
+        many(context, daemon)
         refusals(context, daemon)
         upgrades(context, daemon)
         names_and_pages(context, daemon)
@@ -113,9 +115,33 @@ def publishing(context, daemon):
     context.holds("POST of more than --max-message is a 413 that curl can read", big.status == 413 and big.body, f"{big.status}")
 
 
+def reading(context, daemon):
+    for data in (b"1", b"[2]", b"3"):
+        curl(daemon.http + "/channels/read", body=data)
+    url = daemon.http + "/channels/read?last=2"
+    answer = curl(url)
+    context.equal("GET of a channel brings the newest messages", [(m["seq"], m["data"]) for m in answer.json()["messages"]], [(2, [2]), (3, 3)])
+    tag = answer.headers.get("etag")
+    context.equal("and its ETag brings a 304", curl(url, "--header", f"If-None-Match: {tag}").status, 304)
+    curl(daemon.http + "/channels/read", body=b"4")
+    context.equal("until there is something new", curl(url, "--header", f"If-None-Match: {tag}").status, 200)
+    missing = curl(daemon.http + "/channels/nobody.was.here")
+    context.equal("a channel that nobody uses is a 404", (missing.status, missing.json()["code"]), (404, "not_found"))
+    context.equal("said as problem details", (missing.headers.get("content-type"), missing.json()["status"]), ("application/problem+json", 404))
+
+
+def many(context, daemon):
+    body = b'{"channel":"many","data":1}\n{"channel":"a b","data":2}\n{"channel":"many","data":3,"key":"k"}\n'
+    lines = [json.loads(line) for line in curl(daemon.http + "/publish", body=body).body.splitlines()]
+    told = [line.get("seq", line.get("code")) for line in lines]
+    context.equal("POST /publish answers each line with a line", told, [1, "bad_channel", 2])
+    again = curl(daemon.http + "/channels/many", "--header", "Idempotency-Key: k", body=b"3")
+    context.equal("a key of one is the Idempotency-Key of another", (again.status, again.json()["seq"]), (201, 2))
+
+
 def refusals(context, daemon):
     context.equal("an unknown path is a 404", curl(daemon.http + "/nowhere").status, 404)
-    for path, method in (("/", "DELETE"), ("/healthz", "POST"), ("/channels/x", "GET")):
+    for path, method in (("/", "DELETE"), ("/healthz", "POST"), ("/channels/x", "DELETE"), ("/publish", "GET")):
         refused = curl(daemon.http + path, "--request", method)
         context.holds(f"{method} {path} is a 405 with Allow", refused.status == 405 and refused.headers.get("allow"), f"{refused.status}, Allow: {refused.headers.get('allow')}")
     upgrade = ["--header", "Connection: Upgrade", "--header", "Upgrade: websocket", "--header", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]

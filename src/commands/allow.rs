@@ -3,7 +3,6 @@
 mod answer;
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,8 +17,8 @@ use fanfare::config::{Config, Listen, ServeArgs};
 use fanfare::secret_file::SecretFile;
 use zeroize::Zeroizing;
 
-use super::Exit;
-use crate::streams::{Blocking, say};
+use super::{Exit, write_out};
+use crate::streams::say;
 use answer::Answers;
 
 /// Say whether somebody may subscribe to a channel and publish there, and which rule says so.
@@ -116,9 +115,7 @@ impl AllowArgs {
         let listener = self.listener(&config)?;
         let asked = self.asked(&config)?;
         let (text, is_allowed) = self.answer(&config, &listener, &asked);
-        let mut stdout = Blocking(io::stdout());
-        let written = stdout.write_all(text.as_bytes());
-        if let Err(error) = written.and_then(|()| stdout.flush()) {
+        if let Err(error) = write_out(text.as_bytes()) {
             let why = format!("the answer can't be written: {error}");
             return Err((Exit::Refused, vec![why]));
         }

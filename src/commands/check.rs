@@ -3,7 +3,7 @@
 use clap::Args;
 use fanfare::config::{ServeArgs, unknown_variables};
 
-use super::{Exit, print};
+use super::{Exit, print, refuse};
 use crate::logging;
 use crate::streams::say;
 
@@ -46,11 +46,4 @@ impl CheckArgs {
         }
         print(format!("in order: {}\n", found.summary).as_bytes())
     }
-}
-
-fn refuse(problems: &[String]) -> Exit {
-    for problem in problems {
-        say(problem);
-    }
-    Exit::Refused
 }

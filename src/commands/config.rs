@@ -3,8 +3,7 @@
 use clap::Args;
 use fanfare::config::ServeArgs;
 
-use super::{Exit, print};
-use crate::streams::say;
+use super::{Exit, print, refuse};
 
 /// Print the options that hold, each with where it comes from: the default, the file and its line, a variable, or a flag.
 ///
@@ -33,12 +32,7 @@ impl ConfigArgs {
     pub(crate) fn run(self) -> Exit {
         let effective = match self.serve.load_effective() {
             Ok((_, effective)) => effective,
-            Err(error) => {
-                for problem in error.problems() {
-                    say(problem);
-                }
-                return Exit::Refused;
-            }
+            Err(error) => return refuse(error.problems()),
         };
         let text = match self.json {
             true => format!("{:#}\n", effective.to_json()),

@@ -64,11 +64,24 @@ connection. On SIGHUP, SIGINT or SIGTERM the command ends in order, and then by 
 /// How long the server may take to answer the goodbye.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Writes all of it to stdout.
+fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = Blocking(io::stdout());
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Says what is wrong, one problem a line.
+fn refuse(problems: &[String]) -> Exit {
+    for problem in problems {
+        say(problem);
+    }
+    Exit::Refused
+}
+
 /// Prints what a command is asked for.
 fn print(bytes: &[u8]) -> Exit {
-    let mut stdout = Blocking(io::stdout());
-    let written = stdout.write_all(bytes);
-    match written.and_then(|()| stdout.flush()) {
+    match write_out(bytes) {
         Ok(()) => Exit::Done,
         Err(error) => {
             say(&format_args!("it can't be printed: {error}"));

@@ -1,6 +1,5 @@
 //! `fanfare token`: makes a token.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,8 +8,8 @@ use fanfare::auth::token::{Algorithm, Claims, Signer, Stamp};
 use fanfare::channel::pattern::Pattern;
 use fanfare::secret_file::SecretFile;
 
-use super::Exit;
-use crate::streams::{Blocking, say};
+use super::{Exit, write_out};
+use crate::streams::say;
 
 /// Print a token (JWT) that says who somebody is and what they may do, signed with a secret or a private key.
 ///
@@ -123,19 +122,13 @@ impl TokenArgs {
         let token = signer
             .sign(&claims, stamp)
             .map_err(|why| (Exit::Usage, why))?;
-        print(&token).map_err(|error| {
+        write_out(format!("{token}\n").as_bytes()).map_err(|error| {
             (
                 Exit::Refused,
                 format!("the token can't be written: {error}"),
             )
         })
     }
-}
-
-fn print(token: &str) -> io::Result<()> {
-    let mut stdout = Blocking(io::stdout());
-    stdout.write_all(format!("{token}\n").as_bytes())?;
-    stdout.flush()
 }
 
 /// Seconds since 1970.

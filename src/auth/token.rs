@@ -328,7 +328,7 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Header {
-    /// Reads a header (RFC 7515 §4). Of what it may say besides, nothing is used: neither a key that it brings nor an address
+    /// Reads a header (RFC 7515 §4). Nothing else that it may say is used: neither a key that it brings nor an address
     /// where one would be.
     fn read(text: &[u8]) -> Result<Self, TokenError> {
         let members = json::members(text, ["alg", "kid", "crit", "b64"]);

@@ -179,8 +179,8 @@ impl Connector {
         self
     }
 
-    /// Accepts any certificate of any server. Whoever is between it and this machine can then read and change everything, tokens and
-    /// passwords included: this is for tests.
+    /// Accepts any certificate of any server. A stranger between it and this machine can then read and change everything, tokens
+    /// and passwords included: this is for tests.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn insecure(mut self) -> Self {

@@ -26,7 +26,7 @@ pub struct EffectiveSetting {
     pub value: Option<Value>,
     /// What the default is in words.
     pub in_words: &'static str,
-    /// Who says so.
+    /// The source that says so.
     pub set_by: SetBy,
 }
 

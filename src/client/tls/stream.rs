@@ -31,7 +31,8 @@ struct TlsStream {
     socket: Socket,
     /// What was read and not decrypted. For the one thread that reads.
     incoming: Mutex<Incoming>,
-    /// Encrypted bytes that the socket has no room for yet. Who writes to the socket holds it, so that records go out in order.
+    /// Encrypted bytes that the socket has no room for yet. The thread that writes to the socket holds it, so that records go out in
+    /// order.
     outgoing: Mutex<Vec<u8>>,
     /// Locked after `incoming` or `outgoing`, and for no longer than a computation takes.
     session: Mutex<Session>,

@@ -14,8 +14,8 @@ use crate::auth::token::load::MAX_SET_BYTES;
 /// How long a fetch may take, from the look-up of the name to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says whether keys may be fetched at this URL: over HTTPS, or over plain HTTP from this machine. Who could change the answer
-/// on its way could make tokens.
+/// Says whether keys may be fetched at this URL: over HTTPS, or over plain HTTP from this machine. A stranger who
+/// could change the answer on its way could make tokens.
 ///
 /// # Errors
 /// What is wrong with it, and what is allowed.

@@ -253,7 +253,7 @@ fn a_peer_that_does_not_read_keeps_nobody_waiting_who_does_not_want_to() {
         }
         assert!(taken < 1 << 30, "it takes without end");
     }
-    // Of what was taken and not sent there is one piece at most.
+    // One piece at most was taken and not sent.
     assert!(locked(&stream.outgoing).len() < 11_000);
     assert_eq!(stream.write_now(b"x").expect("no error"), 0);
     go_on.send(()).expect("it waits");

@@ -82,6 +82,20 @@ impl Pattern {
         Ok(())
     }
 
+    /// The same of a pattern that somebody wants to subscribe to, which does not begin with `$`.
+    ///
+    /// # Errors
+    /// The first reason found against it, as a sentence.
+    pub fn check_wanted(text: &str) -> Result<(), &'static str> {
+        Self::check(text).map_err(Why::explain)?;
+        match name::is_daemons_own(text) {
+            false => Ok(()),
+            true => {
+                Err("no pattern stands for the daemon's own channels, whose names begin with `$`")
+            }
+        }
+    }
+
     /// Reads a pattern.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::json::encode::{number, string};
+use crate::dialect::json::encode::{number_member, string, text_member};
 use crate::dialect::sse;
 use crate::ws::handshake::server::Refusal;
 
@@ -205,12 +205,9 @@ impl Response {
         let mut body = Vec::with_capacity(64 + code.len() + detail.len());
         body.extend_from_slice(b"{\"title\":");
         string(&mut body, status.reason());
-        body.extend_from_slice(b",\"status\":");
-        number(&mut body, status.0.into());
-        body.extend_from_slice(b",\"code\":");
-        string(&mut body, code);
-        body.extend_from_slice(b",\"detail\":");
-        string(&mut body, detail);
+        number_member(&mut body, "status", status.0.into());
+        text_member(&mut body, "code", code);
+        text_member(&mut body, "detail", detail);
         body.extend_from_slice(b"}\n");
         Self::new(status, ContentType::Problem, body)
     }
@@ -361,8 +358,7 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
 pub fn write_published(out: &mut Vec<u8>, epoch: &str, seq: u64) {
     out.extend_from_slice(b"{\"epoch\":");
     string(out, epoch);
-    out.extend_from_slice(b",\"seq\":");
-    number(out, seq);
+    number_member(out, "seq", seq);
     out.extend_from_slice(b"}\n");
 }
 

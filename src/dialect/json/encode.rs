@@ -138,10 +138,17 @@ pub fn gap(out: &mut Vec<u8>, topic: Topic<'_>, epoch: &str, from: u64, to: u64,
     open(out, "gap");
     topic_member(out, topic);
     text_member(out, "epoch", epoch);
-    number_member(out, "from", from);
+    out.push(b',');
+    gap_members(out, from, to, reason);
+    out.push(b'}');
+}
+
+/// Appends the members that say what is missing, and why, without a comma before them.
+pub(crate) fn gap_members(out: &mut Vec<u8>, from: u64, to: u64, reason: &str) {
+    out.extend_from_slice(b"\"from\":");
+    number(out, from);
     number_member(out, "to", to);
     text_member(out, "reason", reason);
-    out.push(b'}');
 }
 
 /// Appends an `error`.
@@ -224,13 +231,7 @@ impl<'a> MessageFrame<'a> {
                 number(out, channel_seq);
             }
         }
-        if let Some(encoding) = self.data.encoding.as_str() {
-            out.extend_from_slice(ENCODING);
-            out.extend_from_slice(encoding.as_bytes());
-            out.push(b'"');
-        }
-        out.extend_from_slice(DATA);
-        out.extend_from_slice(self.data.raw);
+        data_members(out, self.data);
         out.extend_from_slice(END);
     }
 
@@ -266,6 +267,18 @@ impl<'a> MessageFrame<'a> {
         let encoding = encoding.map_or(0, |name| ENCODING.len() + name.len() + 1);
         envelope + self.quoted_len + encoding + self.data.raw.len()
     }
+}
+
+/// Appends the members that say what was published: `encoding` where it is no JSON, and `data`.
+#[inline]
+pub(crate) fn data_members(out: &mut Vec<u8>, data: Data<'_>) {
+    if let Some(encoding) = data.encoding.as_str() {
+        out.extend_from_slice(ENCODING);
+        out.extend_from_slice(encoding.as_bytes());
+        out.push(b'"');
+    }
+    out.extend_from_slice(DATA);
+    out.extend_from_slice(data.raw);
 }
 
 /// How many digits a number has.
@@ -370,12 +383,12 @@ pub(super) fn key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(br#"":"#);
 }
 
-pub(super) fn text_member(out: &mut Vec<u8>, name: &str, text: &str) {
+pub(crate) fn text_member(out: &mut Vec<u8>, name: &str, text: &str) {
     key(out, name);
     string(out, text);
 }
 
-pub(super) fn number_member(out: &mut Vec<u8>, name: &str, value: u64) {
+pub(crate) fn number_member(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
     number(out, value);
 }

@@ -10,7 +10,7 @@ use crate::channel::topic::Topic;
 use crate::hub::Start;
 
 use super::Data;
-use super::encode::{key, number_member, open, string, text_member, topic_member};
+use super::encode::{data_members, key, number_member, open, string, text_member, topic_member};
 
 /// Appends a `subscribe`. Of patterns the protocol has those of parts only.
 pub fn subscribe<'a>(
@@ -55,11 +55,7 @@ pub fn publish(
     if let Some(text) = publication_key {
         text_member(out, "key", text);
     }
-    if let Some(encoding) = data.encoding.as_str() {
-        text_member(out, "encoding", encoding);
-    }
-    key(out, "data");
-    out.extend_from_slice(data.raw);
+    data_members(out, data);
     out.push(b'}');
 }
 

@@ -14,7 +14,7 @@ mod tests;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::json::encode::{number, string};
+use super::json::encode::{gap_members, number, string};
 use crate::channel::topic::Topic;
 use crate::hub::{Gap, Parts, Payload};
 
@@ -79,12 +79,8 @@ pub fn gap(out: &mut Vec<u8>, gap: &Gap<'_>) {
     event_type(out, "gap");
     out.extend_from_slice(b"data: {\"epoch\":");
     string(out, gap.epoch);
-    out.extend_from_slice(b",\"from\":");
-    number(out, gap.from);
-    out.extend_from_slice(b",\"to\":");
-    number(out, gap.to);
-    out.extend_from_slice(b",\"reason\":");
-    string(out, gap.reason.as_str());
+    out.push(b',');
+    gap_members(out, gap.from, gap.to, gap.reason.as_str());
     out.extend_from_slice(b"}\n\n");
 }
 

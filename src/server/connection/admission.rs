@@ -7,6 +7,7 @@ use super::credentials::{Unidentified, limited};
 use super::phase::Phase;
 use super::session::Session;
 use super::{Connection, Peer};
+use crate::auth::forwarded::Client;
 use crate::auth::identity::{Identity, Means};
 use crate::auth::presented::{Place, Presented, presented};
 use crate::auth::rates::RetryAfterMs;
@@ -34,7 +35,10 @@ impl Connection {
     fn may_use_cookies(&self, service: &Service, peer: Peer<'_>, request: &Request<'_>) -> bool {
         let headers = request.head.headers;
         match is_from_page(request) {
-            true => self.takes_origin(service, peer, request),
+            true => {
+                let client = service.gate.client(peer, &request.head);
+                self.takes_origin(service, &client, request)
+            }
             false => {
                 let mut sites = values(headers, "Sec-Fetch-Site");
                 request.head.method == "GET"
@@ -44,22 +48,30 @@ impl Connection {
         }
     }
 
-    fn takes_origin(&self, service: &Service, peer: Peer<'_>, request: &Request<'_>) -> bool {
-        let (door, head, gate) = (self.access.door, &request.head, &service.gate);
-        let client = gate.client(peer, head);
-        gate.takes_origin(door, &client, self.is_encrypted, request.host, head)
+    /// Whether the page that a request is from may use the daemon, if it is from one.
+    pub(super) fn takes_origin(
+        &self,
+        service: &Service,
+        client: &Client,
+        request: &Request<'_>,
+    ) -> bool {
+        let (door, head) = (self.access.door, &request.head);
+        let is_encrypted = self.is_encrypted;
+        // Most requests are from no page.
+        !is_from_page(request)
+            || (service.gate).takes_origin(door, client, is_encrypted, request.host, head)
     }
 
-    /// Whether a request may be asked of this daemon, and by the page that it came from, if `changes` says that it changes something.
+    /// Whether a request may be asked of this daemon, and by the page that it is from, which `takes_page` says.
     ///
     /// # Errors
     /// The response that says why not.
     pub(super) fn check_site(
         &self,
         service: &Service,
-        peer: Peer<'_>,
+        client: &Client,
         request: &Request<'_>,
-        changes: bool,
+        takes_page: bool,
     ) -> Result<(), Response> {
         if is_health_check(request) {
             return Ok(());
@@ -70,26 +82,23 @@ impl Connection {
                        [[allow]] blocks, or which proxy is trusted by --trusted-proxy and --trusted-proxy-header";
             return Err(problem(Why::Forbidden, why));
         }
-        let client = gate.client(peer, head);
-        if !gate.takes_host(door, &client, request.host) {
+        if !gate.takes_host(door, client, request.host) {
             let why = "421: the daemon does not answer to this Host. --host lists the names to which it does.\n";
             return Err(Response::text(Status::MISDIRECTED_REQUEST, why));
         }
-        if changes && !gate.takes_origin(door, &client, self.is_encrypted, request.host, head) {
+        if !takes_page {
             let why = "pages of this origin may not use the daemon: --origin lists those that may";
             return Err(problem(Why::Forbidden, why));
         }
         Ok(())
     }
 
-    /// Notes which page may read the response to a request, if it is from one that may use the daemon (Fetch standard, §3.2).
-    pub(super) fn note_reader(&mut self, service: &Service, peer: Peer<'_>, request: &Request<'_>) {
+    /// Notes which page may read the response to a request: the one that it is from, if that may use the daemon (Fetch standard, §3.2).
+    pub(super) fn note_reader(&mut self, request: &Request<'_>, takes_page: bool) {
         let origin = values(request.head.headers, "Origin").next();
-        let origin = origin.filter(|_| self.takes_origin(service, peer, request));
-        let reader = origin.map(|origin| Reader {
+        let reader = origin.filter(|_| takes_page).map(|origin| Reader {
             origin: String::from_utf8_lossy(origin).into(),
             asks: request.head.method == "OPTIONS",
-            has_cookie: service.gate.token_cookie().is_some(),
         });
         if let Phase::Http(http) = &mut self.phase {
             http.reader = reader.map(Box::new);
@@ -358,16 +367,15 @@ pub(super) struct Reader {
     origin: Box<str>,
     /// Whether it asks only whether it may.
     asks: bool,
-    /// Whether a cookie may say who sends a request: a browser sends none where it is not told that it may.
-    has_cookie: bool,
 }
 
-/// The response with what lets that page read it (Fetch standard, §3.3).
-pub(super) fn readable(response: Response, reader: &Reader) -> Response {
+/// The response with what lets that page read it (Fetch standard, §3.3). With `has_cookie` a cookie may say who sends a request: a
+/// browser sends none where it is not told that it may.
+pub(super) fn readable(response: Response, reader: &Reader, has_cookie: bool) -> Response {
     let mut response = response
         .with_header("Access-Control-Allow-Origin", reader.origin.to_string())
         .with_header("Vary", "Origin");
-    if reader.has_cookie {
+    if has_cookie {
         response = response.with_header("Access-Control-Allow-Credentials", "true");
     }
     if !reader.asks {

@@ -13,7 +13,7 @@ use super::flow::Flow;
 use super::http::{Instead, Next};
 use super::{Connection, Peer};
 use crate::auth::rates::Key;
-use crate::channel::name::{self, is_daemons_own};
+use crate::channel::name;
 use crate::channel::pattern::Pattern;
 use crate::channel::topic::Topic;
 use crate::dialect::json::{Data, DecodeError, ErrorCode, MAX_KEY_BYTES, Start};
@@ -75,6 +75,9 @@ impl Connection {
         if let Err(response) = self.count_request(service, peer, request, &access) {
             return Ok(response);
         }
+        if let Err(response) = check_name(asked.resource) {
+            return Ok(response);
+        }
         match (asked.resource, asked.method) {
             (Resource::Channel(channel), Method::Post) => {
                 let response = self.publish(service, &access, channel, request);
@@ -83,14 +86,12 @@ impl Connection {
             (Resource::Channel(channel), Method::Read) => {
                 read_channel(service, access, channel, asked)
             }
-            (Resource::Events(channel), _) => match name::check(channel) {
-                Ok(()) => self.follow(service, peer, access, Topic::Channel(channel), asked),
-                Err(why) => Ok(bad_channel(&why.to_string())),
-            },
-            (Resource::PatternEvents(pattern), _) => match check_pattern(pattern) {
-                Ok(()) => self.follow(service, peer, access, Topic::pattern(pattern), asked),
-                Err(why) => Ok(Response::problem(Status::BAD_REQUEST, "bad_pattern", &why)),
-            },
+            (Resource::Events(channel), _) => {
+                self.follow(service, peer, access, Topic::Channel(channel), asked)
+            }
+            (Resource::PatternEvents(pattern), _) => {
+                self.follow(service, peer, access, Topic::pattern(pattern), asked)
+            }
             (Resource::Publish, _) => {
                 let key = service.gate.rate_key(peer, request.head.headers);
                 publish_many(access, key, request)
@@ -106,9 +107,6 @@ impl Connection {
         channel: &str,
         request: &Request<'_>,
     ) -> Option<Response> {
-        if let Err(why) = name::check(channel) {
-            return Some(bad_channel(&why.to_string()));
-        }
         if let Err(refusal) = service.may_publish(access, channel) {
             return Some(refused(service, &refusal));
         }
@@ -181,9 +179,6 @@ fn read_channel(
     channel: &str,
     asked: &Asked<'_>,
 ) -> Result<Response, Instead> {
-    if let Err(why) = name::check(channel) {
-        return Ok(bad_channel(&why.to_string()));
-    }
     let topic = Topic::Channel(channel);
     if let Err(refusal) = service.may_subscribe(&access, topic) {
         return Ok(refused(service, &refusal));
@@ -286,18 +281,23 @@ fn key_of<'a>(request: &Request<'a>) -> Result<Option<&'a str>, String> {
     }
 }
 
-/// Whether a pattern can be followed.
+/// Whether what is asked about can be the name of a channel, or a pattern.
 ///
 /// # Errors
-/// Why not.
-fn check_pattern(pattern: &str) -> Result<(), String> {
-    Pattern::check(pattern).map_err(|why| why.to_string())?;
-    match is_daemons_own(pattern) {
-        false => Ok(()),
-        true => {
-            Err("a pattern does not begin with `$`: such channels are the daemon's own".to_owned())
-        }
-    }
+/// The response that says why not.
+fn check_name(resource: &Resource<'_>) -> Result<(), Response> {
+    let (code, why) = match resource {
+        Resource::Channel(name) | Resource::Events(name) => match name::check(name) {
+            Ok(()) => return Ok(()),
+            Err(why) => ("bad_channel", why.explain()),
+        },
+        Resource::PatternEvents(pattern) => match Pattern::check_wanted(pattern) {
+            Ok(()) => return Ok(()),
+            Err(why) => ("bad_pattern", why),
+        },
+        Resource::Publish => return Ok(()),
+    };
+    Err(Response::problem(Status::BAD_REQUEST, code, why))
 }
 
 /// The ticket of a connection's request. One at a time is awaited, so there is nothing to tell it from.
@@ -324,10 +324,6 @@ pub(super) fn explain(error: DecodeError<'_>) -> (&'static str, Cow<'_, str>) {
 
 pub(super) fn bad_request(why: &str) -> Response {
     Response::problem(Status::BAD_REQUEST, "bad_request", why)
-}
-
-fn bad_channel(why: &str) -> Response {
-    Response::problem(Status::BAD_REQUEST, "bad_channel", why)
 }
 
 /// The answer to a request that was refused, with the means to be let in where that is missing.

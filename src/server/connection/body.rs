@@ -13,9 +13,11 @@ use crate::auth::identity::Identity;
 use crate::auth::rates::{Key, RetryAfterMs};
 use crate::dialect::json::ErrorCode;
 use crate::dialect::json::batch::{Batch, Item};
-use crate::dialect::json::encode::{data_of_frame, number, string};
+use crate::dialect::json::encode::{
+    data_members, data_of_frame, gap_members, number, number_member, string, text_member,
+};
 use crate::http::{LAST_CHUNK, write_chunk, write_published};
-use crate::hub::{ChannelId, History, Reason};
+use crate::hub::{ChannelId, History};
 use crate::server::allowance;
 use crate::server::gate::Access;
 use crate::server::service::{Answer, Finished, Service};
@@ -135,12 +137,12 @@ impl Body {
         let mut head = Vec::with_capacity(128);
         head.extend_from_slice(b"{\"channel\":");
         string(&mut head, name);
-        head.extend_from_slice(b",\"epoch\":");
-        string(&mut head, history.epoch);
-        head.extend_from_slice(b",\"seq\":");
-        number(&mut head, history.newest);
+        text_member(&mut head, "epoch", history.epoch);
+        number_member(&mut head, "seq", history.newest);
         if let Some((from, to, reason)) = history.gap {
-            write_gap(&mut head, from, to, reason);
+            head.extend_from_slice(b",\"gap\":{");
+            gap_members(&mut head, from, to, reason.as_str());
+            head.push(b'}');
         }
         head.extend_from_slice(b",\"messages\":[");
         let messages = Messages {
@@ -154,16 +156,6 @@ impl Body {
         };
         Body::new(access, What::Messages(messages), is_chunked)
     }
-}
-
-fn write_gap(out: &mut Vec<u8>, from: u64, to: u64, reason: Reason) {
-    out.extend_from_slice(b",\"gap\":{\"from\":");
-    number(out, from);
-    out.extend_from_slice(b",\"to\":");
-    number(out, to);
-    out.extend_from_slice(b",\"reason\":");
-    string(out, reason.as_str());
-    out.push(b'}');
 }
 
 impl Messages {
@@ -320,8 +312,7 @@ fn publish(
 fn write_failure(out: &mut Vec<u8>, code: &str, message: &str) {
     out.extend_from_slice(b"{\"code\":");
     string(out, code);
-    out.extend_from_slice(b",\"message\":");
-    string(out, message);
+    text_member(out, "message", message);
     out.extend_from_slice(b"}\n");
 }
 
@@ -330,12 +321,7 @@ fn write_message(out: &mut Vec<u8>, seq: u64, frame: &[u8]) {
     out.extend_from_slice(b"{\"seq\":");
     number(out, seq);
     if let Some(data) = data_of_frame(frame) {
-        if let Some(encoding) = data.encoding.as_str() {
-            out.extend_from_slice(b",\"encoding\":");
-            string(out, encoding);
-        }
-        out.extend_from_slice(b",\"data\":");
-        out.extend_from_slice(data.raw);
+        data_members(out, data);
     }
     out.push(b'}');
 }
@@ -381,12 +367,7 @@ impl Connection {
             if self.outbox.private_bytes() > WAITING.min(service.outbox_limit()) {
                 self.pause(service.now, Flow::OUTBOX_FULL);
             }
-            let may_read = self.flow.may_read();
-            if !may_read || service.allowance.is_spent() {
-                self.flow.insert(Flow::KEPT);
-                if may_read {
-                    self.flow.insert(Flow::HEAVY);
-                }
+            if self.has_to_stop(service) {
                 return Made::Part;
             }
             let (made, congested) = body.write(service, self.token, self.outbox.private());

@@ -104,9 +104,7 @@ impl Connection {
         if self.is_stalled(now, config) || self.keys_until() <= now {
             return false;
         }
-        if let Phase::Open(open) = &self.phase
-            && open.auth_until() <= now
-        {
+        if self.phase.auth_until() <= now {
             // The leeway was its patience: else a flood would keep a token good for ever.
             return false;
         }
@@ -120,12 +118,16 @@ impl Connection {
         true
     }
 
-    /// How much earlier than after a whole interval this connection is pinged: something between
-    /// nothing and half an interval that differs from connection to connection, so that those
-    /// that came in one storm are not pinged in one.
+    /// How much earlier than after a whole interval this connection is pinged, so that those
+    /// that came in one storm are not pinged in one: nothing up to half an interval.
     pub(super) fn ping_lead(&self, interval: Millis) -> Millis {
+        self.share_of(interval / 2)
+    }
+
+    /// Something between nothing and `most` that differs from connection to connection.
+    pub(super) fn share_of(&self, most: Millis) -> Millis {
         let mixed = (self.token.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        (interval / 2).saturating_mul(mixed) >> 32
+        most.saturating_mul(mixed) >> 32
     }
 
     /// Does what is due. The caller drops the connection if it is told so.
@@ -142,6 +144,7 @@ impl Connection {
             _ => false,
         };
         let misses_keys = self.keys_until() <= now;
+        let has_access_ended = self.phase.auth_until() <= now;
         match &mut self.phase {
             Phase::Http(_) if misses_keys && !is_stalled => self.miss_keys(service, peer),
             // Half a request gets an answer, silence none.
@@ -152,21 +155,16 @@ impl Connection {
                 return Some(Gone::Done);
             }
             Phase::Closing { .. } | Phase::Draining { .. } => return Some(Gone::Done),
-            Phase::Events(_) if is_stalled => {
+            Phase::Open(_) if is_overdue => self.message_timeout(service, peer),
+            Phase::Open(_) | Phase::Events(_) if is_stalled => {
                 let reason = "the client took nothing for too long";
                 self.begin_close(service, peer, CloseCode::TOO_SLOW, reason);
             }
-            Phase::Events(events) if events.auth_until <= now => self.end_access(service, peer),
+            Phase::Open(_) | Phase::Events(_) if has_access_ended => self.end_access(service, peer),
             Phase::Events(events) => {
                 events.comment_at = config.ping_interval_ms.after(now);
                 sse::keep_alive(self.outbox.private());
             }
-            Phase::Open(_) if is_overdue => self.message_timeout(service, peer),
-            Phase::Open(_) if is_stalled => {
-                let reason = "the client took nothing for too long";
-                self.begin_close(service, peer, CloseCode::TOO_SLOW, reason);
-            }
-            Phase::Open(open) if open.auth_until() <= now => self.end_access(service, peer),
             Phase::Open(open) if open.pinged_at == NEVER => {
                 open.pinged_at = now;
                 write_ping(self.outbox.private(), &[], None);

@@ -112,8 +112,7 @@ impl Connection {
 
     /// When the client comes back if it loses its stream.
     fn retry_ms(&self) -> u64 {
-        let mixed = (self.token.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        RETRY_MS + ((RETRY_SPREAD_MS * mixed) >> 32)
+        RETRY_MS + self.share_of(RETRY_SPREAD_MS)
     }
 
     /// Ends the stream, and says why.

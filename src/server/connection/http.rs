@@ -207,17 +207,12 @@ impl Connection {
                 self.pause(service.now, Flow::OUTBOX_FULL);
                 self.outbox.shrink();
             }
-            let may_read = self.flow.may_read();
+            if self.has_to_stop(service) {
+                return Next::Stay;
+            }
             let Phase::Http(http) = &mut self.phase else {
                 return Next::Stay;
             };
-            if !may_read || service.allowance.is_spent() {
-                self.flow.insert(Flow::KEPT);
-                if may_read {
-                    self.flow.insert(Flow::HEAVY);
-                }
-                return Next::Stay;
-            }
             let rest = &bytes[*consumed..];
             let mut slots = NO_HEADERS;
             let request = match http.parser.next_request(rest, &mut slots, &limits) {
@@ -241,6 +236,19 @@ impl Connection {
                 Some(next) => return next,
             }
         }
+    }
+
+    /// Whether it may go on neither with requests nor with an answer now: it is paused, or its visit has cost enough. It goes on later.
+    pub(super) fn has_to_stop(&mut self, service: &Service) -> bool {
+        let may_read = self.flow.may_read();
+        if may_read && !service.allowance.is_spent() {
+            return false;
+        }
+        self.flow.insert(Flow::KEPT);
+        if may_read {
+            self.flow.insert(Flow::HEAVY);
+        }
+        true
     }
 
     /// The request in `bytes` is not whole, or never will be.
@@ -317,9 +325,10 @@ impl Connection {
         request: &Request<'_>,
     ) -> Result<Response, Instead> {
         let is_head = request.head.method == "HEAD";
+        let client = service.gate.client(peer, &request.head);
         let site = Site {
             echo: service.config.echo,
-            secure: self.is_encrypted || service.gate.client(peer, &request.head).is_https,
+            secure: self.is_encrypted || client.is_https,
         };
         let Some(route) = self.seat.route(request, &site) else {
             service.metrics.refused += 1;
@@ -329,10 +338,11 @@ impl Connection {
             route,
             Route::WebSocket(_) | Route::Channels(_, Method::Post, _)
         );
-        self.note_reader(service, peer, request);
+        let takes_page = self.takes_origin(service, &client, request);
+        self.note_reader(request, takes_page);
         let checked = self
             .count_connection(service, peer, request)
-            .and_then(|()| self.check_site(service, peer, request, changes));
+            .and_then(|()| self.check_site(service, &client, request, takes_page || !changes));
         if let Err(response) = checked {
             return Ok(response.for_head_request(is_head));
         }
@@ -503,7 +513,10 @@ impl Connection {
             _ => None,
         };
         match reader {
-            Some(reader) => readable(response.clone(), &reader).write(out, date, keep_alive),
+            Some(reader) => {
+                let has_cookie = service.gate.token_cookie().is_some();
+                readable(response.clone(), &reader, has_cookie).write(out, date, keep_alive);
+            }
             None => response.write(out, date, keep_alive),
         }
     }

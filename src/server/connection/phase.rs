@@ -177,3 +177,14 @@ pub(in crate::server) enum Phase {
         fin_sent: bool,
     },
 }
+
+impl Phase {
+    /// By when the peer has to show who it is, or to show it anew, or [`NEVER`].
+    pub(super) fn auth_until(&self) -> Millis {
+        match self {
+            Phase::Open(open) => open.auth_until(),
+            Phase::Events(events) => events.auth_until,
+            Phase::Http(_) | Phase::Closing { .. } | Phase::Draining { .. } => NEVER,
+        }
+    }
+}

@@ -50,6 +50,18 @@ impl Simulation {
         let bytes = self.receive(peer, usize::MAX);
         String::from_utf8(bytes).expect("text")
     }
+
+    /// The same, and what there is room for once that is taken, until nothing more comes.
+    fn receive_all(&mut self, peer: PeerId) -> String {
+        let mut all = String::new();
+        loop {
+            let some = self.receive_text(peer);
+            if some.is_empty() {
+                return all;
+            }
+            all.push_str(&some);
+        }
+    }
 }
 
 /// A configuration whose channels hold so many bytes.

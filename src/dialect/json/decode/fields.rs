@@ -7,7 +7,7 @@ use super::super::place::{Text, Value};
 use super::super::unescape::{self, in_place};
 use super::super::walk::{Key, Members};
 use super::{Command, DecodeError, Publication, Request};
-use crate::channel::name::{self, is_daemons_own};
+use crate::channel::name;
 use crate::channel::pattern::{self, Pattern};
 use crate::channel::topic::Topic;
 use crate::dialect::json::{
@@ -371,11 +371,7 @@ impl Fields {
             return Err((ErrorCode::BadPattern, pattern::Why::Length.explain()));
         }
         let text = text.as_str(message);
-        Pattern::check(text).map_err(|why| (ErrorCode::BadPattern, why.explain()))?;
-        if is_daemons_own(text) {
-            let why = "no pattern stands for the daemon's own channels, whose names begin with `$`";
-            return Err((ErrorCode::BadPattern, why));
-        }
+        Pattern::check_wanted(text).map_err(|why| (ErrorCode::BadPattern, why))?;
         Ok(text)
     }
 

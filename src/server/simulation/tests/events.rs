@@ -117,14 +117,7 @@ fn a_reader_that_is_lapped_is_told_what_it_missed_and_gets_the_rest() {
         publisher.say(&mut simulation, &publish(None, "a", &n.to_string()));
         publisher.hear(&mut simulation);
     }
-    let mut text = String::new();
-    loop {
-        let some = simulation.receive_text(peer);
-        if some.is_empty() {
-            break;
-        }
-        text.push_str(&some);
-    }
+    let text = simulation.receive_all(peer);
     let blocks: Vec<_> = text.split("\n\n").collect();
     let gap = blocks.iter().position(|block| block.contains("event: gap"));
     let gap = gap.expect("it was lapped");
@@ -164,14 +157,7 @@ fn a_reader_of_a_long_history_that_stops_reading_takes_no_more_than_its_share_of
     simulation.settle();
     let held = simulation.service().ledger.outbox;
     assert!(held < 200 * 1024, "{held}");
-    let mut text = String::new();
-    loop {
-        let some = simulation.receive_text(peer);
-        if some.is_empty() {
-            break;
-        }
-        text.push_str(&some);
-    }
+    let text = simulation.receive_all(peer);
     assert_eq!(text.matches("\"seq\":").count(), 901);
     assert!(text.ends_with("\r\n0\r\n\r\n"), "whole");
 }
@@ -277,13 +263,7 @@ fn a_batch_under_way_loses_what_a_reload_or_the_end_of_its_token_takes_away() {
         } else {
             reload(&mut simulation, vec![rule("anonymous", &["b"], &[])]);
         }
-        loop {
-            let some = simulation.receive_text(peer);
-            if some.is_empty() {
-                break;
-            }
-            text.push_str(&some);
-        }
+        text.push_str(&simulation.receive_all(peer));
         let (made, refused) = (
             text.matches("\"seq\":").count(),
             text.matches("\"code\":").count(),
@@ -302,13 +282,7 @@ fn a_history_under_way_ends_unfinished_once_it_is_not_granted_any_more() {
     simulation.send(peer, get("/channels/a", "").as_bytes());
     let mut text = simulation.receive_text(peer);
     reload(&mut simulation, vec![rule("anonymous", &["b"], &[])]);
-    loop {
-        let some = simulation.receive_text(peer);
-        if some.is_empty() {
-            break;
-        }
-        text.push_str(&some);
-    }
+    text.push_str(&simulation.receive_all(peer));
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
     assert!(!text.ends_with("\r\n0\r\n\r\n"), "it looks whole");
     assert!(simulation.is_at_end(peer));

@@ -96,14 +96,7 @@ fn a_client_that_has_finished_gets_its_whole_answer_though_the_transport_holds_i
         simulation.send(peer, health.as_bytes());
         simulation.settle();
         simulation.finish(peer);
-        let mut received = String::new();
-        loop {
-            let some = simulation.receive_text(peer);
-            if some.is_empty() {
-                break;
-            }
-            received.push_str(&some);
-        }
+        let received = simulation.receive_all(peer);
         assert_eq!(received, answer, "{room}");
         assert!(simulation.is_at_end(peer), "{room}");
     }

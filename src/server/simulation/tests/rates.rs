@@ -267,7 +267,7 @@ fn those_who_share_a_proxys_connection_share_no_bucket() {
         );
         simulation.send(peer, request.as_bytes());
         let answer = simulation.receive_text(peer);
-        answer.get(9..12).unwrap_or_default().to_owned()
+        status(&answer).to_owned()
     };
     let (one, other) = (
         "X-Forwarded-For: 192.0.2.1\r\n",

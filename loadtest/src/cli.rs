@@ -12,16 +12,18 @@ use crate::payload::Content;
 /// Which scenario takes which numbers.
 const NUMBERS: &str = "\
 Which numbers a scenario takes; it refuses the others:
-  fanout, churn, ingest  -n -p -w/-r --size --content --seconds --messages --warmup
-                         --deflate --probe
-  many, board            these and --channels
+  fanout, ingest         -n -p -w/-r --size --content --seconds --messages --warmup
+                         --deflate --probe --events --post --batch
+  churn                  these but --events --post --batch
+  many, board            those of churn and --channels
   slow                   -n -w/-r --size --content --seconds --messages --warmup --deflate
                          --stalled
   patterns               -n --channels -w/-r --size --content --seconds --messages --warmup
   limit                  -n -w/-r --size --content --seconds --messages --warmup
   limit, as the counterpart of resume: -n --size --content --last
   resume                 -n --size --content --deflate --last
-  connect, idle          -n --deflate
+  connect                -n --deflate
+  idle                   -n --deflate --events
   handshakes             -n --seconds --warmup --probe
   sustain                those of fanout but -w; -r is the rate to begin with
 All but limit and handshakes take --tls; handshakes are always over TLS.";
@@ -187,6 +189,15 @@ pub(crate) struct Given {
     /// Over TLS 1.3, with an ECDSA P-256 certificate that is made for the run
     #[arg(long)]
     pub(crate) tls: bool,
+    /// Subscribers follow an event stream (SSE) instead of a WebSocket
+    #[arg(long)]
+    pub(crate) events: bool,
+    /// Publishers send each publication as a request of HTTP, without waiting for answers
+    #[arg(long)]
+    pub(crate) post: bool,
+    /// Publishers send this many publications as one request of HTTP
+    #[arg(long)]
+    pub(crate) batch: Option<u64>,
     /// Also measure how soon a ping on another connection is answered
     #[arg(long)]
     pub(crate) probe: bool,
@@ -237,6 +248,9 @@ impl Given {
             ("deflate", self.deflate),
             ("probe", self.probe),
             ("tls", self.tls),
+            ("events", self.events),
+            ("post", self.post),
+            ("batch", self.batch.is_some()),
         ];
         all.into_iter()
             .filter_map(|(name, given)| given.then_some(name))
@@ -258,8 +272,9 @@ impl Given {
             "rate" => self.rate = Some(value),
             "stalled" => self.stalled = whole,
             "last" => self.last = whole,
+            "batch" => self.batch = whole,
             _ => bail!(
-                "{name} can't be swept: n, w, size, channels, publishers, rate, stalled and last can"
+                "{name} can't be swept: n, w, size, channels, publishers, rate, stalled, last and batch can"
             ),
         }
         Ok(())

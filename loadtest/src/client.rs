@@ -156,12 +156,13 @@ impl Client {
     }
 
     fn begin(&mut self, wish: Wish) -> Result<()> {
-        let receiver = Receiver::of(&wish, self.now_ns());
+        let publishing = self.shared.publishing;
+        let receiver = Receiver::of(&wish, publishing, self.now_ns());
         let at = self.links.len();
         let mut socket = Socket::connect(self.address, at, self.tls.as_ref())?;
         socket.register(self.poll.registry(), Token(at))?;
         let host = self.address.to_string();
-        self.shared.dialect.handshake(
+        self.shared.dialect_of(wish.role).handshake(
             &mut socket.out,
             &host,
             &self.path,
@@ -254,7 +255,7 @@ impl Client {
     pub(crate) fn has_settled(&self, at: usize, subscriptions: u64, newest: u64) -> bool {
         match &self.links[at].receiver {
             Receiver::Reader(reader) => reader.has_settled(subscriptions, newest),
-            Receiver::Follower(_) | Receiver::Listener(_) => false,
+            Receiver::Follower(_) | Receiver::Listener(_) | Receiver::Answers(_) => false,
         }
     }
 
@@ -331,7 +332,8 @@ impl Client {
         let link = &mut self.links[at];
         link.head.extend_from_slice(bytes);
         let offer = self.shared.offer(link.wish.role);
-        let Some(end) = self.shared.dialect.agreed(&link.head, offer)? else {
+        let dialect = self.shared.dialect_of(link.wish.role);
+        let Some(end) = dialect.agreed(&link.head, offer)? else {
             if link.head.len() > MAX_HEAD {
                 bail!("the answer to the handshake has no end");
             }
@@ -344,11 +346,7 @@ impl Client {
             link.awaited += 1;
         } else if link.wish.role == Role::Subscriber {
             for channel in link.wish.channels.clone() {
-                if self
-                    .shared
-                    .dialect
-                    .subscribe(&mut link.socket.out, channel, link.wish.last())
-                {
+                if dialect.subscribe(&mut link.socket.out, channel, link.wish.last()) {
                     link.awaited += 1;
                 }
             }

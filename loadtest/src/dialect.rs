@@ -10,7 +10,8 @@ use fanfare::ws::handshake::client::{self, Key, Request};
 use fanfare::ws::handshake::{Header, ResponseHead};
 
 use crate::payload::{Origin, Template, read_digits};
-use crate::wire;
+use crate::wire::{self, Frame};
+use crate::{events, post};
 
 /// The protocol of the server under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,6 +24,15 @@ pub(crate) enum Dialect {
     Http,
     /// The bare sender of `limit`: one byte asks for one ready-made message.
     Bare,
+    /// An event stream of the first channel, to subscribe.
+    #[value(skip)]
+    Events,
+    /// A request of HTTP for each publication.
+    #[value(skip)]
+    Post,
+    /// A request of HTTP for many publications.
+    #[value(skip)]
+    Batch,
 }
 
 /// What one event of a server means to the load client.
@@ -83,6 +93,19 @@ impl Dialect {
     ) -> Result<()> {
         let target = match (self, role) {
             (Self::Json, _) => path.to_owned(),
+            (Self::Events, _) => {
+                let channel = name(channel);
+                write!(
+                    out,
+                    "GET /channels/{channel}/events HTTP/1.1\r\nHost: {host}\r\n\r\n"
+                )?;
+                return Ok(());
+            }
+            // What is answered says that the server is there. Publications come after it.
+            (Self::Post | Self::Batch, _) => {
+                write!(out, "HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
+                return Ok(());
+            }
             (Self::Http, _) => {
                 write!(out, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
                 return Ok(());
@@ -110,10 +133,15 @@ impl Dialect {
         let httparse::Status::Complete(len) = response.parse(bytes)? else {
             return Ok(None);
         };
-        if self == Self::Http {
-            // The one path that is asked for has an answer without a body.
+        // The one path that a web server is asked for has an answer without a body.
+        let wanted = match self {
+            Self::Http => Some(204),
+            Self::Events | Self::Post | Self::Batch => Some(200),
+            Self::Json | Self::Nchan | Self::Bare => None,
+        };
+        if wanted.is_some() {
             return match response.code {
-                Some(204) => Ok(Some(len)),
+                code if code == wanted => Ok(Some(len)),
                 code => bail!("the server answers with status {code:?}"),
             };
         }
@@ -175,8 +203,23 @@ impl Dialect {
             }
             Self::Nchan => wire::write_text(out, data),
             Self::Bare => out.push(b'.'),
-            // It has no publications.
-            Self::Http => {}
+            Self::Post => post::write_publication(out, channel, data),
+            // A batch is written when it is whole.
+            Self::Batch => post::write_line(scratch, channel, data),
+            // They have no publications.
+            Self::Http | Self::Events => {}
+        }
+    }
+
+    /// Finds the message at the beginning of what a subscriber received; `None` if it is not whole yet.
+    ///
+    /// # Errors
+    /// What is no message of this kind.
+    #[inline]
+    pub(crate) fn parse(self, bytes: &[u8]) -> Result<Option<Frame>> {
+        match self {
+            Self::Events => events::parse(bytes),
+            _ => wire::parse(bytes),
         }
     }
 
@@ -220,7 +263,10 @@ impl Dialect {
                 None if payload.starts_with(b"queued messages: ") => Ok(Event::Other),
                 None => bail!("not what was published: {}", shown(payload)),
             },
-            Self::Http => bail!("nobody asked for this: {}", shown(payload)),
+            Self::Events => events::read(payload, template),
+            Self::Http | Self::Post | Self::Batch => {
+                bail!("nobody asked for this: {}", shown(payload))
+            }
         }
     }
 }
@@ -253,7 +299,8 @@ pub(crate) fn name(channel: usize) -> String {
     format!("c{channel:06}")
 }
 
-fn write_name(out: &mut Vec<u8>, channel: usize) {
+/// Appends the name of a channel.
+pub(crate) fn write_name(out: &mut Vec<u8>, channel: usize) {
     let mut digits = [b'0'; CHANNEL_DIGITS];
     let mut rest = channel;
     for digit in digits.iter_mut().rev() {

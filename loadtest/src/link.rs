@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use anyhow::Result;
 
-use crate::dialect::Role;
+use crate::dialect::{Dialect, Role};
 use crate::pattern::{Listener, Topic};
+use crate::post::Answers;
 use crate::reader::Reader;
 use crate::receive::{Follower, Shared};
 use crate::socket::Socket;
@@ -18,11 +19,17 @@ pub(crate) enum Receiver {
     Reader(Reader),
     /// It looks at each message of a pattern, or of the channel beside it.
     Listener(Listener),
+    /// It publishes by HTTP.
+    Answers(Answers),
 }
 
 impl Receiver {
     /// The one that fits a wish; its connection is begun at `now_ns`.
-    pub(crate) fn of(wish: &Wish, now_ns: u64) -> Self {
+    pub(crate) fn of(wish: &Wish, publishing: Dialect, now_ns: u64) -> Self {
+        let by_http = matches!(publishing, Dialect::Post | Dialect::Batch);
+        if wish.role == Role::Publisher && by_http {
+            return Self::Answers(Answers::default());
+        }
         let channel = wish.channels.start;
         Self::Reader(match wish.receives {
             Receives::TheSame => return Self::Follower(Follower::default()),
@@ -48,6 +55,7 @@ impl Receiver {
             Self::Follower(follower) => follower.take(received, now_ns, shared, reply),
             Self::Reader(reader) => reader.take(received, now_ns, shared, reply),
             Self::Listener(listener) => listener.take(received, now_ns, shared, reply),
+            Self::Answers(answers) => answers.take(received),
         }
     }
 
@@ -57,6 +65,7 @@ impl Receiver {
             Self::Follower(follower) => follower.subscribed,
             Self::Reader(reader) => reader.subscribed,
             Self::Listener(listener) => listener.subscribed(),
+            Self::Answers(_) => 0,
         }
     }
 }

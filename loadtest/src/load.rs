@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::client::Client;
+use crate::dialect::Dialect;
 use crate::fault::Overloaded;
 use crate::meter::{Cost, Meter};
 use crate::pace::Pace;
 use crate::payload::Origin;
+use crate::post;
 use crate::progress::Progress;
 
 /// How long the last messages may take to arrive once publishing has ended.
@@ -60,6 +62,8 @@ pub(crate) struct Load {
     /// How many subscribers each message is to reach.
     fan: u64,
     pace: Pace,
+    /// How many publications go into one request, where there are such.
+    batch: u64,
     scratch: Vec<u8>,
     /// Messages published since the client began.
     published: u64,
@@ -83,6 +87,7 @@ impl Load {
             channels,
             fan,
             pace,
+            batch: 1,
             scratch: Vec::new(),
             published: 0,
         }
@@ -117,7 +122,12 @@ impl Load {
                 None => {
                     let due =
                         (self.pace).due(elapsed_ns, published, (deliveries + lapped) / self.fan);
-                    let due = due.min(until.messages - published);
+                    let left = until.messages - published;
+                    // Only the last batch is not full.
+                    let due = match due < left {
+                        true => due - due % self.batch,
+                        false => left,
+                    };
                     self.publish(due, published, begun_ns, elapsed_ns)?;
                 }
                 Some(_) if deliveries + lapped >= published * self.fan => break,
@@ -163,24 +173,40 @@ impl Load {
         Ok(done)
     }
 
+    /// Has publishers that put publications together put so many into one request.
+    pub(crate) fn in_batches(mut self, of: u64) -> Self {
+        self.batch = of.max(1);
+        self
+    }
+
     /// Publishes `due` messages in turn over publishers and channels, one write for each publisher.
     fn publish(&mut self, due: u64, already: u64, begun_ns: u64, elapsed_ns: u64) -> Result<()> {
         for at in 0..due {
-            let number = (self.published + at) as usize;
-            let publisher = number % self.publishers.len();
+            let number = self.published + at;
+            let publisher = (number / self.batch) as usize % self.publishers.len();
             let sent_ns = begun_ns + self.pace.intended_ns(already + at, elapsed_ns);
             let shared = &mut self.client.shared;
             let index = shared.sent.note(publisher, sent_ns);
-            let dialect = shared.dialect;
+            let dialect = shared.publishing;
             // The template is lent while the connection's outbox is written to.
             let mut template = std::mem::take(&mut shared.template);
             let data = template.fill(Origin { publisher, index });
             let outbox = self.client.outbox(self.publishers[publisher]);
-            dialect.publish(outbox, number % self.channels, data, &mut self.scratch);
+            let channel = number as usize % self.channels;
+            dialect.publish(outbox, channel, data, &mut self.scratch);
             self.client.shared.template = template;
+            let is_last = (number + 1).is_multiple_of(self.batch) || at + 1 == due;
+            if dialect == Dialect::Batch && is_last {
+                post::write_batch(
+                    self.client.outbox(self.publishers[publisher]),
+                    &self.scratch,
+                );
+                self.scratch.clear();
+            }
         }
-        for at in 0..due.min(self.publishers.len() as u64) {
-            let publisher = (self.published + at) as usize % self.publishers.len();
+        let batches = due.div_ceil(self.batch);
+        for at in 0..batches.min(self.publishers.len() as u64) {
+            let publisher = (self.published / self.batch + at) as usize % self.publishers.len();
             let link = self.publishers[publisher];
             self.client.flush(link)?;
             let share = MAX_UNSENT / self.publishers.len();

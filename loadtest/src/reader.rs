@@ -95,7 +95,7 @@ impl Reader {
         reply: &mut Vec<u8>,
     ) -> Result<usize> {
         let mut at = 0;
-        while let Some(frame) = wire::parse(&bytes[at..])? {
+        while let Some(frame) = shared.dialect.parse(&bytes[at..])? {
             let payload = &bytes[at + frame.header..at + frame.len];
             at += frame.len;
             match data_or_control(frame, payload, shared, reply)? {

@@ -56,8 +56,10 @@ const MAX_INFLATED: usize = 64 << 20;
 
 /// What all subscribers share.
 pub(crate) struct Shared {
-    /// How the server speaks.
+    /// How the server speaks to subscribers.
     pub(crate) dialect: Dialect,
+    /// How publishers speak to the server.
+    pub(crate) publishing: Dialect,
     /// What a publication looks like.
     pub(crate) template: Template,
     /// When each was sent.
@@ -94,6 +96,7 @@ impl Shared {
     ) -> Self {
         Self {
             dialect,
+            publishing: dialect,
             template,
             sent: SentTimes::new(publishers),
             inflater: None,
@@ -106,6 +109,14 @@ impl Shared {
             lapped: 0,
             deliveries_apart: 0,
             subscriptions_apart: 0,
+        }
+    }
+
+    /// How a connection is spoken to.
+    pub(crate) fn dialect_of(&self, role: Role) -> Dialect {
+        match role {
+            Role::Subscriber => self.dialect,
+            Role::Publisher => self.publishing,
         }
     }
 
@@ -242,7 +253,7 @@ impl Follower {
                     rest = &from_boundary;
                 }
             }
-            let Some(frame) = wire::parse(rest)? else {
+            let Some(frame) = shared.dialect.parse(rest)? else {
                 self.carry.extend_from_slice(rest);
                 return Ok(());
             };

@@ -20,7 +20,8 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     client.open((0..parameters.n).map(|_| Wish::follower()))?;
     client.open((0..parameters.publishers).map(|_| Wish::publisher()))?;
     let publishers = (parameters.n as usize..client.links.len()).collect();
-    let mut load = Load::new(client, publishers, 1, parameters.n, parameters.pace);
+    let load = Load::new(client, publishers, 1, parameters.n, parameters.pace);
+    let mut load = load.in_batches(parameters.batch);
     measure(&mut load, bench, report, &mut |_, _| Ok(()))?;
     Ok(())
 }

@@ -109,6 +109,14 @@ impl Bench {
             Order::new(publishers, parameters.channels as usize, keep),
         );
         shared.inflater = parameters.deflate.then(Inflater::new);
+        if parameters.events {
+            shared.dialect = Dialect::Events;
+        }
+        if parameters.batch > 0 {
+            shared.publishing = Dialect::Batch;
+        } else if parameters.post {
+            shared.publishing = Dialect::Post;
+        }
         Client::new(&self.server, shared)
     }
 }

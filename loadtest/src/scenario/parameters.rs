@@ -38,6 +38,12 @@ pub(crate) struct Parameters {
     pub(crate) deflate: bool,
     /// Whether TLS is spoken.
     pub(crate) tls: bool,
+    /// Whether subscribers follow event streams.
+    pub(crate) events: bool,
+    /// Whether each publication is a request of HTTP.
+    pub(crate) post: bool,
+    /// How many publications are one request of HTTP; 0 for none.
+    pub(crate) batch: u64,
     /// Whether pings are measured too.
     pub(crate) probe: bool,
 }
@@ -54,7 +60,8 @@ impl Scenario {
             return !matches!(self, Self::Limit | Self::Handshakes);
         }
         let more: &[&str] = match self {
-            Self::Connect | Self::Idle => return ["n", "deflate"].contains(&parameter),
+            Self::Connect => return ["n", "deflate"].contains(&parameter),
+            Self::Idle => return ["n", "deflate", "events"].contains(&parameter),
             Self::Handshakes => return ["n", "seconds", "warmup", "probe"].contains(&parameter),
             Self::Resume => {
                 return ["n", "size", "last", "content", "deflate"].contains(&parameter);
@@ -64,7 +71,16 @@ impl Scenario {
                 return ["n", "size", "last", "content"].contains(&parameter);
             }
             Self::Limit => &["n", "last"],
-            Self::Fanout | Self::Ingest | Self::Churn => &["n", "publishers", "deflate", "probe"],
+            Self::Fanout | Self::Ingest => &[
+                "n",
+                "publishers",
+                "deflate",
+                "probe",
+                "events",
+                "post",
+                "batch",
+            ],
+            Self::Churn => &["n", "publishers", "deflate", "probe"],
             Self::Many | Self::Board => &["n", "publishers", "channels", "deflate", "probe"],
             Self::Slow => &["n", "stalled", "deflate"],
             Self::Patterns => &["n", "channels"],
@@ -91,6 +107,12 @@ impl Scenario {
         if given.window.is_some() && given.rate.is_some() {
             bail!("--window paces a closed loop and --rate an open one: give one of them");
         }
+        if given.events && given.deflate {
+            bail!("--events are not compressed: give one of --events and --deflate");
+        }
+        if given.post && given.batch.is_some() {
+            bail!("--post sends each publication by itself and --batch many: give one of them");
+        }
         let (n, publishers, channels, stalled) = match self {
             Self::Fanout | Self::Limit => (1_000, 1, 1, 0),
             Self::Connect => (10_000, 0, 1, 0),
@@ -104,7 +126,12 @@ impl Scenario {
             Self::Ingest => (2, 1_000, 1, 0),
             Self::Patterns => (100, 1, 10_000, 0),
         };
-        let window = if self == Self::Ingest { 1_000 } else { 64 };
+        // A batch needs room in the window, and the next one goes out while it is delivered.
+        let window = match (given.batch, self) {
+            (Some(batch), _) => 2 * batch,
+            (None, Self::Ingest) => 1_000,
+            (None, _) => 64,
+        };
         let size = given
             .size
             .unwrap_or(if self == Self::Slow { 1_024 } else { 128 });
@@ -131,6 +158,9 @@ impl Scenario {
             content: given.content.unwrap_or_default(),
             deflate: given.deflate,
             tls: given.tls || self == Self::Handshakes,
+            events: given.events,
+            post: given.post,
+            batch: given.batch.unwrap_or(0),
             probe: given.probe,
         };
         parameters.check(self)?;
@@ -167,7 +197,11 @@ impl Parameters {
         within("seconds", self.seconds, 0.001, 3_600.0)?;
         within("messages", self.messages as f64, 1.0, 1e9)?;
         within("warmup", self.warmup, 0.0, 600.0)?;
+        within("batch", self.batch as f64, 0.0, 4_096.0)?;
         match self.pace {
+            Pace::Window(window) if window < self.batch => {
+                bail!("window {window} has no room for a batch of {}", self.batch)
+            }
             Pace::Window(window) => within("window", window as f64, 1.0, 1e6),
             Pace::Rate(rate) => within("rate", rate, 0.1, 1e7),
         }
@@ -194,6 +228,9 @@ impl Parameters {
             ),
             ("deflate", "deflate", f64::from(u8::from(self.deflate))),
             ("tls", "tls", f64::from(u8::from(self.tls))),
+            ("events", "events", f64::from(u8::from(self.events))),
+            ("post", "post", f64::from(u8::from(self.post))),
+            ("batch", "batch", self.batch as f64),
         ];
         // What is switched off need not be said; a `slow` without stalled subscribers is worth saying.
         all.into_iter()

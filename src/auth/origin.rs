@@ -36,7 +36,9 @@ impl<'a> Host<'a> {
         if let Some(inner) = text.strip_prefix('[') {
             return inner.strip_suffix(']')?.parse().ok().map(Host::V6);
         }
-        if let Ok(address) = text.parse() {
+        // Each request has a host, and most are names.
+        let may_be_address = text.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+        if may_be_address && let Ok(address) = text.parse() {
             return Some(Host::V4(address));
         }
         is_name(text).then_some(Host::Name(text))
@@ -61,8 +63,9 @@ impl<'a> Host<'a> {
 /// Whether it is labels of letters, digits, `-` and `_`, separated by dots.
 fn is_name(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    text.split('.')
-        .all(|label| !label.is_empty() && label.bytes().all(is_plain))
+    text.as_bytes()
+        .split(|byte| *byte == b'.')
+        .all(|label| !label.is_empty() && label.iter().copied().all(is_plain))
 }
 
 /// Whether a name has one label or more before `parent`.

@@ -23,7 +23,7 @@ pub(super) type Parsed<'a> = (Target<'a>, Option<&'a str>);
 ///
 /// Raw UTF-8 is let through, although RFC 3986 would have it encoded: it is what `curl` sends for a typed `é`.
 pub(super) fn parse<'a>(method: &str, target: &'a str) -> Result<Parsed<'a>, &'static str> {
-    if target.contains('#') {
+    if memchr::memchr(b'#', target.as_bytes()).is_some() {
         return Err("A request target has no fragment (#…).");
     }
     if target.starts_with('/') {
@@ -53,8 +53,8 @@ pub(super) fn parse<'a>(method: &str, target: &'a str) -> Result<Parsed<'a>, &'s
 }
 
 fn resource(path_and_query: &str) -> Target<'_> {
-    let (path, query) = match path_and_query.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (path, query) = match memchr::memchr(b'?', path_and_query.as_bytes()) {
+        Some(at) => (&path_and_query[..at], Some(&path_and_query[at + 1..])),
         None => (path_and_query, None),
     };
     // An absolute URL may leave the path out: RFC 9110 §4.2.3 reads it as `/`.
@@ -99,7 +99,7 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
 
 /// Takes percent-encoding off (RFC 3986 §2.1), or says what is wrong. `+` stays a plus: it is a space in forms only.
 pub(crate) fn percent_decode(encoded: &str) -> Result<Cow<'_, str>, &'static str> {
-    if !encoded.contains('%') {
+    if memchr::memchr(b'%', encoded.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(encoded));
     }
     let mut decoded = Vec::with_capacity(encoded.len());

@@ -13,8 +13,8 @@ use crate::payload::Content;
 const NUMBERS: &str = "\
 Which numbers a scenario takes; it refuses the others:
   fanout, ingest         -n -p -w/-r --size --content --seconds --messages --warmup
-                         --deflate --probe --events --post --batch
-  churn                  these but --events --post --batch
+                         --deflate --probe --events --answers --post --batch
+  churn                  these but --events --answers --post --batch
   many, board            those of churn and --channels
   slow                   -n -w/-r --size --content --seconds --messages --warmup --deflate
                          --stalled
@@ -192,6 +192,9 @@ pub(crate) struct Given {
     /// Subscribers follow an event stream (SSE) instead of a WebSocket
     #[arg(long)]
     pub(crate) events: bool,
+    /// The server answers each publication with its number, as it does those by HTTP
+    #[arg(long)]
+    pub(crate) answers: bool,
     /// Publishers send each publication as a request of HTTP, without waiting for answers
     #[arg(long)]
     pub(crate) post: bool,
@@ -249,6 +252,7 @@ impl Given {
             ("probe", self.probe),
             ("tls", self.tls),
             ("events", self.events),
+            ("answers", self.answers),
             ("post", self.post),
             ("batch", self.batch.is_some()),
         ];

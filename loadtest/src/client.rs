@@ -156,13 +156,13 @@ impl Client {
     }
 
     fn begin(&mut self, wish: Wish) -> Result<()> {
-        let publishing = self.shared.publishing;
-        let receiver = Receiver::of(&wish, publishing, self.now_ns());
+        let dialect = self.shared.dialect_of(wish.role);
+        let receiver = Receiver::of(&wish, dialect, self.now_ns());
         let at = self.links.len();
         let mut socket = Socket::connect(self.address, at, self.tls.as_ref())?;
         socket.register(self.poll.registry(), Token(at))?;
         let host = self.address.to_string();
-        self.shared.dialect_of(wish.role).handshake(
+        dialect.handshake(
             &mut socket.out,
             &host,
             &self.path,

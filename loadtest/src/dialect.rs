@@ -14,9 +14,10 @@ use crate::wire::{self, Frame};
 use crate::{events, post};
 
 /// The protocol of the server under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
     /// `json.fanfare.v1`, or the part of it that the peers speak.
+    #[default]
     Json,
     /// nginx with nchan: a channel is a path, a publication is a message on another path.
     Nchan,
@@ -24,6 +25,9 @@ pub(crate) enum Dialect {
     Http,
     /// The bare sender of `limit`: one byte asks for one ready-made message.
     Bare,
+    /// As `Json`, and each publication is answered with its number.
+    #[value(skip)]
+    Answered,
     /// An event stream of the first channel, to subscribe.
     #[value(skip)]
     Events,
@@ -92,7 +96,7 @@ impl Dialect {
         deflate: Option<Offer>,
     ) -> Result<()> {
         let target = match (self, role) {
-            (Self::Json, _) => path.to_owned(),
+            (Self::Json | Self::Answered, _) => path.to_owned(),
             (Self::Events, _) => {
                 let channel = name(channel);
                 write!(
@@ -137,7 +141,7 @@ impl Dialect {
         let wanted = match self {
             Self::Http => Some(204),
             Self::Events | Self::Post | Self::Batch => Some(200),
-            Self::Json | Self::Nchan | Self::Bare => None,
+            Self::Json | Self::Answered | Self::Nchan | Self::Bare => None,
         };
         if wanted.is_some() {
             return match response.code {
@@ -191,9 +195,13 @@ impl Dialect {
         scratch: &mut Vec<u8>,
     ) {
         match self {
-            Self::Json => {
+            Self::Json | Self::Answered => {
                 scratch.clear();
-                scratch.extend_from_slice(br#"{"type":"publish","channel":"#);
+                scratch.extend_from_slice(br#"{"type":"publish","#);
+                if self == Self::Answered {
+                    scratch.extend_from_slice(br#""id":1,"#);
+                }
+                scratch.extend_from_slice(br#""channel":"#);
                 scratch.push(b'"');
                 write_name(scratch, channel);
                 scratch.extend_from_slice(br#"","data":"#);
@@ -264,7 +272,7 @@ impl Dialect {
                 None => bail!("not what was published: {}", shown(payload)),
             },
             Self::Events => events::read(payload, template),
-            Self::Http | Self::Post | Self::Batch => {
+            Self::Http | Self::Answered | Self::Post | Self::Batch => {
                 bail!("nobody asked for this: {}", shown(payload))
             }
         }

@@ -24,20 +24,20 @@ pub(crate) enum Receiver {
 }
 
 impl Receiver {
-    /// The one that fits a wish; its connection is begun at `now_ns`.
-    pub(crate) fn of(wish: &Wish, publishing: Dialect, now_ns: u64) -> Self {
-        let by_http = matches!(publishing, Dialect::Post | Dialect::Batch);
-        if wish.role == Role::Publisher && by_http {
+    /// The one that fits a wish. The server is spoken to in `dialect`, and the connection is begun at `now_ns`.
+    pub(crate) fn of(wish: &Wish, dialect: Dialect, now_ns: u64) -> Self {
+        if matches!(dialect, Dialect::Post | Dialect::Batch) {
             return Self::Answers(Answers::default());
         }
         let channel = wish.channels.start;
-        Self::Reader(match wish.receives {
+        let reader = match wish.receives {
             Receives::TheSame => return Self::Follower(Follower::default()),
             Receives::Everything(topic) => return Self::Listener(Listener::new(topic)),
             Receives::ItsOwn => Reader::of(wish.channels.clone()),
             Receives::Newest(last) => Reader::returning(channel, last, now_ns),
             Receives::NowAndThen => Reader::apart(channel),
-        })
+        };
+        Self::Reader(reader.spoken_to(dialect))
     }
 
     /// Takes what was received; appends to `reply` what must be answered.

@@ -161,7 +161,11 @@ fn body(head: &[u8]) -> Result<Reading> {
         std::str::from_utf8(&head[from..from + len]).ok()
     };
     if let Some(length) = field(b"\r\nContent-Length: ") {
-        return Ok(Answers::after(length.parse()?, Reading::Body, Reading::Head));
+        return Ok(Answers::after(
+            length.parse()?,
+            Reading::Body,
+            Reading::Head,
+        ));
     }
     match field(b"\r\nTransfer-Encoding: ") {
         Some("chunked") => Ok(Reading::Size),
@@ -187,7 +191,10 @@ mod tests {
                 answers.take(piece).unwrap();
             }
             assert_eq!(answers.reading, Reading::Head, "{size}");
-            assert!(answers.carry.is_empty() && answers.line.is_empty(), "{size}");
+            assert!(
+                answers.carry.is_empty() && answers.line.is_empty(),
+                "{size}"
+            );
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
 
-use crate::dialect::Event;
+use crate::dialect::{Dialect, Event};
 use crate::payload::Origin;
 use crate::receive::{Shared, data_or_control, gap};
 use crate::wire;
@@ -23,6 +23,8 @@ enum Subscription {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     carry: wire::Carry,
+    /// How the server speaks to it.
+    dialect: Dialect,
     /// The first of the channels that it subscribes to.
     first_channel: usize,
     /// Its subscriptions to that channel and those after it.
@@ -66,6 +68,12 @@ impl Reader {
         }
     }
 
+    /// One that is spoken to in this way.
+    pub(crate) fn spoken_to(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
     /// Takes what was received; appends to `reply` what must be answered.
     ///
     /// # Errors
@@ -95,10 +103,10 @@ impl Reader {
         reply: &mut Vec<u8>,
     ) -> Result<usize> {
         let mut at = 0;
-        while let Some(frame) = shared.dialect.parse(&bytes[at..])? {
+        while let Some(frame) = self.dialect.parse(&bytes[at..])? {
             let payload = &bytes[at + frame.header..at + frame.len];
             at += frame.len;
-            match data_or_control(frame, payload, shared, reply)? {
+            match data_or_control(self.dialect, frame, payload, shared, reply)? {
                 Some(Event::Message {
                     channel,
                     seq,
@@ -211,7 +219,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{Dialect, name};
+    use crate::dialect::name;
     use crate::order::{Keep, Order};
     use crate::payload::{Content, Template};
 

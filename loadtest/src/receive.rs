@@ -258,7 +258,8 @@ impl Follower {
                 return Ok(());
             };
             let (whole, after) = rest.split_at(frame.len);
-            match data_or_control(frame, &whole[frame.header..], shared, reply)? {
+            let payload = &whole[frame.header..];
+            match data_or_control(shared.dialect, frame, payload, shared, reply)? {
                 // Left in `rest`: the next turn of the loop goes over it like everybody else.
                 Some(event @ Event::Message { .. }) if is_first => {
                     shared.append(whole, event, now_ns)?;
@@ -289,6 +290,7 @@ impl Follower {
 
 /// Reads a message, or answers a control frame (`None`).
 pub(crate) fn data_or_control(
+    dialect: Dialect,
     frame: Frame,
     payload: &[u8],
     shared: &mut Shared,
@@ -296,7 +298,7 @@ pub(crate) fn data_or_control(
 ) -> Result<Option<Event>> {
     match frame.opcode {
         _ if frame.compressed => shared.inflate(payload).map(Some),
-        Opcode::Text => Ok(Some(shared.dialect.read(payload, &shared.template)?)),
+        Opcode::Text => Ok(Some(dialect.read(payload, &shared.template)?)),
         Opcode::Binary | Opcode::Continuation => bail!("not a text frame: {}", shown(payload)),
         Opcode::Ping => {
             wire::write_pong(reply, payload);

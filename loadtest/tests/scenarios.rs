@@ -67,6 +67,7 @@ fn each_scenario_that_publishes_delivers_everything_to_everybody() {
         ("board -n 4 --channels 10 -p 3", 4),
         ("ingest -n 2 -p 30", 2),
         ("fanout -n 20 -w 8 --events", 20),
+        ("ingest -n 2 -p 30 --answers", 2),
         ("ingest -n 2 -p 30 --post", 2),
         ("ingest -n 2 -p 3 --batch 40", 2),
         ("ingest -n 2 -p 1 --batch 7 --events", 2),

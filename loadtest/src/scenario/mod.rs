@@ -114,6 +114,8 @@ impl Bench {
         }
         if parameters.batch > 0 {
             shared.publishing = Dialect::Batch;
+        } else if parameters.answers {
+            shared.publishing = Dialect::Answered;
         } else if parameters.post {
             shared.publishing = Dialect::Post;
         }

@@ -40,6 +40,8 @@ pub(crate) struct Parameters {
     pub(crate) tls: bool,
     /// Whether subscribers follow event streams.
     pub(crate) events: bool,
+    /// Whether publications by WebSocket are answered.
+    pub(crate) answers: bool,
     /// Whether each publication is a request of HTTP.
     pub(crate) post: bool,
     /// How many publications are one request of HTTP; 0 for none.
@@ -77,6 +79,7 @@ impl Scenario {
                 "deflate",
                 "probe",
                 "events",
+                "answers",
                 "post",
                 "batch",
             ],
@@ -110,8 +113,8 @@ impl Scenario {
         if given.events && given.deflate {
             bail!("--events are not compressed: give one of --events and --deflate");
         }
-        if given.post && given.batch.is_some() {
-            bail!("--post sends each publication by itself and --batch many: give one of them");
+        if u8::from(given.post) + u8::from(given.answers) + u8::from(given.batch.is_some()) > 1 {
+            bail!("--answers, --post and --batch are three ways to publish: give one of them");
         }
         let (n, publishers, channels, stalled) = match self {
             Self::Fanout | Self::Limit => (1_000, 1, 1, 0),
@@ -159,6 +162,7 @@ impl Scenario {
             deflate: given.deflate,
             tls: given.tls || self == Self::Handshakes,
             events: given.events,
+            answers: given.answers,
             post: given.post,
             batch: given.batch.unwrap_or(0),
             probe: given.probe,
@@ -229,6 +233,7 @@ impl Parameters {
             ("deflate", "deflate", f64::from(u8::from(self.deflate))),
             ("tls", "tls", f64::from(u8::from(self.tls))),
             ("events", "events", f64::from(u8::from(self.events))),
+            ("answers", "answers", f64::from(u8::from(self.answers))),
             ("post", "post", f64::from(u8::from(self.post))),
             ("batch", "batch", self.batch as f64),
         ];

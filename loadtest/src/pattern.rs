@@ -275,7 +275,7 @@ impl Listener {
             let payload = &bytes[at + frame.header..at + frame.len];
             at += frame.len;
             if frame.opcode != Opcode::Text || frame.compressed {
-                match data_or_control(frame, payload, shared, reply)? {
+                match data_or_control(shared.dialect, frame, payload, shared, reply)? {
                     Some(Event::Other) | None => continue,
                     Some(_) => bail!("compressed, which was not agreed on"),
                 }

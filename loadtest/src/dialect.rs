@@ -272,7 +272,8 @@ impl Dialect {
                 None => bail!("not what was published: {}", shown(payload)),
             },
             Self::Events => events::read(payload, template),
-            Self::Http | Self::Answered | Self::Post | Self::Batch => {
+            Self::Answered => read_other(payload),
+            Self::Http | Self::Post | Self::Batch => {
                 bail!("nobody asked for this: {}", shown(payload))
             }
         }

@@ -127,6 +127,9 @@ pub(crate) struct Target {
     /// How the server is spoken to [default: json, or what the peer speaks]
     #[arg(long)]
     pub(crate) dialect: Option<Dialect>,
+    /// What the names of channels begin with: several load testers with different letters may load one --url
+    #[arg(long, value_name = "LETTER", default_value = "c", value_parser = letter)]
+    pub(crate) letter: u8,
     /// Where the server's output goes
     #[arg(long, value_name = "FILE")]
     pub(crate) server_log: Option<PathBuf>,
@@ -204,6 +207,13 @@ pub(crate) struct Given {
     /// Also measure how soon a ping on another connection is answered
     #[arg(long)]
     pub(crate) probe: bool,
+}
+
+fn letter(text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        [letter] if letter.is_ascii_lowercase() => Ok(*letter),
+        _ => bail!("give one of a to z"),
+    }
 }
 
 /// A parameter and its values.

@@ -2,6 +2,7 @@
 //! like on the way in and on the way out.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -74,8 +75,9 @@ pub(crate) enum Event {
     Other,
 }
 
-const MESSAGE_HEAD: &[u8] = br#"{"type":"message","channel":"c"#;
-/// A channel's name is `c` and six digits.
+const MESSAGE_HEAD: &[u8] = br#"{"type":"message","channel":""#;
+/// A channel's name is a letter and six digits.
+static LETTER: AtomicU8 = AtomicU8::new(b'c');
 const CHANNEL_DIGITS: usize = 6;
 const SEQ_HEAD: &[u8] = br#"","seq":"#;
 const DATA_HEAD: &[u8] = br#","data":"#;
@@ -303,9 +305,19 @@ pub(crate) enum Role {
     Publisher,
 }
 
+/// Has channels' names begin with this letter, so that two load testers may load one server.
+pub(crate) fn begin_names_with(letter: u8) {
+    LETTER.store(letter, Ordering::Relaxed);
+}
+
+#[inline]
+fn letter() -> u8 {
+    LETTER.load(Ordering::Relaxed)
+}
+
 /// The name of a channel.
 pub(crate) fn name(channel: usize) -> String {
-    format!("c{channel:06}")
+    format!("{}{channel:06}", char::from(letter()))
 }
 
 /// Appends the name of a channel.
@@ -316,7 +328,7 @@ pub(crate) fn write_name(out: &mut Vec<u8>, channel: usize) {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.push(b'c');
+    out.push(letter());
     out.extend_from_slice(&digits);
 }
 
@@ -324,6 +336,7 @@ pub(crate) fn write_name(out: &mut Vec<u8>, channel: usize) {
 #[inline]
 fn read_message(payload: &[u8], template: &Template) -> Option<Event> {
     let rest = payload.strip_prefix(MESSAGE_HEAD)?;
+    let rest = rest.strip_prefix(&[letter()])?;
     let (channel, rest) = rest.split_at_checked(CHANNEL_DIGITS)?;
     let rest = rest.strip_prefix(SEQ_HEAD)?;
     let digits = rest.iter().position(|byte| *byte == b',')?;
@@ -344,7 +357,7 @@ fn read_other(payload: &[u8]) -> Result<Event> {
     let number = |member: &str| event[member].as_u64().unwrap_or(0);
     let channel = || {
         let name = event["channel"].as_str();
-        let digits = name.and_then(|name| name.strip_prefix('c'));
+        let digits = name.and_then(|name| name.strip_prefix(char::from(letter())));
         match digits.and_then(|digits| read_digits(digits.as_bytes())) {
             Some(channel) => Ok(channel as usize),
             None => bail!("a channel that nobody asked for: {}", shown(payload)),

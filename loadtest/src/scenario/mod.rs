@@ -15,7 +15,7 @@ use fanfare::ws::deflate::Inflater;
 
 use crate::cli::{Given, Target};
 use crate::client::Client;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, begin_names_with};
 use crate::order::{Keep, Order};
 use crate::payload::Template;
 use crate::receive::Shared;
@@ -137,6 +137,7 @@ pub(crate) fn run(scenario: Scenario, target: &Target, given: &Given) -> Result<
         );
     }
     pin::to_core(target.load_core)?;
+    begin_names_with(target.letter);
     let dialect = dialect(scenario, target)?;
     let server = start(scenario, target, &parameters)?;
     let mut report = Report {

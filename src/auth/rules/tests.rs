@@ -28,13 +28,7 @@ fn rules(rules: Vec<Rule>) -> Rules {
 }
 
 fn somebody(means: Means, subject: &str) -> Identity {
-    Identity {
-        means,
-        subject: subject.into(),
-        expires: None,
-        claims: Claims::default(),
-        voucher: 0,
-    }
+    Identity::new(means, subject.into(), 0)
 }
 
 fn patterns(texts: &[&str]) -> Option<Vec<Pattern>> {

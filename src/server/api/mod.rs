@@ -129,7 +129,8 @@ impl Connections {
     fn list(&mut self, asker: Token, mut page: Page, looks: &mut usize) -> Outcome {
         if self.find(asker).is_some() {
             let mut rows = Vec::new();
-            self.write_rows(&mut page, looks, &mut rows);
+            let most = self.service.outbox_limit();
+            self.write_rows(&mut page, looks, most, &mut rows);
             self.act(index_of(asker), |connection, service, _| {
                 connection.take_rows(service, page, &rows);
             });

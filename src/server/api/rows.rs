@@ -56,15 +56,22 @@ impl Page {
 }
 
 impl Connections {
-    /// Writes the next rows of a list, until there is a slice of them or so many `looks` are spent, which are taken off.
-    pub(super) fn write_rows(&self, page: &mut Page, looks: &mut usize, out: &mut Vec<u8>) {
+    /// Writes the next rows of a list, until there is a slice of them, or `most` bytes, or so many `looks` are spent, which are taken off.
+    pub(super) fn write_rows(
+        &self,
+        page: &mut Page,
+        looks: &mut usize,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let slice = SLICE.min(most);
         let places = self.places();
         while page.next < places {
             if page.left == 0 {
                 page.is_over = true;
                 return;
             }
-            if *looks == 0 || out.len() >= SLICE {
+            if *looks == 0 || out.len() >= slice {
                 return;
             }
             *looks -= 1;

@@ -114,9 +114,9 @@ impl Access {
         self.rights.are_all()
     }
 
-    /// Whether it may do what an administrator does: list, clear, disconnect. That a daemon is open makes nobody its administrator.
+    /// Whether it may do what an administrator does: list, clear, disconnect.
     pub(in crate::server) fn may_administer(&self) -> bool {
-        self.rights.admin() && !self.rights.are_all()
+        self.rights.admin()
     }
 
     /// Its name, in the log and for what it publishes once: equal names by different means are different people.

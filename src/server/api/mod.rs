@@ -159,8 +159,7 @@ impl Connections {
     }
 
     fn end_subject(&mut self, asker: Token, mut errand: EndSubject, looks: &mut usize) -> Outcome {
-        let places = self.places();
-        while errand.next < places {
+        while errand.next < self.slab.capacity() {
             if *looks == 0 {
                 return Outcome::Unfinished(What::EndSubject(errand));
             }

@@ -65,12 +65,8 @@ impl Connections {
         out: &mut Vec<u8>,
     ) {
         let slice = SLICE.min(most);
-        let places = self.places();
-        while page.next < places {
-            if page.left == 0 {
-                page.is_over = true;
-                return;
-            }
+        // Those that are empty count as looks, too: there may be very many after a crowd has gone.
+        while page.next < self.slab.capacity() {
             if *looks == 0 || out.len() >= slice {
                 return;
             }
@@ -79,6 +75,10 @@ impl Connections {
                 page.next += 1;
                 continue;
             };
+            if page.left == 0 {
+                page.is_over = true;
+                return;
+            }
             let Some(lag) = self.lag_of(entry, page, looks) else {
                 return;
             };

@@ -307,6 +307,26 @@ fn many_connections_are_listed_page_by_page_each_once_whoever_comes_and_goes() {
 }
 
 #[test]
+fn after_a_crowd_has_gone_whoever_stayed_is_listed_and_empty_places_hold_up_nobody() {
+    let mut simulation = administered();
+    let crowd: Vec<PeerId> = (0..20_000).map(|_| simulation.connect()).collect();
+    let mut last = open(&mut simulation, Tongue::Json);
+    for peer in crowd {
+        simulation.reset(peer);
+    }
+    simulation.settle();
+    let peer = simulation.connect();
+    let turns = simulation.service().metrics.turns;
+    simulation.send(peer, get("/connections?limit=2", &root()).as_bytes());
+    let list = json(&simulation.receive_text(peer));
+    assert_eq!(list["connections"].as_array().map(Vec::len), Some(2));
+    assert!(list["next"].is_null(), "{list}");
+    // A turn looks at some thousands of places.
+    assert!(simulation.service().metrics.turns - turns >= 5);
+    assert_eq!(last.hear(&mut simulation), []);
+}
+
+#[test]
 fn an_ended_connection_is_told_4403_and_its_id_ends_nobody_else() {
     let mut simulation = administered();
     let mut client = open(&mut simulation, Tongue::Json);

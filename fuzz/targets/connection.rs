@@ -5,6 +5,7 @@
 #![no_main]
 
 use fanfare::auth::origin::{HostName, Hosts};
+use fanfare::auth::rules::{Grant, Rule, Rules, Who};
 use fanfare::channel::topic::Topic;
 use fanfare::config::{Config, Policy};
 use fanfare::dialect::json::{Event as Told, EventDecoder};
@@ -52,6 +53,11 @@ impl Settings {
     /// How many milliseconds pass after each piece.
     fn pause_ms(&self) -> u64 {
         if self.0 & 8 != 0 { 1_500 } else { 0 }
+    }
+
+    /// Everybody is an administrator.
+    fn is_administered(&self) -> bool {
+        self.0 & 32 != 0
     }
 
     /// The stranger finishes at the end. Otherwise it goes without a word.
@@ -214,8 +220,27 @@ fn chunked_len(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-fn config() -> Config {
+/// Everybody may do everything, and is an administrator.
+fn administered() -> Rules {
+    let all = || vec![Grant::parse(">").expect("a grant")];
+    Rules {
+        rules: vec![Rule {
+            who: Who::Anonymous,
+            subscribe: all(),
+            publish: all(),
+            admin: true,
+            place: "here".into(),
+        }],
+        ..Rules::default()
+    }
+}
+
+fn config(settings: &Settings) -> Config {
     Config {
+        rules: match settings.is_administered() {
+            true => administered(),
+            false => Rules::default(),
+        },
         policy: Policy {
             retain_bytes: Limit::of(16 * 1024),
             ..Policy::default()
@@ -268,11 +293,14 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let settings = Settings(*settings);
-    let mut simulation = Simulation::new(config());
+    let mut simulation = Simulation::new(config(&settings));
     let mut watcher = watcher(&mut simulation);
     let mut stranger =
         Listener::new(simulation.connect_with(if settings.0 & 4 != 0 { 64 } else { 1 << 20 }));
     stranger.has_head_request = bytes.windows(5).any(|five| five == b"HEAD ");
+    // Who administers the daemon may end the watcher.
+    let may_end_others =
+        settings.is_administered() && bytes.windows(7).any(|seven| seven == b"DELETE ");
     let mut answers = Vec::new();
     if !settings.begins_with_request() {
         simulation.send(stranger.peer, &handshake(settings.deflates()));
@@ -294,15 +322,17 @@ fuzz_target!(|data: &[u8]| {
     }
     simulation.settle();
     watcher.listen(&mut simulation, usize::MAX, &mut answers);
-    let published = CHANNELS
-        .iter()
-        .map(|channel| simulation.published(*channel));
-    assert_eq!(watcher.messages, published.sum::<u64>());
-    assert_eq!(
-        watcher.of_pattern,
-        Some(simulation.published(Topic::pattern(PATTERN)))
-    );
-    assert!(simulation.is_open(watcher.peer));
+    if !may_end_others {
+        let published = CHANNELS
+            .iter()
+            .map(|channel| simulation.published(*channel));
+        assert_eq!(watcher.messages, published.sum::<u64>());
+        assert_eq!(
+            watcher.of_pattern,
+            Some(simulation.published(Topic::pattern(PATTERN)))
+        );
+        assert!(simulation.is_open(watcher.peer));
+    }
     match settings.finishes() {
         true => simulation.finish(stranger.peer),
         false => simulation.reset(stranger.peer),

@@ -54,6 +54,8 @@ pub struct Identity {
     pub subject: Box<str>,
     /// When it ends, in seconds since 1970; `None`: never.
     pub expires: Option<u64>,
+    /// When its token was issued, in seconds since 1970; `None` if there is no token, or it does not say.
+    pub issued: Option<u64>,
     /// What a token says beside the name.
     pub claims: Claims,
     /// Which of the configured keys, authorities or entries vouches for it. After a reload that no longer has it, the identity
@@ -68,6 +70,7 @@ impl Identity {
             means,
             subject,
             expires: None,
+            issued: None,
             claims: Claims::default(),
             voucher,
         }
@@ -77,6 +80,7 @@ impl Identity {
     pub fn of_token(claims: token::Claims, key: u64) -> Identity {
         Identity {
             expires: claims.expires,
+            issued: claims.issued,
             claims: Claims {
                 subscribe: claims.subscribe,
                 publish: claims.publish,

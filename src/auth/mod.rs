@@ -1,5 +1,6 @@
 //! The identity of a client, and what it may do. Pure decisions: no sockets, no clock, no files but keys.
 //!
+//! - [`blocked`]: of whom older tokens are refused.
 //! - [`forwarded`]: the client behind a proxy.
 //! - [`passwords`]: names with passwords, as an htpasswd file has them.
 //! - [`presented`]: what a request presents to show who sent it.
@@ -9,6 +10,7 @@
 //! - [`rates`]: how often somebody may do something.
 //! - [`rules`]: what the configuration grants to whom, and the [`Rights`](rules::Rights) of one client that follow.
 
+pub mod blocked;
 pub mod forwarded;
 pub mod glob;
 pub mod identity;

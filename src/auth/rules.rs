@@ -313,14 +313,14 @@ fn claim(granted: &mut Vec<Granted>, claims: Option<&[Pattern]>) {
 }
 
 impl Rights {
-    /// Those of everybody where the daemon is open.
+    /// Those of everybody where the daemon is open. That makes nobody its administrator.
     pub const fn all() -> Rights {
         Rights {
             is_open: true,
             subscribe: Vec::new(),
             publish: Vec::new(),
             only: None,
-            admin: true,
+            admin: false,
         }
     }
 

@@ -79,6 +79,8 @@ pub struct Claims {
     pub subject: Box<str>,
     /// When it ends, in seconds since 1970, or `None`: never.
     pub expires: Option<u64>,
+    /// When it was issued, in seconds since 1970, or `None`: the token does not say.
+    pub issued: Option<u64>,
     /// The channels that may be subscribed to, or `None`: the token does not say.
     pub subscribe: Option<Vec<Pattern>>,
     /// The channels that may be published to, or `None`: the token does not say.
@@ -239,7 +241,7 @@ impl Verifier {
 
     /// Reads the claims of a token whose signature is good, and holds them against the terms.
     fn claims(&self, text: &[u8], now_s: u64) -> Result<Claims, TokenError> {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "sub",
             "exp",
             "nbf",
@@ -248,10 +250,11 @@ impl Verifier {
             "subscribe",
             "publish",
             "admin",
+            "iat",
         ];
         let members =
             json::members(text, NAMES).map_err(|fault| TokenError::Malformed(fault.in_claims()))?;
-        let [sub, exp, nbf, iss, aud, subscribe, publish, admin] = members;
+        let [sub, exp, nbf, iss, aud, subscribe, publish, admin, iat] = members;
         let expires = time(exp, "`exp` is not a whole number of seconds since 1970")?;
         let begins = time(nbf, "`nbf` is not a whole number of seconds since 1970")?;
         let leeway_s = self.terms.leeway_s;
@@ -275,6 +278,7 @@ impl Verifier {
         Ok(Claims {
             subject: subject(sub)?,
             expires,
+            issued: iat.as_ref().and_then(issued),
             subscribe: patterns(subscribe, "subscribe")?,
             publish: patterns(publish, "publish")?,
             admin: match admin {
@@ -376,6 +380,16 @@ fn time(value: Option<Value>, why: &'static str) -> Result<Option<u64>, TokenErr
     let Some(value) = value else { return Ok(None) };
     let seconds = value.as_u64().filter(|seconds| *seconds <= MAX_TIME_S);
     seconds.map(Some).ok_or_else(|| TokenError::claims(why))
+}
+
+/// When a token was issued, in whole seconds since 1970. It refuses no token by itself, so what is no such time says nothing.
+fn issued(iat: &Value) -> Option<u64> {
+    // RFC 7519 §2 lets it have a fraction.
+    let seconds = iat.as_u64().or_else(|| {
+        let seconds = iat.as_f64().filter(|seconds| *seconds >= 0.0)?;
+        Some(seconds as u64)
+    });
+    seconds.filter(|seconds| *seconds <= MAX_TIME_S)
 }
 
 fn subject(sub: Option<Value>) -> Result<Box<str>, TokenError> {

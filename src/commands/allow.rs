@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgGroup, Args};
-use fanfare::auth::identity::{Claims, Identity, Means};
+use fanfare::auth::identity::{Identity, Means};
 use fanfare::auth::token::{MAX_TOKEN_BYTES, Verifier};
 use fanfare::channel::matcher::Matcher;
 use fanfare::channel::name;
@@ -241,13 +241,7 @@ fn named(text: &str) -> (Option<Means>, &str) {
 
 /// Somebody whose token, if that is the means, names no channels.
 fn identity(means: Means, name: &str) -> Identity {
-    Identity {
-        means,
-        subject: name.into(),
-        expires: None,
-        claims: Claims::default(),
-        voucher: 0,
-    }
+    Identity::new(means, name.into(), 0)
 }
 
 /// The bearer of a token.

@@ -110,6 +110,8 @@ impl TokenArgs {
                 Expires::After(seconds) => Some(issued.saturating_add(seconds)),
                 Expires::Never => None,
             },
+            // The stamp says it.
+            issued: None,
             subscribe: self.subscribe,
             publish: self.publish,
             admin: self.admin.then_some(true),

@@ -51,9 +51,9 @@ impl Framing {
             {
                 Err(bad("A body is chunked once at most."))
             }
-            _ => Err(Response::text(
+            _ => Err(Response::refusal(
                 Status::NOT_IMPLEMENTED,
-                "501: the only transfer coding understood here is \"chunked\".\n",
+                "The only transfer coding understood here is chunked.",
             )),
         }
     }
@@ -262,11 +262,9 @@ fn bad(why: &str) -> Response {
 }
 
 fn too_large(limits: &HttpLimits) -> Response {
-    Response::text(
-        Status::CONTENT_TOO_LARGE,
-        format!(
-            "413: the body is larger than the {} bytes taken here.\n",
-            limits.max_body
-        ),
-    )
+    let why = format!(
+        "The body is larger than the {} bytes taken here.",
+        limits.max_body
+    );
+    Response::refusal(Status::CONTENT_TOO_LARGE, &why)
 }

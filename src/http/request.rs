@@ -333,13 +333,13 @@ fn look(bytes: &[u8]) -> Result<(), Response> {
 fn refusal(error: httparse::Error, bytes: &[u8]) -> Response {
     use httparse::Error;
     match error {
-        Error::TooManyHeaders => Response::text(
+        Error::TooManyHeaders => Response::refusal(
             Status::HEADER_FIELDS_TOO_LARGE,
-            format!("431: there are more than {MAX_HEADERS} header fields.\n"),
+            &format!("There are more than {MAX_HEADERS} header fields."),
         ),
-        Error::Version if names_other_version(bytes) => Response::text(
+        Error::Version if names_other_version(bytes) => Response::refusal(
             Status::VERSION_NOT_SUPPORTED,
-            "505: this speaks HTTP/1.1 and HTTP/1.0.\n",
+            "This speaks HTTP/1.1 and HTTP/1.0.",
         ),
         Error::Version => Response::bad_request("The request line does not end with HTTP/1.1."),
         Error::HeaderName => {
@@ -367,15 +367,11 @@ fn names_other_version(bytes: &[u8]) -> bool {
 fn head_too_large(bytes: &[u8], limits: &HttpLimits) -> Response {
     let max = limits.max_head;
     if memchr::memchr(b'\n', bytes).is_none() {
-        return Response::text(
-            Status::URI_TOO_LONG,
-            format!("414: the request line is longer than the {max} bytes taken here.\n"),
-        );
+        let why = format!("The request line is longer than the {max} bytes taken here.");
+        return Response::refusal(Status::URI_TOO_LONG, &why);
     }
-    Response::text(
-        Status::HEADER_FIELDS_TOO_LARGE,
-        format!("431: the request's header fields are larger than the {max} bytes taken here.\n"),
-    )
+    let why = format!("The request's header fields are larger than the {max} bytes taken here.");
+    Response::refusal(Status::HEADER_FIELDS_TOO_LARGE, &why)
 }
 
 /// What the request asks about, and which server.
@@ -414,9 +410,9 @@ fn awaits_continue(head: &Head<'_>) -> Result<bool, Response> {
     if expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
         return Ok(some);
     }
-    Err(Response::text(
+    Err(Response::refusal(
         Status::EXPECTATION_FAILED,
-        "417: the only expectation met here is 100-continue.\n",
+        "The only expectation met here is 100-continue.",
     ))
 }
 

@@ -187,9 +187,18 @@ impl Response {
         Self::new(status, ContentType::Text, body)
     }
 
-    /// 400 in words: `why` is a sentence.
+    /// What is wrong with a request, as problem details whose code is the status in words: `content_too_large` for 413. `detail` is a sentence.
+    pub fn refusal(status: Status, detail: &str) -> Self {
+        let code = status
+            .reason()
+            .to_ascii_lowercase()
+            .replace([' ', '-'], "_");
+        Self::problem(status, &code, detail)
+    }
+
+    /// 400: `why` is a sentence.
     pub fn bad_request(why: &str) -> Self {
-        Self::text(Status::BAD_REQUEST, format!("400: {why}\n"))
+        Self::refusal(Status::BAD_REQUEST, why)
     }
 
     /// 201: what was published got this number (the answer to a POST to [`Resource::Channel`](super::Resource::Channel)).
@@ -199,8 +208,8 @@ impl Response {
         Self::new(Status::CREATED, ContentType::Json, body)
     }
 
-    /// What went wrong with what was asked of channels (400, 403, 429, 503 …), as problem details (RFC 9457): the sub-protocol's
-    /// error `code` for programs, a `detail` for people. The type is `about:blank`, which is left out.
+    /// What went wrong (400, 403, 429, 503 …), as problem details (RFC 9457): the sub-protocol's error `code` for programs, or that of
+    /// [`Response::refusal`], and a `detail` for people. The type is `about:blank`, which is left out.
     pub fn problem(status: Status, code: &str, detail: &str) -> Self {
         let mut body = Vec::with_capacity(64 + code.len() + detail.len());
         body.extend_from_slice(b"{\"title\":");
@@ -214,21 +223,16 @@ impl Response {
 
     /// 408: the request was not finished in time. Closes.
     pub fn request_timeout() -> Self {
-        Self::text(
-            Status::REQUEST_TIMEOUT,
-            "408: the request was not finished in time.\n",
-        )
-        .closing()
+        let why = "The request was not finished in time.";
+        Self::refusal(Status::REQUEST_TIMEOUT, why).closing()
     }
 
     /// 503: there are as many connections as there may be; come back in `retry_after_s` seconds. Closes.
     pub fn too_many_connections(retry_after_s: u32) -> Self {
-        Self::text(
-            Status::UNAVAILABLE,
-            "503: too many connections at the moment. Try again soon.\n",
-        )
-        .with_retry_after(retry_after_s)
-        .closing()
+        let why = "There are too many connections at the moment. Try again soon.";
+        Self::problem(Status::UNAVAILABLE, "limit", why)
+            .with_retry_after(retry_after_s)
+            .closing()
     }
 
     /// With one more header field. It is for fields that are not written anyway: `Date`, `Content-Type`,
@@ -339,7 +343,7 @@ impl From<Refusal> for Response {
             headers,
             body,
         } = refusal;
-        let response = Self::text(Status(status), format!("{status}: {body}\n")).closing();
+        let response = Self::refusal(Status(status), &body).closing();
         headers.iter().fold(response, |response, (name, value)| {
             response.with_header(name, *value)
         })

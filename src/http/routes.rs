@@ -23,11 +23,11 @@ pub enum Route<'a> {
     Answer(Response),
     /// It would become a WebSocket: let the handshake check it, and answer what that says.
     WebSocket(SocketPath),
-    /// Something is asked of channels.
-    Channels(Resource<'a>, Method, Query<'a>),
+    /// Something is asked of channels or of connections.
+    Ask(Resource<'a>, Method, Query<'a>),
 }
 
-/// What is asked about channels. A name is decoded and not checked.
+/// What is asked about. A name is decoded and not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
     /// `/channels/{channel}`: POST publishes the request's body there, GET reads what is held.
@@ -38,6 +38,46 @@ pub enum Resource<'a> {
     PatternEvents(Cow<'a, str>),
     /// `/publish`: POST publishes many messages.
     Publish,
+    /// `/channels`: GET lists the channels.
+    Channels,
+    /// `/channels/{channel}/messages`: DELETE lets go of what is held.
+    Messages(Cow<'a, str>),
+    /// `/connections`: GET lists the connections.
+    Connections,
+    /// `/connections/{id}`: DELETE ends it.
+    Connection(Cow<'a, str>),
+    /// `/subjects/{name}`: DELETE ends its connections, and has its older tokens refused.
+    Subject(Cow<'a, str>),
+}
+
+impl Resource<'_> {
+    /// Whether it is for administrators alone.
+    pub fn is_for_administrators(&self) -> bool {
+        match self {
+            Resource::Channel(_)
+            | Resource::Events(_)
+            | Resource::PatternEvents(_)
+            | Resource::Publish => false,
+            Resource::Channels
+            | Resource::Messages(_)
+            | Resource::Connections
+            | Resource::Connection(_)
+            | Resource::Subject(_) => true,
+        }
+    }
+
+    /// The methods that work on it, as `Allow` lists them.
+    fn allows(&self) -> &'static str {
+        match self {
+            Resource::Channel(_) => BOTH,
+            Resource::Events(_)
+            | Resource::PatternEvents(_)
+            | Resource::Channels
+            | Resource::Connections => READ,
+            Resource::Publish => PUBLISH,
+            Resource::Messages(_) | Resource::Connection(_) | Resource::Subject(_) => DELETE,
+        }
+    }
 }
 
 /// What is to be done with a [`Resource`].
@@ -47,6 +87,8 @@ pub enum Method {
     Read,
     /// POST.
     Post,
+    /// DELETE.
+    Delete,
 }
 
 /// The paths at which a WebSocket can be opened.
@@ -64,16 +106,24 @@ const HEALTH: &str = "/healthz";
 /// Where many messages are published at once.
 const BATCH: &str = "/publish";
 
+/// Where the channels are listed.
+const CHANNELS: &str = "/channels";
+
+/// Where the connections are.
+const CONNECTIONS: &str = "/connections";
+
 const READ: &str = "GET, HEAD, OPTIONS";
 const PUBLISH: &str = "POST, OPTIONS";
 const BOTH: &str = "GET, HEAD, POST, OPTIONS";
+const DELETE: &str = "DELETE, OPTIONS";
+const ALL: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 
 /// What a path is, before anybody asks with which method.
 enum Place<'a> {
     Root,
     Socket(SocketPath),
     Health,
-    Channels(Resource<'a>),
+    Resource(Resource<'a>),
 }
 
 impl Place<'_> {
@@ -81,11 +131,7 @@ impl Place<'_> {
     fn allows(&self) -> &'static str {
         match self {
             Place::Root | Place::Socket(_) | Place::Health => READ,
-            Place::Channels(resource) => match resource {
-                Resource::Channel(_) => BOTH,
-                Resource::Events(_) | Resource::PatternEvents(_) => READ,
-                Resource::Publish => PUBLISH,
-            },
+            Place::Resource(resource) => resource.allows(),
         }
     }
 }
@@ -96,7 +142,7 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
         Route::Answer(response.for_head_request(request.head.method == "HEAD"))
     };
     let (path, query) = match request.target {
-        Target::Server => return answer(options(BOTH)),
+        Target::Server => return answer(options(ALL)),
         Target::Resource { path, query } => (path, query),
     };
     let place = match place(path, site) {
@@ -121,15 +167,16 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
         (Place::Root, _) => answer(page::page(request, site)),
         (Place::Socket(socket), _) => answer(upgrade_required(socket)),
         (Place::Health, _) => answer(Response::text(Status::OK, "ok\n")),
-        (Place::Channels(_), "POST") if fields::has_content_coding(&request.head) => {
+        (Place::Resource(_), "POST") if fields::has_content_coding(&request.head) => {
             answer(unsupported_coding())
         }
-        (Place::Channels(resource), method) => {
+        (Place::Resource(resource), method) => {
             let method = match method {
                 "POST" => Method::Post,
+                "DELETE" => Method::Delete,
                 _ => Method::Read,
             };
-            Route::Channels(resource, method, Query::new(query))
+            Route::Ask(resource, method, Query::new(query))
         }
     }
 }
@@ -155,13 +202,15 @@ fn place<'a>(path: &'a str, site: &Site) -> Result<Option<Place<'a>>, &'static s
         "/ws" => Place::Socket(SocketPath::Channels),
         "/echo" if site.echo => Place::Socket(SocketPath::Echo),
         HEALTH => Place::Health,
-        BATCH => Place::Channels(Resource::Publish),
-        _ => return Ok(resource(path)?.map(Place::Channels)),
+        BATCH => Place::Resource(Resource::Publish),
+        CHANNELS => Place::Resource(Resource::Channels),
+        CONNECTIONS => Place::Resource(Resource::Connections),
+        _ => return Ok(resource(path)?.map(Place::Resource)),
     };
     Ok(Some(place))
 }
 
-/// What of a channel or a pattern is at a path. No name has a `/` that is not encoded.
+/// What of a channel, a pattern, a connection or a subject is at a path. No name has a `/` that is not encoded.
 fn resource(path: &str) -> Result<Option<Resource<'_>>, &'static str> {
     let mut parts = path.split('/').skip(1);
     let (kind, name) = (parts.next(), parts.next().unwrap_or_default());
@@ -173,6 +222,9 @@ fn resource(path: &str) -> Result<Option<Resource<'_>>, &'static str> {
     Ok(match (kind, below) {
         (Some("channels"), None) => Some(Resource::Channel(name()?)),
         (Some("channels"), Some("events")) => Some(Resource::Events(name()?)),
+        (Some("channels"), Some("messages")) => Some(Resource::Messages(name()?)),
+        (Some("connections"), None) => Some(Resource::Connection(name()?)),
+        (Some("subjects"), None) => Some(Resource::Subject(name()?)),
         (Some("patterns"), Some("events")) => Some(Resource::PatternEvents(name()?)),
         _ => None,
     })
@@ -185,11 +237,9 @@ fn options(allow: &'static str) -> Response {
 
 /// The answer to a compressed body, which says what would be taken (RFC 9110 §15.5.16).
 fn unsupported_coding() -> Response {
-    Response::text(
-        Status::UNSUPPORTED_MEDIA_TYPE,
-        "415: bodies are taken as they are, without Content-Encoding.\n",
-    )
-    .with_header("Accept-Encoding", "identity")
+    let why = "Bodies are taken as they are, without Content-Encoding.";
+    Response::refusal(Status::UNSUPPORTED_MEDIA_TYPE, why)
+        .with_header("Accept-Encoding", "identity")
 }
 
 fn upgrade_required(socket: SocketPath) -> Response {
@@ -199,49 +249,29 @@ fn upgrade_required(socket: SocketPath) -> Response {
         }
         SocketPath::Echo => "Connect with a WebSocket client: each message comes back.",
     };
-    Response::text(
-        Status::UPGRADE_REQUIRED,
-        format!("426: here lives a WebSocket. {what}\n"),
-    )
-    .with_header("Upgrade", "websocket")
+    let why = format!("Here lives a WebSocket. {what}");
+    Response::refusal(Status::UPGRADE_REQUIRED, &why).with_header("Upgrade", "websocket")
 }
 
 fn method_not_allowed(method: &str, path: &str, allow: &'static str) -> Response {
     let (method, path) = (excerpt(method), excerpt(path));
-    let hint = if allow.contains("POST") {
-        ""
-    } else {
-        " To publish, POST /channels/{channel}."
+    let hint = match method.as_str() {
+        "POST" | "PUT" => " To publish, POST /channels/{channel}.",
+        _ => "",
     };
-    Response::text(
-        Status::METHOD_NOT_ALLOWED,
-        format!("405: {method} does not work on {path}; {allow} do.{hint}\n"),
-    )
-    .with_header("Allow", allow)
+    let why = format!("{method} does not work on {path}; {allow} do.{hint}");
+    Response::refusal(Status::METHOD_NOT_ALLOWED, &why).with_header("Allow", allow)
 }
 
 fn not_found(path: &str, site: &Site) -> Response {
     let path = excerpt(path);
-    let echo = if site.echo {
-        "  /echo                      a WebSocket that sends each message back\n"
-    } else {
-        ""
-    };
-    Response::text(
-        Status::NOT_FOUND,
-        format!(
-            "404: there is no {path} here. There is\n\n\
-             \x20 /                          a page that says how to connect; a WebSocket, too\n\
-             \x20 /ws                        the WebSocket: publish and subscribe\n\
-             {echo}\
-             \x20 /healthz                   answers ok\n\
-             \x20 POST /channels/{{channel}}   publishes the JSON in the request's body\n\
-             \x20 POST /publish              publishes many messages\n\
-             \x20 GET /channels/{{channel}}    the messages that are held\n\
-             \x20 GET /channels/{{channel}}/events, /patterns/{{pattern}}/events\n\
-             \x20                            what is published, as an event stream\n"
-        ),
-    )
+    let echo = if site.echo { ", /echo" } else { "" };
+    let why = format!(
+        "There is no {path} here. There is / (a page that says how to connect, and a WebSocket), /ws (the WebSocket){echo}, /healthz, \
+         /publish, /channels, /channels/{{channel}}, /channels/{{channel}}/events, /channels/{{channel}}/messages, \
+         /patterns/{{pattern}}/events, /connections, /connections/{{id}} and /subjects/{{name}}."
+    );
+    Response::refusal(Status::NOT_FOUND, &why)
 }
 
 /// As much of what a stranger sent as is worth repeating, without what could play tricks on a terminal.

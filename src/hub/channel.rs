@@ -21,6 +21,8 @@
 //! A **large** channel waits at the end of each circle, and before the first, until it is told to go on: then the next circle
 //! serves what came meanwhile in the same writes.
 
+use std::rc::Rc;
+
 use super::Reason;
 use super::cursor::{HISTORY, LAGGING, Sub, history};
 use super::epoch::{Epoch, Numbering};
@@ -29,6 +31,7 @@ use super::log::Log;
 use super::numbers::{Numbers, most_allocated};
 use super::payload::Parts;
 use super::policy::Policy;
+use super::rate::Rate;
 use super::reading::{Logs, Reading};
 use super::slot::{DerivedLogs, Slot, SlotConfig, Source};
 use super::subscriber::Bits;
@@ -50,8 +53,8 @@ pub(super) enum Walked {
 
 #[derive(Debug)]
 pub(super) struct Channel {
-    /// Its name; a pattern's text.
-    pub(super) name: Box<str>,
+    /// Its name, which the directory has as well; a pattern's text.
+    pub(super) name: Rc<str>,
     /// How the text stands for names, if this is a pattern's log.
     pub(super) matcher: Option<Matcher>,
     pub(super) epoch: Epoch,
@@ -92,6 +95,8 @@ pub(super) struct Channel {
     pub(super) congested: bool,
     /// Since when it is [idle](Channel::is_idle), if it is.
     pub(super) idle_since: u64,
+    /// How fast is published there.
+    pub(super) rate: Rate,
 }
 
 impl Channel {
@@ -133,6 +138,7 @@ impl Channel {
             gone: false,
             congested: false,
             idle_since: now,
+            rate: Rate::new(1, now),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The channels there are, by name and by number, and patterns' logs by number.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::ops::Bound;
+use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -28,6 +31,8 @@ pub(super) struct Directory {
     free: Vec<u32>,
     names: HashTable<u32>,
     hasher: RandomState,
+    /// The same in the order of names, for lists of them. Only what comes and goes pays for it.
+    order: BTreeMap<Rc<str>, u32>,
 }
 
 impl Directory {
@@ -62,7 +67,9 @@ impl Directory {
     /// Adds a channel whose name is not in use.
     pub(super) fn insert(&mut self, channel: Channel) -> u32 {
         let hash = self.hasher.hash_one(&*channel.name);
+        let name = Rc::clone(&channel.name);
         let index = self.insert_unnamed(channel);
+        self.order.insert(name, index);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.names
             .insert_unique(hash, index, |&other| match &slots[other as usize].channel {
@@ -77,9 +84,13 @@ impl Directory {
         let Some(channel) = self.get(index) else {
             return;
         };
-        let hash = self.hasher.hash_one(&*channel.name);
+        let (name, hash) = (
+            Rc::clone(&channel.name),
+            self.hasher.hash_one(&*channel.name),
+        );
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == index) {
             entry.remove();
+            self.order.remove(&name);
         }
     }
 
@@ -117,6 +128,15 @@ impl Directory {
             return None;
         }
         slot.channel.as_deref().filter(|channel| !channel.gone)
+    }
+
+    /// The names of channels with their indexes, in order, from a certain one on.
+    pub(super) fn names_from<'s>(
+        &'s self,
+        first: Bound<&str>,
+    ) -> impl Iterator<Item = (&'s str, u32)> + use<'s> {
+        let names = self.order.range::<str, _>((first, Bound::Unbounded));
+        names.map(|(name, &index)| (&**name, index))
     }
 
     /// Every channel that is not forgotten; no pattern's log.

@@ -19,7 +19,6 @@ use foldhash::fast::RandomState;
 use super::Hub;
 use super::channel::Channel;
 use super::directory::ChannelId;
-use super::payload::Parts;
 use super::publish::{At, Frame, has_room, place};
 use super::slot::Encode;
 use crate::channel::topic::Topic;
@@ -196,44 +195,5 @@ impl Hub {
         if soiled {
             self.soil(index);
         }
-    }
-
-    /// Lets go of all that the channel `name` holds, and of what patterns' logs hold up to its newest message there. A
-    /// subscriber that has still to get any of that is told a gap. Says whether there is such a channel.
-    ///
-    /// It looks for the channel's newest message in each of those logs ([`super::HubConfig::read`]): that is not for the hot path.
-    pub fn clear(&mut self, name: &str, now: u64) -> bool {
-        self.now = self.now.max(now);
-        let Some(index) = self.directory.find(name) else {
-            return false;
-        };
-        let mut logs = Vec::new();
-        self.patterns.matching(name, |&log| logs.push(log));
-        for log in logs {
-            let read = self.config.read;
-            if let Some(channel) = self.directory.get_mut(log.index)
-                && let Some(newest) = channel.newest_of(name, read)
-            {
-                channel.clear(newest + 1);
-                self.release(log.index);
-            }
-        }
-        if let Some(channel) = self.directory.get_mut(index) {
-            channel.clear(channel.end());
-        }
-        self.release(index);
-        self.schedule(index);
-        true
-    }
-}
-
-impl Channel {
-    /// The position of the newest message in a pattern's log that was published to the channel `name`.
-    fn newest_of(&self, name: &str, read: fn(&[u8]) -> Option<Parts<'_>>) -> Option<u64> {
-        let is_its = |position: &u64| {
-            let parts = self.base.message(*position).and_then(read);
-            parts.is_some_and(|parts| parts.channel == name)
-        };
-        (self.tail..self.end()).rev().find(is_its)
     }
 }

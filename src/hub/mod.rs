@@ -45,6 +45,7 @@
 
 mod apart;
 mod channel;
+mod clearing;
 mod cursor;
 mod directory;
 mod dirty;
@@ -52,6 +53,7 @@ mod epoch;
 mod feeds;
 mod gather;
 mod history;
+mod listing;
 mod log;
 mod numbers;
 mod payload;
@@ -59,6 +61,7 @@ mod piece;
 mod policy;
 mod publish;
 mod queue;
+mod rate;
 mod reading;
 mod render;
 mod room;
@@ -90,11 +93,13 @@ use crate::channel::patterns::Patterns;
 use crate::channel::topic::Topic;
 use crate::limit::Limit;
 
+pub use self::clearing::Clearing;
 pub use self::directory::ChannelId;
 pub use self::epoch::{Epoch, Numbering};
 pub use self::feeds::Fed;
 pub use self::gather::{Advanced, Gathered};
 pub use self::history::History;
+pub use self::listing::{Listed, ListedTo, Listing};
 pub use self::payload::{Parts, Payload};
 pub use self::piece::Remainder;
 pub use self::policy::{OnLag, Policy};

@@ -232,6 +232,7 @@ impl Hub {
             return;
         };
         let (end, written) = (channel.end(), channel.base.written());
+        channel.rate.count(end, now);
         let place = place(&channel.name, seq, copy_of);
         let grown = channel
             .base

@@ -372,7 +372,7 @@ impl Hub {
             }
             if channel.policy.on_lag == OnLag::Close && !channel.is_foreign(sub.next) {
                 return Err(TooSlow {
-                    topic: channel.name.clone(),
+                    topic: (*channel.name).into(),
                     is_pattern: channel.is_pattern(),
                 });
             }

@@ -93,6 +93,7 @@ impl Engine {
         }
         self.reader.read(connections);
         connections.answer_tickets();
+        connections.run_errands();
         connections.handle_timeouts();
         connections.readmit();
         if let Some(shutdown) = &mut self.shutdown {
@@ -110,6 +111,7 @@ impl Engine {
         !work.reads.is_empty()
             || !work.visits.is_empty()
             || !service.finished.is_empty()
+            || !service.errands.is_empty()
             || service.checks.has_told()
             || !self.lost.is_empty()
             || service.hub.has_work()

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 pub(super) use self::access::Access;
 use super::connection::Peer;
 use super::timers::{Millis, NEVER};
+use crate::auth::blocked::{Blocked, Full};
 use crate::auth::forwarded::{Client, TrustedProxies, has_forwarding_fields};
 use crate::auth::identity::{Identity, Means};
 use crate::auth::origin::{Hosts, Origins, Own};
@@ -87,6 +88,8 @@ pub(super) struct Gate {
     token_cookie: Option<Box<str>>,
     verifier: Verifier,
     passwords: Option<Arc<Passwords>>,
+    /// Subjects of whom older tokens are refused.
+    blocked: Blocked,
     takes_certificates: bool,
     /// What is agreed to where TLS is spoken.
     terms: Option<Terms>,
@@ -110,6 +113,7 @@ impl Gate {
             token_cookie: None,
             verifier: Verifier::default(),
             passwords: None,
+            blocked: Blocked::default(),
             takes_certificates: false,
             terms: None,
             misses_key: Cell::new(false),
@@ -336,7 +340,31 @@ impl Gate {
             self.misses_key.set(true);
         }
         let (claims, key) = verified?;
-        Ok(Identity::of_token(claims, key))
+        let identity = Identity::of_token(claims, key);
+        match self.is_withdrawn(&identity) {
+            true => Err(TokenError::Withdrawn),
+            false => Ok(identity),
+        }
+    }
+
+    /// Refuses the tokens of a subject that were issued up to now, however long they last.
+    ///
+    /// # Errors
+    /// There are too many such subjects.
+    pub(super) fn block(&mut self, subject: &str, now: Millis) -> Result<(), Full> {
+        let now_s = self.unix_time(now);
+        self.blocked.block(subject, now_s)
+    }
+
+    /// Whether an identity was shown by a token that is refused since.
+    pub(super) fn is_withdrawn(&self, identity: &Identity) -> bool {
+        let Identity {
+            means,
+            subject,
+            issued,
+            ..
+        } = identity;
+        *means == Means::Token && self.blocked.refuses(subject, *issued)
     }
 
     /// Whether a token that was refused for this reason may hold once keys have come from their URL.

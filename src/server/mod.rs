@@ -15,6 +15,7 @@
 //! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and which are answered beyond that;
 //! - `read`: bytes are read and given to their connections, in the order of `reads`;
 //! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
+//! - `api`: what an administrator asks by HTTP that reaches beyond the asker's own connection;
 //! - `ending`: the daemon's own end;
 //! - `engine`: the turn's work without a poll, a clock and listeners, so that it can be simulated;
 //! - `journal`: log lines about single connections;
@@ -28,6 +29,7 @@
 mod accept;
 mod alarm;
 mod allowance;
+mod api;
 mod broker;
 mod checks;
 mod clock;

@@ -16,6 +16,7 @@ use log::{Level, log_enabled};
 use mio::Token;
 
 use super::allowance::{self, Allowance};
+use super::api::Errand;
 use super::broker::Broker;
 use super::checks::Checks;
 use super::date::Date;
@@ -147,6 +148,8 @@ pub(super) struct Service {
     pub(super) keys: Keys,
     /// Outcomes of pending requests that their connections have not been told yet.
     pub(super) finished: VecDeque<Finished>,
+    /// What connections have asked for that reaches beyond themselves.
+    pub(super) errands: VecDeque<Errand>,
     /// Whether what is dealt with has a credential, so that it is wiped afterwards.
     pub(super) has_secret: bool,
     /// Connections that wait for the first keys of tokens.
@@ -212,6 +215,7 @@ impl Service {
             broker,
             keys,
             finished: VecDeque::new(),
+            errands: VecDeque::new(),
             has_secret: false,
             awaiting_keys: Vec::new(),
             congested: Vec::new(),
@@ -246,6 +250,22 @@ impl Service {
             true => Ok(()),
             false => Err(self.denial(access, "to publish in this channel")),
         }
+    }
+
+    /// Whether somebody may do what an administrator does.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn may_administer(&self, access: &Access) -> Result<(), Refusal> {
+        if access.may_administer() {
+            return Ok(());
+        }
+        if access.is_open() {
+            let text = "that is for administrators, and who can connect here is none by that: an [[allow]] block with admin = true makes \
+                        one, and the listener of --admin is for them";
+            return Err(Refusal::new(Why::Forbidden, text));
+        }
+        Err(self.denial(access, "to do what an administrator does"))
     }
 
     /// The refusal of what is not granted.

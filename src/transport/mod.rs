@@ -271,6 +271,21 @@ impl Transport {
         }
     }
 
+    /// What it is, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Transport::Tcp(_) => "tcp",
+            Transport::Unix(_) => "unix",
+            Transport::Proxied(proxied) => proxied.under().kind(),
+            #[cfg(feature = "tls")]
+            Transport::Tls(_) => "tls",
+            #[cfg(any(test, fuzzing))]
+            Transport::Memory(_) => "memory",
+            #[cfg(test)]
+            Transport::Withholding(_) => "withholding",
+        }
+    }
+
     /// Whether its two ends have still to agree on how to speak. A read may then take as long as some hundred others.
     pub(crate) fn is_handshaking(&self) -> bool {
         match self {

@@ -358,6 +358,31 @@ fn clearing_a_channel_takes_its_messages_from_the_patterns_logs_too() {
 }
 
 #[test]
+fn a_channel_is_cleared_from_patterns_logs_bit_by_bit_and_what_is_published_meanwhile_stays() {
+    let mut hub = hub(UNLIMITED, ENDLESS);
+    follow(&mut hub, id(0), "*");
+    hub.set_blocked(id(0), true);
+    for channel in ["a", "b", "b", "b"] {
+        publish(&mut hub, channel, 1);
+    }
+    assert!(hub.begin_to_clear("c", 0).is_none());
+    let mut clearing = hub.begin_to_clear("a", 0).expect("it is there");
+    assert_eq!(held(&mut hub, "a"), "");
+    publish(&mut hub, "a", 1);
+    let mut calls = 1;
+    while !hub.go_on_clearing(&mut clearing, &mut 1) {
+        calls += 1;
+    }
+    // One for each message back to the one that is looked for.
+    assert_eq!(calls, 4);
+    hub.set_blocked(id(0), false);
+    assert!(hub.gather(id(0), &mut Slices::new()).lapped);
+    let gap = ("*".to_owned(), 1, 1, Reason::Slow);
+    assert_eq!(gaps(&mut hub, id(0)), [gap]);
+    assert_eq!(visit(&mut hub, id(0)), "*2=b1 *3=b2 *4=b3 *5=a2");
+}
+
+#[test]
 fn a_pattern_keeps_no_channel_alive() {
     let config = HubConfig {
         max_channels: Limit::of(1),

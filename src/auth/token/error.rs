@@ -24,6 +24,8 @@ pub enum TokenError {
     Issuer,
     /// It is for another audience, or for none.
     Audience,
+    /// It was issued before its subject was disconnected.
+    Withdrawn,
     /// A claim is missing, or is not as it must be.
     Claims(Cow<'static, str>),
 }
@@ -50,6 +52,9 @@ impl fmt::Display for TokenError {
             Self::NotYet => "the token is not valid yet: its `nbf` is in the future",
             Self::Issuer => "the token's `iss` is not the issuer whose tokens the server takes",
             Self::Audience => "the token's `aud` does not name this server",
+            Self::Withdrawn => {
+                "the token was issued before its subject was disconnected, and a new one is needed"
+            }
             Self::Claims(why) => return write!(f, "the token's claims can't be taken: {why}"),
         })
     }

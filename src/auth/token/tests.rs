@@ -81,12 +81,13 @@ fn fault(claims: &str) -> String {
 #[test]
 fn a_good_token_gives_its_claims() {
     let claims = verify(
-        r#"{"sub":"anna","exp":1800000001,"nbf":1799999999,"subscribe":["prices.*","news"],"publish":[],"admin":true,"x":{"y":1}}"#,
+        r#"{"sub":"anna","exp":1800000001,"nbf":1799999999,"iat":1799999990.5,"subscribe":["prices.*","news"],"publish":[],"admin":true,"x":{"y":1}}"#,
     );
     let pattern = |text| Pattern::parse(text).expect("a pattern");
     let expected = Claims {
         subject: "anna".into(),
         expires: Some(1_800_000_001),
+        issued: Some(1_799_999_990),
         subscribe: Some(vec![pattern("prices.*"), pattern("news")]),
         publish: Some(Vec::new()),
         admin: Some(true),

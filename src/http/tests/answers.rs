@@ -22,7 +22,9 @@ fn every_response_says_when_what_and_how_long_it_is() {
             "{stream:?}"
         );
         assert!(
-            field(&outcome, "Content-Type").is_some_and(|it| it.ends_with("charset=utf-8")),
+            field(&outcome, "Content-Type").is_some_and(|it| {
+                it.ends_with("charset=utf-8") || it == "application/problem+json"
+            }),
             "{stream:?}"
         );
         assert!(field(&outcome, "Connection").is_some(), "{stream:?}");
@@ -153,6 +155,11 @@ fn what_is_asked_of_channels_is_known_by_its_path_and_its_method() {
             "200 Read PatternEvents(\"a.*\")",
         ),
         ("POST /publish", "200 Post Publish"),
+        ("GET /channels?limit=1", "200 Read Channels"),
+        ("GET /connections", "200 Read Connections"),
+        ("DELETE /channels/a/messages", "200 Delete Messages(\"a\")"),
+        ("DELETE /connections/1-2", "200 Delete Connection(\"1-2\")"),
+        ("DELETE /subjects/a%2Fb", "200 Delete Subject(\"a/b\")"),
     ] {
         assert_eq!(asked(request), format!("HTTP/1.1 {what}"), "{request}");
     }
@@ -161,6 +168,10 @@ fn what_is_asked_of_channels_is_known_by_its_path_and_its_method() {
         "DELETE /channels/a",
         "GET /publish",
         "POST /patterns/a/events",
+        "POST /channels",
+        "GET /channels/a/messages",
+        "DELETE /connections",
+        "GET /subjects/a",
     ] {
         let answer = asked(request);
         assert!(answer.starts_with("HTTP/1.1 405 "), "{request}: {answer}");
@@ -172,6 +183,9 @@ fn what_is_asked_of_channels_is_known_by_its_path_and_its_method() {
         "/channels//events",
         "/patterns/a",
         "/channels/a/events/",
+        "/connections/",
+        "/subjects",
+        "/patterns/a/messages",
     ] {
         let answer = asked(&format!("GET {path}"));
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
@@ -331,4 +345,68 @@ fn a_handshake_that_does_not_hold_is_answered_with_what_it_owes() {
     assert!(response.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
     assert!(response.contains("\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
     assert!(response.contains("\r\nConnection: Upgrade, close\r\n"));
+}
+
+#[test]
+fn whatever_is_wrong_with_a_request_is_said_as_problem_details() {
+    let long = "a".repeat(LIMITS.max_head + 1);
+    for (stream, status, code) in [
+        ("nonsense\r\n\r\n", 400, "bad_request"),
+        (
+            "GET /no\u{e9}\"pe HTTP/1.1\r\nHost: h\r\n\r\n",
+            404,
+            "not_found",
+        ),
+        (
+            "PUT / HTTP/1.1\r\nHost: h\r\n\r\n",
+            405,
+            "method_not_allowed",
+        ),
+        (
+            "POST /publish HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n",
+            413,
+            "content_too_large",
+        ),
+        (&format!("GET /{long}"), 414, "uri_too_long"),
+        (
+            "POST /channels/a HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\n\r\n",
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n",
+            417,
+            "expectation_failed",
+        ),
+        (
+            "GET /ws HTTP/1.1\r\nHost: h\r\n\r\n",
+            426,
+            "upgrade_required",
+        ),
+        (
+            &format!("GET / HTTP/1.1\r\nA: {long}"),
+            431,
+            "request_header_fields_too_large",
+        ),
+        (
+            "POST /publish HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n",
+            501,
+            "not_implemented",
+        ),
+        (
+            "GET / HTTP/3.7\r\nHost: h\r\n\r\n",
+            505,
+            "http_version_not_supported",
+        ),
+    ] {
+        let outcome = serve(stream);
+        let content_type = field(&outcome, "Content-Type");
+        assert_eq!(content_type, Some("application/problem+json"), "{stream:?}");
+        let body: serde_json::Value = serde_json::from_str(body_of(&outcome)).expect("JSON");
+        assert_eq!(body["status"], status, "{stream:?}");
+        assert_eq!(body["code"], code, "{stream:?}");
+        let detail = body["detail"].as_str().expect("a detail");
+        assert!(detail.ends_with('.'), "{detail}");
+        assert!(outcome.response[9..].starts_with(&status.to_string()));
+    }
 }

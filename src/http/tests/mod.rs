@@ -79,10 +79,10 @@ fn outcome(request: &Request<'_>, site: &Site) -> Outcome {
     let response = match route(request, site) {
         Route::Answer(response) => written(&response, request.keep_alive),
         Route::WebSocket(socket) => format!("HTTP/1.1 101 {socket:?}"),
-        Route::Channels(Resource::Channel(name), Method::Post, _) => {
+        Route::Ask(Resource::Channel(name), Method::Post, _) => {
             format!("HTTP/1.1 201 {name}")
         }
-        Route::Channels(resource, method, _) => format!("HTTP/1.1 200 {method:?} {resource:?}"),
+        Route::Ask(resource, method, _) => format!("HTTP/1.1 200 {method:?} {resource:?}"),
     };
     Outcome {
         method: request.head.method.to_owned(),

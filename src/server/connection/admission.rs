@@ -83,8 +83,9 @@ impl Connection {
             return Err(problem(Why::Forbidden, why));
         }
         if !gate.takes_host(door, client, request.host) {
-            let why = "421: the daemon does not answer to this Host. --host lists the names to which it does.\n";
-            return Err(Response::text(Status::MISDIRECTED_REQUEST, why));
+            let why =
+                "The daemon does not answer to this Host. --host lists the names to which it does.";
+            return Err(Response::refusal(Status::MISDIRECTED_REQUEST, why));
         }
         if !takes_page {
             let why = "pages of this origin may not use the daemon: --origin lists those that may";
@@ -382,7 +383,7 @@ pub(super) fn readable(response: Response, reader: &Reader, has_cookie: bool) ->
         return response.with_header("Access-Control-Expose-Headers", "ETag, Retry-After");
     }
     response
-        .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST")
+        .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
         .with_header(
             "Access-Control-Allow-Headers",
             "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID",

@@ -1,4 +1,4 @@
-//! What is asked of channels by HTTP: to publish there, and to read what they hold.
+//! What is asked by HTTP: to publish in channels and to read what they hold, and what administrators ask.
 //!
 //! The same door is asked as by every dialect, with the rights of whoever the request says that it is from.
 
@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use mio::Token;
 
+use super::administration::{list_channels, list_connections};
 use super::admission::unauthorized;
 use super::body::Body;
 use super::flow::Flow;
@@ -25,7 +26,7 @@ use crate::server::service::{Answer, Publication, Refusal, Service, Why};
 use crate::server::tickets::{RequestKey, Ticket};
 use crate::ws::handshake::fields::{list, values};
 
-/// A request that asks something of channels.
+/// A request that asks something of channels or of connections.
 pub(super) struct Asked<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) resource: &'a Resource<'a>,
@@ -54,11 +55,11 @@ impl StartAt<'_> {
 }
 
 impl Connection {
-    /// The response to a request that asks something of channels.
+    /// The response to a request that asks something of channels or of connections.
     ///
     /// # Errors
     /// What happens instead.
-    pub(super) fn ask_channels(
+    pub(super) fn ask(
         &mut self,
         service: &mut Service,
         peer: Peer<'_>,
@@ -75,6 +76,11 @@ impl Connection {
         if let Err(response) = self.count_request(service, peer, request, &access) {
             return Ok(response);
         }
+        if asked.resource.is_for_administrators()
+            && let Err(refusal) = service.may_administer(&access)
+        {
+            return Ok(refused(service, &refusal));
+        }
         if let Err(response) = check_name(asked.resource) {
             return Ok(response);
         }
@@ -83,9 +89,7 @@ impl Connection {
                 let response = self.publish(service, &access, channel, request);
                 response.ok_or(Instead::Answer)
             }
-            (Resource::Channel(channel), Method::Read) => {
-                read_channel(service, access, channel, asked)
-            }
+            (Resource::Channel(channel), _) => read_channel(service, access, channel, asked),
             (Resource::Events(channel), _) => {
                 self.follow(service, peer, access, Topic::Channel(channel), asked)
             }
@@ -96,6 +100,11 @@ impl Connection {
                 let key = service.gate.rate_key(peer, request.head.headers);
                 publish_many(access, key, request)
             }
+            (Resource::Channels, _) => list_channels(access, asked),
+            (Resource::Connections, _) => list_connections(access, asked),
+            (Resource::Messages(channel), _) => self.clear(service, peer, &access, channel),
+            (Resource::Connection(id), _) => self.end_connection(service, peer, &access, id),
+            (Resource::Subject(name), _) => self.end_subject(service, peer, &access, name),
         }
     }
 
@@ -112,7 +121,7 @@ impl Connection {
         }
         let key = match key_of(request) {
             Ok(key) => key,
-            Err(why) => return Some(bad_request(&why)),
+            Err(why) => return Some(Response::bad_request(&why)),
         };
         let mut values = std::mem::take(&mut service.values);
         let response = match values.decode(&request.body) {
@@ -164,7 +173,7 @@ fn publish_many(
         .is_some()
     {
         let why = "Many publications have no key in common: each may have a member `key`.";
-        return Ok(bad_request(why));
+        return Ok(Response::bad_request(why));
     }
     let is_chunked = request.head.version_minor >= 1;
     let response = Response::stream(ContentType::JsonLines, is_chunked);
@@ -185,7 +194,7 @@ fn read_channel(
     }
     let (from, until, limit) = match span(asked.query) {
         Ok(span) => span,
-        Err(why) => return Ok(bad_request(&why)),
+        Err(why) => return Ok(Response::bad_request(&why)),
     };
     let Some(history) = service.hub.history(topic, from.start()) else {
         let why = "nothing was published in this channel, and nobody is subscribed to it";
@@ -287,15 +296,21 @@ fn key_of<'a>(request: &Request<'a>) -> Result<Option<&'a str>, String> {
 /// The response that says why not.
 fn check_name(resource: &Resource<'_>) -> Result<(), Response> {
     let (code, why) = match resource {
-        Resource::Channel(name) | Resource::Events(name) => match name::check(name) {
-            Ok(()) => return Ok(()),
-            Err(why) => ("bad_channel", why.explain()),
-        },
+        Resource::Channel(name) | Resource::Events(name) | Resource::Messages(name) => {
+            match name::check(name) {
+                Ok(()) => return Ok(()),
+                Err(why) => ("bad_channel", why.explain()),
+            }
+        }
         Resource::PatternEvents(pattern) => match Pattern::check_wanted(pattern) {
             Ok(()) => return Ok(()),
             Err(why) => ("bad_pattern", why),
         },
-        Resource::Publish => return Ok(()),
+        Resource::Publish
+        | Resource::Channels
+        | Resource::Connections
+        | Resource::Connection(_)
+        | Resource::Subject(_) => return Ok(()),
     };
     Err(Response::problem(Status::BAD_REQUEST, code, why))
 }
@@ -320,10 +335,6 @@ pub(super) fn explain(error: DecodeError<'_>) -> (&'static str, Cow<'_, str>) {
             (error.code.as_str(), why)
         }
     }
-}
-
-pub(super) fn bad_request(why: &str) -> Response {
-    Response::problem(Status::BAD_REQUEST, "bad_request", why)
 }
 
 /// The answer to a request that was refused, with the means to be let in where that is missing.

@@ -8,6 +8,7 @@ use super::Connection;
 use super::api::{code_of, explain, only_ticket};
 use super::flow::Flow;
 use super::http::Next;
+use super::lists::{Channels, Rows};
 use super::phase::Phase;
 use crate::auth::identity::Identity;
 use crate::auth::rates::{Key, RetryAfterMs};
@@ -19,6 +20,7 @@ use crate::dialect::json::encode::{
 use crate::http::{LAST_CHUNK, write_chunk, write_published};
 use crate::hub::{ChannelId, History};
 use crate::server::allowance;
+use crate::server::api::Page;
 use crate::server::gate::Access;
 use crate::server::service::{Answer, Finished, Service};
 use crate::server::timers::{Millis, NEVER};
@@ -46,14 +48,16 @@ pub(super) struct Body {
 enum What {
     Messages(Messages),
     Publications(Publications),
+    Channels(Channels),
+    Rows(Rows),
 }
 
 /// How far the making of a body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Made {
+pub(super) enum Made {
     /// There is more.
     Part,
-    /// There is more, once a publication has its outcome.
+    /// There is more, once a publication has its outcome or rows have come.
     Waits,
     /// There is more, and its reader may not have it any more.
     Broken,
@@ -120,9 +124,36 @@ impl Body {
     /// Bytes of memory that it keeps of the request.
     pub(super) fn held_bytes(&self) -> usize {
         match &self.what {
-            What::Messages(_) => 0,
             What::Publications(publications) => publications.text.capacity(),
+            What::Messages(_) | What::Channels(_) | What::Rows(_) => 0,
         }
+    }
+
+    /// A page of the list of channels.
+    pub(super) fn channels(access: Rc<Access>, page: Channels, is_chunked: bool) -> Self {
+        Body::new(access, What::Channels(page), is_chunked)
+    }
+
+    /// A page of the list of connections.
+    pub(super) fn connections(access: Rc<Access>, page: Page, is_chunked: bool) -> Self {
+        Body::new(access, What::Rows(Rows::new(page)), is_chunked)
+    }
+
+    /// The page of the list of connections that it is, if it is one.
+    pub(super) fn rows(&mut self) -> Option<&mut Rows> {
+        match &mut self.what {
+            What::Rows(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_chunked(&self) -> bool {
+        self.is_chunked
+    }
+
+    /// Who it is for, if that is known.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.access.identity.as_ref()
     }
 
     /// What a channel holds now from `history` on, up to the number `until`, and no more than `limit` messages.
@@ -442,7 +473,12 @@ impl Body {
                 What::Messages(messages) if !messages.may_be_read(service, access) => {
                     (Made::Broken, false)
                 }
+                What::Channels(_) | What::Rows(_) if !access.may_administer() => {
+                    (Made::Broken, false)
+                }
                 What::Messages(messages) => (messages.write(service, part, out), false),
+                What::Channels(page) => (page.write(service, part, out), false),
+                What::Rows(rows) => (rows.write(service, connection, out), false),
                 What::Publications(publications) => {
                     publications.write(service, (access, connection), part, out)
                 }

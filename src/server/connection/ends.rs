@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::flow::Flow;
 use super::phase::{Open, Phase};
 use super::{Connection, Peer};
+use crate::auth::identity::Means;
 use crate::server::metrics::BY_PEER;
 use crate::server::service::Service;
 use crate::server::timers::NEVER;
@@ -16,6 +17,9 @@ const CLOSE_TIMEOUT_MS: u64 = 5_000;
 
 /// How long what a peer still sends is read and dropped after all was said.
 pub(super) const DRAIN_TIMEOUT_MS: u64 = 2_000;
+
+/// What a client is told that an administrator ends.
+const BY_ADMINISTRATOR: &str = "disconnected by an administrator";
 
 /// What a client is told whose half-read input has to make room.
 const NO_ROOM: Violation = Violation {
@@ -48,6 +52,31 @@ impl Connection {
             Phase::Http(ref http) if http.body.is_some() => self.finish(service),
             Phase::Http(_) => self.refuse_request(service, peer),
             _ => self.fail(service, peer, NO_ROOM),
+        }
+    }
+
+    /// Whether an administrator may end it: it is not ending already.
+    pub(in crate::server) fn may_be_ended(&self) -> bool {
+        !matches!(self.phase, Phase::Closing { .. } | Phase::Draining { .. })
+    }
+
+    /// Whether it is to end with all connections of a subject. A token that was issued since is no reason.
+    pub(in crate::server) fn is_to_end(&self, service: &Service, subject: &str) -> bool {
+        let identity = self
+            .identity()
+            .filter(|identity| *identity.subject == *subject);
+        self.may_be_ended()
+            && identity.is_some_and(|identity| {
+                identity.means != Means::Token || service.gate.is_withdrawn(identity)
+            })
+    }
+
+    /// An administrator ends it.
+    pub(in crate::server) fn be_ended(&mut self, service: &mut Service, peer: Peer<'_>) {
+        match self.phase {
+            // Whatever is under way there is cut off.
+            Phase::Http(_) => self.finish(service),
+            _ => self.begin_close(service, peer, CloseCode::FORBIDDEN, BY_ADMINISTRATOR),
         }
     }
 

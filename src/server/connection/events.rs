@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::api::{Asked, StartAt, bad_request, from, refused};
+use super::api::{Asked, StartAt, from, refused};
 use super::http::{Instead, Next};
 use super::phase::Events;
 use super::{Connection, Peer};
@@ -49,7 +49,7 @@ impl Connection {
         let request = asked.request;
         let from = match last_event(request).map_or_else(|| from(asked.query), Ok) {
             Ok(from) => from,
-            Err(why) => return Ok(bad_request(&why)),
+            Err(why) => return Ok(Response::bad_request(&why)),
         };
         let response = Response::stream(ContentType::EventStream, false)
             // nginx keeps what it passes on, and its reader waits, unless it is told so.
@@ -61,7 +61,7 @@ impl Connection {
         service.hub.attach(id, EVENTS);
         let Answer::Done(made) = service.subscribe(id, &access, topic, from.start()) else {
             service.hub.detach(id);
-            return Ok(bad_request("a stream cannot wait"));
+            return Ok(Response::bad_request("a stream cannot wait"));
         };
         let made = match made {
             Ok(made) => made,

@@ -336,7 +336,7 @@ impl Connection {
         };
         let changes = matches!(
             route,
-            Route::WebSocket(_) | Route::Channels(_, Method::Post, _)
+            Route::WebSocket(_) | Route::Ask(_, Method::Post | Method::Delete, _)
         );
         let takes_page = self.takes_origin(service, &client, request);
         self.note_reader(request, takes_page);
@@ -347,14 +347,14 @@ impl Connection {
             return Ok(response.for_head_request(is_head));
         }
         match route {
-            Route::Channels(resource, method, query) => {
+            Route::Ask(resource, method, query) => {
                 let asked = Asked {
                     request,
                     resource: &resource,
                     method,
                     query,
                 };
-                let response = self.ask_channels(service, peer, &asked);
+                let response = self.ask(service, peer, &asked);
                 response.map(|response| response.for_head_request(is_head))
             }
             Route::Answer(response) if is_health_check(request) => Ok(response),
@@ -402,7 +402,7 @@ impl Connection {
     }
 
     /// Sends the answer that a request has waited for.
-    pub(super) fn answer_late(
+    pub(in crate::server) fn answer_late(
         &mut self,
         service: &mut Service,
         peer: Peer<'_>,

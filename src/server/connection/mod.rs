@@ -11,6 +11,7 @@
 //! What it asks of channels goes through the door ([`Service`]). What it says is the work of its speaker
 //! ([`speaker`]). Deliberately absent: transports, queues, and other connections.
 
+mod administration;
 mod admission;
 mod api;
 mod aside;
@@ -21,6 +22,7 @@ pub(super) mod ends;
 mod events;
 pub(super) mod flow;
 pub(super) mod http;
+mod lists;
 mod open;
 pub(super) mod phase;
 pub(super) mod seat;
@@ -49,6 +51,7 @@ use super::service::Service;
 use super::timers::{Millis, NEVER};
 use super::tokens::{index_of, subscriber};
 use crate::auth::forwarded::Client;
+use crate::auth::identity::Identity;
 use crate::hub::SubscriberId;
 use crate::transport::Transport;
 use crate::transport::tls::terms::Terms;
@@ -110,6 +113,8 @@ pub(super) struct Connection {
     pub(super) seat: Seat,
     /// Whether its transport is.
     pub(super) is_encrypted: bool,
+    /// When it came.
+    pub(super) since: Millis,
 }
 
 impl Connection {
@@ -134,7 +139,18 @@ impl Connection {
             flow: Flow::default(),
             seat,
             is_encrypted: false,
+            since: now,
         }
+    }
+
+    /// Who its peer is, or who the answer under way is for.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        let body = match &self.phase {
+            Phase::Http(http) => http.body.as_ref(),
+            _ => None,
+        };
+        let asker = body.and_then(|body| body.identity());
+        asker.or(self.access.identity.as_ref())
     }
 
     /// Deals with `buffer[..end]`, which was just read. What cannot be dealt with now is kept.

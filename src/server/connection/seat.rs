@@ -52,7 +52,7 @@ fn stays(route: &Route<'_>) -> bool {
     use Resource::{Events, PatternEvents};
     matches!(
         route,
-        Route::WebSocket(_) | Route::Channels(Events(_) | PatternEvents(_), ..)
+        Route::WebSocket(_) | Route::Ask(Events(_) | PatternEvents(_), ..)
     )
 }
 

@@ -114,6 +114,11 @@ impl Access {
         self.rights.are_all()
     }
 
+    /// Whether it may do what an administrator does: list, clear, disconnect.
+    pub(in crate::server) fn may_administer(&self) -> bool {
+        self.rights.admin()
+    }
+
     /// Its name, in the log and for what it publishes once: equal names by different means are different people.
     pub(in crate::server) fn name(&self) -> String {
         match &self.identity {

@@ -1,6 +1,7 @@
 //! The server from outside, without a socket.
 
 mod access;
+mod administration;
 mod chance;
 mod client;
 mod day;

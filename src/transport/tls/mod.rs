@@ -39,11 +39,11 @@ const FILLS_A_READ: usize = 8;
 /// would destroy the alert.
 const READ_OFF_MOST: usize = 64 * 1024;
 
-/// What a peer is told that speaks HTTP where TLS is spoken.
-const PLAIN_HTTP: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 55\r\nConnection: close\r\n\r\n\
-    This port speaks TLS: connect with https:// or wss://.\n";
+/// What a peer is told that speaks HTTP where TLS is spoken, as problem details (RFC 9457).
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n\
+    Content-Length: 124\r\nConnection: close\r\n\r\n\
+    {\"title\":\"Bad Request\",\"status\":400,\"code\":\"bad_request\",\
+    \"detail\":\"This port speaks TLS: connect with https:// or wss://.\"}\n";
 
 /// A TLS connection.
 pub(crate) struct Tls {

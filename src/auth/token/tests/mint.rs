@@ -7,6 +7,7 @@ fn all_claims() -> Claims {
     Claims {
         subject: "anna \"ä\"".into(),
         expires: Some(NOW + 60),
+        issued: Some(NOW),
         subscribe: Some(vec![pattern("prices.>"), pattern("news")]),
         publish: Some(Vec::new()),
         admin: Some(true),

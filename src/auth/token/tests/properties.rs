@@ -20,6 +20,7 @@ fn a_bit_that_flips_anywhere_never_verifies() {
     let claims = Claims {
         subject: "anna".into(),
         expires: Some(NOW + 60),
+        issued: None,
         subscribe: None,
         publish: None,
         admin: None,

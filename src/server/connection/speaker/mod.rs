@@ -66,7 +66,7 @@ impl Speaker {
     }
 
     /// Its name in the log.
-    pub(super) fn name(&self) -> &'static str {
+    pub(in crate::server) fn name(&self) -> &'static str {
         match self {
             Speaker::Json(_) => "Json",
             Speaker::Echo => "Echo",

@@ -4,23 +4,23 @@ use super::access::{guarded, reload, rule, token};
 use super::client::{post, publish};
 use super::*;
 
-fn get(target: &str, lines: &str) -> String {
+pub(super) fn get(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }
 
-fn bearer(token: &str) -> String {
+pub(super) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
 /// What is answered at once.
-fn answer(simulation: &mut Simulation, request: &str) -> String {
+pub(super) fn answer(simulation: &mut Simulation, request: &str) -> String {
     let peer = simulation.connect();
     simulation.send(peer, request.as_bytes());
     simulation.receive_text(peer)
 }
 
 /// A stream whose opening has come.
-fn follow(simulation: &mut Simulation, request: &str) -> PeerId {
+pub(super) fn follow(simulation: &mut Simulation, request: &str) -> PeerId {
     let peer = simulation.connect();
     simulation.send(peer, request.as_bytes());
     let text = simulation.receive_text(peer);

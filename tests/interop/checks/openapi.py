@@ -1,0 +1,74 @@
+"""docs/openapi.yaml against the running daemon, by schemathesis: what is asked as it says is answered as it says."""
+
+import os
+import re
+import subprocess
+import sys
+
+from support.tokens import minted
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+DOCUMENT = os.path.join(ROOT, "docs", "openapi.yaml")
+
+# A stream has no end, and what the listener of administration alone has is not here.
+LEFT_OUT = ["streams", "admin listener"]
+PATHS_LEFT_OUT = ["/readyz"]
+# Whether all is refused that the document does not describe is not asked: it describes less than what is taken. Of what a channel holds two
+# parameters exclude each other, which the format has no way to say.
+SETTINGS = """
+[checks]
+negative_data_rejection.enabled = false
+use_after_free.enabled = false
+ensure_resource_availability.enabled = false
+object_level_authorization.enabled = false
+
+[[operations]]
+include-operation-id = "readChannel"
+checks.positive_data_acceptance.enabled = false
+"""
+EXAMPLES = 30
+FULL_EXAMPLES = 300
+PATIENCE_SECONDS = 50
+FULL_PATIENCE_SECONDS = 600
+
+RULES = """
+[[allow]]
+who = "anonymous"
+subscribe = [">"]
+publish = [">"]
+"""
+
+
+def run(context):
+    secret = context.path("openapi.secret")
+    with open(secret, "w") as file:
+        file.write("a secret of the check, longer than thirty-two bytes")
+    rules = context.path("openapi.toml")
+    with open(rules, "w") as file:
+        file.write(RULES)
+    token = minted(context.binary, secret, "who administers it", "--admin", "--expires", "1h")
+    with context.daemon("--config", rules, "--jwt-secret-file", secret) as daemon:
+        conforms(context, daemon, token)
+
+
+def conforms(context, daemon, token):
+    examples, seconds = (FULL_EXAMPLES, FULL_PATIENCE_SECONDS) if context.full else (EXAMPLES, PATIENCE_SECONDS)
+    left_out = [option for tag in LEFT_OUT for option in ("--exclude-tag", tag)]
+    left_out += [option for path in PATHS_LEFT_OUT for option in ("--exclude-path", path)]
+    # It looks for its settings where it is started.
+    with open(context.path("schemathesis.toml"), "w") as file:
+        file.write(SETTINGS)
+    command = [
+        os.path.join(os.path.dirname(sys.executable), "schemathesis"), "run", DOCUMENT, "--url", daemon.http, "--no-color",
+        "--header", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing",
+        "--mode", "all", "--max-examples", str(examples), "--seed", str(context.seed), "--request-timeout", "10",
+        "--generation-database", "none", "--warnings", "off", *left_out,
+    ]
+    done = subprocess.run(command, cwd=context.folder, capture_output=True, text=True, timeout=seconds)
+    said = done.stdout
+    cases = re.search(r"(\d+) generated", said)
+    sentence = "what the document describes is answered as it says"
+    if not context.holds(sentence, done.returncode == 0 and cases, f"{cases.group(1)} requests" if cases else ""):
+        for line in (said + done.stderr).splitlines()[-120:]:
+            context.note(line)
+    context.equal("and the daemon goes on", daemon.process.poll(), None)

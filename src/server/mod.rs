@@ -89,6 +89,7 @@ use self::engine::{Engine, Ready};
 use self::gate::refuse_accidents;
 use self::listener::Listener;
 use self::pace::Pace;
+use self::preflight::check_state;
 pub use self::preflight::{Preflight, check};
 pub use self::reload::{ReadConfig, Reloading};
 use self::reload::{fetch_keys, load_passwords, load_terms, start_checks, watched_files};
@@ -158,6 +159,7 @@ impl Server {
             heed_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
         let watch = Watch::new(watched_files(&config));
         refuse_accidents(&config)?;
+        check_state(&config)?;
         let terms = load_terms(&config.tls)?;
         let verifier = Verifier::load(&config.token).map_err(|errors| errors.join("\n"))?;
         let passwords = load_passwords(&config).map_err(|errors| errors.join("\n"))?;
@@ -205,12 +207,14 @@ impl Server {
 
     fn announce(&mut self) {
         for listener in &self.accepting.listeners {
-            info!(
-                "fanfare/{} listening on {} ({})",
-                env!("CARGO_PKG_VERSION"),
-                listener.name,
-                listener.reach,
-            );
+            let (name, reach) = (&listener.name, listener.reach);
+            match listener.is_admin {
+                true => info!("administration on {name} ({reach})"),
+                false => info!(
+                    "fanfare/{} listening on {name} ({reach})",
+                    env!("CARGO_PKG_VERSION")
+                ),
+            }
         }
         self.manager.say_ready(&self.accepting.names());
     }

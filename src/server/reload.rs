@@ -16,14 +16,16 @@ use super::gate::refuse_accidents;
 use super::service::Service;
 use crate::auth::passwords::Passwords;
 use crate::auth::token::{KeySource, Verifier};
-use crate::config::{Config, TlsConfig};
+use crate::config::{Config, Effective, TlsConfig};
 use crate::transport::tls::terms::Terms;
 
 /// Reads the configuration again from where it came.
 ///
+/// With each value as it was written, and where it comes from.
+///
 /// # Errors
 /// Everything that is wrong with it, one sentence a line.
-pub type ReadConfig = Box<dyn FnMut() -> Result<Config, String>>;
+pub type ReadConfig = Box<dyn FnMut() -> Result<(Config, Effective), String>>;
 
 /// How the configuration is read again, and who is told when another one holds.
 pub struct Reloading {
@@ -31,30 +33,59 @@ pub struct Reloading {
     pub read: ReadConfig,
     /// Told of each configuration that was read again and holds: what is logged, and how, is not the daemon's own.
     pub holds: Box<dyn FnMut(&Config)>,
+    /// What holds, each value with where it comes from.
+    pub effective: Effective,
+}
+
+/// What came of reading the configuration again.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Reloaded {
+    /// The keys of the options, and the blocks, that are others now.
+    pub(super) changed: Vec<String>,
+    /// Those that are others in the configuration, and hold after a restart.
+    pub(super) needs_restart: Vec<String>,
 }
 
 impl Server {
-    /// Reads the configuration again. Of what it says the rules, the keys and the certificates hold from now on; what is wrong is told, and
-    /// what was read before stays.
-    pub(super) fn reload_all(&mut self, why: &str) {
+    /// Reads the configuration again. Of what it says the rules, the keys and the certificates hold from now on, and the log names the rest;
+    /// what is wrong is told, and what was read before stays.
+    ///
+    /// # Errors
+    /// What is wrong, one sentence each.
+    pub(super) fn reload_all(&mut self, why: &str) -> Result<Reloaded, Vec<String>> {
         let Some(reloading) = &mut self.reloading else {
             return self.reload_files(why);
         };
+        let (read, effective) = (reloading.read)().map_err(|error| {
+            warn!("{why}: the configuration stays as it is:\n{error}");
+            error.lines().map(str::to_owned).collect::<Vec<_>>()
+        })?;
         let current = &self.engine.connections.service.config;
-        match (reloading.read)() {
-            Ok(read) => {
-                let (mut next, mut others) = (current.clone(), read.clone());
-                take_over(&read, &mut next);
-                take_over(current, &mut others);
-                if others != *current {
-                    warn!(
-                        "{why}: rules, keys and certificates hold at once, other options after a restart"
-                    );
-                }
-                self.commit(next, why);
-            }
-            Err(error) => warn!("{why}: the configuration stays as it is:\n{error}"),
+        let (mut next, mut others) = (current.clone(), read.clone());
+        take_over(&read, &mut next);
+        take_over(current, &mut others);
+        let needs_restart = others != *current;
+        let differences = reloading.effective.differences(&effective);
+        self.commit(next, why)?;
+        let (changed, later): (Vec<_>, Vec<_>) =
+            differences.into_iter().partition(|key| holds_at_once(key));
+        if needs_restart || !later.is_empty() {
+            let names = match later.is_empty() {
+                true => "some options".to_owned(),
+                false => later.join(", "),
+            };
+            warn!("{why}: these hold after a restart: {names}");
         }
+        if !changed.is_empty() {
+            info!("{why}: these have changed: {}", changed.join(", "));
+        }
+        if let Some(reloading) = &mut self.reloading {
+            reloading.effective.take_over(effective, holds_at_once);
+        }
+        Ok(Reloaded {
+            changed,
+            needs_restart: later,
+        })
     }
 
     /// Takes the keys that came from their URL, and asks for newer ones if a token named one that is not there.
@@ -73,20 +104,24 @@ impl Server {
     }
 
     /// Reads the files again that the configuration names. What is wrong with one is told, and what was read before stays.
-    pub(super) fn reload_files(&mut self, why: &str) {
-        self.commit(self.engine.connections.service.config.clone(), why);
+    ///
+    /// # Errors
+    /// What is wrong, one sentence each.
+    pub(super) fn reload_files(&mut self, why: &str) -> Result<Reloaded, Vec<String>> {
+        let config = self.engine.connections.service.config.clone();
+        self.commit(config, why).map(|()| Reloaded::default())
     }
 
     /// Has a configuration and the files that it names hold from now on, or nothing of it, if anything is wrong.
-    fn commit(&mut self, config: Config, why: &str) {
+    fn commit(&mut self, config: Config, why: &str) -> Result<(), Vec<String>> {
         if let Err(errors) = self.try_commit(config) {
-            for error in errors {
+            for error in &errors {
                 warn!("{why}: {error}; all stays as it was");
             }
             // What is there now is known, and told once.
             let config = &self.engine.connections.service.config;
             self.watch.watch(watched_files(config));
-            return;
+            return Err(errors);
         }
         if let Some(reloading) = &mut self.reloading {
             (reloading.holds)(&self.engine.connections.service.config);
@@ -95,6 +130,7 @@ impl Server {
         if self.accepting.terms.is_some() {
             info!("{why}: the files for TLS were read again, and hold for new connections");
         }
+        Ok(())
     }
 
     fn try_commit(&mut self, config: Config) -> Result<(), Vec<String>> {
@@ -154,6 +190,44 @@ pub(super) fn start_checks(
     }
     service.take_passwords(passwords.map(Arc::new));
     Ok(())
+}
+
+/// The options, and the blocks, that hold at once when the configuration is read again: what [`take_over`] takes.
+const HOLD_AT_ONCE: &[&str] = &[
+    "[[allow]]",
+    "[[tls]]",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "tls_client",
+    "tls_client_at",
+    "tls_crl",
+    "auth_timeout",
+    "token_claims",
+    "htpasswd",
+    "token_cookie",
+    "open_to_everyone",
+    "origin",
+    "host",
+    "trusted_proxy",
+    "trusted_proxy_header",
+    "jwt_secret_file",
+    "jwt_key",
+    "jwks",
+    "jwks_url",
+    "jwt_issuer",
+    "jwt_audience",
+    "jwt_expiry",
+    "rate_connections",
+    "rate_requests",
+    "rate_bytes",
+    "rate_auth_failures",
+    "log",
+    "log_format",
+];
+
+fn holds_at_once(key: &str) -> bool {
+    HOLD_AT_ONCE.contains(&key)
 }
 
 /// Takes over what holds at once.

@@ -59,6 +59,11 @@ impl Seats {
         self.regular
     }
 
+    /// Regular seats there are.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether all regular seats are taken.
     pub(super) fn is_full(&self) -> bool {
         self.regular >= self.limit

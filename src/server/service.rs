@@ -15,6 +15,7 @@ use std::rc::Rc;
 use log::{Level, log_enabled};
 use mio::Token;
 
+use super::admin::Inside;
 use super::allowance::{self, Allowance};
 use super::broker::Broker;
 use super::checks::Checks;
@@ -131,6 +132,7 @@ pub(super) struct Service {
     pub(super) rates: Rates,
     pub(super) checks: Checks,
     pub(super) metrics: Metrics,
+    pub(super) inside: Inside,
     pub(super) journal: Journal,
     pub(super) date: Date,
     pub(super) ledger: Ledger,
@@ -199,7 +201,8 @@ impl Service {
             gate: Gate::new(&config, Verifier::default()),
             rates: Rates::new(config.rates),
             checks,
-            metrics: Metrics::default(),
+            metrics: Metrics::of(&config.metrics_channels),
+            inside: Inside::default(),
             journal: Journal::default(),
             date: Date::default(),
             ledger: Ledger::default(),
@@ -418,7 +421,7 @@ impl Service {
         self.allowance.charge(self.encoders.take_cost());
         match made {
             Ok((channel, seq, congested, fed)) => {
-                self.metrics.published += 1;
+                self.metrics.publish(name, data.raw.len());
                 if fed != Fed::default() {
                     let copy = allowance::COPY + data.raw.len();
                     let cost = fed.copies * copy + fed.asked * allowance::PATTERN;

@@ -20,6 +20,7 @@ from support.report import Report
 CHECKS = {
     "signals": 60,
     "http": 60,
+    "metrics": 60,
     "libraries": 60,
     "echoes": 600,
     "million": 120,

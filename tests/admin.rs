@@ -12,8 +12,8 @@ use common::{Daemon, PATIENCE, handshake, header, read_answer, read_head};
 /// A daemon with a listener of administration, and where that is.
 fn administered(arguments: &[&str]) -> (Daemon, SocketAddr) {
     let mut daemon = Daemon::start(&[&["--admin", "127.0.0.1:0"], arguments].concat());
-    let line = daemon.wait_for_log("administration on ws://");
-    let address = line.split("ws://").nth(1).expect("an address");
+    let line = daemon.wait_for_log("administration on http://");
+    let address = line.split("http://").nth(1).expect("an address");
     let address = address.split(' ').next().expect("an address");
     let address = address.parse().expect("an address");
     (daemon, address)
@@ -255,8 +255,8 @@ fn beyond_this_machine_each_request_needs_the_right_admin() {
         format!("Authorization: Bearer {}\r\n", token.trim())
     };
     let mut daemon = Daemon::start(&["--admin", "0.0.0.0:0", "--jwt-secret-file", &secret]);
-    let line = daemon.wait_for_log("administration on ws://0.0.0.0:");
-    let port = line.split("ws://0.0.0.0:").nth(1).expect("a port");
+    let line = daemon.wait_for_log("administration on http://0.0.0.0:");
+    let port = line.split("http://0.0.0.0:").nth(1).expect("a port");
     let port = port.split(' ').next().expect("a port");
     let admin = format!("127.0.0.1:{port}").parse().expect("an address");
     let (reader, administrator) = (token(&["--subscribe", ">"]), token(&["--admin"]));
@@ -307,10 +307,10 @@ fn a_reload_says_what_is_other_now_and_what_needs_a_restart_and_a_bad_file_chang
     assert_eq!((status(&answer), body(&answer).trim()), ("200", nothing));
     folder.write(
         "fanfare.toml",
-        "max_channels = 7\nlog = 'debug'\n[[allow]]\nwho = 'anonymous'\npublish = ['a']\n",
+        "max_keys = 7\nsend_buffer = 0\nretain_messages = 1\nlog = 'debug'\n[[allow]]\nwho = 'anonymous'\npublish = ['a']\n",
     );
     let answer = reload();
-    let both = r#"{"changed":["log","[[allow]]"],"needs_restart":["max_message","max_channels"]}"#;
+    let both = r#"{"changed":["retain_messages","max_message","log","[[allow]]"],"needs_restart":["max_keys","send_buffer"]}"#;
     let sorted = |text: &str| {
         let mut words: Vec<String> = text
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -328,7 +328,9 @@ fn a_reload_says_what_is_other_now_and_what_needs_a_restart_and_a_bad_file_chang
     // What holds is what is shown.
     let config = ask(admin, "GET /config", "");
     let config: serde_json::Value = serde_json::from_str(body(&config)).expect("it is JSON");
-    assert_eq!(config["settings"]["max_message"]["value"], "2KiB");
+    assert_eq!(config["settings"]["max_message"]["value"], "64KiB");
+    assert_eq!(config["settings"]["max_keys"]["value"], 100_000);
+    assert_eq!(config["settings"]["retain_messages"]["value"], 1);
     assert_eq!(config["settings"]["log"]["value"], "debug");
     assert_eq!(config["blocks"][0]["block"], "allow");
     folder.write("fanfare.toml", "log = 'much'\n");
@@ -337,6 +339,37 @@ fn a_reload_says_what_is_other_now_and_what_needs_a_restart_and_a_bad_file_chang
     assert!(body(&answer).contains("not known here"), "{answer}");
     let config = ask(admin, "GET /config", "");
     assert!(config.contains("\"debug\""), "{config}");
+}
+
+#[test]
+fn a_reload_changes_limits_and_retention_for_who_is_here_and_for_what_there_is() {
+    let folder = Folder::new("admin-limits");
+    let file = folder.write("fanfare.toml", "max_message = '1KiB'\n");
+    let (daemon, admin) = administered(&["--config", &file]);
+    let mut client = daemon.connect();
+    for id in 1..=3 {
+        let publish = format!(r#"{{"type":"publish","id":{id},"channel":"a","data":{id}}}"#);
+        assert!(client.ask(&publish).contains("published"));
+    }
+    // By HTTP/1.0 an answer of unknown length ends with the connection.
+    let held = || {
+        let mut stream = connect(admin);
+        let request = "GET /channels/a HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it goes out");
+        let answer = common::read_to_end(&mut stream);
+        answer.matches("{\"seq\":").count()
+    };
+    folder.write("fanfare.toml", "retain_messages = 2\n");
+    let answer = ask(admin, "POST /reload", "Content-Length: 0\r\n");
+    let changed = r#"{"changed":["retain_messages","max_message"],"needs_restart":[]}"#;
+    assert_eq!(body(&answer).trim(), changed);
+    let until = std::time::Instant::now() + PATIENCE;
+    while held() != 2 {
+        assert!(std::time::Instant::now() < until, "all of it is held");
+    }
+    let data = "x".repeat(3_000);
+    let publish = format!(r#"{{"type":"publish","id":4,"channel":"a","data":"{data}"}}"#);
+    assert!(client.ask(&publish).contains("published"));
 }
 
 #[test]

@@ -105,6 +105,7 @@ impl Engine {
         connections.answer_tickets();
         connections.handle_timeouts();
         connections.readmit();
+        connections.service.walk_policies();
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.step(connections, &mut self.sweep);
         }
@@ -144,6 +145,7 @@ impl Engine {
             || !self.lost.is_empty()
             || service.hub.has_work()
             || self.sweep.has_work()
+            || service.policies_left.is_some()
             || self.connections.readmits()
     }
 

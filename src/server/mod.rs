@@ -212,7 +212,10 @@ impl Server {
         for listener in &self.accepting.listeners {
             let (name, reach) = (&listener.name, listener.reach);
             match listener.is_admin {
-                true => info!("administration on {name} ({reach})"),
+                true => {
+                    let name = name.replacen("ws://", "http://", 1);
+                    info!("administration on {name} ({reach})");
+                }
                 false => info!(
                     "fanfare/{} listening on {name} ({reach})",
                     env!("CARGO_PKG_VERSION")

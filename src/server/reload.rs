@@ -10,9 +10,11 @@ use std::sync::Arc;
 use log::{info, warn};
 
 use mio::Waker;
+use rustix::process::{Resource, getrlimit};
 
 use super::Server;
 use super::gate::refuse_accidents;
+use super::preflight::check_state;
 use super::service::Service;
 use crate::auth::passwords::Passwords;
 use crate::auth::token::{KeySource, Verifier};
@@ -47,7 +49,7 @@ pub(super) struct Reloaded {
 }
 
 impl Server {
-    /// Reads the configuration again. Of what it says the rules, the keys and the certificates hold from now on, and the log names the rest;
+    /// Reads the configuration again. Of what it says all that can change without a drop holds from now on, and the log names the rest;
     /// what is wrong is told, and what was read before stays.
     ///
     /// # Errors
@@ -136,6 +138,7 @@ impl Server {
     fn try_commit(&mut self, config: Config) -> Result<(), Vec<String>> {
         let one = |error| vec![error];
         refuse_accidents(&config).map_err(one)?;
+        check_state(&config).map_err(one)?;
         let terms = load_terms(&config.tls).map_err(one)?;
         let (verifier, passwords) = both(Verifier::load(&config.token), load_passwords(&config))?;
         let connections = &mut self.engine.connections;
@@ -148,7 +151,15 @@ impl Server {
         self.watch.watch(watched_files(&config));
         service.gate.take_terms(terms.clone());
         self.accepting.terms = terms;
+        let file_limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        connections
+            .seats
+            .set_limit(config.connection_limit(file_limit));
+        for sentence in config.lowered_limits(file_limit) {
+            warn!("{sentence}");
+        }
         service.config = config;
+        service.reconfigure_hub();
         start_checks(service, passwords, &self.waker).map_err(one)?;
         service.open_gate(verifier);
         connections.begin_to_readmit();
@@ -195,7 +206,35 @@ pub(super) fn start_checks(
 /// The options, and the blocks, that hold at once when the configuration is read again: what [`take_over`] takes.
 const HOLD_AT_ONCE: &[&str] = &[
     "[[allow]]",
+    "[[channel]]",
     "[[tls]]",
+    "echo",
+    "state",
+    "retain_bytes",
+    "retain_messages",
+    "retain_seconds",
+    "on_lag",
+    "retain_total",
+    "channel_linger",
+    "max_connections",
+    "max_message",
+    "max_batch",
+    "max_channels",
+    "max_subscriptions",
+    "max_patterns",
+    "max_header",
+    "outbox",
+    "outbox_total",
+    "input_total",
+    "held_total",
+    "ping_interval",
+    "ping_timeout",
+    "stall_timeout",
+    "message_timeout",
+    "handshake_timeout",
+    "http_idle_timeout",
+    "drain_seconds",
+    "deflate",
     "tls_cert",
     "tls_key",
     "tls_client_ca",
@@ -243,6 +282,31 @@ fn take_over(from: &Config, to: &mut Config) {
     to.token_cookie = from.token_cookie.clone();
     to.auth_timeout_ms = from.auth_timeout_ms;
     to.is_open_to_everyone = from.is_open_to_everyone;
+    to.echo = from.echo;
+    to.state = from.state.clone();
+    to.policy = from.policy;
+    to.channels = from.channels.clone();
+    to.retain_total = from.retain_total;
+    to.channel_linger_ms = from.channel_linger_ms;
+    to.max_connections = from.max_connections;
+    to.max_message = from.max_message;
+    to.max_batch = from.max_batch;
+    to.max_channels = from.max_channels;
+    to.max_subscriptions = from.max_subscriptions;
+    to.max_patterns = from.max_patterns;
+    to.max_header = from.max_header;
+    to.outbox = from.outbox;
+    to.outbox_total = from.outbox_total;
+    to.input_total = from.input_total;
+    to.held_total = from.held_total;
+    to.ping_interval_ms = from.ping_interval_ms;
+    to.ping_timeout_ms = from.ping_timeout_ms;
+    to.stall_timeout_ms = from.stall_timeout_ms;
+    to.message_timeout_ms = from.message_timeout_ms;
+    to.handshake_timeout_ms = from.handshake_timeout_ms;
+    to.http_idle_timeout_ms = from.http_idle_timeout_ms;
+    to.drain_ms = from.drain_ms;
+    to.deflate = from.deflate;
     // Where to listen is not among it.
     to.tls = TlsConfig {
         listen: to.tls.listen.clone(),
@@ -282,5 +346,37 @@ pub(super) fn load_terms(config: &TlsConfig) -> Result<Option<Terms>, String> {
     match config.listen.is_empty() {
         true => Ok(None),
         false => Terms::load(config).map(Some),
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+    use crate::config::ServeArgs;
+
+    #[test]
+    fn what_holds_at_once_are_options_and_blocks_and_the_rest_needs_a_restart() {
+        let (_, effective) = ServeArgs::default().load_effective().expect("defaults");
+        let keys: Vec<&str> = (effective.settings.iter().map(|setting| setting.key))
+            .chain(["[[allow]]", "[[channel]]", "[[tls]]"])
+            .collect();
+        for key in HOLD_AT_ONCE {
+            assert!(keys.contains(key), "{key}");
+        }
+        let rest: Vec<&&str> = keys.iter().filter(|key| !holds_at_once(key)).collect();
+        let wanted = [
+            "listen",
+            "socket_mode",
+            "socket_group",
+            "listen_tls",
+            "max_handshakes",
+            "max_keys",
+            "send_buffer",
+            "coalesce",
+            "deflate_level",
+            "admin",
+            "metrics_channel",
+        ];
+        assert_eq!(rest, wanted.iter().collect::<Vec<_>>());
     }
 }

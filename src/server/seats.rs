@@ -64,6 +64,11 @@ impl Seats {
         self.limit
     }
 
+    /// There are so many regular seats from now on. Nobody has to leave.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Whether all regular seats are taken.
     pub(super) fn is_full(&self) -> bool {
         self.regular >= self.limit

@@ -31,6 +31,7 @@ enum Command {
     Pub(commands::PubArgs),
     Token(commands::TokenArgs),
     Allow(commands::AllowArgs),
+    Top(commands::TopArgs),
     Completions(commands::CompletionsArgs),
     Man(commands::ManArgs),
 }
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Pub(args) => args.run().code(),
             Command::Token(args) => args.run().code(),
             Command::Allow(args) => args.run().code(),
+            Command::Top(args) => args.run().code(),
             Command::Completions(args) => args.run(Cli::command()).code(),
             Command::Man(args) => args.run(Cli::command()).code(),
         },
@@ -97,8 +99,8 @@ fn serve(args: ServeArgs) -> ExitCode {
     };
     let doors = sockets.doors();
     let again = args.clone();
-    let config = match args.load() {
-        Ok(config) => config,
+    let (config, effective) = match args.load_effective() {
+        Ok(loaded) => loaded,
         Err(error) => {
             for problem in error.problems() {
                 say(problem);
@@ -121,12 +123,14 @@ fn serve(args: ServeArgs) -> ExitCode {
         }
     };
     let read = move || {
-        let read = again.clone().load().map_err(|error| error.to_string());
-        read.and_then(|config| doors.replace(config))
+        let read = again.clone().load_effective();
+        let (config, effective) = read.map_err(|error| error.to_string())?;
+        Ok((doors.replace(config)?, effective))
     };
     let reloading = Reloading {
         read: Box::new(read),
         holds: Box::new(|config| logging::change(&config.log)),
+        effective,
     };
     match fanfare::server::run(config, sockets, Some(reloading)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -37,7 +37,10 @@ impl<'a> Host<'a> {
             return inner.strip_suffix(']')?.parse().ok().map(Host::V6);
         }
         // Each request has a host, and most are names.
-        let may_be_address = text.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+        let may_be_address = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_digit());
         if may_be_address && let Ok(address) = text.parse() {
             return Some(Host::V4(address));
         }

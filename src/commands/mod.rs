@@ -1,5 +1,5 @@
 //! The commands beside `serve`: `sub` and `pub` talk to a daemon, `token` makes what lets them in, `allow` says what
-//! they may do, `check` and `config` say what a configuration comes to, `completions` and `man` say what the command line
+//! they may do, `top` shows what a daemon does, `check` and `config` say what a configuration comes to, `completions` and `man` say what the command line
 //! takes.
 
 mod allow;
@@ -12,6 +12,7 @@ mod signals;
 mod sub;
 mod target;
 mod token;
+mod top;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ pub(crate) use man::ManArgs;
 pub(crate) use publish::PubArgs;
 pub(crate) use sub::SubArgs;
 pub(crate) use token::TokenArgs;
+pub(crate) use top::TopArgs;
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -107,6 +107,48 @@ impl Value {
 }
 
 impl Effective {
+    /// The keys of the options whose values are others in `next`, and the kinds of blocks that are, as `[[channel]]`. Where a value comes
+    /// from does not count.
+    pub fn differences(&self, next: &Effective) -> Vec<String> {
+        let values = |effective: &Effective, key: &str| {
+            let mut settings = effective.settings.iter();
+            let setting = settings.find(|setting| setting.key == key);
+            setting.map(|setting| setting.value.clone())
+        };
+        let keys = next.settings.iter().map(|setting| setting.key);
+        let keys = keys.filter(|key| values(self, key) != values(next, key));
+        let mut all: Vec<String> = keys.map(str::to_owned).collect();
+        for name in ["channel", "tls", "allow"] {
+            if !self.blocks_of(name).eq(next.blocks_of(name)) {
+                all.push(format!("[[{name}]]"));
+            }
+        }
+        all
+    }
+
+    /// What the blocks of a name say.
+    fn blocks_of(&self, name: &str) -> impl Iterator<Item = &Vec<(String, Value)>> {
+        let blocks = self.blocks.iter().filter(move |block| block.name == name);
+        blocks.map(|block| &block.members)
+    }
+
+    /// Takes of `next` what is `wanted`, by its key or by `[[…]]`. The rest stays.
+    pub fn take_over(&mut self, next: Effective, wanted: impl Fn(&str) -> bool) {
+        let own = std::mem::take(&mut self.settings);
+        let settings = next.settings.into_iter().map(|setting| {
+            let mut own = own.iter().filter(|own| own.key == setting.key);
+            match own.next() {
+                Some(own) if !wanted(setting.key) => own.clone(),
+                _ => setting,
+            }
+        });
+        self.settings = settings.collect();
+        let is_wanted = |block: &EffectiveBlock| wanted(&format!("[[{}]]", block.name));
+        self.blocks.retain(|block| !is_wanted(block));
+        self.blocks
+            .extend(next.blocks.into_iter().filter(is_wanted));
+    }
+
     /// As JSON: `{"settings":{KEY:{"value":…,"origin":{"source":…}}},"blocks":[{"block":…,"origin":…,"members":{…}}]}`. A value is
     /// `null` where the default is one in words, which stand in `"in_words"`.
     pub fn to_json(&self) -> serde_json::Value {
@@ -222,7 +264,11 @@ mod reading {
 
     fn effective(setting: &Setting, entry: Option<&Entry>, config: &Config) -> EffectiveSetting {
         let is_list = matches!(setting.set, Set::List(_) | Set::Addresses(_));
-        let gives_way = setting.key == "listen" && config.listen.is_empty();
+        let gives_way = match setting.key {
+            "listen" => config.listen.is_empty(),
+            "admin" => config.admin.is_none(),
+            _ => false,
+        };
         let values = match entry {
             Some(entry) => Some(entry.values.clone()),
             None if gives_way || is_in_words(setting) => None,
@@ -241,6 +287,9 @@ mod reading {
             key: setting.key,
             value,
             in_words: match gives_way {
+                true if setting.key == "admin" => {
+                    "none, since the daemon listens there for everybody"
+                }
                 true => "none, since listen_tls is set",
                 false => setting.default,
             },

@@ -99,6 +99,8 @@ pub enum ContentType {
     JsonLines,
     /// Server-Sent Events.
     EventStream,
+    /// Metrics (OpenMetrics 1.0, UTF-8).
+    OpenMetrics,
 }
 
 impl ContentType {
@@ -110,6 +112,7 @@ impl ContentType {
             Self::Problem => "application/problem+json",
             Self::JsonLines => "application/x-ndjson",
             Self::EventStream => sse::MEDIA_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
 }

@@ -41,6 +41,11 @@ impl Directory {
         self.names.len()
     }
 
+    /// One more than the greatest number of a channel or a pattern's log that there ever was.
+    pub(super) fn places(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// The channel of that name.
     pub(super) fn find(&self, name: &str) -> Option<u32> {
         let slots = &self.slots;

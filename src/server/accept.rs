@@ -25,6 +25,8 @@ const PAUSE_MS: u64 = 500;
 #[derive(Debug)]
 pub(super) struct Accepting {
     pub(super) listeners: Vec<Listener>,
+    /// How many doors there were at the start. A listener keeps its own.
+    pub(super) doors: usize,
     /// What is agreed to where TLS is spoken. There are terms where there is such a listener.
     pub(super) terms: Option<Terms>,
     /// Nothing is accepted before this time.
@@ -45,6 +47,7 @@ pub(super) struct Accepting {
 impl Accepting {
     pub(super) fn new(listeners: Vec<Listener>, terms: Option<Terms>) -> Self {
         Accepting {
+            doors: listeners.last().map_or(0, |last| last.door + 1),
             listeners,
             terms,
             paused_until: 0,
@@ -54,6 +57,20 @@ impl Accepting {
             #[cfg(test)]
             withholds: false,
         }
+    }
+
+    /// Somebody waits at this door.
+    pub(super) fn wake(&mut self, door: usize) {
+        let mut listeners = self.listeners.iter_mut();
+        if let Some(listener) = listeners.find(|listener| listener.door == door) {
+            listener.ready = true;
+        }
+    }
+
+    /// Listens for administration alone from now on.
+    pub(super) fn close_public(&mut self) {
+        self.listeners.retain(|listener| listener.is_admin);
+        self.held_back = None;
     }
 
     /// Where the daemon listens, for a line that says how things stand.

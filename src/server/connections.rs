@@ -18,6 +18,7 @@ use super::connection::phase::Phase;
 use super::connection::seat::Seat;
 use super::connection::{Connection, Peer};
 use super::handshakes::Handshakes;
+use super::metrics::kind::Carrier;
 use super::seats::Seats;
 use super::service::Service;
 use super::timers::NEVER;
@@ -115,6 +116,11 @@ impl Connections {
             deadline,
         );
         connection.is_encrypted = transport.is_encrypted();
+        connection.carrier = match (connection.is_encrypted, transport.is_unix()) {
+            (true, _) => Carrier::Tls,
+            (false, true) => Carrier::Unix,
+            (false, false) => Carrier::Tcp,
+        };
         if transport.is_handshaking() {
             connection.flow.insert(Flow::HANDSHAKES);
             self.handshakes.begin(token, service.metrics.turns);

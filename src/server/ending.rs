@@ -31,6 +31,8 @@ const GOODBYES_A_TURN: Duration = Duration::from_millis(10);
 /// A shutdown under way.
 #[derive(Debug)]
 pub(super) struct Shutdown {
+    /// Whether the daemon ends then. If not, it is drained: its clients go elsewhere, and those of administration stay.
+    ends: bool,
     began: Millis,
     spread_ms: u64,
     /// The places whose turn has come; all beyond are still to be closed.
@@ -45,9 +47,10 @@ pub(super) struct Shutdown {
 }
 
 impl Shutdown {
-    /// Begins to close all connections. New ones do not come.
-    pub(super) fn begin(connections: &Connections) -> Self {
+    /// Begins to close all connections. New ones do not come. The daemon `ends` then, or it is drained.
+    pub(super) fn begin(connections: &Connections, ends: bool) -> Self {
         Shutdown {
+            ends,
             began: connections.service.now,
             spread_ms: connections.service.config.drain_ms,
             reached: 0,
@@ -58,15 +61,21 @@ impl Shutdown {
         }
     }
 
-    /// When to go on.
-    pub(super) fn next_step(&self, now: Millis) -> Millis {
+    /// Whether the daemon ends then.
+    pub(super) fn ends(&self) -> bool {
+        self.ends
+    }
+
+    /// When to go on; `None`: all is done.
+    pub(super) fn next_step(&self, now: Millis) -> Option<Millis> {
         if !self.writable.is_empty() || self.reached < self.due(now) {
-            return now;
+            return Some(now);
         }
         match self.until {
-            Some(until) if self.owed.is_empty() => until,
-            Some(until) => until - LAST_CALL_MS,
-            None => now + 10,
+            Some(_) if !self.ends && self.owed.is_empty() => None,
+            Some(until) if self.owed.is_empty() => Some(until),
+            Some(until) => Some(until - LAST_CALL_MS),
+            None => Some(now + 10),
         }
     }
 
@@ -108,6 +117,9 @@ impl Shutdown {
                 let Some(connection) = connections.get(index) else {
                     continue;
                 };
+                if !self.ends && connections.service.gate.is_admin(connection.access.door) {
+                    continue;
+                }
                 match connection.phase {
                     Phase::Open(_) | Phase::Events(_) => {
                         let token = connection.token;
@@ -128,7 +140,7 @@ impl Shutdown {
         let is_last_call = (self.until).is_some_and(|until| now + LAST_CALL_MS >= until);
         if is_last_call {
             for (token, _) in self.owed.drain() {
-                go_away(connections, token);
+                go_away(connections, token, self.ends);
             }
         }
     }
@@ -160,14 +172,17 @@ impl Shutdown {
             sweep.visit(connections, index);
             left = left.saturating_sub(connections.service.metrics.bytes_sent - sent);
         }
-        go_away(connections, token);
+        go_away(connections, token, self.ends);
     }
 }
 
-/// Says the close that ends an open connection with the daemon.
-fn go_away(connections: &mut Connections, token: Token) {
+/// Says the close that ends an open connection with the daemon, or because it is drained.
+fn go_away(connections: &mut Connections, token: Token, ends: bool) {
     if connections.find(token).is_some() {
         connections.act(index_of(token), |connection, service, peer| {
+            if !ends {
+                connection.say_goodbye(service, "drain");
+            }
             let reason = "the server is going away";
             connection.begin_close(service, peer, CloseCode::GOING_AWAY, reason);
         });

@@ -11,10 +11,12 @@ use super::connections::Connections;
 use super::ending::Shutdown;
 use super::pace::Pace;
 use super::read::Reader;
+use super::service::Service;
 use super::sweep::Sweep;
 use super::timers::Millis;
 use super::tokens::index_of;
 use crate::config::Config;
+use crate::hub::LagWalk;
 
 /// What an event says of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +37,13 @@ pub(super) struct Engine {
     pub(super) shutdown: Option<Shutdown>,
     /// Connections that are not read from, and whose peers are gone.
     lost: Vec<Token>,
+    /// How far the walk over subscriptions has come that looks for those behind, and when it last went on.
+    lag_walk: LagWalk,
+    walked_at: Millis,
 }
+
+/// Subscriptions that the walk looks at in a turn, once a millisecond at most.
+const LAGS_A_TURN: usize = 32;
 
 impl Engine {
     /// With no more than `limit` regular seats.
@@ -46,6 +54,8 @@ impl Engine {
             sweep: Sweep::new(pace),
             shutdown: None,
             lost: Vec::new(),
+            lag_walk: LagWalk::default(),
+            walked_at: 0,
         }
     }
 
@@ -91,18 +101,39 @@ impl Engine {
                 connections.remove(index_of(token), Gone::Lost);
             }
         }
-        self.reader.read(connections);
+        let (began, read) = self.reader.read(connections);
         connections.answer_tickets();
         connections.run_errands();
         connections.handle_timeouts();
         connections.readmit();
+        connections.service.walk_policies();
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.step(connections, &mut self.sweep);
         }
-        self.sweep.sweep(connections);
+        let (sweep_began, swept) = self.sweep.sweep(connections);
         connections.drop_stalled();
         self.sweep.trim(connections);
         connections.check_sums();
+        let Service { metrics, now, .. } = &mut connections.service;
+        metrics.time_turn(read - began, swept - sweep_began, swept - began);
+        if *now != self.walked_at {
+            self.walked_at = *now;
+            self.walk_lags();
+        }
+    }
+
+    /// Looks at some subscriptions, how far behind they are.
+    fn walk_lags(&mut self) {
+        let Service {
+            hub, metrics, now, ..
+        } = &mut self.connections.service;
+        let lags = &mut metrics.lags;
+        let is_around = hub.walk_lags(&mut self.lag_walk, LAGS_A_TURN, *now, |lag| {
+            lags.found(lag.messages, lag.age_ms);
+        });
+        if is_around {
+            lags.walked();
+        }
     }
 
     /// Whether anything is left to do that waits for nothing.
@@ -116,6 +147,7 @@ impl Engine {
             || !self.lost.is_empty()
             || service.hub.has_work()
             || self.sweep.has_work()
+            || service.policies_left.is_some()
             || self.connections.readmits()
     }
 
@@ -126,14 +158,24 @@ impl Engine {
             work.timers.next(),
             service.hub.next_timeout(),
             service.keys.next_timeout(),
-            self.shutdown.as_ref().map(|s| s.next_step(now)),
+            self.shutdown.as_ref().and_then(|s| s.next_step(now)),
         ];
         next.into_iter().flatten().min()
     }
 
     /// Begins to end: every connection is closed, at the pace that was asked for.
     pub(super) fn shut_down(&mut self) {
-        self.shutdown = Some(Shutdown::begin(&self.connections));
+        self.shutdown = Some(Shutdown::begin(&self.connections, true));
+    }
+
+    /// Begins to send everybody away but those of administration, at the same pace, and goes on.
+    pub(super) fn drain(&mut self) {
+        self.shutdown = Some(Shutdown::begin(&self.connections, false));
+    }
+
+    /// Whether it was told to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(Shutdown::ends)
     }
 
     /// Whether it may end: it was told to, and everybody is gone or had time enough.
@@ -141,6 +183,9 @@ impl Engine {
         let Some(shutdown) = &self.shutdown else {
             return false;
         };
+        if !shutdown.ends() {
+            return false;
+        }
         self.connections.len() == 0 || shutdown.is_over(self.connections.service.now)
     }
 }

@@ -34,6 +34,11 @@ impl Handshakes {
         }
     }
 
+    /// How many are under way.
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// Whether one more may begin.
     pub(super) fn has_room(&self) -> bool {
         self.limit.admits_size(self.under_way.len() + 1)

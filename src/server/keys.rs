@@ -71,6 +71,11 @@ impl Keys {
         }
     }
 
+    /// How many are remembered, or wait for their outcome.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The key that `subject` calls so in a channel.
     pub(super) fn key(&self, subject: &str, channel: &str, name: &str) -> Key {
         let mut hasher = SipHasher13::new_with_key(&self.secret);
@@ -155,12 +160,6 @@ impl Keys {
         if let Some((_, key)) = self.published.pop_front() {
             self.known.remove(&key);
         }
-    }
-
-    /// How many are remembered, pending ones included.
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.known.len()
     }
 }
 

@@ -12,6 +12,7 @@
 //!   numbers publications (`broker`);
 //! - `connection`: a connection as a state machine without a socket;
 //! - `connections`: all of them; after each change the sums, the hub and the queues (`work`) agree with it;
+//! - `admin`: what is asked of the server as a whole;
 //! - `accept`: from the listener to a registered connection; `seats`: how many there may be, and which are answered beyond that;
 //! - `read`: bytes are read and given to their connections, in the order of `reads`;
 //! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
@@ -27,6 +28,7 @@
 //! and any knowledge of how a log or a frame is built.
 
 mod accept;
+mod admin;
 mod alarm;
 mod allowance;
 mod api;
@@ -85,15 +87,17 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
 use self::accept::Accepting;
+use self::admin::Standing;
 use self::alarm::Alarm;
 use self::clock::Clock;
 use self::engine::{Engine, Ready};
 use self::gate::refuse_accidents;
 use self::listener::Listener;
 use self::pace::Pace;
+use self::preflight::check_state;
 pub use self::preflight::{Preflight, check};
 pub use self::reload::{ReadConfig, Reloading};
-use self::reload::{fetch_keys, load_passwords, load_terms, start_checks, watched_files};
+use self::reload::{Reloaded, fetch_keys, load_passwords, load_terms, start_checks, watched_files};
 use self::service_manager::ServiceManager;
 pub use self::service_manager::sockets::{GivenDoors, GivenSockets};
 use self::watch::Watch;
@@ -160,6 +164,7 @@ impl Server {
             heed_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
         let watch = Watch::new(watched_files(&config));
         refuse_accidents(&config)?;
+        check_state(&config)?;
         let terms = load_terms(&config.tls)?;
         let verifier = Verifier::load(&config.token).map_err(|errors| errors.join("\n"))?;
         let passwords = load_passwords(&config).map_err(|errors| errors.join("\n"))?;
@@ -170,9 +175,9 @@ impl Server {
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
         let alarm =
             Alarm::new(registry, ALARM).map_err(|error| format!("cannot make a timer: {error}"))?;
-        for (index, listener) in listeners.iter_mut().enumerate() {
+        for listener in &mut listeners {
             listener
-                .register(registry, listener_token(index))
+                .register(registry, listener_token(listener.door))
                 .map_err(|error| format!("cannot poll {}: {error}", listener.name))?;
         }
         info!("files: at most {file_limit} open; connections: at most {limit}");
@@ -207,13 +212,19 @@ impl Server {
 
     fn announce(&mut self) {
         for listener in &self.accepting.listeners {
-            info!(
-                "fanfare/{} listening on {} ({})",
-                env!("CARGO_PKG_VERSION"),
-                listener.name,
-                listener.reach,
-            );
+            let (name, reach) = (&listener.name, listener.reach);
+            match listener.is_admin {
+                true => {
+                    let name = name.replacen("ws://", "http://", 1);
+                    info!("administration on {name} ({reach})");
+                }
+                false => info!(
+                    "fanfare/{} listening on {name} ({reach})",
+                    env!("CARGO_PKG_VERSION")
+                ),
+            }
         }
+        self.engine.connections.service.inside.standing = Standing::Ready;
         self.manager.say_ready(&self.accepting.names());
     }
 
@@ -240,7 +251,8 @@ impl Server {
         self.note_all(events, stalled);
         self.follow_keys();
         if self.watch.look(self.engine.connections.service.now) {
-            self.reload_files("a file has changed");
+            // The log has what is wrong.
+            let _ = self.reload_files("a file has changed");
         }
         let registry = self.poll.registry();
         self.accepting
@@ -248,6 +260,7 @@ impl Server {
         self.engine.work();
         self.accepting
             .admit_held_back(&mut self.engine.connections, registry);
+        self.answer_asked();
         let (connections, accepting) = (&self.engine.connections, &self.accepting);
         self.manager
             .keep_alive(|| format!("{} connections; {}", connections.len(), accepting.names()));
@@ -302,8 +315,8 @@ impl Server {
             // It has woken the poll, and that is all that it is for.
             return;
         }
-        if let Some(listener) = listener_index(token, self.accepting.listeners.len()) {
-            self.accepting.listeners[listener].ready = true;
+        if let Some(door) = listener_door(token, self.accepting.doors) {
+            self.accepting.wake(door);
             return;
         }
         let ready = Ready {
@@ -356,8 +369,11 @@ impl Server {
             match signal {
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
                 SIGCHLD => first_process::let_go_of_the_dead(),
-                SIGHUP => self.reload("SIGHUP"),
-                _ if self.engine.shutdown.is_some() => {
+                SIGHUP => {
+                    // The log has what is wrong.
+                    let _ = self.reload("SIGHUP");
+                }
+                _ if self.engine.is_ending() => {
                     info!("second signal: ending at once: {metrics}");
                     std::process::exit(1);
                 }
@@ -366,6 +382,7 @@ impl Server {
                     info!("{sentence}");
                     self.manager.say_stopping(&sentence);
                     self.accepting.listeners.clear();
+                    self.engine.connections.service.inside.standing = Standing::Ending;
                     self.engine.shut_down();
                 }
             }
@@ -373,10 +390,11 @@ impl Server {
     }
 
     /// Reads the configuration again, and tells the service manager of it.
-    fn reload(&mut self, why: &str) {
+    fn reload(&mut self, why: &str) -> Result<Reloaded, Vec<String>> {
         self.manager.say_reloading();
-        self.reload_all(why);
+        let reloaded = self.reload_all(why);
         self.manager.say_ready(&self.accepting.names());
+        reloaded
     }
 
     /// What there is now, for the log line that SIGUSR1 asks for.
@@ -411,13 +429,14 @@ fn heed_signals() -> io::Result<Signals> {
     Ok(signals)
 }
 
-fn listener_token(index: usize) -> Token {
-    Token(WAKER.0 - 1 - index)
+fn listener_token(door: usize) -> Token {
+    Token(WAKER.0 - 1 - door)
 }
 
-fn listener_index(token: Token, listeners: usize) -> Option<usize> {
-    let index = (WAKER.0 - 1).checked_sub(token.0)?;
-    (index < listeners).then_some(index)
+/// The door whose listener has this token, of so many.
+fn listener_door(token: Token, doors: usize) -> Option<usize> {
+    let door = (WAKER.0 - 1).checked_sub(token.0)?;
+    (door < doors).then_some(door)
 }
 
 /// Raises the soft limit on open files to the hard one and says what it is now.

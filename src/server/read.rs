@@ -38,8 +38,8 @@ impl Reader {
         }
     }
 
-    /// Reads from those that may have something, each once, as long as the turn's budget lasts.
-    pub(super) fn read(&mut self, connections: &mut Connections) {
+    /// Reads from those that may have something, each once, as long as the turn's budget lasts. Says when it began, and when it ended.
+    pub(super) fn read(&mut self, connections: &mut Connections) -> (Instant, Instant) {
         let began = Instant::now();
         let mut now = began;
         connections.work.reads.begin_turn();
@@ -66,6 +66,7 @@ impl Reader {
                 Standing::Light | Standing::Gone => {}
             }
         }
+        (began, now)
     }
 
     /// Reads once from a connection and deals with what came: until a certain time, or in a light
@@ -164,6 +165,7 @@ impl Reader {
             Ok(Read { len: 0, .. }) => return connection.peer_finished(service),
             Ok(Read { len: read, more }) => {
                 let is_heavy = read == quantum;
+                service.metrics.bytes_received += read as u64;
                 // A FIN stands behind what a peer sent last.
                 let goes_on = more || is_heavy || connection.flow.contains(Flow::HUNG_UP);
                 connection.flow.set(Flow::HEAVY, is_heavy);

@@ -59,6 +59,16 @@ impl Seats {
         self.regular
     }
 
+    /// Regular seats there are.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// There are so many regular seats from now on. Nobody has to leave.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Whether all regular seats are taken.
     pub(super) fn is_full(&self) -> bool {
         self.regular >= self.limit

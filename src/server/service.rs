@@ -15,6 +15,7 @@ use std::rc::Rc;
 use log::{Level, log_enabled};
 use mio::Token;
 
+use super::admin::Inside;
 use super::allowance::{self, Allowance};
 use super::api::Errand;
 use super::broker::Broker;
@@ -40,8 +41,8 @@ pub(super) use crate::dialect::json::Publication;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Data, Decoder, MessageFrame, encode};
 use crate::hub::{
-    self, ChannelId, Epoch, Fed, Hub, HubConfig, NotSubscribed, Numbering, PublishError, Reason,
-    Start, SubscribeError, SubscriberId,
+    self, ChannelId, Epoch, Fed, Hub, HubConfig, NotSubscribed, Numbering, Policy, PolicyWalk,
+    PublishError, Reason, Start, SubscribeError, SubscriberId,
 };
 use crate::limit::Limit;
 use crate::random::Random;
@@ -49,6 +50,9 @@ use crate::ws::deflate::Inflater;
 
 /// So many subscribers make a channel large: a circle takes most of a millisecond, or more.
 const LARGE_CHANNEL: usize = 256;
+
+/// How many channels get their policies in a turn after a reload.
+const POLICIES_A_TURN: usize = 256;
 
 /// How many requests of one connection may be pending before its next ones wait.
 pub(super) const TICKETS_MAX: usize = 1_024;
@@ -132,6 +136,7 @@ pub(super) struct Service {
     pub(super) rates: Rates,
     pub(super) checks: Checks,
     pub(super) metrics: Metrics,
+    pub(super) inside: Inside,
     pub(super) journal: Journal,
     pub(super) date: Date,
     pub(super) ledger: Ledger,
@@ -156,6 +161,33 @@ pub(super) struct Service {
     pub(super) awaiting_keys: Vec<Token>,
     /// Publishers that wait for a channel's sweep to catch up.
     pub(super) congested: Vec<(ChannelId, Token)>,
+    /// The channels that have still to get their policies after a reload.
+    pub(super) policies_left: Option<PolicyWalk>,
+}
+
+/// The limits over all channels, as a configuration has them.
+fn hub_limits(config: &Config) -> HubConfig {
+    HubConfig {
+        retain_total: config.retain_total,
+        max_channels: config.max_channels,
+        max_subscriptions: config.max_subscriptions,
+        max_patterns: config.max_patterns,
+        max_patterns_each: Limit::of(Config::PATTERNS_EACH),
+        linger_ms: config.channel_linger_ms,
+        large: if config.coalesce_ms == 0 {
+            0
+        } else {
+            LARGE_CHANNEL
+        },
+        slots: slots(),
+        read: encode::read_frame,
+    }
+}
+
+/// The policy of each channel, as a configuration has it.
+fn policies(config: &Config) -> Box<dyn Fn(Topic<'_>) -> Policy> {
+    let config = config.clone();
+    Box::new(move |topic| config.policy_for(topic))
 }
 
 impl Service {
@@ -166,28 +198,13 @@ impl Service {
 
     /// With a broker, which numbers all channels if there is one.
     pub(super) fn with_broker(config: Config, broker: Broker) -> Service {
-        let limits = HubConfig {
-            retain_total: config.retain_total,
-            max_channels: config.max_channels,
-            max_subscriptions: config.max_subscriptions,
-            max_patterns: config.max_patterns,
-            max_patterns_each: Limit::of(Config::PATTERNS_EACH),
-            linger_ms: config.channel_linger_ms,
-            large: if config.coalesce_ms == 0 {
-                0
-            } else {
-                LARGE_CHANNEL
-            },
-            slots: slots(),
-            read: encode::read_frame,
-        };
-        let policies = config.clone();
+        let limits = hub_limits(&config);
         let mut random = Random::new();
         let keys = Keys::new(config.max_keys, random.bytes());
         let checks = Checks::new(random.bytes());
         let hub = Hub::new(
             limits,
-            Box::new(move |topic| policies.policy_for(topic)),
+            policies(&config),
             match &broker {
                 Broker::None => {
                     Box::new(move |_| Numbering::Hub(Epoch::from_random(random.bytes())))
@@ -202,7 +219,8 @@ impl Service {
             gate: Gate::new(&config, Verifier::default()),
             rates: Rates::new(config.rates),
             checks,
-            metrics: Metrics::default(),
+            metrics: Metrics::of(&config.metrics_channels),
+            inside: Inside::default(),
             journal: Journal::default(),
             date: Date::default(),
             ledger: Ledger::default(),
@@ -219,6 +237,7 @@ impl Service {
             has_secret: false,
             awaiting_keys: Vec::new(),
             congested: Vec::new(),
+            policies_left: None,
             config,
         }
     }
@@ -228,6 +247,22 @@ impl Service {
     pub(super) fn outbox_limit(&self) -> usize {
         let left = self.config.outbox_total.left(self.ledger.outbox);
         left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
+    }
+
+    /// Has the configuration's limits of channels, and their policies, hold from now on.
+    pub(super) fn reconfigure_hub(&mut self) {
+        let (limits, policies) = (hub_limits(&self.config), policies(&self.config));
+        self.hub.reconfigure(&limits, policies);
+        self.policies_left = Some(PolicyWalk::default());
+    }
+
+    /// Goes on with giving channels their policies after a reload, for as many as a turn has time for.
+    pub(super) fn walk_policies(&mut self) {
+        if let Some(walk) = &mut self.policies_left
+            && self.hub.walk_policies(walk, POLICIES_A_TURN)
+        {
+            self.policies_left = None;
+        }
     }
 
     /// Has the configuration's rules hold from now on, and takes tokens that `verifier` finds good.
@@ -438,7 +473,7 @@ impl Service {
         self.allowance.charge(self.encoders.take_cost());
         match made {
             Ok((channel, seq, congested, fed)) => {
-                self.metrics.published += 1;
+                self.metrics.publish(name, data.raw.len());
                 if fed != Fed::default() {
                     let copy = allowance::COPY + data.raw.len();
                     let cost = fed.copies * copy + fed.asked * allowance::PATTERN;

@@ -67,8 +67,8 @@ impl Sweep {
         !self.unrendered.is_empty()
     }
 
-    /// Visits connections until none that can be written to is behind, or the budget is spent.
-    pub(super) fn sweep(&mut self, connections: &mut Connections) {
+    /// Visits connections until none that can be written to is behind, or the budget is spent. Says when it began, and when it ended.
+    pub(super) fn sweep(&mut self, connections: &mut Connections) -> (Instant, Instant) {
         let began = Instant::now();
         self.render_left = self.render_budget;
         self.visit_unrendered(connections);
@@ -79,7 +79,7 @@ impl Sweep {
             let begun = self.begin_circles(connections, now);
             let found_work = visited || ran || begun;
             if !found_work || now - began >= TURN_BUDGET {
-                return;
+                return (began, now);
             }
         }
     }
@@ -153,6 +153,7 @@ impl Sweep {
         metrics.writes += writes;
         metrics.bytes_sent += bytes_sent;
         metrics.delivered += delivered;
+        metrics.lags.visited(writes, delivered);
         if let Run::Short(id, advanced) = &mut ended
             && let Some(rest) = advanced.rest.take()
         {
@@ -321,6 +322,7 @@ impl Sweep {
             connection.flow.insert(Flow::BACKLOG);
             let advanced = service.hub.advance(connection.subscriber(), from_logs);
             service.metrics.delivered += advanced.delivered;
+            service.metrics.lags.visits.add(advanced.delivered, 1);
             if let Some(rest) = advanced.rest {
                 keep_rest(connections, index, rest);
             }
@@ -350,11 +352,11 @@ fn settle_gaps(connections: &mut Connections, index: usize) -> bool {
     let outbox = &mut connection.outbox;
     let settled = match &connection.phase {
         Phase::Open(Open { speaker, .. }) => hub.settle(id, |gap| {
-            metrics.gaps += 1;
+            metrics.gap(gap.reason);
             speaker.write_gap(outbox.private(), text, &gap);
         }),
         Phase::Events(_) => hub.settle(id, |gap| {
-            metrics.gaps += 1;
+            metrics.gap(gap.reason);
             sse::gap(outbox.private(), &gap);
         }),
         _ => return false,

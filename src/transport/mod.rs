@@ -262,6 +262,11 @@ impl Transport {
         };
     }
 
+    /// Whether it is a bare unix socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self, Transport::Unix(_))
+    }
+
     /// Whether what goes over it can be read by its two ends alone.
     pub(crate) fn is_encrypted(&self) -> bool {
         match self {

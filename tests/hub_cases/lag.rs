@@ -1,6 +1,6 @@
 //! A subscriber that falls behind what a channel holds, and what becomes of it.
 
-use fanfare::hub::{OnLag, Reason, TooSlow};
+use fanfare::hub::{Lag, LagWalk, OnLag, Reason, TooSlow};
 use fanfare::limit::Limit;
 
 use super::*;
@@ -204,4 +204,31 @@ fn who_is_to_be_closed_for_one_channel_hears_of_no_gap_in_another_and_stays_wher
     })
     .expect("the others may skip");
     assert_eq!(told, 64);
+}
+
+#[test]
+fn a_walk_over_all_subscriptions_finds_each_with_what_it_has_still_to_get_and_for_how_long() {
+    let mut hub = hub(UNLIMITED, ENDLESS);
+    for subscriber in 0..3 {
+        join(&mut hub, id(subscriber), "a");
+    }
+    join(&mut hub, id(0), "b");
+    hub.set_blocked(id(1), true);
+    publish_at(&mut hub, "a", 100);
+    publish_at(&mut hub, "a", 150);
+    sweep(&mut hub);
+    let mut walk = LagWalk::default();
+    let (mut found, mut calls) = (Vec::new(), 1);
+    // Two channels and four subscriptions, and the end.
+    while !hub.walk_lags(&mut walk, 2, 400, |lag| found.push(lag)) {
+        calls += 1;
+    }
+    assert_eq!(calls, 4);
+    let lag = |messages, age_ms| Lag { messages, age_ms };
+    assert_eq!(found, [lag(0, 0), lag(2, 300), lag(0, 0), lag(0, 0)]);
+    // The next begins anew.
+    found.clear();
+    assert!(hub.walk_lags(&mut walk, 100, 500, |lag| found.push(lag)));
+    assert_eq!(found.iter().map(|lag| lag.age_ms).max(), Some(400));
+    assert_eq!(hub.sizes().channels, 2);
 }

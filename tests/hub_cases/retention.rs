@@ -1,6 +1,6 @@
 //! What a channel holds, for how long, and how long the channel itself stays.
 
-use fanfare::hub::{Gap, Reason};
+use fanfare::hub::{Gap, HubConfig, PolicyWalk, Reason};
 use fanfare::limit::Limit;
 
 use super::*;
@@ -64,6 +64,35 @@ fn messages_expire_though_nobody_publishes_the_newest_too() {
     // The numbering goes on.
     assert_eq!(publish_at(&mut hub, "a", 140), 3);
     assert_eq!(hub.next_timeout(), Some(240));
+}
+
+#[test]
+fn other_policies_hold_for_the_channels_that_there_are_once_the_walk_has_come_to_them() {
+    let mut hub = hub(UNLIMITED, HUNDRED_MS);
+    for channel in ["a", "b", "c"] {
+        publish(&mut hub, channel, 5);
+    }
+    let two = Policy {
+        retain_messages: Limit::of(2),
+        ..ENDLESS
+    };
+    let limits = HubConfig {
+        max_channels: Limit::of(3),
+        ..UNLIMITED
+    };
+    hub.reconfigure(&limits, Box::new(move |_| two));
+    let mut walk = PolicyWalk::default();
+    assert!(!hub.walk_policies(&mut walk, 2));
+    trim(&mut hub, 0);
+    assert_eq!(hub.stats().messages, 2 + 2 + 5);
+    assert!(hub.walk_policies(&mut walk, 2));
+    trim(&mut hub, 0);
+    assert_eq!(hub.stats().messages, 2 + 2 + 2);
+    // None expires any more, and one makes room for another where there was no limit before.
+    hub.handle_timeout(1_000);
+    assert_eq!(hub.stats().messages, 6);
+    publish(&mut hub, "d", 1);
+    assert_eq!(hub.stats().channels, 3);
 }
 
 #[test]

@@ -21,6 +21,7 @@ CHECKS = {
     "signals": 60,
     "http": 60,
     "openapi": 120,
+    "metrics": 60,
     "libraries": 60,
     "echoes": 600,
     "million": 120,

@@ -105,7 +105,7 @@ impl Connection {
         let out = self.outbox.private();
         sse::opening(out, retry_ms, place);
         if let Some(gap) = (made.gap).and_then(|gap| gap_of(&service.hub, made.channel, gap)) {
-            service.metrics.gaps += 1;
+            service.metrics.gap(gap.reason);
             sse::gap(out, &gap);
         }
     }

@@ -17,10 +17,10 @@ use crate::http::{
     CONTINUE, HttpLimits, Method, NO_HEADERS, Progress, Request, Response, Route, Site, SocketPath,
     Status, is_head_request, is_health_check,
 };
-use crate::server::allowance;
 use crate::server::journal::{Origins, Shown};
 use crate::server::service::Service;
 use crate::server::timers::Millis;
+use crate::server::{admin, allowance};
 use crate::ws::endpoint::{Endpoint, Role};
 use crate::ws::extension::Agreed;
 use crate::ws::handshake::server as handshake;
@@ -330,6 +330,10 @@ impl Connection {
             echo: service.config.echo,
             secure: self.is_encrypted || client.is_https,
         };
+        let is_admin = service.gate.is_admin(self.access.door);
+        if let Some(resource) = admin::Resource::of(request, is_admin) {
+            return self.look_inside(service, peer, &client, request, resource);
+        }
         let Some(route) = self.seat.route(request, &site) else {
             service.metrics.refused += 1;
             return Ok(full().for_head_request(is_head));
@@ -338,6 +342,9 @@ impl Connection {
             route,
             Route::WebSocket(_) | Route::Ask(_, Method::Post | Method::Delete, _)
         );
+        if let (Phase::Http(http), Route::WebSocket(_)) = (&mut self.phase, &route) {
+            http.asks_upgrade = true;
+        }
         let takes_page = self.takes_origin(service, &client, request);
         self.note_reader(request, takes_page);
         let checked = self
@@ -357,9 +364,18 @@ impl Connection {
                 let response = self.ask(service, peer, &asked);
                 response.map(|response| response.for_head_request(is_head))
             }
-            Route::Answer(response) if is_health_check(request) => Ok(response),
+            Route::Answer(response) if is_health_check(request) && !is_admin => Ok(response),
             Route::Answer(response) => {
-                let access = Rc::clone(&self.access);
+                let access = match is_admin {
+                    true => match self.identify(service, peer, request) {
+                        Ok(access) => access,
+                        Err(unidentified) => {
+                            let response = unidentified.response(service);
+                            return response.ok_or(Instead::Next(Next::Wait));
+                        }
+                    },
+                    false => Rc::clone(&self.access),
+                };
                 let counted = self.count_request(service, peer, request, &access);
                 Ok(match counted {
                     Ok(()) => response,
@@ -500,8 +516,12 @@ impl Connection {
         response: &Response,
         keep_alive: bool,
     ) {
-        service.metrics.requests += 1;
         let status = response.status().0;
+        let asks_upgrade = match &mut self.phase {
+            Phase::Http(http) => std::mem::take(&mut http.asks_upgrade),
+            _ => false,
+        };
+        service.metrics.respond(status, asks_upgrade);
         if status >= 400 {
             let what = format_args!("answered {status}, {}", Shown(response.body()));
             service.note(self.who(peer), what);

@@ -22,6 +22,7 @@ pub(super) mod ends;
 mod events;
 pub(super) mod flow;
 pub(super) mod http;
+mod inside;
 mod lists;
 mod open;
 pub(super) mod phase;
@@ -41,10 +42,12 @@ use self::aside::Aside;
 use self::flow::Flow;
 use self::phase::{HttpState, Open, Phase};
 use self::seat::Seat;
+use self::speaker::Speaker;
 use super::gate::Access;
 use super::hoards::FREE_BYTES;
 use super::journal::Who;
 use super::ledger::Charge;
+use super::metrics::kind::{Carrier, Counted, Doing};
 use super::outbox::Outbox;
 use super::reads::Standing;
 use super::service::Service;
@@ -115,6 +118,9 @@ pub(super) struct Connection {
     pub(super) is_encrypted: bool,
     /// When it came.
     pub(super) since: Millis,
+    /// What carries it, and in which kind it counts.
+    pub(super) carrier: Carrier,
+    counted: Counted,
 }
 
 impl Connection {
@@ -140,6 +146,8 @@ impl Connection {
             seat,
             is_encrypted: false,
             since: now,
+            carrier: Carrier::default(),
+            counted: Counted::NOT,
         }
     }
 
@@ -205,11 +213,32 @@ impl Connection {
             let withheld = self.flow.contains(Flow::WITHHELD);
             service.hub.set_blocked(self.subscriber(), withheld);
         }
+        let kind = Counted::of(self.carrier, self.doing());
+        service.metrics.kinds.change(&mut self.counted, kind);
+    }
+
+    /// What it is doing, as metrics count it.
+    fn doing(&self) -> Doing {
+        match &self.phase {
+            _ if self.flow.contains(Flow::HANDSHAKES) => Doing::Handshake,
+            Phase::Http(_) => Doing::Http,
+            Phase::Open(open) => match open.speaker {
+                Speaker::Echo => Doing::Echo,
+                _ => Doing::Json,
+            },
+            Phase::Events(_) => Doing::Events,
+            Phase::Closing { .. } => Doing::Closing,
+            Phase::Draining { .. } => Doing::Draining,
+        }
     }
 
     /// The connection goes: gives all that it holds of the sums back.
     pub(super) fn release(&mut self, service: &mut Service) {
         let index = index_of(self.token);
+        service
+            .metrics
+            .kinds
+            .change(&mut self.counted, Counted::NOT);
         let ledger = &mut service.ledger;
         self.input.set(&mut ledger.input, 0);
         self.outbox.uncount(&mut ledger.outbox);

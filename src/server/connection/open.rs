@@ -156,6 +156,7 @@ impl Connection {
                 Some(Event::Message { text, data }) => {
                     allowance.charge(cost_of(data.len(), *pos - before));
                     session.outcome.got_message = true;
+                    session.service.metrics.messages_received += 1;
                     session.count(data.len());
                     open.speaker.message(&mut session, text, data)?;
                 }

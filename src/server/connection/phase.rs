@@ -40,6 +40,8 @@ pub(in crate::server) struct HttpState {
     pub(super) is_counted: bool,
     /// How the check of a password ended that the request in `bytes` has waited for.
     pub(super) verdict: Option<Verdict>,
+    /// Whether the request under way is an opening handshake.
+    pub(super) asks_upgrade: bool,
     /// The body of a response that goes on.
     pub(super) body: Option<Box<Body>>,
     /// The page that may read the response to the request under way.
@@ -59,6 +61,7 @@ impl HttpState {
             keep_alive_after_answer: None,
             is_counted: false,
             verdict: None,
+            asks_upgrade: false,
             body: None,
             reader: None,
         }

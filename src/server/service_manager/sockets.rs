@@ -97,14 +97,16 @@ impl GivenDoors {
         if self.0.is_empty() {
             return Ok(config);
         }
-        let (mut plain, mut tls) = (Vec::new(), Vec::new());
+        let (mut plain, mut tls, mut admin) = (Vec::new(), Vec::new(), Vec::new());
         for Door { address, name } in &self.0 {
             let is_listed = |listed: &[Listen]| listed.contains(address);
             let doors = match name.as_str() {
                 "plain" => &mut plain,
                 "tls" => &mut tls,
+                "admin" => &mut admin,
                 _ if is_listed(&config.listen) => &mut plain,
                 _ if is_listed(&config.tls.listen) => &mut tls,
+                _ if config.admin.as_ref() == Some(address) => &mut admin,
                 _ => {
                     return Err(format!(
                         "LISTEN_FDS: whether TLS is spoken on the socket {name:?} at {address} is not known: give \
@@ -118,6 +120,10 @@ impl GivenDoors {
         let mut config = config;
         config.listen = plain;
         config.tls.listen = tls;
+        if let Some(admin) = admin.pop() {
+            config.admin = Some(admin);
+            config.admin_is_required = true;
+        }
         Ok(config)
     }
 

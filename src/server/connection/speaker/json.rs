@@ -197,7 +197,7 @@ fn tell_subscribed(
         hub, text, metrics, ..
     } = &mut *session.service;
     if let Some(gap) = made.gap.and_then(|gap| gap_of(hub, made.channel, gap)) {
-        metrics.gaps += 1;
+        metrics.gap(gap.reason);
         write_gap(session.outbox.private(), text, &gap);
     }
 }

@@ -161,7 +161,7 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
     let allows = place.allows();
     match (place, request.head.method) {
         (_, "OPTIONS") => answer(options(allows)),
-        (_, method) if !allows.split(", ").any(|allowed| allowed == method) => {
+        (_, method) if !lists(allows, method) => {
             answer(method_not_allowed(method, path, allows))
         }
         (Place::Root, _) => answer(page::page(request, site)),
@@ -178,6 +178,16 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
             };
             Route::Ask(resource, method, Query::new(query))
         }
+    }
+}
+
+/// Whether the value of an `Allow` lists a method that this server knows.
+fn lists(allows: &str, method: &str) -> bool {
+    let bytes = allows.as_bytes();
+    match method {
+        "GET" | "HEAD" => bytes.starts_with(b"GET"),
+        "POST" | "DELETE" => memchr::memmem::find(bytes, method.as_bytes()).is_some(),
+        _ => false,
     }
 }
 

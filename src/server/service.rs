@@ -261,8 +261,8 @@ impl Service {
             return Ok(());
         }
         if access.is_open() {
-            let text = "that is for administrators, and who can connect here is none by that: an [[allow]] block with admin = true makes \
-                        one, and the listener of --admin is for them";
+            let text = "administrators alone may do that, and being let in by an open daemon makes nobody one: an [[allow]] block with admin = true \
+                        does, and so does the listener of --admin";
             return Err(Refusal::new(Why::Forbidden, text));
         }
         Err(self.denial(access, "to do what an administrator does"))

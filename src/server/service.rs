@@ -41,8 +41,8 @@ pub(super) use crate::dialect::json::Publication;
 use crate::dialect::json::decode::ValueDecoder;
 use crate::dialect::json::{Data, Decoder, MessageFrame, encode};
 use crate::hub::{
-    self, ChannelId, Epoch, Fed, Hub, HubConfig, NotSubscribed, Numbering, Policy, PolicyWalk,
-    PublishError, Reason, Start, SubscribeError, SubscriberId,
+    self, ChannelId, Epoch, Fed, Hub, HubConfig, NotSubscribed, Numbering, Policy, PolicyWalk, Reason,
+    Start, SubscriberId,
 };
 use crate::limit::Limit;
 use crate::random::Random;
@@ -296,8 +296,8 @@ impl Service {
             return Ok(());
         }
         if access.is_open() {
-            let text = "that is for administrators, and who can connect here is none by that: an [[allow]] block with admin = true makes \
-                        one, and the listener of --admin is for them";
+            let text = "administrators alone may do that, and being let in by an open daemon makes nobody one: an [[allow]] block with admin = true \
+                        does, and so does the listener of --admin";
             return Err(Refusal::new(Why::Forbidden, text));
         }
         Err(self.denial(access, "to do what an administrator does"))
@@ -555,53 +555,6 @@ impl Service {
                 "this connection is not subscribed to it",
             )
         }))
-    }
-
-    /// Why a publication was refused: which limit it passes, with its number.
-    fn publish_refusal(&self, error: PublishError) -> Refusal {
-        let text = match error {
-            PublishError::TooManyChannels => {
-                let max = self.config.max_channels;
-                format!(
-                    "there are as many channels as --max-channels allows, {max}, and all of them have subscribers"
-                )
-            }
-            PublishError::RetainTotal => {
-                let max = self.config.retain_total;
-                format!("the message by itself is larger than --retain-total allows: {max} bytes")
-            }
-            PublishError::NotNewer | PublishError::BrokerNumbers => error.to_string(),
-        };
-        Refusal::new(Why::Limit, text)
-    }
-
-    fn subscribe_refusal(&self, error: SubscribeError) -> Refusal {
-        match error {
-            SubscribeError::AlreadySubscribed => Refusal::new(
-                Why::AlreadySubscribed,
-                "this connection is subscribed to it already",
-            ),
-            SubscribeError::TooManyChannels => self.publish_refusal(PublishError::TooManyChannels),
-            SubscribeError::TooManySubscriptions => {
-                let max = self.config.max_subscriptions;
-                let text = format!(
-                    "this connection has as many subscriptions as --max-subscriptions allows: {max}"
-                );
-                Refusal::new(Why::Limit, text)
-            }
-            SubscribeError::TooManyPatterns => {
-                let max = self.config.max_patterns;
-                let text = format!(
-                    "there are as many patterns as --max-patterns allows, {max}, and all of them have subscribers"
-                );
-                Refusal::new(Why::Limit, text)
-            }
-            SubscribeError::TooManyPatternsEach => {
-                let max = Config::PATTERNS_EACH;
-                let text = format!("a connection may be subscribed to {max} patterns and no more");
-                Refusal::new(Why::Limit, text)
-            }
-        }
     }
 
     /// Notes what happened on a connection.

@@ -20,7 +20,7 @@ from support.report import Report
 CHECKS = {
     "signals": 60,
     "http": 60,
-    "openapi": 120,
+    "openapi": 240,
     "metrics": 60,
     "libraries": 60,
     "echoes": 600,

@@ -304,6 +304,34 @@ impl error::Error for RequestError {}
 
 in_words!(RequestError, HandshakeError);
 
+/// What a refusal's body says to people: the `detail` of problem details (RFC 9457), else all of it.
+fn words_of(body: &str) -> String {
+    let detail = body
+        .starts_with('{')
+        .then(|| body.split_once("\"detail\":\""))
+        .flatten();
+    let Some((_, rest)) = detail else {
+        return body.to_owned();
+    };
+    let mut words = String::new();
+    let mut chars = rest.chars();
+    // The end may be cut off.
+    while let Some(char) = chars.next().filter(|char| *char != '"') {
+        let escaped = (char == '\\').then(|| chars.next()).flatten();
+        words.extend(
+            match escaped {
+                // All that a terminal could obey is escaped anyway.
+                Some(escape @ ('n' | 'r' | 't' | 'b' | 'f' | 'u')) => [Some('\\'), Some(escape)],
+                Some(escaped) => [Some(escaped), None],
+                None => [Some(char), None],
+            }
+            .into_iter()
+            .flatten(),
+        );
+    }
+    words
+}
+
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -320,7 +348,7 @@ impl fmt::Display for HandshakeError {
                 write!(f, "the server answered with status {status} instead of 101")?;
                 match body.trim() {
                     "" => Ok(()),
-                    body => write!(f, ": {}", on_one_line(body, MAX_SHOWN)),
+                    body => write!(f, ": {}", on_one_line(&words_of(body), MAX_SHOWN)),
                 }
             }
             Self::Version => f.write_str("the server's answer is not HTTP/1.1"),

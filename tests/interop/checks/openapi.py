@@ -26,10 +26,10 @@ object_level_authorization.enabled = false
 include-operation-id = "readChannel"
 checks.positive_data_acceptance.enabled = false
 """
-EXAMPLES = 30
-FULL_EXAMPLES = 300
-PATIENCE_SECONDS = 50
-FULL_PATIENCE_SECONDS = 600
+EXAMPLES = 20
+FULL_EXAMPLES = 200
+PATIENCE_SECONDS = 110
+FULL_PATIENCE_SECONDS = 230
 
 RULES = """
 [[allow]]

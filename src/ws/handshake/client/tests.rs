@@ -461,6 +461,23 @@ fn each_error_says_in_words_what_was_wrong() {
         status.to_string(),
         "the server answered with status 400 instead of 101: None is spoken here."
     );
+    for (body, words) in [
+        (
+            r#"{"title":"Bad Request","status":400,"code":"bad_request","detail":"No \"x\" is\nhere."}"#,
+            r#"No "x" is\nhere."#,
+        ),
+        (r#"{"detail":"cut o"#, "cut o"),
+        (r#"{"detail":"cut\"#, r"cut\"),
+        (r#"{"title":"x"}"#, r#"{"title":"x"}"#),
+        (r#"a "detail":"x""#, r#"a "detail":"x""#),
+    ] {
+        let status = judge_request(&REQUEST, 400, &[], body.as_bytes()).unwrap_err();
+        let told = status.to_string();
+        assert!(
+            told.ends_with(&format!(" instead of 101: {words}")),
+            "{told}"
+        );
+    }
     for (error, word) in [
         (HandshakeError::Upgrade, "Upgrade"),
         (HandshakeError::Connection, "Connection"),

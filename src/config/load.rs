@@ -265,7 +265,9 @@ impl Draft {
                 );
                 self.problems.push(origin.problem(&why));
             }
-            None if is_taken => self.config.admin = None,
+            None if is_taken || self.config.listeners().any(|listen| covers(listen, admin)) => {
+                self.config.admin = None;
+            }
             _ => {}
         }
     }
@@ -361,6 +363,16 @@ impl Draft {
         Err(ConfigError {
             problems: problems.collect(),
         })
+    }
+}
+
+/// Whether an address for everybody is that of every network with the other's port. It would leave IPv4 to the other.
+fn covers(listen: &Listen, other: &Listen) -> bool {
+    match (listen, other) {
+        (Listen::Tcp(listen), Listen::Tcp(other)) => {
+            listen.ip().is_unspecified() && listen.port() == other.port()
+        }
+        _ => false,
     }
 }
 

@@ -161,9 +161,7 @@ pub fn route<'a>(request: &Request<'a>, site: &Site) -> Route<'a> {
     let allows = place.allows();
     match (place, request.head.method) {
         (_, "OPTIONS") => answer(options(allows)),
-        (_, method) if !lists(allows, method) => {
-            answer(method_not_allowed(method, path, allows))
-        }
+        (_, method) if !lists(allows, method) => answer(method_not_allowed(method, path, allows)),
         (Place::Root, _) => answer(page::page(request, site)),
         (Place::Socket(socket), _) => answer(upgrade_required(socket)),
         (Place::Health, _) => answer(Response::text(Status::OK, "ok\n")),

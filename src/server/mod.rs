@@ -46,6 +46,7 @@ mod gate;
 mod handshakes;
 mod held;
 mod hoards;
+mod hub_config;
 mod journal;
 mod keys;
 #[cfg(test)]

@@ -21,8 +21,9 @@ use super::api::Errand;
 use super::broker::Broker;
 use super::checks::Checks;
 use super::date::Date;
-use super::encoders::{Encoders, slots};
+use super::encoders::Encoders;
 use super::gate::{Access, Gate};
+use super::hub_config::{hub_limits, policies};
 use super::journal::{Journal, Who};
 use super::keys::{Key, Keys, Seen};
 #[cfg(test)]
@@ -39,20 +40,13 @@ use crate::channel::topic::Topic;
 use crate::config::Config;
 pub(super) use crate::dialect::json::Publication;
 use crate::dialect::json::decode::ValueDecoder;
-use crate::dialect::json::{Data, Decoder, MessageFrame, encode};
+use crate::dialect::json::{Data, Decoder, MessageFrame};
 use crate::hub::{
-    self, ChannelId, Epoch, Fed, Hub, HubConfig, NotSubscribed, Numbering, Policy, PolicyWalk, Reason,
-    Start, SubscriberId,
+    self, ChannelId, Epoch, Fed, Hub, NotSubscribed, Numbering, PolicyWalk, Reason, Start,
+    SubscriberId,
 };
-use crate::limit::Limit;
 use crate::random::Random;
 use crate::ws::deflate::Inflater;
-
-/// So many subscribers make a channel large: a circle takes most of a millisecond, or more.
-const LARGE_CHANNEL: usize = 256;
-
-/// How many channels get their policies in a turn after a reload.
-const POLICIES_A_TURN: usize = 256;
 
 /// How many requests of one connection may be pending before its next ones wait.
 pub(super) const TICKETS_MAX: usize = 1_024;
@@ -165,31 +159,6 @@ pub(super) struct Service {
     pub(super) policies_left: Option<PolicyWalk>,
 }
 
-/// The limits over all channels, as a configuration has them.
-fn hub_limits(config: &Config) -> HubConfig {
-    HubConfig {
-        retain_total: config.retain_total,
-        max_channels: config.max_channels,
-        max_subscriptions: config.max_subscriptions,
-        max_patterns: config.max_patterns,
-        max_patterns_each: Limit::of(Config::PATTERNS_EACH),
-        linger_ms: config.channel_linger_ms,
-        large: if config.coalesce_ms == 0 {
-            0
-        } else {
-            LARGE_CHANNEL
-        },
-        slots: slots(),
-        read: encode::read_frame,
-    }
-}
-
-/// The policy of each channel, as a configuration has it.
-fn policies(config: &Config) -> Box<dyn Fn(Topic<'_>) -> Policy> {
-    let config = config.clone();
-    Box::new(move |topic| config.policy_for(topic))
-}
-
 impl Service {
     /// With no broker: the hub numbers all channels.
     pub(super) fn new(config: Config) -> Service {
@@ -247,22 +216,6 @@ impl Service {
     pub(super) fn outbox_limit(&self) -> usize {
         let left = self.config.outbox_total.left(self.ledger.outbox);
         left.max(Config::OUTBOX_BYTES_MIN).min(self.config.outbox)
-    }
-
-    /// Has the configuration's limits of channels, and their policies, hold from now on.
-    pub(super) fn reconfigure_hub(&mut self) {
-        let (limits, policies) = (hub_limits(&self.config), policies(&self.config));
-        self.hub.reconfigure(&limits, policies);
-        self.policies_left = Some(PolicyWalk::default());
-    }
-
-    /// Goes on with giving channels their policies after a reload, for as many as a turn has time for.
-    pub(super) fn walk_policies(&mut self) {
-        if let Some(walk) = &mut self.policies_left
-            && self.hub.walk_policies(walk, POLICIES_A_TURN)
-        {
-            self.policies_left = None;
-        }
     }
 
     /// Has the configuration's rules hold from now on, and takes tokens that `verifier` finds good.

@@ -314,7 +314,9 @@ fn the_administrators_address_is_one_of_its_own_and_the_default_one_gives_way() 
     let unix = Listen::Unix("/run/a.sock".into());
     assert_eq!(taken(&["--admin=unix:/run/a.sock"]), Some(unix));
     assert_eq!(taken(&["--admin=off"]), None);
-    assert_eq!(taken(&["--listen=127.0.0.1:8041"]), None);
+    for listen in ["127.0.0.1:8041", "0.0.0.0:8041", "[::]:8041"] {
+        assert_eq!(taken(&["--listen", listen]), None, "{listen}");
+    }
     let ports = taken(&["--listen=127.0.0.1:0", "--admin=127.0.0.1:0"]);
     assert!(ports.is_some());
     let both = Told {

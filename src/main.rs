@@ -31,6 +31,7 @@ enum Command {
     Pub(commands::PubArgs),
     Token(commands::TokenArgs),
     Allow(commands::AllowArgs),
+    Restart(commands::RestartArgs),
     Completions(commands::CompletionsArgs),
     Man(commands::ManArgs),
 }
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Pub(args) => args.run().code(),
             Command::Token(args) => args.run().code(),
             Command::Allow(args) => args.run().code(),
+            Command::Restart(args) => args.run().code(),
             Command::Completions(args) => args.run(Cli::command()).code(),
             Command::Man(args) => args.run(Cli::command()).code(),
         },

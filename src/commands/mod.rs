@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod man;
 mod publish;
+mod restart;
 mod signals;
 mod sub;
 mod target;
@@ -25,6 +26,7 @@ pub(crate) use completions::CompletionsArgs;
 pub(crate) use config::ConfigArgs;
 pub(crate) use man::ManArgs;
 pub(crate) use publish::PubArgs;
+pub(crate) use restart::RestartArgs;
 pub(crate) use sub::SubArgs;
 pub(crate) use token::TokenArgs;
 

@@ -36,6 +36,12 @@ impl Directory {
         self.names.len()
     }
 
+    /// One more than the greatest index that was ever in use.
+    #[cfg(feature = "server")]
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The channel of that name.
     pub(super) fn find(&self, name: &str) -> Option<u32> {
         let slots = &self.slots;

@@ -28,9 +28,36 @@ const LAST_VISITS: usize = 64;
 /// How long a turn of the loop goes on closing connections because the daemon ends.
 const GOODBYES_A_TURN: Duration = Duration::from_millis(10);
 
+/// Over how much more than the time of the closes the returns of those are spread who are sent away, in milliseconds.
+const RETURNS_MS: u64 = 2_000;
+
+/// Why connections are closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// The daemon ends.
+    Shutdown,
+    /// Another process has taken over, and these could not be handed to it.
+    Restart,
+}
+
+impl Farewell {
+    /// What a `goodbye` says, and the close.
+    fn words(self) -> (&'static str, CloseCode, &'static str) {
+        match self {
+            Farewell::Shutdown => (
+                "shutdown",
+                CloseCode::GOING_AWAY,
+                "the server is going away",
+            ),
+            Farewell::Restart => ("restart", CloseCode::RESTART, "the server is restarting"),
+        }
+    }
+}
+
 /// A shutdown under way.
 #[derive(Debug)]
 pub(super) struct Shutdown {
+    farewell: Farewell,
     began: Millis,
     spread_ms: u64,
     /// The places whose turn has come; all beyond are still to be closed.
@@ -46,10 +73,15 @@ pub(super) struct Shutdown {
 
 impl Shutdown {
     /// Begins to close all connections. New ones do not come.
-    pub(super) fn begin(connections: &Connections) -> Self {
+    pub(super) fn begin(connections: &Connections, farewell: Farewell) -> Self {
         Shutdown {
+            farewell,
             began: connections.service.now,
-            spread_ms: connections.service.config.drain_ms,
+            spread_ms: match farewell {
+                Farewell::Shutdown => connections.service.config.drain_ms,
+                // Nothing more is to be had here: it is the returns that are spread.
+                Farewell::Restart => 0,
+            },
             reached: 0,
             total: connections.places(),
             owed: HashMap::new(),
@@ -128,7 +160,7 @@ impl Shutdown {
         let is_last_call = (self.until).is_some_and(|until| now + LAST_CALL_MS >= until);
         if is_last_call {
             for (token, _) in self.owed.drain() {
-                go_away(connections, token);
+                go_away(connections, token, self.farewell);
             }
         }
     }
@@ -160,16 +192,18 @@ impl Shutdown {
             sweep.visit(connections, index);
             left = left.saturating_sub(connections.service.metrics.bytes_sent - sent);
         }
-        go_away(connections, token);
+        go_away(connections, token, self.farewell);
     }
 }
 
 /// Says the close that ends an open connection with the daemon.
-fn go_away(connections: &mut Connections, token: Token) {
+fn go_away(connections: &mut Connections, token: Token, farewell: Farewell) {
     if connections.find(token).is_some() {
         connections.act(index_of(token), |connection, service, peer| {
-            let reason = "the server is going away";
-            connection.begin_close(service, peer, CloseCode::GOING_AWAY, reason);
+            let (what, code, reason) = farewell.words();
+            let spread = service.config.drain_ms.saturating_add(RETURNS_MS);
+            connection.say_goodbye(service, what, spread);
+            connection.begin_close(service, peer, code, reason);
         });
     }
 }

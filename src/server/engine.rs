@@ -8,7 +8,7 @@ use mio::Token;
 use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connections::Connections;
-use super::ending::Shutdown;
+use super::ending::{Farewell, Shutdown};
 use super::pace::Pace;
 use super::read::Reader;
 use super::sweep::Sweep;
@@ -131,7 +131,12 @@ impl Engine {
 
     /// Begins to end: every connection is closed, at the pace that was asked for.
     pub(super) fn shut_down(&mut self) {
-        self.shutdown = Some(Shutdown::begin(&self.connections));
+        self.end(Farewell::Shutdown);
+    }
+
+    /// The same, for this reason.
+    pub(super) fn end(&mut self, farewell: Farewell) {
+        self.shutdown = Some(Shutdown::begin(&self.connections, farewell));
     }
 
     /// Whether it may end: it was told to, and everybody is gone or had time enough.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::flow::Flow;
 use super::phase::{Open, Phase};
+use super::session::write_answer;
 use super::{Connection, Peer};
 use crate::server::metrics::BY_PEER;
 use crate::server::service::Service;
@@ -84,6 +85,19 @@ impl Connection {
             service.hub.detach(self.subscriber());
         }
         self.finish(service);
+    }
+
+    /// Tells the peer that a close comes, as planned, and when to come back: its share of `spread` milliseconds from now.
+    pub(in crate::server) fn say_goodbye(&mut self, service: &mut Service, why: &str, spread: u64) {
+        let after = self.share_of(spread);
+        let Phase::Open(open) = &self.phase else {
+            return;
+        };
+        let Service { text, encoders, .. } = service;
+        text.clear();
+        if open.speaker.write_goodbye(text, why, after) {
+            write_answer(&mut self.outbox, text, open.deflate, encoders);
+        }
     }
 
     /// Everything is said: once it is out, FIN; what still comes is dropped.

@@ -55,10 +55,13 @@ pub fn request_restart(pid: u32) -> Result<String, String> {
         let mut bytes = [0; 4096];
         if let Ok(len) = socket.recv(&mut bytes) {
             let text = String::from_utf8_lossy(&bytes[..len]);
-            let text = crate::words::on_one_line(&text, bytes.len());
+            let shown = |text| crate::words::on_one_line(text, 4096).to_string();
             return match text.split_once(' ') {
-                Some(("done", what)) => Ok(what.to_owned()),
-                Some((_, why)) => Err(format!("process {pid} goes on with everybody: {why}")),
+                Some(("done", what)) => Ok(shown(what)),
+                Some((_, why)) => {
+                    let why = shown(why);
+                    Err(format!("process {pid} goes on with everybody: {why}"))
+                }
                 None => Err("the daemon said nothing that makes sense".to_owned()),
             };
         }

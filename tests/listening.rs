@@ -60,6 +60,7 @@ impl Started {
             command.args(["--listen", address]);
         }
         command.env_remove("RUST_LOG");
+        command.env("FANFARE_ADMIN", "off");
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         Started(command.spawn().expect("the daemon starts"))
     }

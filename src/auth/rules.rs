@@ -346,6 +346,11 @@ impl Rights {
         !self.is_open && !self.admin && self.subscribe.is_empty() && self.publish.is_empty()
     }
 
+    /// From now on they are those of an administrator, too.
+    pub fn administer(&mut self) {
+        self.admin = true;
+    }
+
     /// Whether they are those of an administrator.
     pub const fn admin(&self) -> bool {
         self.admin

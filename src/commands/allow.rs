@@ -138,7 +138,7 @@ impl AllowArgs {
     }
 
     fn listener(&self, config: &Config) -> Result<Listen, Failure> {
-        let all: Vec<&Listen> = config.listeners().collect();
+        let all: Vec<&Listen> = config.doors().collect();
         let Some(text) = &self.listener else {
             let first = all.first().copied().cloned();
             return first.ok_or_else(|| usage("the daemon listens nowhere"));

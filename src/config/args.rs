@@ -115,7 +115,7 @@ fn argument(group: &Group, setting: &Setting) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("on"),
-        Set::Policy(_) | Set::Daemon(_) | Set::Mode(_) => argument,
+        Set::Policy(_) | Set::Daemon(_) | Set::Named(_) | Set::Mode(_) => argument,
     }
 }
 

@@ -222,7 +222,11 @@ mod reading {
 
     fn effective(setting: &Setting, entry: Option<&Entry>, config: &Config) -> EffectiveSetting {
         let is_list = matches!(setting.set, Set::List(_) | Set::Addresses(_));
-        let gives_way = setting.key == "listen" && config.listen.is_empty();
+        let gives_way = match setting.key {
+            "listen" => config.listen.is_empty(),
+            "admin" => config.admin.is_none(),
+            _ => false,
+        };
         let values = match entry {
             Some(entry) => Some(entry.values.clone()),
             None if gives_way || is_in_words(setting) => None,
@@ -241,6 +245,9 @@ mod reading {
             key: setting.key,
             value,
             in_words: match gives_way {
+                true if setting.key == "admin" => {
+                    "none, since the daemon listens there for everybody"
+                }
                 true => "none, since listen_tls is set",
                 false => setting.default,
             },

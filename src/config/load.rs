@@ -86,6 +86,7 @@ impl ServeArgs {
         draft.check_retention();
         draft.config.tls.more = file.certificates;
         draft.check_tls();
+        draft.check_admin();
         draft.check_proxies();
         for block in file.blocks {
             draft.add_rule(block);
@@ -248,6 +249,27 @@ impl Draft {
         }
     }
 
+    /// The address for administration is one of its own. Where nobody asked for it, the daemon does without if it is taken.
+    fn check_admin(&mut self) {
+        self.config.admin_is_required = self.said.contains_key("admin");
+        let Some(admin) = &self.config.admin else {
+            return;
+        };
+        // Each port 0 is another one.
+        let is_any = matches!(admin, Listen::Tcp(address) if address.port() == 0);
+        let is_taken = !is_any && self.config.listeners().any(|listen| listen == admin);
+        match self.origin("admin") {
+            Some(origin) if is_taken => {
+                let why = format!(
+                    "{admin} is where the daemon listens for everybody: give another, or off"
+                );
+                self.problems.push(origin.problem(&why));
+            }
+            None if is_taken => self.config.admin = None,
+            _ => {}
+        }
+    }
+
     /// Which proxies are trusted and how they say who called them has to be known both.
     fn check_proxies(&mut self) {
         let given = (
@@ -304,7 +326,7 @@ impl Draft {
         if let Who::Listener(address) = &allow.rule.who
             && !self.listens_on(address)
         {
-            let all: Vec<String> = self.config.listeners().map(Listen::to_string).collect();
+            let all: Vec<String> = self.config.doors().map(Listen::to_string).collect();
             self.problems.push(allow.who_origin.problem(&format!(
                 "nothing listens on {address}, so this rule is for nobody: the daemon listens on {}",
                 all.join(", ")
@@ -315,14 +337,12 @@ impl Draft {
 
     /// Whether the address is one of those that are listened on, or may be: a port of 0 becomes any.
     fn listens_on(&self, address: &Listen) -> bool {
-        self.config
-            .listeners()
-            .any(|listen| match (listen, address) {
-                (Listen::Tcp(listen), Listen::Tcp(address)) if listen.port() == 0 => {
-                    listen.ip() == address.ip()
-                }
-                _ => listen == address,
-            })
+        self.config.doors().any(|listen| match (listen, address) {
+            (Listen::Tcp(listen), Listen::Tcp(address)) if listen.port() == 0 => {
+                listen.ip() == address.ip()
+            }
+            _ => listen == address,
+        })
     }
 
     /// The configuration, if nothing is wrong with it, with the blocks that were `written`.

@@ -16,6 +16,8 @@ mod entry;
 #[cfg(feature = "cli")]
 mod file;
 #[cfg(feature = "cli")]
+mod inside;
+#[cfg(feature = "cli")]
 mod load;
 mod logging;
 mod lowered;
@@ -110,6 +112,16 @@ pub struct Config {
     pub socket_group: Option<u32>,
     /// Encrypted connections.
     pub tls: TlsConfig,
+    /// Where the daemon is looked into and looked after; `None`: nowhere. On loopback and on a unix socket whoever comes by it is an
+    /// administrator.
+    pub admin: Option<Listen>,
+    /// Whether [`Config::admin`] was asked for: the daemon does without the default address where that is taken.
+    pub admin_is_required: bool,
+    /// The channels that metrics count apart: all that a pattern matches together, by the first that matches. At most
+    /// [`Config::METRICS_CHANNELS_MAX`].
+    pub metrics_channels: Vec<Pattern>,
+    /// The file where the daemon writes its channels at an orderly stop, and from which it reads them at its start.
+    pub state: Option<PathBuf>,
     /// Whether `/echo` sends each message back.
     pub echo: bool,
     /// What is logged, and how.
@@ -211,6 +223,10 @@ impl Default for Config {
             socket_mode: None,
             socket_group: None,
             tls: TlsConfig::default(),
+            admin: Some(Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8041)))),
+            admin_is_required: false,
+            metrics_channels: Vec::new(),
+            state: None,
             echo: false,
             log: LogConfig::default(),
 
@@ -275,9 +291,17 @@ impl Config {
     /// that are answered although there are as many as allowed.
     pub const FILES_RESERVED: usize = 64;
 
-    /// All addresses that the daemon listens on. Those for TLS follow the others.
+    /// The most patterns of [`Config::metrics_channels`].
+    pub const METRICS_CHANNELS_MAX: usize = 64;
+
+    /// All addresses that the daemon listens on for everybody. Those for TLS follow the others.
     pub fn listeners(&self) -> impl Iterator<Item = &Listen> {
         self.listen.iter().chain(&self.tls.listen)
+    }
+
+    /// All addresses that the daemon listens on: that of [`Config::admin`] follows the others.
+    pub fn doors(&self) -> impl Iterator<Item = &Listen> {
+        self.listeners().chain(&self.admin)
     }
 
     /// Whether there is a means by which a client can show who it is.

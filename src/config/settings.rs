@@ -6,6 +6,7 @@
 //! same words.
 
 use super::entry::ENTRY;
+use super::inside::INSIDE;
 use super::logging::LOGGING;
 use super::mistake::Mistake;
 use super::names::Names;
@@ -37,6 +38,8 @@ pub(super) enum Set {
     Policy(fn(&mut Policy, &str) -> Result<(), String>),
     /// Of the daemon as a whole.
     Daemon(fn(&mut Config, &str) -> Result<(), String>),
+    /// Of the daemon as a whole, with the names of addresses.
+    Named(fn(&mut Config, &str, &Names) -> Result<(), String>),
     /// A file's mode, of the daemon as a whole: its digits are octal wherever they stand.
     Mode(fn(&mut Config, &str) -> Result<(), String>),
     /// Of the daemon as a whole, and as a flag it needs no value.
@@ -79,6 +82,9 @@ impl Setting {
             }
             Set::Daemon(set) | Set::Mode(set) | Set::Flag(set) => {
                 set(config, single(values)?).map_err(|why| vec![Mistake::whole(why)])
+            }
+            Set::Named(set) => {
+                set(config, single(values)?, names).map_err(|why| vec![Mistake::whole(why)])
             }
             Set::List(set) => set(config, values),
             Set::Addresses(slot) => put_list(slot(config), units::listen(values, names)),
@@ -149,6 +155,10 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         heading: "Compression",
         settings: COMPRESSION,
+    },
+    Group {
+        heading: "Administration",
+        settings: INSIDE,
     },
     Group {
         heading: "Logging",

@@ -118,6 +118,7 @@ fn each_default_that_the_help_shows_is_the_one_that_holds() {
         assert_eq!(config, Config::default(), "{}", setting.key);
     }
     let config = Config::default();
+    assert_eq!((config.state, config.metrics_channels), Default::default());
     assert_eq!(config.max_connections, None);
     assert_eq!((config.socket_mode, config.socket_group), (None, None));
     assert_eq!((config.origins, config.hosts), Default::default());
@@ -152,6 +153,7 @@ fn every_setting_reaches_the_same_place_from_all_three_sources() {
         let value = match setting.key {
             "listen" => "unix:/run/f.sock",
             "socket_mode" => "0640",
+            "admin" => "off",
             "echo" | "open_to_everyone" => "on",
             "token_claims" => "add",
             "origin" => "https://example.com",

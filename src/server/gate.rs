@@ -59,13 +59,24 @@ fn is_loopback(address: &SocketAddr) -> bool {
 /// Refuses what would be open to everybody by accident.
 ///
 /// # Errors
-/// A listener is reached from other machines and everybody may do everything, and nobody has said that this is meant.
+/// A listener is reached from other machines and everybody may do everything, and nobody has said that this is meant. Or that of
+/// administration is, and nobody can show who it is.
 pub(super) fn refuse_accidents(config: &Config) -> Result<(), String> {
     let is_open = config.rules.rules.is_empty() && !config.knows_people();
     let exposed = config.listeners().find(|door| match door {
         Listen::Tcp(address) => !is_loopback(address),
         Listen::Unix(_) => false,
     });
+    if let Some(Listen::Tcp(address)) = &config.admin
+        && !is_loopback(address)
+        && !config.knows_people()
+    {
+        return Err(format!(
+            "{address}, for administration, is reached from other machines, and nobody could show there to be an administrator: \
+             take tokens (--jwt-secret-file, --jwt-key, --jwks), passwords (--htpasswd) or certificates, or give \
+             --admin 127.0.0.1:8041, unix:PATH or off"
+        ));
+    }
     match exposed {
         Some(address) if is_open && !config.is_open_to_everyone => Err(format!(
             "{address} is reached from other machines, and everybody there could read and publish everything. Say who may do what by \
@@ -81,6 +92,8 @@ pub(super) struct Gate {
     rules: Rules,
     /// All listeners, as the configuration has them.
     doors: Vec<Listen>,
+    /// The place of that of administration.
+    admin: Option<usize>,
     origins: Origins,
     hosts: Hosts,
     proxies: TrustedProxies,
@@ -104,6 +117,7 @@ impl Gate {
         let mut gate = Gate {
             rules: Rules::default(),
             doors: Vec::new(),
+            admin: None,
             origins: Origins::default(),
             hosts: Hosts::default(),
             proxies: TrustedProxies::default(),
@@ -131,7 +145,8 @@ impl Gate {
         self.hosts = config.hosts.clone();
         self.proxies = config.trusted_proxies.clone();
         self.token_cookie = config.token_cookie.clone();
-        self.doors = config.listeners().cloned().collect();
+        self.doors = config.doors().cloned().collect();
+        self.admin = config.admin.as_ref().map(|_| self.doors.len() - 1);
         if self.doors.is_empty() {
             // Simulations have none.
             self.doors.push(Listen::Unix(Default::default()));
@@ -191,6 +206,21 @@ impl Gate {
         &self.doors[door.min(self.doors.len() - 1)]
     }
 
+    /// Whether a listener is that of administration.
+    pub(super) fn is_admin(&self, door: usize) -> bool {
+        self.admin == Some(door)
+    }
+
+    /// Whether everybody is an administrator who comes by this listener: it is that of administration, and reached from this machine
+    /// only.
+    fn makes_admins(&self, door: usize) -> bool {
+        let is_here = match self.door(door) {
+            Listen::Tcp(address) => is_loopback(address),
+            Listen::Unix(_) => true,
+        };
+        self.is_admin(door) && is_here
+    }
+
     /// The proxies whose word is taken for who they were called from.
     pub(super) fn proxies(&self) -> &TrustedProxies {
         &self.proxies
@@ -220,8 +250,12 @@ impl Gate {
         Key::of(&client)
     }
 
-    /// Whether a proxy has made public what is open because it can be reached from this machine only.
+    /// Whether a proxy has made public what is open because it can be reached from this machine only. For administration no proxy is
+    /// believed.
     pub(super) fn is_exposed(&self, door: usize, head: &Head<'_>) -> bool {
+        if self.makes_admins(door) {
+            return has_forwarding_fields(head.headers);
+        }
         let is_loopback = matches!(self.door(door), Listen::Tcp(address) if is_loopback(address));
         is_loopback
             && self.rules.are_open()
@@ -273,7 +307,10 @@ impl Gate {
     }
 
     fn decide(&self, door: usize, identity: Option<Identity>) -> Access {
-        let rights = self.rules.rights(identity.as_ref(), self.door(door));
+        let mut rights = self.rules.rights(identity.as_ref(), self.door(door));
+        if self.makes_admins(door) {
+            rights.administer();
+        }
         Access::new(door, identity, rights, self.reloads)
     }
 

@@ -14,7 +14,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use self::unix::SocketFile;
-use super::service_manager::sockets::GivenSockets;
+use super::service_manager::sockets::{GivenSockets, TakenSocket};
 use crate::auth::forwarded::TrustedProxies;
 use crate::config::{Config, Listen};
 use crate::transport::Transport;
@@ -33,6 +33,8 @@ pub(super) struct Listener {
     pub(super) is_tls: bool,
     /// Its place in the configuration: the listeners for TLS follow the others.
     pub(super) door: usize,
+    /// Whether it is that of administration.
+    pub(super) is_admin: bool,
     /// The networks that can reach it, for the log line at the start.
     pub(super) reach: &'static str,
     /// Set while connections may still wait: the event that said so does not come again.
@@ -66,46 +68,69 @@ impl Listener {
         config: &Config,
         mut given: GivenSockets,
     ) -> Result<Vec<Listener>, String> {
-        let all: Vec<Listen> = (config.listen.iter().chain(&config.tls.listen))
-            .cloned()
-            .collect();
+        let all: Vec<Listen> = config.doors().cloned().collect();
         for sentence in idle_options(config) {
             warn!("{sentence}");
         }
+        let public = config.listeners().count();
         let mut listeners: Vec<Listener> = Vec::with_capacity(all.len());
-        for (index, listen) in all.iter().enumerate() {
-            let is_tls = index >= config.listen.len();
-            let socket = given.take_at(listen);
-            let listener = match (listen, socket) {
-                (Listen::Tcp(address), Some((socket, _))) => tune(&socket, config.send_buffer)
-                    .and_then(|()| Listener::of_tcp(socket, is_tls))
-                    .map_err(|error| explain(*address, &error, &[]))?,
-                (Listen::Unix(path), Some((socket, file))) => {
-                    let name = format!("unix:{}", path.display());
-                    let failed = |error| format!("cannot listen on {name}: {error}");
-                    socket.set_nonblocking(true).map_err(failed)?;
-                    let listener = UnixListener::from_std(OwnedFd::from(socket).into());
-                    let file = file.map(|identity| SocketFile::of_predecessor(path, identity));
-                    Listener::of_unix(path, Acceptor::Unix(file, listener), is_tls)
+        for door in 0..all.len() {
+            let socket = given.take_at(&all[door]);
+            let opened = Listener::open(config, &all, door, socket, &listeners);
+            match opened {
+                Ok(listener) => listeners.push(Listener {
+                    door,
+                    is_admin: door >= public,
+                    ..listener
+                }),
+                // Nobody asked for it.
+                Err(why) if door >= public && !config.admin_is_required => {
+                    warn!(
+                        "nothing listens for administration: {why}; --admin gives another address, or off"
+                    );
                 }
-                (Listen::Tcp(address), None) => {
-                    let only_v6 = leaves_ipv4_to_another(*address, &all);
-                    bind_tcp(*address, only_v6, config.send_buffer)
-                        .and_then(|socket| Listener::of_tcp(socket, is_tls))
-                        .map_err(|error| explain(*address, &error, &all[..index]))?
-                }
-                (Listen::Unix(path), None) => {
-                    let earlier = listeners.iter().filter_map(Listener::file);
-                    let (file, listener) = unix::bind(path, config, earlier)?;
-                    Listener::of_unix(path, Acceptor::Unix(Some(file), listener), is_tls)
-                }
-            };
-            listeners.push(Listener {
-                door: index,
-                ..listener
-            });
+                Err(why) => return Err(why),
+            }
         }
         Ok(listeners)
+    }
+
+    /// Listens at `all[door]`, by the `socket` that was given for it, if one was. `earlier` are open.
+    fn open(
+        config: &Config,
+        all: &[Listen],
+        door: usize,
+        socket: Option<TakenSocket>,
+        earlier: &[Listener],
+    ) -> Result<Listener, String> {
+        let plain = config.listen.len();
+        let is_tls = (plain..plain + config.tls.listen.len()).contains(&door);
+        match (&all[door], socket) {
+            (Listen::Tcp(address), Some((socket, _))) => tune(&socket, config.send_buffer)
+                .and_then(|()| Listener::of_tcp(socket, is_tls))
+                .map_err(|error| explain(*address, &error, &[])),
+            (Listen::Unix(path), Some((socket, file))) => {
+                let name = format!("unix:{}", path.display());
+                let failed = |error| format!("cannot listen on {name}: {error}");
+                socket.set_nonblocking(true).map_err(failed)?;
+                let listener = UnixListener::from_std(OwnedFd::from(socket).into());
+                let file = file.map(|identity| SocketFile::of_predecessor(path, identity));
+                let socket = Acceptor::Unix(file, listener);
+                Ok(Listener::of_unix(path, socket, is_tls))
+            }
+            (Listen::Tcp(address), None) => {
+                let only_v6 = leaves_ipv4_to_another(*address, all);
+                bind_tcp(*address, only_v6, config.send_buffer)
+                    .and_then(|socket| Listener::of_tcp(socket, is_tls))
+                    .map_err(|error| explain(*address, &error, &all[..door]))
+            }
+            (Listen::Unix(path), None) => {
+                let earlier = earlier.iter().filter_map(Listener::file);
+                let (file, listener) = unix::bind(path, config, earlier)?;
+                let socket = Acceptor::Unix(Some(file), listener);
+                Ok(Listener::of_unix(path, socket, is_tls))
+            }
+        }
     }
 
     fn of_unix(path: &Path, socket: Acceptor, is_tls: bool) -> Listener {
@@ -115,6 +140,7 @@ impl Listener {
             name: format!("unix:{}{by_tls}", path.display()),
             is_tls,
             door: 0,
+            is_admin: false,
             reach: "open to every user who may write to that file",
             ready: false,
         }
@@ -140,6 +166,7 @@ impl Listener {
             name: format!("{scheme}://{address}"),
             is_tls,
             door: 0,
+            is_admin: false,
             reach,
             ready: false,
         })
@@ -153,14 +180,14 @@ impl Listener {
     }
 
     /// Accepts a connection. It begins with a PROXY header where it is from one of `proxies` that says so who called it. It
-    /// speaks TLS on these terms, if there are any.
+    /// speaks TLS on these terms, if there are any. Where the daemon is administered no proxy is believed.
     pub(super) fn accept(
         &self,
         terms: Option<&Terms>,
         proxies: &TrustedProxies,
     ) -> io::Result<Accepted> {
         let (accepted, peer) = self.accept_bare()?;
-        let accepted = match proxies.want_header(peer) {
+        let accepted = match !self.is_admin && proxies.want_header(peer) {
             true => Accepted {
                 transport: accepted.transport.proxied(),
                 ..accepted
@@ -227,7 +254,7 @@ impl Listener {
 /// One sentence for each option that has no effect where the daemon listens.
 pub(super) fn idle_options(config: &Config) -> Vec<String> {
     let mut idle = Vec::new();
-    let has_unix = config.listeners().any(|at| matches!(at, Listen::Unix(_)));
+    let has_unix = config.doors().any(|at| matches!(at, Listen::Unix(_)));
     if !has_unix && (config.socket_mode.is_some() || config.socket_group.is_some()) {
         let why =
             "socket_mode and socket_group have no effect: the daemon listens on no unix socket";

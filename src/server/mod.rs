@@ -96,10 +96,10 @@ pub use self::handover::request_restart;
 use self::handover::{Handover, Program};
 use self::listener::Listener;
 use self::pace::Pace;
+use self::preflight::check_state;
 pub use self::preflight::{Preflight, check};
 pub use self::reload::{ReadConfig, Reloading};
 use self::reload::{fetch_keys, load_passwords, load_terms, start_checks, watched_files};
-use self::restart::Successor;
 use self::service_manager::ServiceManager;
 pub use self::service_manager::sockets::{GivenDoors, GivenSockets};
 use self::watch::Watch;
@@ -146,8 +146,8 @@ pub struct Server {
     /// The restart that is under way, and whether it goes on without waiting.
     handover: Option<Handover>,
     hands_over_on: bool,
-    /// The process that has taken over.
-    successor: Option<Successor>,
+    /// Whether another process has taken over.
+    has_successor: bool,
     /// In a container: where its first process is told who serves, and what it is there for after a restart, if this is it.
     link: Option<OwnedFd>,
     supervisor: Option<Supervisor>,
@@ -186,6 +186,7 @@ impl Server {
             heed_signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
         let watch = Watch::new(watched_files(&config));
         refuse_accidents(&config)?;
+        check_state(&config)?;
         let terms = load_terms(&config.tls)?;
         let verifier = Verifier::load(&config.token).map_err(|errors| errors.join("\n"))?;
         let passwords = load_passwords(&config).map_err(|errors| errors.join("\n"))?;
@@ -232,7 +233,7 @@ impl Server {
             given: GivenDoors::default(),
             handover: None,
             hands_over_on: false,
-            successor: None,
+            has_successor: false,
             link: None,
             supervisor: None,
         })
@@ -240,12 +241,14 @@ impl Server {
 
     fn announce(&mut self) {
         for listener in &self.accepting.listeners {
-            info!(
-                "fanfare/{} listening on {} ({})",
-                env!("CARGO_PKG_VERSION"),
-                listener.name,
-                listener.reach,
-            );
+            let (name, reach) = (&listener.name, listener.reach);
+            match listener.is_admin {
+                true => info!("administration on {name} ({reach})"),
+                false => info!(
+                    "fanfare/{} listening on {name} ({reach})",
+                    env!("CARGO_PKG_VERSION")
+                ),
+            }
         }
         self.manager.say_ready(&self.accepting.names());
     }

@@ -14,12 +14,6 @@ use super::{HANDOVER, Server};
 /// How long keys of tokens may take that come from a URL: without them nobody who has shown a token could stay.
 const KEYS: Duration = Duration::from_secs(10);
 
-/// The process that goes on.
-#[derive(Debug)]
-pub(super) struct Successor {
-    pid: u32,
-}
-
 impl Server {
     /// Goes on with what another process has. It returns once that is so.
     pub(super) fn take_over(&mut self, predecessor: Predecessor) -> Result<(), String> {
@@ -29,8 +23,12 @@ impl Server {
             self.engine.connections.service.gate.take_keys(keys);
         }
         let (connections, clock) = (&mut self.engine.connections, &mut self.clock);
+        let before = predecessor.program.clone();
         self.link = predecessor.take_over(connections, clock, self.poll.registry())?;
-        info!("{} connections were taken over", connections.len());
+        info!(
+            "{} connections were taken over from fanfare/{before}",
+            connections.len()
+        );
         Ok(())
     }
 
@@ -54,7 +52,7 @@ impl Server {
             self.link = Some(link);
         }
         let config = &self.engine.connections.service.config;
-        let doors: Vec<_> = config.listeners().collect();
+        let doors: Vec<_> = config.doors().collect();
         let listeners = self.accepting.listeners.iter().filter_map(|listener| {
             let address = (*doors.get(listener.door)?).clone();
             let (socket, file) = listener.handed();
@@ -153,26 +151,17 @@ impl Server {
         if let Some(supervisor) = &mut self.supervisor {
             supervisor.begin(pid);
         }
-        self.successor = Some(Successor { pid });
+        self.has_successor = true;
         self.engine.end(Farewell::Restart);
     }
 
     /// A signal that came after another process has taken over: `true`, it was for that one.
     pub(super) fn pass_on(&self, signal: i32) -> bool {
-        match (&self.successor, &self.supervisor) {
-            (Some(_), Some(supervisor)) => {
-                supervisor.pass_on(signal);
-                true
-            }
-            _ => false,
+        let supervisor = self.supervisor.as_ref().filter(|_| self.has_successor);
+        if let Some(supervisor) = supervisor {
+            supervisor.pass_on(signal);
         }
-    }
-
-    /// Whether another process has taken over.
-    pub(super) fn has_successor(&self) -> bool {
-        self.successor
-            .as_ref()
-            .is_some_and(|successor| successor.pid != 0)
+        supervisor.is_some()
     }
 
     /// As the first process of a container: stays until the process that serves has ended, and ends as that did.

@@ -15,6 +15,7 @@ fn daemon() -> SocketAddr {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = Config {
         listen: vec![Listen::Tcp(address)],
+        admin: None,
         // So that nothing is lapped however slowly it is read, and sockets are full often.
         policy: crate::hub::Policy {
             retain_bytes: Limit::NONE,

@@ -19,7 +19,7 @@ fn a_configuration_in_order_is_said_to_be_in_one_line_with_what_it_comes_to() {
     let (code, printed, _) = run(&["check", "--config", &file]);
     assert_eq!(code, Some(0));
     assert_eq!(printed.lines().count(), 1, "{printed}");
-    let start = "in order: listens on 0.0.0.0:0 by TLS; certificates: 1; access: 1 rules; ";
+    let start = "in order: listens on 0.0.0.0:0 by TLS; administration on 127.0.0.1:8041; certificates: 1; access: 1 rules; ";
     assert!(printed.starts_with(start), "{printed}");
     assert!(printed.contains("means: tokens"), "{printed}");
 }

@@ -81,9 +81,9 @@ fn each_mistake_in_an_allow_block_is_told_with_its_place_and_what_is_allowed() {
             "f.toml:2:7: who: \"nowhere\" is not an address: give HOST:PORT",
         ),
         (
-            "[[allow]]\nwho = 'listener:127.0.0.1:8041'\nadmin = true",
-            "f.toml:2:7: who: nothing listens on 127.0.0.1:8041, so this rule is for nobody: the daemon \
-             listens on 127.0.0.1:8040",
+            "[[allow]]\nwho = 'listener:127.0.0.1:8042'\nadmin = true",
+            "f.toml:2:7: who: nothing listens on 127.0.0.1:8042, so this rule is for nobody: the daemon \
+             listens on 127.0.0.1:8040, 127.0.0.1:8041",
         ),
         (
             "[[allow]]\nwho = 'anonymous'\nadmin = 'yes'",

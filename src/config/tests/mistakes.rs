@@ -303,6 +303,38 @@ fn a_file_that_is_not_there_or_no_text_is_told_by_its_name() {
 }
 
 #[test]
+fn the_administrators_address_is_one_of_its_own_and_the_default_one_gives_way() {
+    let taken = |flags: &[&str]| {
+        let told = Told {
+            flags,
+            ..Told::default()
+        };
+        told.config().admin
+    };
+    let unix = Listen::Unix("/run/a.sock".into());
+    assert_eq!(taken(&["--admin=unix:/run/a.sock"]), Some(unix));
+    assert_eq!(taken(&["--admin=off"]), None);
+    assert_eq!(taken(&["--listen=127.0.0.1:8041"]), None);
+    let ports = taken(&["--listen=127.0.0.1:0", "--admin=127.0.0.1:0"]);
+    assert!(ports.is_some());
+    let both = Told {
+        flags: &["--listen=unix:/a", "--admin=unix:/a"],
+        ..Told::default()
+    };
+    let why = "--admin: unix:/a is where the daemon listens for everybody: give another, or off";
+    assert_eq!(both.problems(), [why]);
+    let none = Told {
+        file: "admin = 'on'",
+        ..Told::default()
+    };
+    let problems = none.problems();
+    assert!(
+        problems[0].ends_with("or unix:/run/fanfare.sock; off is for none"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn a_variable_that_is_not_utf_8_is_named() {
     let environment =
         |name: &str| (name == "FANFARE_LOG").then(|| OsString::from_vec(vec![b'i', 0xff]));

@@ -108,7 +108,8 @@ impl Connection {
     /// The sender of a request.
     ///
     /// # Errors
-    /// What it presents does not hold, or it is not known yet whether it does.
+    /// What it presents does not hold, or it is not known yet whether it does. Or it came by the listener of administration and is no
+    /// administrator.
     pub(super) fn identify(
         &mut self,
         service: &mut Service,
@@ -152,11 +153,16 @@ impl Connection {
             _ => {}
         }
         let identity = identity?;
-        Ok(match identity {
+        let access = match identity {
             // It may have shown a certificate.
             None => Rc::clone(&self.access),
             identity => service.gate.admit(self.access.door, identity),
-        })
+        };
+        if service.gate.is_admin(access.door) && !access.may_administer() {
+            let is_known = access.identity.is_some();
+            return Err(Unidentified::NoAdministrator { is_known });
+        }
+        Ok(access)
     }
 
     /// Lets the peer of an opening handshake in, if it may be here. It may be told only after the handshake that it may not: a page cannot see
@@ -333,7 +339,10 @@ impl Connection {
             self.begin_close(service, peer, code, reason);
             return;
         }
-        if is_barred && self.access.identity.is_some() {
+        if service.gate.is_admin(door) && !self.access.may_administer() {
+            let reason = "the right admin is not granted any more";
+            self.begin_close(service, peer, CloseCode::FORBIDDEN, reason);
+        } else if is_barred && self.access.identity.is_some() {
             let reason = "nothing is granted to this subject any more";
             self.begin_close(service, peer, CloseCode::FORBIDDEN, reason);
         }

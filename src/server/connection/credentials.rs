@@ -42,6 +42,11 @@ pub(super) enum Unidentified {
     Crowded,
     /// No keys have come yet that tokens could be checked with, and too many wait for them.
     Keyless,
+    /// It is known, or shows nothing, and is no administrator where one has to be.
+    NoAdministrator {
+        /// Whether it has shown who it is.
+        is_known: bool,
+    },
     /// Its address has presented too much that did not hold. It may come again after so many milliseconds.
     Limited(u64),
 }
@@ -60,6 +65,13 @@ impl Unidentified {
             Unidentified::Crowded => Some(crowded()),
             Unidentified::Keyless => Some(keyless()),
             Unidentified::Limited(ms) => Some(limited(*ms)),
+            Unidentified::NoAdministrator { is_known } => {
+                let why = "each request here needs the right admin";
+                Some(match is_known {
+                    true => problem(Why::Forbidden, why),
+                    false => unauthorized(service, why),
+                })
+            }
             Unidentified::Waits => None,
         }
     }

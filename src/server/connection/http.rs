@@ -357,9 +357,22 @@ impl Connection {
                 let response = self.ask_channels(service, peer, &asked);
                 response.map(|response| response.for_head_request(is_head))
             }
-            Route::Answer(response) if is_health_check(request) => Ok(response),
+            Route::Answer(response)
+                if is_health_check(request) && !service.gate.is_admin(self.access.door) =>
+            {
+                Ok(response)
+            }
             Route::Answer(response) => {
-                let access = Rc::clone(&self.access);
+                let access = match service.gate.is_admin(self.access.door) {
+                    true => match self.identify(service, peer, request) {
+                        Ok(access) => access,
+                        Err(unidentified) => {
+                            let response = unidentified.response(service);
+                            return response.ok_or(Instead::Next(Next::Wait));
+                        }
+                    },
+                    false => Rc::clone(&self.access),
+                };
                 let counted = self.count_request(service, peer, request, &access);
                 Ok(match counted {
                     Ok(()) => response,

@@ -103,6 +103,11 @@ impl Access {
         self.rights.are_all() || self.rights.subscribe(topic).is_some()
     }
 
+    /// Whether it may do what an administrator does.
+    pub(in crate::server) fn may_administer(&self) -> bool {
+        self.rights.admin()
+    }
+
     /// Whether it may do nothing at all.
     pub(in crate::server) fn is_barred(&self) -> bool {
         self.rights.are_none()

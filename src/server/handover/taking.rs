@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use log::info;
 use mio::Registry;
 
 use super::hello::{Hello, read_time};
@@ -26,6 +25,8 @@ const PLACES_MAX: usize = 1 << 24;
 /// The process to take over from.
 pub(in crate::server) struct Predecessor {
     wire: Wire,
+    /// Its version.
+    pub(in crate::server) program: String,
     /// Where each of its listeners listened, by its place.
     doors: Vec<Listen>,
     /// Where a first process of a container is told who serves now.
@@ -62,11 +63,11 @@ impl Predecessor {
                 return Err(why);
             }
         };
-        info!("taking over from fanfare/{}", hello.program);
         let doors = hello.listeners.iter();
         let predecessor = Predecessor {
             doors: doors.map(|listener| listener.address.clone()).collect(),
             link: hello.link.take(),
+            program: std::mem::take(&mut hello.program),
             wire,
         };
         Ok(Some((predecessor, hello)))
@@ -165,7 +166,7 @@ impl Predecessor {
 
     /// Which listener of the configuration is now the one that had a place: that at the same address.
     fn doors_now(&self, config: &Config) -> Vec<Option<usize>> {
-        let mut now: Vec<Option<&Listen>> = config.listeners().map(Some).collect();
+        let mut now: Vec<Option<&Listen>> = config.doors().map(Some).collect();
         let doors = self.doors.iter().map(|door| {
             let place = now.iter().position(|listen| *listen == Some(door))?;
             // Two may have port 0.

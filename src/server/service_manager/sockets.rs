@@ -44,6 +44,9 @@ struct Door {
     name: String,
 }
 
+/// A socket, and device and inode of the file that was bound with it and goes with the listener.
+pub(in crate::server) type TakenSocket = (Socket, Option<(u64, u64)>);
+
 /// Where the sockets that were given listen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GivenDoors(Vec<Door>);
@@ -121,11 +124,8 @@ impl GivenSockets {
         GivenDoors(given.map(|given| given.door.clone()).collect())
     }
 
-    /// Takes one that listens there, and device and inode of the file that was bound with it and goes with the listener.
-    pub(in crate::server) fn take_at(
-        &mut self,
-        address: &Listen,
-    ) -> Option<(Socket, Option<(u64, u64)>)> {
+    /// Takes one that listens there.
+    pub(in crate::server) fn take_at(&mut self, address: &Listen) -> Option<TakenSocket> {
         let mut doors = self.sockets.iter();
         let index = doors.position(|given| given.door.address == *address)?;
         let given = self.sockets.remove(index);
@@ -155,14 +155,16 @@ impl GivenDoors {
         if self.0.is_empty() {
             return Ok(config);
         }
-        let (mut plain, mut tls) = (Vec::new(), Vec::new());
+        let (mut plain, mut tls, mut admin) = (Vec::new(), Vec::new(), Vec::new());
         for Door { address, name } in &self.0 {
             let is_listed = |listed: &[Listen]| listed.contains(address);
             let doors = match name.as_str() {
                 "plain" => &mut plain,
                 "tls" => &mut tls,
+                "admin" => &mut admin,
                 _ if is_listed(&config.listen) => &mut plain,
                 _ if is_listed(&config.tls.listen) => &mut tls,
+                _ if config.admin.as_ref() == Some(address) => &mut admin,
                 _ => {
                     return Err(format!(
                         "LISTEN_FDS: whether TLS is spoken on the socket {name:?} at {address} is not known: give \
@@ -176,6 +178,10 @@ impl GivenDoors {
         let mut config = config;
         config.listen = plain;
         config.tls.listen = tls;
+        if let Some(admin) = admin.pop() {
+            config.admin = Some(admin);
+            config.admin_is_required = true;
+        }
         Ok(config)
     }
 

@@ -31,6 +31,8 @@ class Daemon:
     def __init__(self, binary, *options, listen="127.0.0.1:0"):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("FANFARE_")}
         environment.pop("RUST_LOG", None)
+        # Several run beside each other; --admin wins over it.
+        environment["FANFARE_ADMIN"] = "off"
         command = [binary, "serve", "--listen", listen, *options]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

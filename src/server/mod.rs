@@ -17,7 +17,7 @@
 //! - `sweep`: one write for each connection that has something to get; `pace`: when large channels begin their circles;
 //! - `ending`: the daemon's own end;
 //! - `engine`: the turn's work without a poll, a clock and listeners, so that it can be simulated;
-//! - `handover`, `restart`: the next process goes on with everything;
+//! - `handover`, `restart`: the next process goes on with everything; `state`: what outlives the daemon in a file;
 //! - `journal`: log lines about single connections;
 //! - `service_manager`: what the system's service manager is told, and the sockets that it gives.
 //!
@@ -65,6 +65,7 @@ mod service;
 mod service_manager;
 #[cfg(any(test, fuzzing))]
 pub mod simulation;
+mod state;
 mod sweep;
 mod tickets;
 mod timers;
@@ -168,8 +169,9 @@ pub fn run(
     let mut server = Server::new(config, sockets)?;
     server.reloading = reloading;
     server.given = given;
-    if let Some(predecessor) = predecessor {
-        server.take_over(predecessor)?;
+    match predecessor {
+        Some(predecessor) => server.take_over(predecessor)?,
+        None => server.load_state()?,
     }
     server.announce();
     server.turn_until_ended();
@@ -261,6 +263,7 @@ impl Server {
             let stalled = self.clock.begin_turn(timeout);
             self.turn(&mut events, stalled);
         }
+        self.save_state();
         let service = &mut self.engine.connections.service;
         service.journal.finish();
         info!(

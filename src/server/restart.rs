@@ -9,6 +9,7 @@ use mio::Events;
 use super::ending::Farewell;
 use super::first_process::{self, Supervisor};
 use super::handover::{HandedListener, Handover, Predecessor, Step, report};
+use super::state;
 use super::{HANDOVER, Server};
 
 /// How long keys of tokens may take that come from a URL: without them nobody who has shown a token could stay.
@@ -30,6 +31,25 @@ impl Server {
             connections.len()
         );
         Ok(())
+    }
+
+    /// Takes what the daemon before has left in the file of `--state`.
+    pub(super) fn load_state(&mut self) -> Result<(), String> {
+        let service = &mut self.engine.connections.service;
+        match service.config.state.clone() {
+            Some(path) => state::load(&path, service, &mut self.clock),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves what there is in the file of `--state`, if no other process has it.
+    pub(super) fn save_state(&self) {
+        let service = &self.engine.connections.service;
+        if let Some(path) = &service.config.state
+            && !self.has_successor
+        {
+            state::save(path, service, self.clock.now());
+        }
     }
 
     /// Starts the program that is on disk now, which is to go on with everything.

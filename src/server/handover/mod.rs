@@ -30,7 +30,7 @@ use std::time::Duration;
 pub(super) const VARIABLE: &str = "SUCCEEDS_FANFARE";
 
 /// How long the new process may take to start.
-pub(super) const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(15);
 
 /// How long copying may take while the old process goes on.
 const COPY: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod container;
 mod failures;
 mod manners;
 mod phases;

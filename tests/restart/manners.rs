@@ -1,9 +1,11 @@
 //! What a restart is to others: the service manager, a container, unix sockets, and encrypted connections.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
-use super::common::PATIENCE;
+use super::common::tls::{self, Authority};
+use super::common::{PATIENCE, handshake, masked, member};
 use super::{Folder, Line, ask, is_running, wait_until};
 
 #[test]
@@ -66,4 +68,100 @@ fn a_unix_sockets_file_stays_and_goes_with_the_last_process() {
     }
     line.stop();
     assert!(!Path::new(&path).exists());
+}
+
+#[test]
+fn an_encrypted_client_is_sent_away_for_a_moment_and_comes_back_without_a_gap() {
+    let authority = Authority::new();
+    authority.certify("server", &["localhost"], 1);
+    let (cert, key) = (authority.path("server.pem"), authority.path("server.key"));
+    let tls = [
+        "--listen-tls",
+        "127.0.0.1:0",
+        "--tls-cert",
+        &cert,
+        "--tls-key",
+        &key,
+    ];
+    let mut line = Line::start("tls", &tls);
+    let listening = line.daemon.wait_for_log("listening on wss://");
+    let address = listening
+        .split("wss://")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let address = address
+        .and_then(|address| address.parse().ok())
+        .expect("an address");
+    let connect = || {
+        let mut stream = tls::connect(address, "localhost", authority.client(None));
+        stream
+            .write_all(handshake("/", "").as_bytes())
+            .expect("it goes out");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        assert!(frame(&mut stream).1.starts_with(r#"{"type":"welcome""#));
+        stream
+    };
+    let mut subscriber = connect();
+    say(&mut subscriber, r#"{"type":"subscribe","channel":"a"}"#);
+    let epoch = member(&frame(&mut subscriber).1, "epoch").to_owned();
+    let mut publisher = line.daemon.connect();
+    publisher.ask(r#"{"type":"publish","id":1,"channel":"a","data":1}"#);
+    let before = line.pid();
+    line.restart();
+    publisher.ask(r#"{"type":"publish","id":1,"channel":"a","data":2}"#);
+    assert!(frame(&mut subscriber).1.contains(r#""seq":1"#));
+    let (_, goodbye) = frame(&mut subscriber);
+    assert!(
+        goodbye.starts_with(r#"{"type":"goodbye","reason":"restart""#),
+        "{goodbye}"
+    );
+    let after: u64 = member(&goodbye, "reconnect_after_ms")
+        .parse()
+        .expect("a number");
+    assert!(after <= 2_000, "{after}");
+    let (first, close) = frame(&mut subscriber);
+    assert_eq!(first, 0x88);
+    // 1012.
+    assert!(close.starts_with("\u{03}\u{F4}"), "{close:?}");
+    drop(subscriber);
+    let mut subscriber = connect();
+    say(
+        &mut subscriber,
+        &format!(r#"{{"type":"subscribe","channel":"a","since":{{"epoch":{epoch},"seq":1}}}}"#),
+    );
+    assert_eq!(member(&frame(&mut subscriber).1, "recovered"), "true");
+    assert!(frame(&mut subscriber).1.contains(r#""seq":2"#));
+    wait_until("the old process stays", || !is_running(before));
+}
+
+fn say(stream: &mut tls::Stream, message: &str) {
+    let frame = masked(0x81, message.as_bytes());
+    stream.write_all(&frame).expect("it goes out");
+}
+
+/// The next frame, with its first byte. It may hold what is not text.
+fn frame(stream: &mut tls::Stream) -> (u8, String) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).expect("a frame");
+    let len = match head[1] {
+        126 => {
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).expect("a length");
+            usize::from(u16::from_be_bytes(len))
+        }
+        len => usize::from(len),
+    };
+    let mut payload = vec![0; len];
+    stream.read_exact(&mut payload).expect("a payload");
+    // The code of a close is no text: each byte becomes a character.
+    let text = payload
+        .iter()
+        .map(|byte| char::from(*byte))
+        .collect::<String>();
+    (head[0], text)
 }

@@ -18,17 +18,25 @@ fn start(folder: Folder) -> Line {
 /// Ends a daemon in order; its folder stays.
 fn end(mut line: Line) -> Folder {
     line.stop();
-    std::mem::replace(&mut line.folder, Folder(Path::new("/nowhere/at/all").into()))
+    std::mem::replace(
+        &mut line.folder,
+        Folder(Path::new("/nowhere/at/all").into()),
+    )
 }
 
 #[test]
 fn epochs_numbers_history_and_keys_outlive_a_stop() {
     let line = start(Folder::new("state"));
     let first = line.daemon.connect().ask(PUBLICATION);
-    line.daemon.connect().ask(r#"{"type":"publish","id":1,"channel":"a","data":"two"}"#);
+    line.daemon
+        .connect()
+        .ask(r#"{"type":"publish","id":1,"channel":"a","data":"two"}"#);
     let folder = end(line);
     let file = folder.path("state");
-    let mode = fs::metadata(&file).expect("it was written").permissions().mode();
+    let mode = fs::metadata(&file)
+        .expect("it was written")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     let line = start(folder);
     assert!(!Path::new(&file).exists(), "it is used once");
@@ -43,7 +51,10 @@ fn epochs_numbers_history_and_keys_outlive_a_stop() {
     assert_eq!(member(&answer, "recovered"), "true", "{answer}");
     let message = subscriber.text();
     assert!(message.contains(r#""seq":2,"data":"two""#), "{message}");
-    let next = line.daemon.connect().ask(r#"{"type":"publish","id":1,"channel":"a","data":3}"#);
+    let next = line
+        .daemon
+        .connect()
+        .ask(r#"{"type":"publish","id":1,"channel":"a","data":3}"#);
     assert_eq!(member(&next, "seq"), "3");
 }
 
@@ -81,7 +92,10 @@ fn a_state_that_is_damaged_is_moved_aside_and_the_daemon_starts_with_nothing() {
         fs::write(&file, bytes).expect("it is ours");
         let mut line = start(folder);
         line.daemon.wait_for_log(why);
-        assert_eq!(fs::read(format!("{file}.damaged")).expect("it lies there"), bytes);
+        assert_eq!(
+            fs::read(format!("{file}.damaged")).expect("it lies there"),
+            bytes
+        );
         let answer = line.daemon.connect().ask(PUBLICATION);
         assert_ne!(member(&answer, "epoch"), member(&first, "epoch"));
         folder = end(line);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::{ServeArgs, TempFile, Told};
+use super::{Listen, ServeArgs, TempFile, Told};
 
 /// Each problem of this file, in order, by its beginning.
 pub(super) fn expect_problems(file: &str, beginnings: &[&str]) {

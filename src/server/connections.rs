@@ -70,6 +70,7 @@ impl Connections {
     /// Appends what all of them have in common, for the process that goes on with them.
     pub(super) fn save_shared(&self, out: &mut Vec<u8>) {
         put_len(out, self.generation);
+        self.service.journal.save(out);
         self.service.keys.save(out);
         self.service.rates.save(self.service.now, out);
     }
@@ -80,6 +81,7 @@ impl Connections {
     /// The bytes make no sense.
     pub(super) fn restore_shared(&mut self, reader: &mut Reader<'_>) -> Result<usize, Damaged> {
         let generation = reader.size()?;
+        self.service.journal.restore(reader)?;
         self.service.keys.restore(reader)?;
         self.service.rates.restore(reader)?;
         Ok(generation)

@@ -72,8 +72,12 @@ impl Container {
 
     fn restart(&self) {
         self.signal("USR2");
-        wait_for(&self.log, "restarted: process");
-        wait_for(&self.log, "listening on ws://");
+        // Two processes write there, in either order.
+        let mut awaited = vec!["restarted: process", "listening on ws://"];
+        while !awaited.is_empty() {
+            let line = wait_for(&self.log, "");
+            awaited.retain(|text| !line.contains(text));
+        }
     }
 
     fn code(&mut self) -> Option<i32> {

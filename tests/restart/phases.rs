@@ -40,6 +40,10 @@ fn pretended_successor() {
             // As `kill -9` would end it.
             std::process::exit(9);
         }
+        if stops == "hangs" && kind == 6 {
+            // It is ended before that.
+            std::thread::sleep(super::PATIENCE);
+        }
         let answer: &[u8] = match kind {
             1 => &READY,
             6 => &ARRIVED,
@@ -62,7 +66,7 @@ fn a_successor_that_ends_in_any_phase_leaves_the_daemon_with_everybody_on_it() {
     subscriber.ask(r#"{"type":"subscribe","channel":"a"}"#);
     let mut publisher = line.daemon.connect();
     let own = std::env::current_exe().expect("it has a path");
-    let others = ["ready", "arrived", "nonsense"];
+    let others = ["ready", "arrived", "nonsense", "hangs"];
     let all = KINDS.iter().map(|(name, _)| *name).chain(others);
     for (round, stops) in all.enumerate() {
         line.replace(&format!(

@@ -12,6 +12,7 @@ use super::hello::{HandedListener, Hello, put_time};
 use super::program::Program;
 use super::wire::{FILES_MAX, Kind, Lost, Wire};
 use super::{COPY, STANDSTILL, START};
+use crate::config::Listen;
 use crate::hub::Hub;
 use crate::hub::snapshot::Copied;
 use crate::server::connection::snapshot::Saving;
@@ -71,6 +72,7 @@ impl Handover {
     pub(in crate::server) fn begin(
         program: &Program,
         listeners: &[HandedListener<BorrowedFd<'_>>],
+        doors: &[Listen],
         link: Option<&OwnedFd>,
     ) -> Result<Handover, String> {
         let (own, its) = UnixStream::pair().map_err(|error| format!("no socket pair: {error}"))?;
@@ -85,7 +87,7 @@ impl Handover {
             passes: 0,
         };
         let mut body = Vec::new();
-        let files = Hello::write(&mut body, listeners, link);
+        let files = Hello::write(&mut body, listeners, doors, link);
         // The socket has room for so little.
         let until = Instant::now() + Duration::from_secs(1);
         match handover.wire.send(Kind::Hello, &body, &files, until) {

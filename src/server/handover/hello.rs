@@ -1,5 +1,6 @@
 //! What the old process says first: which version it speaks, what time it is, and where it listens.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -29,8 +30,10 @@ pub(in crate::server) struct HandedListener<S> {
 pub(in crate::server) struct Hello {
     /// The old process's version, for the log.
     pub(in crate::server) program: String,
-    /// The listeners, in the order of their places.
+    /// The listeners that there are.
     pub(in crate::server) listeners: Vec<HandedListener<OwnedFd>>,
+    /// Where its configuration says to listen, whether it does or not, by place.
+    pub(in crate::server) doors: Vec<Listen>,
     /// Where a first process of a container is told who serves now.
     pub(in crate::server) link: Option<OwnedFd>,
 }
@@ -40,6 +43,7 @@ impl Hello {
     pub(super) fn write<'f>(
         out: &mut Vec<u8>,
         listeners: &'f [HandedListener<BorrowedFd<'f>>],
+        doors: &[Listen],
         link: Option<&'f OwnedFd>,
     ) -> Vec<BorrowedFd<'f>> {
         put(out, VERSION);
@@ -47,16 +51,7 @@ impl Hello {
         put_bool(out, link.is_some());
         put_len(out, listeners.len());
         for listener in listeners {
-            match &listener.address {
-                Listen::Tcp(address) => {
-                    out.push(0);
-                    put_bytes(out, address.to_string().as_bytes());
-                }
-                Listen::Unix(path) => {
-                    out.push(1);
-                    put_bytes(out, path.as_os_str().as_bytes());
-                }
-            }
+            put_address(out, &listener.address);
             put_bool(out, listener.given_as.is_some());
             if let Some(name) = &listener.given_as {
                 put_bytes(out, name.as_bytes());
@@ -67,6 +62,8 @@ impl Hello {
                 put(out, inode);
             }
         }
+        put_len(out, doors.len());
+        doors.iter().for_each(|door| put_address(out, door));
         let link = link.map(|link| link.as_fd());
         let sockets = listeners.iter().map(|listener| listener.socket);
         link.into_iter().chain(sockets).collect()
@@ -100,14 +97,7 @@ impl Hello {
         };
         let mut listeners = Vec::new();
         for _ in 0..reader.number()? {
-            let address = match (reader.byte()?, reader.bytes()?) {
-                (0, text) => {
-                    let address = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-                    Listen::Tcp(address.ok_or(Damaged("a listener has no address"))?)
-                }
-                (1, path) => Listen::Unix(Path::new(std::ffi::OsStr::from_bytes(path)).into()),
-                _ => return Err(Damaged("a listener is of no kind that there is")),
-            };
+            let address = address(reader)?;
             let given_as = match reader.bool()? {
                 true => Some(reader.text()?.to_owned()),
                 false => None,
@@ -123,12 +113,42 @@ impl Hello {
                 socket: files.next().ok_or(NO_FILE)?,
             });
         }
+        let mut doors = Vec::new();
+        for _ in 0..reader.number()? {
+            doors.push(address(reader)?);
+        }
         reader.end()?;
         Ok(Hello {
             program,
             listeners,
+            doors,
             link,
         })
+    }
+}
+
+fn put_address(out: &mut Vec<u8>, address: &Listen) {
+    match address {
+        Listen::Tcp(address) => {
+            out.push(0);
+            put_bytes(out, address.to_string().as_bytes());
+        }
+        Listen::Unix(path) => {
+            out.push(1);
+            put_bytes(out, path.as_os_str().as_bytes());
+        }
+    }
+}
+
+fn address(reader: &mut Reader<'_>) -> Result<Listen, Damaged> {
+    match (reader.byte()?, reader.bytes()?) {
+        (0, text) => {
+            let address = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            let address = address.ok_or(Damaged("a listener has no address"))?;
+            Ok(Listen::Tcp(address))
+        }
+        (1, path) => Ok(Listen::Unix(Path::new(OsStr::from_bytes(path)).into())),
+        _ => Err(Damaged("a listener is of no kind that there is")),
     }
 }
 

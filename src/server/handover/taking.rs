@@ -63,9 +63,8 @@ impl Predecessor {
                 return Err(why);
             }
         };
-        let doors = hello.listeners.iter();
         let predecessor = Predecessor {
-            doors: doors.map(|listener| listener.address.clone()).collect(),
+            doors: std::mem::take(&mut hello.doors),
             link: hello.link.take(),
             program: std::mem::take(&mut hello.program),
             wire,

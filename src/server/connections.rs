@@ -116,17 +116,16 @@ impl Connections {
         self.begin_to_readmit();
     }
 
-    /// Lets go of those that another process goes on with, without a word to their peers.
-    pub(super) fn let_go(&mut self, registry: &Registry) {
-        for index in 0..self.places() {
-            let entry = self.slab.get(index);
-            if entry.is_none_or(|entry| entry.transport.is_encrypted()) {
+    /// Lets go of those at these places, with which another process goes on, without a word to their peers.
+    pub(super) fn let_go(&mut self, places: &[usize], registry: &Registry) {
+        for &index in places {
+            let Some(entry) = self.slab.try_remove(index) else {
                 continue;
-            }
+            };
             let Entry {
                 mut transport,
                 mut connection,
-            } = self.slab.remove(index);
+            } = entry;
             // The poll ends with this process at the latest.
             let _ = transport.deregister(registry).is_ok();
             self.seats.leave(connection.seat, connection.token);

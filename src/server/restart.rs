@@ -158,10 +158,10 @@ impl Server {
             listener.leave(registry);
         }
         let before = self.engine.connections.len();
-        self.engine.connections.let_go(registry);
+        self.engine.connections.let_go(handover.handed(), registry);
         let left = self.engine.connections.len();
         let what = format!(
-            "process {pid} goes on with {} connections after {:.1} ms; {left} encrypted ones have to come back",
+            "process {pid} goes on with {} connections after {:.1} ms; {left} others, mostly encrypted, have to come back",
             before - left,
             stood_still.as_secs_f64() * 1_000.0,
         );

@@ -305,7 +305,9 @@ impl Simulation {
         for (_, entry) in &old.slab {
             assert!(entry.connection.save(&saving, &mut records));
         }
-        [&mut channels, &mut shared, &mut records].map(&mut change);
+        for bytes in [&mut channels, &mut shared, &mut records] {
+            change(bytes);
+        }
 
         config.coalesce_ms = 0;
         let mut engine = Engine::new(config, usize::MAX, Pace::new(std::time::Duration::ZERO));

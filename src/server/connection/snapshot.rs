@@ -172,11 +172,14 @@ impl Connection {
     /// Appends all of it but its socket. `false`: it is one that cannot be written, and nothing was appended.
     pub(in crate::server) fn save(&self, saving: &Saving<'_>, out: &mut Vec<u8>) -> bool {
         let speaker = match &self.phase {
-            Phase::Open(open) => match open.speaker.number() {
-                Some(number) => number,
-                None => return false,
-            },
-            _ => 0,
+            Phase::Open(open) => open.speaker.number(),
+            Phase::Http(http) if http.body.as_ref().is_some_and(|body| !body.can_be_saved()) => {
+                None
+            }
+            _ => Some(0),
+        };
+        let Some(speaker) = speaker else {
+            return false;
         };
         put_len(out, self.token.0);
         out.push(match self.seat {

@@ -18,7 +18,7 @@ use crate::hub::snapshot::Copied;
 use crate::server::connection::snapshot::Saving;
 use crate::server::connections::Connections;
 use crate::server::timers::Millis;
-use crate::snapshot::{put, put_len};
+use crate::snapshot::put_len;
 
 /// Bytes of channels that are copied at a time, and how long a turn of the loop goes on with that.
 const PIECE: usize = 64 * 1024;
@@ -40,6 +40,8 @@ pub(in crate::server) struct Handover {
     until: Instant,
     stage: Stage,
     copied: Copied,
+    /// The places of the connections that were handed over.
+    handed: Vec<usize>,
     /// What has come since the channels were last gone through, in bytes.
     pass: usize,
     passes: usize,
@@ -83,6 +85,7 @@ impl Handover {
             until: Instant::now() + START,
             stage: Stage::Starting,
             copied: Copied::default(),
+            handed: Vec::new(),
             pass: 0,
             passes: 0,
         };
@@ -118,6 +121,11 @@ impl Handover {
     /// The new process.
     pub(in crate::server) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The places of the connections with which the new process goes on.
+    pub(in crate::server) fn handed(&self) -> &[usize] {
+        &self.handed
     }
 
     /// How long it may take until the next step.
@@ -216,27 +224,26 @@ impl Handover {
         put_time(&mut shared, now);
         connections.save_shared(&mut shared);
         self.wire.send(Kind::Shared, &shared, &[], until)?;
-        let count = self.send_connections(connections, until)?;
+        self.send_connections(connections, until)?;
         let mut end = Vec::new();
-        put(&mut end, count);
+        put_len(&mut end, self.handed.len());
         self.wire.send(Kind::End, &end, &[], until)?;
         self.expect(Kind::Arrived, until)?;
         self.wire.send(Kind::Go, &[], &[], until)?;
         self.expect(Kind::Taken, until)
     }
 
-    /// Sends all connections that can be handed over. How many they are.
-    fn send_connections(&mut self, connections: &Connections, until: Instant) -> Result<u64, Lost> {
+    /// Sends all connections that can be handed over.
+    fn send_connections(&mut self, connections: &Connections, until: Instant) -> Result<(), Lost> {
         let saving = Saving::new(&connections.service.hub);
         let (mut records, mut sockets) = (Vec::new(), Vec::with_capacity(FILES_MAX));
-        let mut count = 0;
-        for (_, entry) in &connections.slab {
+        for (place, entry) in &connections.slab {
             let begin = records.len();
             let socket = entry.transport.save(&mut records);
             match socket {
                 Some(socket) if entry.connection.save(&saving, &mut records) => {
                     sockets.push(socket);
-                    count += 1;
+                    self.handed.push(place);
                 }
                 _ => records.truncate(begin),
             }
@@ -244,8 +251,7 @@ impl Handover {
                 self.send_batch(&mut records, &mut sockets, until)?;
             }
         }
-        self.send_batch(&mut records, &mut sockets, until)?;
-        Ok(count)
+        self.send_batch(&mut records, &mut sockets, until)
     }
 
     fn send_batch(

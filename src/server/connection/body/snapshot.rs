@@ -7,34 +7,36 @@ use crate::server::gate::Gate;
 use crate::snapshot::{Damaged, Reader, put, put_bool, put_bytes, put_len};
 
 impl Body {
-    /// Appends what is still to be made.
+    /// Whether another process can make the rest of it.
+    pub(in crate::server::connection) fn can_be_saved(&self) -> bool {
+        matches!(&self.what, What::Messages(_) | What::Publications(_))
+    }
+
+    /// Appends what is still to be made, if that can be saved.
     pub(in crate::server::connection) fn save(&self, saving: &Saving<'_>, out: &mut Vec<u8>) {
         saving.save_access(&self.access, out);
         put(out, self.until);
         put_bool(out, self.is_chunked);
         put_bool(out, self.keep_alive);
-        match &self.what {
-            What::Messages(messages) => {
-                out.push(0);
-                saving.save_channel(messages.channel, out);
-                put_bytes(out, &messages.head);
-                for number in [messages.position, messages.until, messages.left] {
-                    put(out, number);
-                }
-                put_bool(out, messages.is_begun);
+        if let What::Messages(messages) = &self.what {
+            out.push(0);
+            saving.save_channel(messages.channel, out);
+            put_bytes(out, &messages.head);
+            for number in [messages.position, messages.until, messages.left] {
+                put(out, number);
             }
-            What::Publications(publications) => {
-                out.push(1);
-                put_bytes(out, &publications.text);
-                let (at, state) = publications.batch.place();
-                put_len(out, at);
-                out.push(state);
-                match publications.key {
-                    Some(key) => key.save(out),
-                    None => out.push(0),
-                }
-                put_bool(out, publications.is_first);
+            put_bool(out, messages.is_begun);
+        } else if let What::Publications(publications) = &self.what {
+            out.push(1);
+            put_bytes(out, &publications.text);
+            let (at, state) = publications.batch.place();
+            put_len(out, at);
+            out.push(state);
+            match publications.key {
+                Some(key) => key.save(out),
+                None => out.push(0),
             }
+            put_bool(out, publications.is_first);
         }
     }
 

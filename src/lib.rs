@@ -35,6 +35,8 @@ mod random;
 pub mod secret_file;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod snapshot;
 #[cfg(all(feature = "server", not(fuzzing)))]
 mod transport;
 #[cfg(all(feature = "server", fuzzing))]

@@ -32,6 +32,7 @@ enum Command {
     Token(commands::TokenArgs),
     Allow(commands::AllowArgs),
     Top(commands::TopArgs),
+    Restart(commands::RestartArgs),
     Completions(commands::CompletionsArgs),
     Man(commands::ManArgs),
 }
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             Command::Token(args) => args.run().code(),
             Command::Allow(args) => args.run().code(),
             Command::Top(args) => args.run().code(),
+            Command::Restart(args) => args.run().code(),
             Command::Completions(args) => args.run(Cli::command()).code(),
             Command::Man(args) => args.run(Cli::command()).code(),
         },

@@ -291,6 +291,7 @@ fn docs_and_help_name_the_subject_of_each_sentence() {
         &["sub", "--help"],
         &["pub", "--help"],
         &["allow", "--help"],
+        &["restart", "--help"],
         &["check", "--help"],
         &["config", "--help"],
         &["completions", "--help"],

@@ -19,4 +19,5 @@ pub mod passwords;
 pub mod presented;
 pub mod rates;
 pub mod rules;
+pub(crate) mod snapshot;
 pub mod token;

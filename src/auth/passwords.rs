@@ -11,11 +11,11 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::str::FromStr;
 
 use bcrypt::HashParts;
+use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
 use crate::secret_file::SecretFile;
@@ -245,11 +245,15 @@ fn shown(name: &str) -> String {
     format!("{:?}", Shown::new(name, SHOWN_BYTES).to_string())
 }
 
-/// It need not be secret, since it says only whether an entry is the same as before.
+/// It says whether an entry is the same as before, in every process: identities outlive theirs.
 fn voucher_of(name: &str, hash: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (name, hash).hash(&mut hasher);
-    hasher.finish()
+    // Neither of them has a colon.
+    let digest = Sha1::new()
+        .chain_update(name)
+        .chain_update(":")
+        .chain_update(hash);
+    let first = digest.finalize().first_chunk().copied();
+    u64::from_le_bytes(first.unwrap_or_default())
 }
 
 /// A hash of this cost that is nobody's.

@@ -4,6 +4,7 @@
 //! all of it at once, and goes on at the steady rate (the generic cell rate algorithm, ITU-T I.371). A [`Table`] has a bucket for each address
 //! or name, and a bounded number of them.
 
+mod snapshot;
 #[cfg(test)]
 mod tests;
 

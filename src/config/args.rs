@@ -64,7 +64,8 @@ allowed is denied:
     subscribe = [\"news.>\"]
 
 SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
-summary. SIGHUP reads rules, keys, certificates, passwords and what to log again.";
+summary. SIGHUP reads rules, keys, certificates, passwords and what to log again. SIGUSR2 starts the
+program on disk in the daemon's place, and everybody stays connected: see fanfare restart --help.";
 
 impl ServeArgs {
     /// No flags but `--config`, if there is a file.

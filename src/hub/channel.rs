@@ -142,6 +142,14 @@ impl Channel {
         }
     }
 
+    /// Begins anew at `position`, without messages. It has no subscribers.
+    #[cfg(feature = "server")]
+    pub(super) fn begin_at(&mut self, position: u64) {
+        self.base = Log::new(position, self.base.largest());
+        (self.tail, self.circle) = (position, position);
+        self.set_floor(position);
+    }
+
     /// What it is the log of.
     pub(super) fn topic(&self) -> Topic<'_> {
         match self.matcher {

@@ -17,6 +17,14 @@ impl Epoch {
         Self(URL_SAFE_NO_PAD.encode(bits).into_boxed_str())
     }
 
+    /// An epoch that was given out before, as it was written; `None`: it is none.
+    #[cfg(feature = "server")]
+    pub(crate) fn as_written(text: &str) -> Option<Self> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_epoch = (1..=64).contains(&text.len()) && text.bytes().all(is_part);
+        is_epoch.then(|| Self(text.into()))
+    }
+
     /// The epoch as clients see it: 16 characters of `A-Z a-z 0-9 - _`.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -81,12 +81,17 @@ impl Hub {
             let (_, vacant) = self.vacant_patterns.first()?;
             self.forget(vacant);
         }
+        Some(self.insert_pattern(channel))
+    }
+
+    /// Adds a new pattern's log.
+    pub(super) fn insert_pattern(&mut self, channel: Channel) -> u32 {
         let index = self.directory.insert_unnamed(channel);
         let id = self.directory.id(index);
         if let Some(Topic::Pattern(matcher, text)) = self.directory.get(index).map(Channel::topic) {
             self.patterns.insert(matcher, text, id);
         }
-        Some(index)
+        index
     }
 
     /// Sees to it that what is at `index` is found no more, so that there may be another of that name or pattern. The log itself

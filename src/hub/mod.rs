@@ -71,6 +71,8 @@ mod run;
 mod segment;
 mod slices;
 mod slot;
+#[cfg(feature = "server")]
+pub(crate) mod snapshot;
 mod subscribe;
 mod subscriber;
 mod sweep;

@@ -87,6 +87,11 @@ impl Accepting {
         self.is_open(now) && self.listeners.iter().any(|listener| listener.ready)
     }
 
+    /// Whether a newcomer waits for a seat.
+    pub(super) fn holds_back(&self) -> bool {
+        self.held_back.is_some()
+    }
+
     fn is_open(&self, now: Millis) -> bool {
         now >= self.paused_until
     }

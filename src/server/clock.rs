@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Clock {
     started: Instant,
+    /// The time that it was at the start, which may be so much before 0.
+    base: Millis,
     /// The time since `started` as of the last turn.
     last: Duration,
     /// The sum of all stalls.
@@ -36,6 +38,7 @@ impl Clock {
     pub(super) fn new() -> Self {
         Clock {
             started: Instant::now(),
+            base: 0,
             last: Duration::ZERO,
             lost: Duration::ZERO,
             looked_at: Duration::ZERO,
@@ -73,12 +76,21 @@ impl Clock {
 
     /// The time as of the beginning of this turn.
     pub(super) fn turn(&self) -> Millis {
-        Self::millis(self.last.saturating_sub(self.lost))
+        self.base
+            .wrapping_add(Self::millis(self.last.saturating_sub(self.lost)))
     }
 
     /// The time now.
     pub(super) fn now(&self) -> Millis {
-        Self::millis(self.started.elapsed().saturating_sub(self.lost))
+        let since = self.started.elapsed().saturating_sub(self.lost);
+        self.base.wrapping_add(Self::millis(since))
+    }
+
+    /// It is `now`, as in the process that this one takes over from. Whatever passed until now is no stop.
+    pub(super) fn set(&mut self, now: Millis) {
+        self.last = self.started.elapsed();
+        self.lost = Duration::ZERO;
+        self.base = now.wrapping_sub(Self::millis(self.last));
     }
 
     /// The time since the start, stalls included.

@@ -7,7 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Instant;
 
-use mio::Token;
+use mio::{Registry, Token};
 use slab::Slab;
 
 use super::TURN_BUDGET;
@@ -25,7 +25,9 @@ use super::timers::NEVER;
 use super::tokens::{index_of, token_of};
 use super::work::Work;
 use crate::config::Config;
+use crate::snapshot::{Damaged, Reader, put_len};
 use crate::transport::Transport;
+use crate::ws::close::CloseCode;
 
 /// Timers looked at in one turn.
 const TIMERS_A_TURN: usize = 1024;
@@ -63,6 +65,75 @@ impl Connections {
             work: Work::default(),
             seats: Seats::new(limit),
             readmits: 0..0,
+        }
+    }
+
+    /// Appends what all of them have in common, for the process that goes on with them.
+    pub(super) fn save_shared(&self, out: &mut Vec<u8>) {
+        put_len(out, self.generation);
+        self.service.journal.save(out);
+        self.service.keys.save(out);
+        self.service.rates.save(self.service.now, out);
+    }
+
+    /// Takes what [`Connections::save_shared`] has written, but for the generation, which it gives back.
+    ///
+    /// # Errors
+    /// The bytes make no sense.
+    pub(super) fn restore_shared(&mut self, reader: &mut Reader<'_>) -> Result<usize, Damaged> {
+        let generation = reader.size()?;
+        self.service.journal.restore(reader)?;
+        self.service.keys.restore(reader)?;
+        self.service.rates.restore(reader)?;
+        Ok(generation)
+    }
+
+    /// Goes on with the connections of another process, which are registered with the poll; each with whether the listener that it came by is still there. What
+    /// their peers may do is decided anew. There are no others yet, and each has a place of its own.
+    pub(super) fn take_over(&mut self, all: Vec<(Entry, bool)>, generation: usize) {
+        let turn = self.service.metrics.turns;
+        self.generation = generation;
+        let mut places = Vec::with_capacity(all.len());
+        let entries = all.into_iter().map(|(entry, has_listener)| {
+            let Connection { token, seat, .. } = entry.connection;
+            places.push((token, seat, has_listener));
+            (index_of(token), entry)
+        });
+        self.slab = entries.collect();
+        for (token, seat, has_listener) in places {
+            let index = index_of(token);
+            self.seats.take(seat, token, turn);
+            self.touch(index);
+            if !has_listener {
+                self.act(index, |connection, service, peer| {
+                    let reason = "the listener is gone";
+                    match connection.phase {
+                        Phase::Http(_) => connection.finish(service),
+                        _ => connection.begin_close(service, peer, CloseCode::RESTART, reason),
+                    }
+                });
+            }
+        }
+        self.begin_to_readmit();
+    }
+
+    /// Lets go of those at these places, with which another process goes on, without a word to their peers.
+    pub(super) fn let_go(&mut self, places: &[usize], registry: &Registry) {
+        for &index in places {
+            let Some(entry) = self.slab.try_remove(index) else {
+                continue;
+            };
+            let Entry {
+                mut transport,
+                mut connection,
+            } = entry;
+            // The poll ends with this process at the latest.
+            let _ = transport.deregister(registry).is_ok();
+            self.seats.leave(connection.seat, connection.token);
+            connection.release(&mut self.service);
+            if connection.is_subscriber() {
+                self.service.hub.detach(connection.subscriber());
+            }
         }
     }
 

@@ -28,11 +28,39 @@ const LAST_VISITS: usize = 64;
 /// How long a turn of the loop goes on closing connections because the daemon ends.
 const GOODBYES_A_TURN: Duration = Duration::from_millis(10);
 
+/// Over how much more than the time of the closes the returns of those are spread who are sent away, in milliseconds.
+const RETURNS_MS: u64 = 2_000;
+
+/// Why connections are closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// The daemon ends.
+    Shutdown,
+    /// Another process has taken over, and these could not be handed to it.
+    Restart,
+    /// An administrator sends everybody elsewhere, and the daemon goes on with those of administration.
+    Drain,
+}
+
+impl Farewell {
+    /// What a `goodbye` says, and the close.
+    fn words(self) -> (&'static str, CloseCode, &'static str) {
+        match self {
+            Farewell::Shutdown => (
+                "shutdown",
+                CloseCode::GOING_AWAY,
+                "the server is going away",
+            ),
+            Farewell::Restart => ("restart", CloseCode::RESTART, "the server is restarting"),
+            Farewell::Drain => ("drain", CloseCode::GOING_AWAY, "the server is going away"),
+        }
+    }
+}
+
 /// A shutdown under way.
 #[derive(Debug)]
 pub(super) struct Shutdown {
-    /// Whether the daemon ends then. If not, it is drained: its clients go elsewhere, and those of administration stay.
-    ends: bool,
+    farewell: Farewell,
     began: Millis,
     spread_ms: u64,
     /// The places whose turn has come; all beyond are still to be closed.
@@ -47,12 +75,16 @@ pub(super) struct Shutdown {
 }
 
 impl Shutdown {
-    /// Begins to close all connections. New ones do not come. The daemon `ends` then, or it is drained.
-    pub(super) fn begin(connections: &Connections, ends: bool) -> Self {
+    /// Begins to close all connections, or, for a drain, all but those of administration. New ones do not come.
+    pub(super) fn begin(connections: &Connections, farewell: Farewell) -> Self {
         Shutdown {
-            ends,
+            farewell,
             began: connections.service.now,
-            spread_ms: connections.service.config.drain_ms,
+            spread_ms: match farewell {
+                Farewell::Shutdown | Farewell::Drain => connections.service.config.drain_ms,
+                // Nothing more is to be had here: it is the returns that are spread.
+                Farewell::Restart => 0,
+            },
             reached: 0,
             total: connections.places(),
             owed: HashMap::new(),
@@ -63,7 +95,7 @@ impl Shutdown {
 
     /// Whether the daemon ends then.
     pub(super) fn ends(&self) -> bool {
-        self.ends
+        self.farewell != Farewell::Drain
     }
 
     /// When to go on; `None`: all is done.
@@ -72,7 +104,7 @@ impl Shutdown {
             return Some(now);
         }
         match self.until {
-            Some(_) if !self.ends && self.owed.is_empty() => None,
+            Some(_) if !self.ends() && self.owed.is_empty() => None,
             Some(until) if self.owed.is_empty() => Some(until),
             Some(until) => Some(until - LAST_CALL_MS),
             None => Some(now + 10),
@@ -117,7 +149,7 @@ impl Shutdown {
                 let Some(connection) = connections.get(index) else {
                     continue;
                 };
-                if !self.ends && connections.service.gate.is_admin(connection.access.door) {
+                if !self.ends() && connections.service.gate.is_admin(connection.access.door) {
                     continue;
                 }
                 match connection.phase {
@@ -140,7 +172,7 @@ impl Shutdown {
         let is_last_call = (self.until).is_some_and(|until| now + LAST_CALL_MS >= until);
         if is_last_call {
             for (token, _) in self.owed.drain() {
-                go_away(connections, token, self.ends);
+                go_away(connections, token, self.farewell);
             }
         }
     }
@@ -172,19 +204,18 @@ impl Shutdown {
             sweep.visit(connections, index);
             left = left.saturating_sub(connections.service.metrics.bytes_sent - sent);
         }
-        go_away(connections, token, self.ends);
+        go_away(connections, token, self.farewell);
     }
 }
 
-/// Says the close that ends an open connection with the daemon, or because it is drained.
-fn go_away(connections: &mut Connections, token: Token, ends: bool) {
+/// Says the close that ends an open connection, as planned.
+fn go_away(connections: &mut Connections, token: Token, farewell: Farewell) {
     if connections.find(token).is_some() {
         connections.act(index_of(token), |connection, service, peer| {
-            if !ends {
-                connection.say_goodbye(service, "drain");
-            }
-            let reason = "the server is going away";
-            connection.begin_close(service, peer, CloseCode::GOING_AWAY, reason);
+            let (what, code, reason) = farewell.words();
+            let spread = service.config.drain_ms.saturating_add(RETURNS_MS);
+            connection.say_goodbye(service, what, spread);
+            connection.begin_close(service, peer, code, reason);
         });
     }
 }

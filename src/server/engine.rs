@@ -8,7 +8,7 @@ use mio::Token;
 use super::connection::ends::Gone;
 use super::connection::flow::Flow;
 use super::connections::Connections;
-use super::ending::Shutdown;
+use super::ending::{Farewell, Shutdown};
 use super::pace::Pace;
 use super::read::Reader;
 use super::service::Service;
@@ -165,17 +165,22 @@ impl Engine {
 
     /// Begins to end: every connection is closed, at the pace that was asked for.
     pub(super) fn shut_down(&mut self) {
-        self.shutdown = Some(Shutdown::begin(&self.connections, true));
+        self.end(Farewell::Shutdown);
     }
 
     /// Begins to send everybody away but those of administration, at the same pace, and goes on.
     pub(super) fn drain(&mut self) {
-        self.shutdown = Some(Shutdown::begin(&self.connections, false));
+        self.end(Farewell::Drain);
     }
 
     /// Whether it was told to end.
     pub(super) fn is_ending(&self) -> bool {
         self.shutdown.as_ref().is_some_and(Shutdown::ends)
+    }
+
+    /// Begins to close connections for this reason.
+    pub(super) fn end(&mut self, farewell: Farewell) {
+        self.shutdown = Some(Shutdown::begin(&self.connections, farewell));
     }
 
     /// Whether it may end: it was told to, and everybody is gone or had time enough.

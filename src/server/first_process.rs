@@ -3,8 +3,15 @@
 //! The kernel gives the first process all those whose parents have ended, such as what a health check or `docker exec` leaves behind. When
 //! they end, they stay as zombies until it has asked how they ended. Signals do nothing to it that it has no handler for: the loop has one for
 //! each signal that it knows.
+//!
+//! The container ends with it. So after a restart it stays, does nothing but pass signals on, and ends when the process does that serves then: [`Supervisor`].
 
-use rustix::process::{WaitOptions, getpid, wait};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use log::warn;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
 /// Whether this process is the first one.
 pub(super) fn is_this() -> bool {
@@ -14,4 +21,64 @@ pub(super) fn is_this() -> bool {
 /// Lets all go that have ended. The daemon has no children of its own, so nobody else wants to know how they ended.
 pub(super) fn let_go_of_the_dead() {
     while matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
+}
+
+/// Watches over the process that serves. Each process that takes over says so by a link that goes from one to the next.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    link: UnixStream,
+    serving: Option<Pid>,
+}
+
+impl Supervisor {
+    /// It watches over nobody yet. The link is for the processes that serve.
+    pub(super) fn new() -> io::Result<(Supervisor, OwnedFd)> {
+        let (link, other) = UnixStream::pair()?;
+        link.set_nonblocking(true)?;
+        let supervisor = Supervisor {
+            link,
+            serving: None,
+        };
+        Ok((supervisor, other.into()))
+    }
+
+    /// Watches over this process from now on.
+    pub(super) fn begin(&mut self, pid: u32) {
+        self.serving = pid_of(pid);
+    }
+
+    /// Looks who serves, and lets all go that have ended. The code with which the one that served has ended, if it has.
+    pub(super) fn look(&mut self) -> Option<i32> {
+        // A process has said that it serves before the one before it ends.
+        let mut bytes = [0; 4];
+        while io::Read::read_exact(&mut self.link, &mut bytes).is_ok() {
+            self.begin(u32::from_le_bytes(bytes));
+        }
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if Some(pid) == self.serving {
+                return Some(code_of(status));
+            }
+        }
+        None
+    }
+
+    /// Passes a signal on to the process that serves.
+    pub(super) fn pass_on(&self, signal: i32) {
+        let signal = Signal::from_named_raw(signal);
+        if let (Some(pid), Some(signal)) = (self.serving, signal)
+            && let Err(error) = kill_process(pid, signal)
+        {
+            warn!("process {pid:?} did not get a signal: {error}");
+        }
+    }
+}
+
+fn pid_of(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+/// The code as a shell says it.
+fn code_of(status: WaitStatus) -> i32 {
+    let signal = status.terminating_signal().map(|signal| 128 + signal);
+    status.exit_status().or(signal).unwrap_or(1)
 }

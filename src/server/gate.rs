@@ -198,6 +198,13 @@ impl Gate {
         }
     }
 
+    /// The access of somebody whom another process let in by this listener: as good as decided before a reload.
+    pub(super) fn as_before(&self, door: usize, identity: Option<Identity>) -> Rc<Access> {
+        let mut access = self.decide(door, identity);
+        access.reloads = self.reloads.wrapping_sub(1);
+        Rc::new(access)
+    }
+
     /// The listener with this place.
     pub(super) fn door(&self, door: usize) -> &Listen {
         &self.doors[door.min(self.doors.len() - 1)]

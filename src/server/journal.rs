@@ -7,13 +7,16 @@
 //! on. The next line that is written says how many were left out. At other levels a line costs one comparison.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::Hasher as _;
 
 use log::debug;
 use mio::Token;
+use siphasher::sip::SipHasher13;
 
 use super::timers::Millis;
 use crate::http::Head;
+use crate::random::Random;
+use crate::snapshot::{Damaged, Reader};
 
 /// Lines that may be written at once after a silence.
 const BURST: u32 = 200;
@@ -67,17 +70,42 @@ impl fmt::Display for Field<'_> {
 }
 
 /// Names connections, and bounds the lines about them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Journal {
     /// Makes sessions from tokens that nobody outside can tell.
-    names: RandomState,
+    secret: [u8; 16],
     allowance: Allowance,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Journal {
+            secret: Random::new().bytes(),
+            allowance: Allowance::default(),
+        }
+    }
 }
 
 impl Journal {
     /// The session of the connection that has this token: 16 hexadecimal digits, always the same.
     pub(super) fn session(&self, token: Token) -> String {
-        format!("{:016x}", self.names.hash_one(token.0))
+        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        hasher.write_u64(token.0 as u64);
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Appends what makes the sessions, so that they stay the same in the process that goes on.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.secret);
+    }
+
+    /// Makes the sessions that the process made which saved this.
+    ///
+    /// # Errors
+    /// The bytes are too few.
+    pub(super) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        self.secret = reader.array()?;
+        Ok(())
     }
 
     /// Says how many lines were left out since the last that was written.

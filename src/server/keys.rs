@@ -13,6 +13,7 @@ use super::tickets::Ticket;
 use super::timers::Millis;
 use crate::hub::Epoch;
 use crate::limit::Limit;
+use crate::snapshot::{Damaged, Reader, put, put_bytes, put_len};
 
 /// How long a key is remembered after its publication, in milliseconds.
 pub(super) const REMEMBERED_MS: Millis = 300_000;
@@ -154,6 +155,42 @@ impl Keys {
             self.published.shrink_to(self.published.len() * 2);
             self.known.shrink_to(self.known.len() * 2);
         }
+    }
+
+    /// Appends all that were published under, with the secret that tells them from those of other daemons. Pending ones are not among them.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.secret);
+        put_len(out, self.published.len());
+        for (at, key) in &self.published {
+            out.extend_from_slice(&key.0.to_le_bytes());
+            let (epoch, seq) = match self.known.get(key) {
+                Some(Known::Published { epoch, seq }) => (epoch.as_str(), *seq),
+                _ => ("", 0),
+            };
+            put(out, *at);
+            put_bytes(out, epoch.as_bytes());
+            put(out, seq);
+        }
+    }
+
+    /// Takes the place of what there is.
+    ///
+    /// # Errors
+    /// The bytes are not those of keys.
+    pub(super) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        *self = Keys::new(self.most, reader.array()?);
+        for _ in 0..reader.number()? {
+            let key = Key(u128::from_le_bytes(reader.array()?));
+            let at = reader.number()?;
+            let epoch = reader.text()?;
+            let seq = reader.number()?;
+            if epoch.is_empty() {
+                continue;
+            }
+            let epoch = Epoch::as_written(epoch).ok_or(Damaged("a key's epoch is none"))?;
+            self.finish(key, Some((epoch, seq)), at);
+        }
+        Ok(())
     }
 
     fn forget_oldest(&mut self) {

@@ -4,7 +4,7 @@ mod unix;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use log::warn;
@@ -14,7 +14,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use self::unix::SocketFile;
-use super::service_manager::sockets::GivenSockets;
+use super::service_manager::sockets::{GivenSockets, TakenSocket};
 use crate::auth::forwarded::TrustedProxies;
 use crate::config::{Config, Listen};
 use crate::transport::Transport;
@@ -100,21 +100,22 @@ impl Listener {
         config: &Config,
         all: &[Listen],
         door: usize,
-        socket: Option<Socket>,
+        socket: Option<TakenSocket>,
         earlier: &[Listener],
     ) -> Result<Listener, String> {
         let plain = config.listen.len();
         let is_tls = (plain..plain + config.tls.listen.len()).contains(&door);
         match (&all[door], socket) {
-            (Listen::Tcp(address), Some(socket)) => tune(&socket, config.send_buffer)
+            (Listen::Tcp(address), Some((socket, _))) => tune(&socket, config.send_buffer)
                 .and_then(|()| Listener::of_tcp(socket, is_tls))
                 .map_err(|error| explain(*address, &error, &[])),
-            (Listen::Unix(path), Some(socket)) => {
+            (Listen::Unix(path), Some((socket, file))) => {
                 let name = format!("unix:{}", path.display());
                 let failed = |error| format!("cannot listen on {name}: {error}");
                 socket.set_nonblocking(true).map_err(failed)?;
                 let listener = UnixListener::from_std(OwnedFd::from(socket).into());
-                let socket = Acceptor::Unix(None, listener);
+                let file = file.map(|identity| SocketFile::of_predecessor(path, identity));
+                let socket = Acceptor::Unix(file, listener);
                 Ok(Listener::of_unix(path, socket, is_tls))
             }
             (Listen::Tcp(address), None) => {
@@ -218,6 +219,28 @@ impl Listener {
             door: self.door,
         };
         Ok((accepted, peer))
+    }
+
+    /// What another process needs to go on with it: its socket, and which file is its own.
+    pub(super) fn handed(&self) -> (BorrowedFd<'_>, Option<(u64, u64)>) {
+        match &self.socket {
+            Acceptor::Tcp(listener) => (listener.as_fd(), None),
+            Acceptor::Unix(file, listener) => {
+                (listener.as_fd(), file.as_ref().map(SocketFile::identity))
+            }
+        }
+    }
+
+    /// Another process goes on with it: nothing is accepted here any more, and its file stays.
+    pub(super) fn leave(mut self, registry: &Registry) {
+        // The poll ends with this process at the latest.
+        let _ = match &mut self.socket {
+            Acceptor::Tcp(listener) => listener.deregister(registry),
+            Acceptor::Unix(_, listener) => listener.deregister(registry),
+        };
+        if let Acceptor::Unix(file, _) = self.socket {
+            std::mem::forget(file);
+        }
     }
 
     fn file(&self) -> Option<&SocketFile> {

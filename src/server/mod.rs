@@ -19,6 +19,7 @@
 //! - `api`: what an administrator asks by HTTP that reaches beyond the asker's own connection;
 //! - `ending`: the daemon's own end;
 //! - `engine`: the turn's work without a poll, a clock and listeners, so that it can be simulated;
+//! - `handover`, `restart`: the next process goes on with everything; `state`: what outlives the daemon in a file;
 //! - `journal`: log lines about single connections;
 //! - `service_manager`: what the system's service manager is told, and the sockets that it gives.
 //!
@@ -43,6 +44,7 @@ mod ending;
 mod engine;
 mod first_process;
 mod gate;
+mod handover;
 mod handshakes;
 mod held;
 mod hoards;
@@ -62,11 +64,13 @@ mod read;
 mod reads;
 mod refusal;
 mod reload;
+mod restart;
 mod seats;
 mod service;
 mod service_manager;
 #[cfg(any(test, fuzzing))]
 pub mod simulation;
+mod state;
 mod sweep;
 mod tickets;
 mod timers;
@@ -78,13 +82,14 @@ mod work;
 mod tests;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use mio::{Events, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 
 use self::accept::Accepting;
@@ -92,7 +97,10 @@ use self::admin::Standing;
 use self::alarm::Alarm;
 use self::clock::Clock;
 use self::engine::{Engine, Ready};
+use self::first_process::Supervisor;
 use self::gate::refuse_accidents;
+pub use self::handover::request_restart;
+use self::handover::{Handover, Program};
 use self::listener::Listener;
 use self::pace::Pace;
 use self::preflight::check_state;
@@ -112,11 +120,12 @@ const TURN_BUDGET: Duration = Duration::from_millis(1);
 /// Events taken from one poll.
 const EVENTS: usize = 1024;
 
-/// The tokens of the signals, of the alarm and of what wakes the loop for other threads; listeners count down from the one below. Connections' tokens are an
+/// The tokens of the signals, of the alarm, of what wakes the loop for other threads and of a restart under way; listeners count down from the one below. Connections' tokens are an
 /// index with a generation above it, which does not come that far.
 const SIGNALS: Token = Token(usize::MAX);
 const ALARM: Token = Token(SIGNALS.0 - 1);
 const WAKER: Token = Token(ALARM.0 - 1);
+const HANDOVER: Token = Token(WAKER.0 - 1);
 
 /// The daemon: everything that lives as long as the process.
 pub struct Server {
@@ -137,22 +146,42 @@ pub struct Server {
     reloading: Option<Reloading>,
     /// Who is told how things stand.
     manager: ServiceManager,
+    /// What runs next, on SIGUSR2.
+    program: Program,
+    /// Which sockets the service manager has given.
+    given: GivenDoors,
+    /// The restart that is under way, and whether it goes on without waiting.
+    handover: Option<Handover>,
+    hands_over_on: bool,
+    /// Whether another process has taken over.
+    has_successor: bool,
+    /// In a container: where its first process is told who serves, and what it is there for after a restart, if this is it.
+    link: Option<OwnedFd>,
+    supervisor: Option<Supervisor>,
 }
 
 /// Runs the daemon until it is told to end. It listens by `sockets` where they are for the configuration's addresses, and binds others. On
-/// SIGHUP the configuration is read again, where `reloading` says how.
+/// SIGHUP the configuration is read again, where `reloading` says how. On SIGUSR2 the program that this process was started from is started again,
+/// with the same arguments, and goes on with everything: then this process ends.
 ///
 /// # Errors
 /// A sentence for people, where it could not start: an address is taken, a limit does not let it.
 pub fn run(
     config: Config,
-    sockets: GivenSockets,
+    mut sockets: GivenSockets,
     reloading: Option<Reloading>,
 ) -> Result<(), String> {
+    let (given, predecessor) = (sockets.doors(), sockets.take_predecessor());
     let mut server = Server::new(config, sockets)?;
     server.reloading = reloading;
+    server.given = given;
+    match predecessor {
+        Some(predecessor) => server.take_over(predecessor)?,
+        None => server.load_state()?,
+    }
     server.announce();
     server.turn_until_ended();
+    server.supervise();
     Ok(())
 }
 
@@ -208,6 +237,13 @@ impl Server {
             waker,
             reloading: None,
             manager: ServiceManager::of_environment(),
+            program: Program::of_this_process(),
+            given: GivenDoors::default(),
+            handover: None,
+            hands_over_on: false,
+            has_successor: false,
+            link: None,
+            supervisor: None,
         })
     }
 
@@ -237,6 +273,7 @@ impl Server {
             let stalled = self.clock.begin_turn(timeout);
             self.turn(&mut events, stalled);
         }
+        self.save_state();
         let service = &mut self.engine.connections.service;
         service.journal.finish();
         info!(
@@ -262,6 +299,7 @@ impl Server {
         self.accepting
             .admit_held_back(&mut self.engine.connections, registry);
         self.answer_asked();
+        self.step_handover();
         let (connections, accepting) = (&self.engine.connections, &self.accepting);
         self.manager
             .keep_alive(|| format!("{} connections; {}", connections.len(), accepting.names()));
@@ -312,7 +350,7 @@ impl Server {
             self.handle_signals();
             return;
         }
-        if token == ALARM || token == WAKER {
+        if token == ALARM || token == WAKER || token == HANDOVER {
             // It has woken the poll, and that is all that it is for.
             return;
         }
@@ -332,7 +370,7 @@ impl Server {
     /// How long the poll may wait: not at all while anything is left to do.
     fn poll_timeout(&mut self) -> Option<Duration> {
         let now = self.clock.now();
-        if self.engine.is_busy() || self.accepting.has_work(now) {
+        if self.engine.is_busy() || self.accepting.has_work(now) || self.hands_over_on {
             return Some(Duration::ZERO);
         }
         let next = [
@@ -342,7 +380,9 @@ impl Server {
         ];
         let next = next.into_iter().flatten().min();
         let next = next.map(|next| Duration::from_millis(next.saturating_sub(now)));
-        let next = next.into_iter().chain(self.manager.next_timeout()).min();
+        let handover = self.handover.as_ref().map(Handover::next_timeout);
+        let others = self.manager.next_timeout().into_iter().chain(handover);
+        let next = next.into_iter().chain(others).min();
         if !self.engine.connections.service.hub.has_waiting() {
             return next;
         }
@@ -368,6 +408,11 @@ impl Server {
             let connections = &self.engine.connections;
             let metrics = &connections.service.metrics;
             match signal {
+                // It is about the process that serves, which is another one by now.
+                _ if self.pass_on(signal) => {}
+                SIGUSR2 => self.begin_handover(),
+                // How a process ended that was to take over is asked elsewhere.
+                SIGCHLD if self.handover.is_some() => {}
                 SIGUSR1 => info!("{metrics}; {}", self.state()),
                 SIGCHLD => first_process::let_go_of_the_dead(),
                 SIGHUP => {
@@ -382,6 +427,9 @@ impl Server {
                     let sentence = format!("ending: closing {} connections", connections.len());
                     info!("{sentence}");
                     self.manager.say_stopping(&sentence);
+                    if self.handover.is_some() {
+                        self.give_handover_up("the daemon is told to end");
+                    }
                     self.accepting.listeners.clear();
                     self.engine.connections.service.inside.standing = Standing::Ending;
                     self.engine.shut_down();
@@ -421,7 +469,7 @@ impl Server {
 fn heed_signals() -> io::Result<Signals> {
     let is_first = first_process::is_this();
     let of_children = is_first.then_some(SIGCHLD);
-    let all = [SIGTERM, SIGINT, SIGUSR1, SIGHUP].into_iter();
+    let all = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP].into_iter();
     let signals = Signals::new(all.chain(of_children))?;
     if is_first {
         // Of who ended before there was a handler.
@@ -431,12 +479,12 @@ fn heed_signals() -> io::Result<Signals> {
 }
 
 fn listener_token(door: usize) -> Token {
-    Token(WAKER.0 - 1 - door)
+    Token(HANDOVER.0 - 1 - door)
 }
 
 /// The door whose listener has this token, of so many.
 fn listener_door(token: Token, doors: usize) -> Option<usize> {
-    let door = (WAKER.0 - 1).checked_sub(token.0)?;
+    let door = (HANDOVER.0 - 1).checked_sub(token.0)?;
     (door < doors).then_some(door)
 }
 

@@ -5,6 +5,7 @@
 use super::timers::Millis;
 use crate::auth::rates::{Bucket, Key, Rate, RetryAfterMs, Table};
 use crate::config;
+use crate::snapshot::{Damaged, Reader, put};
 
 /// So many requests in a row are refused before the connection is closed for going on.
 const PATIENCE: u16 = 100;
@@ -162,6 +163,38 @@ impl Rates {
     }
 }
 
+impl Rates {
+    /// Appends what addresses have done, for the process that goes on counting.
+    pub(super) fn save(&self, now: Millis, out: &mut Vec<u8>) {
+        for table in [
+            &self.connections,
+            &self.auth_failures,
+            &self.requests,
+            &self.bytes,
+        ] {
+            Table::save_any(table.as_ref(), now, out);
+        }
+    }
+
+    /// Takes what was saved.
+    ///
+    /// # Errors
+    /// The bytes make no sense.
+    pub(super) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let Rates {
+            connections,
+            auth_failures,
+            requests,
+            bytes,
+            ..
+        } = self;
+        for table in [connections, auth_failures, requests, bytes] {
+            Table::restore_any(table.as_mut(), reader)?;
+        }
+        Ok(())
+    }
+}
+
 impl Doings {
     /// Those of a connection from this address, which has done nothing yet.
     pub(super) fn new(key: Option<Key>) -> Doings {
@@ -180,6 +213,30 @@ impl Doings {
             true => Judged::Abusive,
             false => Judged::Refused(wait_ms),
         }
+    }
+
+    /// Appends what has been done, for the process that goes on counting.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        match self.key {
+            Some(key) => key.save(out),
+            None => out.push(0),
+        }
+        self.requests.save(out);
+        self.bytes.save(out);
+        put(out, self.refused.into());
+    }
+
+    /// What was saved.
+    ///
+    /// # Errors
+    /// The bytes make no sense.
+    pub(super) fn restore(reader: &mut Reader<'_>) -> Result<Doings, Damaged> {
+        Ok(Doings {
+            key: Key::restore(reader)?,
+            requests: Bucket::restore(reader)?,
+            bytes: Bucket::restore(reader)?,
+            refused: u16::try_from(reader.number()?).unwrap_or(u16::MAX),
+        })
     }
 
     /// The address that it counts for; `None`: it is exempt.

@@ -6,17 +6,24 @@
 pub(super) mod sockets;
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use log::warn;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Bytes of a status that are sent.
 const STATUS_BYTES: usize = 1_000;
+
+/// How long the manager may take to hear what was said.
+const BARRIER: Duration = Duration::from_secs(5);
 
 /// The service manager, or nobody.
 #[derive(Debug, Default)]
@@ -86,6 +93,17 @@ impl ServiceManager {
         self.tell("STOPPING=1", status);
     }
 
+    /// Another process is the daemon from now on. It returns once the manager knows that, and nothing more is said to it.
+    pub(super) fn say_main_process(&mut self, pid: u32, status: &str) {
+        self.tell(&format!("MAINPID={pid}"), status);
+        if let Some(socket) = &self.socket
+            && let Err(error) = await_barrier(socket)
+        {
+            warn!("the service manager may not know of the new process: {error}");
+        }
+        *self = ServiceManager::default();
+    }
+
     /// Called in each turn: says that the loop turns, where the manager wants to know.
     pub(super) fn keep_alive(&mut self, status: impl FnOnce() -> String) {
         let Some(watchdog) = &mut self.watchdog else {
@@ -135,6 +153,23 @@ impl Environment {
             interval: time / 2,
             next: Instant::now() + time / 2,
         })
+    }
+}
+
+/// Waits until the manager has heard all that was said before: it closes a file that it is given then.
+fn await_barrier(socket: &UnixDatagram) -> io::Result<()> {
+    let (read, write) = io::pipe()?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let files = [write.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    let barrier = [IoSlice::new(b"BARRIER=1")];
+    sendmsg(socket, &barrier, &mut control, SendFlags::NOSIGNAL)?;
+    drop(write);
+    let timeout = Timespec::try_from(BARRIER).ok();
+    match poll(&mut [PollFd::new(&read, PollFlags::IN)], timeout.as_ref())? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
     }
 }
 

@@ -275,4 +275,85 @@ impl Simulation {
     pub fn log_bytes(&self) -> usize {
         self.engine.connections.service.hub.stats().allocated
     }
+
+    /// Another server goes on with everything, as after SIGUSR2, with this configuration. `change` may do something to what it is told: then it may say
+    /// that this makes no sense, and the server stays.
+    ///
+    /// # Errors
+    /// What the other says.
+    ///
+    /// # Panics
+    /// If a connection cannot be handed over.
+    #[cfg(test)]
+    fn hand_over(
+        &mut self,
+        mut config: Config,
+        mut change: impl FnMut(&mut Vec<u8>),
+    ) -> Result<(), crate::snapshot::Damaged> {
+        use super::connection::Connection;
+        use super::connection::snapshot::{Restoring, Saving};
+        use super::connections::Entry;
+        use crate::hub::snapshot::{Copied, Restored};
+        use crate::snapshot::Reader;
+        let old = &self.engine.connections;
+        let (mut channels, mut shared, mut copied) = (Vec::new(), Vec::new(), Copied::default());
+        while !old.service.hub.copy(&mut copied, usize::MAX, &mut channels) {}
+        old.service.hub.conclude_copy(&copied, &mut channels);
+        old.save_shared(&mut shared);
+        let saving = Saving::new(&old.service.hub);
+        let mut records = Vec::new();
+        for (_, entry) in &old.slab {
+            assert!(entry.connection.save(&saving, &mut records));
+        }
+        for bytes in [&mut channels, &mut shared, &mut records] {
+            change(bytes);
+        }
+
+        config.coalesce_ms = 0;
+        let mut engine = Engine::new(config, usize::MAX, Pace::new(std::time::Duration::ZERO));
+        let new = &mut engine.connections;
+        new.service.now = self.now;
+        new.service.hub.set_time(self.now);
+        let mut restored = Restored::default();
+        new.service.hub.restore(&channels, &mut restored)?;
+        let generation = new.restore_shared(&mut Reader::new(&shared))?;
+        let doors = [Some(0)];
+        let mut restoring = Restoring::new(&restored, &doors);
+        let mut reader = Reader::new(&records);
+        let mut backs = Vec::new();
+        while !reader.is_at_end() {
+            backs.push(Connection::restore(
+                &mut reader,
+                &mut restoring,
+                &mut new.service,
+            )?);
+        }
+        if backs.len() != old.slab.len() {
+            return Err(crate::snapshot::Damaged("connections are missing"));
+        }
+        let slab = std::mem::take(&mut self.engine.connections.slab);
+        let entries = slab.into_iter().zip(backs).map(|((_, entry), back)| {
+            let Entry { transport, .. } = entry;
+            let connection = back.connection;
+            (
+                Entry {
+                    transport,
+                    connection,
+                },
+                back.has_listener,
+            )
+        });
+        engine.connections.take_over(entries.collect(), generation);
+        self.engine = engine;
+        for peer in 0..self.peers.len() {
+            // As a poll tells when it is asked for the first time.
+            let ready = Ready {
+                readable: true,
+                writable: true,
+                ..Ready::default()
+            };
+            self.note(PeerId(peer), ready);
+        }
+        Ok(())
+    }
 }

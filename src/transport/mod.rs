@@ -16,6 +16,7 @@
 //!
 //! Deliberately absent: what the bytes mean, timeouts, and the poll's tokens.
 
+mod handed;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod memory;
 mod proxied;

@@ -17,19 +17,19 @@ use crate::auth::forwarded::proxy_header::{self, MAX_BYTES, Progress, Source};
 /// A connection from a trusted proxy.
 #[derive(Debug)]
 pub(crate) struct Proxied {
-    under: Transport,
+    pub(super) under: Transport,
     /// What has come and was not handed out, [`MAX_BYTES`] at most: a header that is not whole yet, or what came behind it.
-    kept: Vec<u8>,
+    pub(super) kept: Vec<u8>,
     /// What the header says; `None` until it is whole.
-    header: Option<Header>,
+    pub(super) header: Option<Header>,
 }
 
 /// What a header says.
 #[derive(Clone, Copy, Debug)]
-struct Header {
-    source: Source,
+pub(super) struct Header {
+    pub(super) source: Source,
     /// Whether the connection came encrypted to the proxy.
-    is_https: bool,
+    pub(super) is_https: bool,
 }
 
 impl Proxied {

@@ -1,5 +1,8 @@
 //! One side of an open connection: bytes in, messages and control frames out (RFC 6455 §5 to §8, RFC 7692 §6).
 
+#[cfg(feature = "server")]
+mod snapshot;
+
 use std::ops::Range;
 
 use super::close::{CloseCode, CloseFrame};

@@ -1,5 +1,8 @@
 //! What an endpoint keeps between two inputs: half a header, half a frame, half a message.
 
+#[cfg(feature = "server")]
+mod snapshot;
+
 use super::deflate::Inflater;
 use super::frame::{FrameHeader, MAX_HEADER, Opcode, parse_header};
 use super::mask::unmask;

@@ -46,6 +46,12 @@ impl Utf8Stream {
         }
     }
 
+    /// The bytes that are carried over.
+    #[cfg(feature = "server")]
+    pub(super) fn carried(&self) -> &[u8] {
+        &self.carry[..usize::from(self.carry_len)]
+    }
+
     /// Whether the text may end here.
     ///
     /// # Errors

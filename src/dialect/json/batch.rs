@@ -42,6 +42,31 @@ enum State {
 }
 
 impl Batch {
+    /// How far it has been read, as two numbers: for [`Batch::go_on`].
+    pub fn place(self) -> (usize, u8) {
+        let state = match self.state {
+            State::Begin => 0,
+            State::Lines => 1,
+            State::Array { is_first: true } => 2,
+            State::Array { is_first: false } => 3,
+            State::End => 4,
+        };
+        (self.at, state)
+    }
+
+    /// The batch that has been read so far in a text of `len` bytes; `None` if none can have been.
+    pub fn go_on((at, state): (usize, u8), len: usize) -> Option<Self> {
+        let state = match state {
+            0 => State::Begin,
+            1 => State::Lines,
+            2 => State::Array { is_first: true },
+            3 => State::Array { is_first: false },
+            4 => State::End,
+            _ => return None,
+        };
+        (at <= len).then_some(Batch { at, state })
+    }
+
     /// The next value in `text`, which is the same each time.
     ///
     /// The cost of all calls together is linear in the text.

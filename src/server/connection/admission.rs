@@ -379,6 +379,19 @@ pub(super) struct Reader {
     asks: bool,
 }
 
+impl Reader {
+    /// That of a page of this origin, which asks only whether it may.
+    pub(super) fn new(origin: &str, asks: bool) -> Self {
+        let origin = origin.into();
+        Reader { origin, asks }
+    }
+
+    /// The origin of the page, and whether it asks only whether it may.
+    pub(super) fn parts(&self) -> (&str, bool) {
+        (&self.origin, self.asks)
+    }
+}
+
 /// The response with what lets that page read it (Fetch standard, §3.3). With `has_cookie` a cookie may say who sends a request: a
 /// browser sends none where it is not told that it may.
 pub(super) fn readable(response: Response, reader: &Reader, has_cookie: bool) -> Response {

@@ -78,6 +78,15 @@ impl Aside {
         unread
     }
 
+    /// The input that is kept and was not dealt with.
+    pub(super) fn unread(&self) -> &[u8] {
+        let contents = self.0.as_ref();
+        let unread = contents.and_then(|contents| contents.unread.as_ref());
+        unread.map_or(&[], |unread| {
+            unread.bytes.get(unread.start..).unwrap_or(&[])
+        })
+    }
+
     /// Bytes of memory of the input that is kept.
     pub(super) fn unread_bytes(&self) -> usize {
         let unread = self

@@ -1,5 +1,7 @@
 //! Bodies of responses that go on: they are made bit by bit, as fast as the client takes them, and never hold up anybody else.
 
+mod snapshot;
+
 use std::rc::Rc;
 
 use mio::Token;

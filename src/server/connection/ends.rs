@@ -5,10 +5,8 @@ use std::borrow::Cow;
 use super::flow::Flow;
 use super::phase::{Open, Phase};
 use super::session::write_answer;
-use super::speaker::Speaker;
 use super::{Connection, Peer};
 use crate::auth::identity::Means;
-use crate::dialect::json::encode;
 use crate::server::metrics::BY_PEER;
 use crate::server::service::Service;
 use crate::server::timers::NEVER;
@@ -23,8 +21,6 @@ pub(super) const DRAIN_TIMEOUT_MS: u64 = 2_000;
 
 /// What a client is told that an administrator ends.
 const BY_ADMINISTRATOR: &str = "disconnected by an administrator";
-/// The returns of clients that are sent away are spread over this time.
-const RETURNS_SPREAD_MS: u64 = 2_000;
 
 /// What a client is told whose half-read input has to make room.
 const NO_ROOM: Violation = Violation {
@@ -120,17 +116,15 @@ impl Connection {
         self.finish(service);
     }
 
-    /// Tells a client that speaks JSON that its connection is about to be closed as planned, and when to come back: each at another
-    /// time.
-    pub(in crate::server) fn say_goodbye(&mut self, service: &mut Service, reason: &str) {
-        let reconnect_after_ms = self.share_of(RETURNS_SPREAD_MS);
+    /// Tells the peer that a close comes, as planned, and when to come back: its share of `spread` milliseconds from now.
+    pub(in crate::server) fn say_goodbye(&mut self, service: &mut Service, why: &str, spread: u64) {
+        let after = self.share_of(spread);
         let Phase::Open(open) = &self.phase else {
             return;
         };
-        if let Speaker::Json(_) = open.speaker {
-            service.text.clear();
-            encode::goodbye(&mut service.text, reason, reconnect_after_ms);
-            let (text, encoders) = (&service.text, &mut service.encoders);
+        let Service { text, encoders, .. } = service;
+        text.clear();
+        if open.speaker.write_goodbye(text, why, after) {
             write_answer(&mut self.outbox, text, open.deflate, encoders);
         }
     }

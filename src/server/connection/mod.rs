@@ -28,6 +28,7 @@ mod open;
 pub(super) mod phase;
 pub(super) mod seat;
 pub(super) mod session;
+pub(super) mod snapshot;
 pub(super) mod speaker;
 #[cfg(test)]
 mod tests;

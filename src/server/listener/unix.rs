@@ -43,6 +43,19 @@ impl Identity {
 }
 
 impl SocketFile {
+    /// The one that another process has bound at `path`: device and inode.
+    pub(super) fn of_predecessor(path: &Path, (device, inode): (u64, u64)) -> SocketFile {
+        SocketFile {
+            path: path.to_owned(),
+            identity: Identity(device, inode),
+        }
+    }
+
+    /// Device and inode.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        (self.identity.0, self.identity.1)
+    }
+
     fn is_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|file| Identity::of(&file) == self.identity)
     }

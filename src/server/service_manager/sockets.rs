@@ -10,6 +10,7 @@ use listenfd::ListenFd;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::{Config, Listen};
+use crate::server::handover::{Hello, Predecessor};
 
 /// More than anybody needs; the number comes from the environment.
 const SOCKETS_MAX: usize = 64;
@@ -19,12 +20,20 @@ const WANTED: &str = "give stream sockets by ListenStream= in the .socket unit";
 
 /// The sockets that were given, if any.
 #[derive(Debug, Default)]
-pub struct GivenSockets(Vec<Given>);
+pub struct GivenSockets {
+    sockets: Vec<Given>,
+    /// The process that has handed them over, if one has.
+    predecessor: Option<Predecessor>,
+}
 
 #[derive(Debug)]
 struct Given {
     socket: Socket,
     door: Door,
+    /// Whether the service manager gave it, and not another process that has bound it.
+    is_managers: bool,
+    /// Device and inode of the file that was bound with it.
+    file: Option<(u64, u64)>,
 }
 
 /// What is known of a socket.
@@ -34,6 +43,9 @@ struct Door {
     /// What `FileDescriptorName=` says.
     name: String,
 }
+
+/// A socket, and device and inode of the file that was bound with it and goes with the listener.
+pub(in crate::server) type TakenSocket = (Socket, Option<(u64, u64)>);
 
 /// Where the sockets that were given listen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +58,30 @@ impl GivenSockets {
     /// # Errors
     /// A sentence that says which is no listening stream socket, and what to do.
     pub fn take() -> Result<GivenSockets, String> {
+        match Predecessor::meet()? {
+            Some((predecessor, hello)) => Ok(GivenSockets::handed(predecessor, hello)),
+            None => GivenSockets::of_manager(),
+        }
+    }
+
+    /// Those of another process that this one takes over from.
+    fn handed(predecessor: Predecessor, hello: Hello) -> GivenSockets {
+        let sockets = hello.listeners.into_iter().map(|listener| Given {
+            socket: listener.socket.into(),
+            is_managers: listener.given_as.is_some(),
+            door: Door {
+                address: listener.address,
+                name: listener.given_as.unwrap_or_default(),
+            },
+            file: listener.file,
+        });
+        GivenSockets {
+            sockets: sockets.collect(),
+            predecessor: Some(predecessor),
+        }
+    }
+
+    fn of_manager() -> Result<GivenSockets, String> {
         let variable = |name| std::env::var(name).unwrap_or_default();
         let own = std::process::id().to_string();
         let (count, pid) = (variable("LISTEN_FDS"), variable("LISTEN_PID"));
@@ -63,31 +99,53 @@ impl GivenSockets {
         let names = variable("LISTEN_FDNAMES");
         let mut names = names.split(':');
         let mut files = ListenFd::from_env();
-        let given = (0..number).map(|index| {
+        let given = (0..number).map(|index| -> Result<Given, String> {
             let name = names.next().unwrap_or_default().to_owned();
             let wrong = |why: String| format!("LISTEN_FDS: file {} {name:?}: {why}", index + 3);
             let socket = take(&mut files, index).map_err(wrong)?;
             let address = address(&socket).map_err(wrong)?;
             let door = Door { address, name };
-            Ok(Given { socket, door })
+            Ok(Given {
+                socket,
+                door,
+                is_managers: true,
+                file: None,
+            })
         });
-        given.collect::<Result<_, _>>().map(GivenSockets)
+        Ok(GivenSockets {
+            sockets: given.collect::<Result<_, _>>()?,
+            predecessor: None,
+        })
     }
 
     /// Where they listen.
     pub fn doors(&self) -> GivenDoors {
-        GivenDoors(self.0.iter().map(|given| given.door.clone()).collect())
+        let given = self.sockets.iter().filter(|given| given.is_managers);
+        GivenDoors(given.map(|given| given.door.clone()).collect())
     }
 
     /// Takes one that listens there.
-    pub(in crate::server) fn take_at(&mut self, address: &Listen) -> Option<Socket> {
-        let mut doors = self.0.iter();
+    pub(in crate::server) fn take_at(&mut self, address: &Listen) -> Option<TakenSocket> {
+        let mut doors = self.sockets.iter();
         let index = doors.position(|given| given.door.address == *address)?;
-        Some(self.0.remove(index).socket)
+        let given = self.sockets.remove(index);
+        Some((given.socket, given.file))
+    }
+
+    /// The process to take over from, if there is one.
+    pub(in crate::server) fn take_predecessor(&mut self) -> Option<Predecessor> {
+        self.predecessor.take()
     }
 }
 
 impl GivenDoors {
+    /// What the service manager calls the socket that listens there, if it gave one.
+    pub(in crate::server) fn name_at(&self, address: &Listen) -> Option<&str> {
+        let mut doors = self.0.iter();
+        let door = doors.find(|door| door.address == *address)?;
+        Some(&door.name)
+    }
+
     /// Has the sockets take the place of all addresses of a configuration. TLS is spoken at a socket that is called `tls`, or whose
     /// address is one of those for TLS.
     ///

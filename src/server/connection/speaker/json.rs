@@ -26,7 +26,7 @@ use crate::ws::violation::Violation;
 const SERVER: &str = concat!("fanfare/", env!("CARGO_PKG_VERSION"));
 
 /// The optional parts of the protocol that the daemon has. The last is there where tokens are taken.
-const FEATURES: &[&str] = &["patterns", "encoding", "key", "auth"];
+const FEATURES: &[&str] = &["patterns", "encoding", "key", "goodbye", "auth"];
 
 /// A publication whose outcome is not known yet.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use self::json::Json;
 use super::session::Session;
 use crate::channel::topic::Topic;
 use crate::config::Config;
-use crate::dialect::json::SUB_PROTOCOL;
+use crate::dialect::json::{SUB_PROTOCOL, encode};
 use crate::http::SocketPath;
 use crate::hub::{Gap, Slot};
 use crate::server::encoders::DEFLATE;
@@ -62,6 +62,25 @@ impl Speaker {
             (Some(lines::SUB_PROTOCOL), _) => Speaker::Lines(lines::Lines::default()),
             (Some(_), _) | (None, SocketPath::Channels) => Speaker::Json(Json::default()),
             (None, SocketPath::Echo) => Speaker::Echo,
+        }
+    }
+
+    /// Its number in a snapshot, which is never given to another; `None`: it is in none.
+    pub(super) fn number(&self) -> Option<u8> {
+        match self {
+            Speaker::Json(_) => Some(0),
+            Speaker::Echo => Some(1),
+            #[cfg(test)]
+            Speaker::Lines(_) => None,
+        }
+    }
+
+    /// The one that has this number in a snapshot. None of its requests is pending.
+    pub(super) fn of_number(number: u8) -> Option<Speaker> {
+        match number {
+            0 => Some(Speaker::Json(Json::default())),
+            1 => Some(Speaker::Echo),
+            _ => None,
         }
     }
 
@@ -161,6 +180,19 @@ impl Speaker {
             Speaker::Echo => {}
             #[cfg(test)]
             Speaker::Lines(_) => session.send(true, b"ended"),
+        }
+    }
+
+    /// Writes that a close comes, and after how many milliseconds to come back, if it has a word for that.
+    pub(super) fn write_goodbye(&self, text: &mut Vec<u8>, why: &str, after_ms: u64) -> bool {
+        match self {
+            Speaker::Json(_) => {
+                encode::goodbye(text, why, after_ms);
+                true
+            }
+            Speaker::Echo => false,
+            #[cfg(test)]
+            Speaker::Lines(_) => false,
         }
     }
 

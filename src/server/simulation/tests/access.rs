@@ -165,7 +165,7 @@ fn the_welcome_says_who_came_in_by_the_handshake_and_auth_is_a_feature_where_tok
     );
     let mut open_to_all = Simulation::new(Config::default());
     let answer = handshake(&mut open_to_all, "/ws", "");
-    assert!(answer.contains(r#""key"]}"#), "{answer}");
+    assert!(answer.contains(r#""key","goodbye"]}"#), "{answer}");
     // Nobody is asked there, so what is presented is of no interest.
     let answer = handshake(&mut open_to_all, "/ws", "Authorization: Bearer x\r\n");
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");

@@ -42,10 +42,12 @@ struct Somebody {
 }
 
 impl Somebody {
-    fn come(simulation: &mut Simulation, dice: &mut Dice) -> Somebody {
-        let tongue = [Tongue::Json, Tongue::Deflate, Tongue::Lines][dice.below(3)];
+    /// Somebody comes, whose connection can be handed over if the server `restarts`.
+    fn come(simulation: &mut Simulation, dice: &mut Dice, restarts: bool) -> Somebody {
+        let tongues = [Tongue::Json, Tongue::Deflate, Tongue::Lines];
+        let tongue = tongues[dice.below(3 - usize::from(restarts))];
         let (room, takes) = [(64, 20), (3_000, 900), (100_000, usize::MAX)][dice.below(3)];
-        let peer = match dice.chance(3) {
+        let peer = match dice.chance(3) && !restarts {
             true => simulation.connect_withholding(room),
             false => simulation.connect_with(room),
         };
@@ -131,9 +133,9 @@ fn config() -> Config {
 }
 
 /// One step of everybody's, and then of the server.
-fn step(simulation: &mut Simulation, all: &mut Vec<Somebody>, dice: &mut Dice) {
+fn step(simulation: &mut Simulation, all: &mut Vec<Somebody>, dice: &mut Dice, restarts: bool) {
     if all.len() < 12 && dice.chance(6) {
-        all.push(Somebody::come(simulation, dice));
+        all.push(Somebody::come(simulation, dice, restarts));
     }
     for somebody in &mut *all {
         if dice.chance(3) {
@@ -182,7 +184,7 @@ fn whatever_peers_do_their_messages_come_in_order_and_only_a_gap_makes_a_hole() 
         };
         let mut all: Vec<Somebody> = Vec::new();
         for _ in 0..400 {
-            step(&mut simulation, &mut all, &mut dice);
+            step(&mut simulation, &mut all, &mut dice, false);
         }
         simulation.service().deliver(usize::MAX);
         finish(&mut simulation, &mut all);
@@ -190,6 +192,64 @@ fn whatever_peers_do_their_messages_come_in_order_and_only_a_gap_makes_a_hole() 
         gaps += all.iter().map(|who| who.follower.gaps).sum::<usize>();
     }
     assert!(messages > 100 && gaps > 10, "{messages} {gaps}");
+}
+
+#[test]
+fn whatever_peers_do_a_restart_in_the_middle_is_nothing_that_they_notice() {
+    let (mut messages, mut restarts) = (0, 0);
+    for seed in 1..=seeds() {
+        let mut dice = Dice(0xD1B5_4A32_D192_ED03_u64.wrapping_mul(seed));
+        let mut simulation = Simulation::new(config());
+        let mut all: Vec<Somebody> = Vec::new();
+        for _ in 0..400 {
+            step(&mut simulation, &mut all, &mut dice, true);
+            if dice.chance(20) {
+                simulation
+                    .hand_over(config(), |_| {})
+                    .expect("it makes sense");
+                restarts += 1;
+            }
+        }
+        finish(&mut simulation, &mut all);
+        messages += all.iter().map(|who| who.follower.messages).sum::<usize>();
+    }
+    assert!(messages > 100 && restarts > 50, "{messages} {restarts}");
+}
+
+#[test]
+fn a_snapshot_of_which_bytes_are_missing_or_changed_is_refused_or_makes_a_server_that_works() {
+    let mut dice = Dice(0x2545_F491_4F6C_DD1D);
+    let (mut refused, mut taken) = (0, 0);
+    for _ in 0..seeds() * 4 {
+        let mut simulation = Simulation::new(config());
+        let mut all: Vec<Somebody> = Vec::new();
+        for _ in 0..60 {
+            step(&mut simulation, &mut all, &mut dice, true);
+        }
+        for _ in 0..20 {
+            let handed = simulation.hand_over(config(), |bytes| {
+                if dice.chance(2) || bytes.is_empty() {
+                    return;
+                }
+                let at = dice.below(bytes.len());
+                match dice.chance(4) {
+                    true => bytes.truncate(at),
+                    false => bytes[at] = dice.below(256) as u8,
+                }
+            });
+            match handed {
+                Ok(()) => taken += 1,
+                Err(_) => refused += 1,
+            }
+            if handed.is_ok() {
+                break;
+            }
+        }
+        simulation.settle();
+        simulation.shut_down();
+        simulation.advance(100_000);
+    }
+    assert!(refused > 10 && taken > 10, "{refused} {taken}");
 }
 
 /// All that was sent arrives, then the server ends and holds nothing.

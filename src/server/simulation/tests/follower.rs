@@ -71,7 +71,7 @@ impl Follower {
             "unsubscribed" => {
                 self.next.remove(channel());
             }
-            "welcome" | "published" | "pong" | "error" => {}
+            "welcome" | "published" | "pong" | "error" | "goodbye" => {}
             other => panic!("{other}"),
         }
     }

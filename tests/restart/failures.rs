@@ -1,0 +1,81 @@
+//! A new program that is of no use: the daemon goes on.
+
+use std::fs;
+use std::process::Command;
+
+use super::{Folder, Line};
+
+/// Whether the daemon still does what it is there for.
+fn works(line: &Line) {
+    let mut client = line.daemon.connect();
+    let answer = client.ask(r#"{"type":"publish","id":1,"channel":"a","data":1}"#);
+    assert!(answer.starts_with(r#"{"type":"published""#), "{answer}");
+}
+
+#[test]
+fn a_new_program_that_crashes_is_missing_or_no_program_changes_nothing() {
+    let mut line = Line::start("crash", &[]);
+    let mut before = line.daemon.connect();
+    for (script, why) in [
+        ("exit 3", "exit status: 3"),
+        ("kill -9 $$", "signal: 9"),
+        ("exit 0", "exit status: 0"),
+    ] {
+        line.replace(script);
+        let said = line.restart_in_vain();
+        assert!(said.contains(why), "{said}");
+        works(&line);
+    }
+    fs::remove_file(line.folder.path("fanfare")).expect("it is ours");
+    let said = line.restart_in_vain();
+    assert!(said.contains("cannot be started"), "{said}");
+    works(&line);
+    assert_eq!(
+        before.ask(r#"{"type":"ping","id":1}"#),
+        r#"{"type":"pong","id":1}"#
+    );
+}
+
+#[test]
+fn a_new_program_that_hangs_is_ended_in_time() {
+    let mut line = Line::start("hang", &[]);
+    line.replace("exec sleep 1000");
+    let said = line.restart_in_vain();
+    assert!(said.contains("did not answer in time"), "{said}");
+    works(&line);
+}
+
+#[test]
+fn a_configuration_that_is_refused_changes_nothing() {
+    let folder = Folder::new("configuration");
+    let file = folder.path("fanfare.toml");
+    fs::write(&file, "retain_bytes = \"1MiB\"\n").expect("a file");
+    let mut line = Line::start_with(folder, &["--config", &file], |_| {});
+    fs::write(&file, "retain_bytes = \"many\"\n").expect("a file");
+    let said = line.restart_in_vain();
+    assert!(said.contains("exit status: 2"), "{said}");
+    line.daemon.wait_for_log("many");
+    works(&line);
+    fs::write(&file, "retain_bytes = \"2MiB\"\n").expect("a file");
+    line.restart();
+    works(&line);
+}
+
+#[test]
+fn a_process_that_is_no_daemon_is_left_alone() {
+    let own = std::process::id().to_string();
+    for (pid, why) in [
+        (own.as_str(), "is no fanfare"),
+        ("4000000", "there is no process"),
+        ("0", "is no process number"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
+        let output = command
+            .args(["restart", "--pid", pid])
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}

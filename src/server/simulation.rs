@@ -328,7 +328,10 @@ impl Simulation {
                 &mut new.service,
             )?);
         }
-        if backs.len() != old.slab.len() {
+        let places: std::collections::HashSet<_> = (backs.iter())
+            .map(|back| super::tokens::index_of(back.connection.token))
+            .collect();
+        if backs.len() != old.slab.len() || places.len() != backs.len() {
             return Err(crate::snapshot::Damaged("connections are missing"));
         }
         let slab = std::mem::take(&mut self.engine.connections.slab);

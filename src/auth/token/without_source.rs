@@ -1,5 +1,7 @@
 //! What stands for `source` in a build without the feature `jwks`.
 
+use std::time::Duration;
+
 use super::keys::KeySet;
 
 /// There are none.
@@ -17,6 +19,10 @@ impl KeySource {
     }
 
     pub(crate) fn poll(&self) -> Option<KeySet> {
+        match *self {}
+    }
+
+    pub(crate) fn wait(&self, _: Duration) -> Option<KeySet> {
         match *self {}
     }
 }

@@ -26,9 +26,13 @@ use crate::server::gate::{Access, Gate};
 use crate::server::rates::Doings;
 use crate::server::service::Service;
 use crate::server::timers::Millis;
+use crate::server::tokens::index_of;
 use crate::snapshot::{Damaged, Reader, put, put_bool, put_bytes, put_len, put_option};
 use crate::ws::deflate::WindowBits;
 use crate::ws::endpoint::Endpoint;
+
+/// No connection has a place beyond this: there are fewer open files.
+const PLACES_MAX: usize = 1 << 22;
 
 /// What connections have in common that are written one after the other.
 pub(in crate::server) struct Saving<'h> {
@@ -241,6 +245,9 @@ impl Connection {
         service: &mut Service,
     ) -> Result<Back, Damaged> {
         let token = Token(reader.size()?);
+        if index_of(token) > PLACES_MAX {
+            return Err(Damaged("a connection has a place beyond all others"));
+        }
         let seat = match reader.byte()? {
             0 => Seat::Regular,
             1 => Seat::Reserve,

@@ -19,9 +19,6 @@ use crate::server::tokens::index_of;
 use crate::snapshot::{Damaged, Reader};
 use crate::transport::Transport;
 
-/// No connection has a place beyond this.
-const PLACES_MAX: usize = 1 << 24;
-
 /// The process to take over from.
 pub(in crate::server) struct Predecessor {
     wire: Wire,
@@ -143,7 +140,7 @@ impl Predecessor {
                     let batch = read_batch(message, &mut restoring, connections, registry)?;
                     for back in &batch {
                         let place = index_of(back.0.connection.token);
-                        if place > PLACES_MAX || !places.insert(place) {
+                        if !places.insert(place) {
                             return Err(Damaged("two connections have one place").into());
                         }
                     }

@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 
+#[cfg(feature = "server")]
+use crate::snapshot::{Damaged, Reader, put, put_bytes, put_len};
+
 /// How many subjects are remembered at most. To forget one would let its tokens in again, so one more is refused.
 pub const MAX_BLOCKED: usize = 10_000;
 
@@ -41,6 +44,30 @@ impl Blocked {
     pub fn refuses(&self, subject: &str, issued: Option<u64>) -> bool {
         let until = self.until.get(subject);
         until.is_some_and(|until| issued.is_none_or(|issued| issued <= *until))
+    }
+
+    /// Appends all of them, for the process that goes on.
+    #[cfg(feature = "server")]
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        put_len(out, self.until.len());
+        for (subject, until) in &self.until {
+            put_bytes(out, subject.as_bytes());
+            put(out, *until);
+        }
+    }
+
+    /// Refuses what was refused where these were [saved](Blocked::save), too.
+    ///
+    /// # Errors
+    /// The bytes make no sense.
+    #[cfg(feature = "server")]
+    pub(crate) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        for _ in 0..reader.number()? {
+            let (subject, until) = (reader.text()?, reader.number()?);
+            let blocked = self.block(subject, until);
+            blocked.map_err(|Full| Damaged("too many subjects' tokens are refused"))?;
+        }
+        Ok(())
     }
 
     /// All of them, each with the second up to which its tokens are refused, in no order.

@@ -16,6 +16,7 @@ pub(crate) fn save(identity: Option<&Identity>, out: &mut Vec<u8>) {
     });
     put_bytes(out, identity.subject.as_bytes());
     put_option(out, identity.expires);
+    put_option(out, identity.issued);
     put(out, identity.voucher);
     let Claims {
         subscribe,
@@ -56,7 +57,7 @@ pub(crate) fn restore(reader: &mut Reader<'_>) -> Result<Option<Identity>, Damag
         }
     };
     let subject = reader.text()?.into();
-    let (expires, voucher) = (reader.option()?, reader.number()?);
+    let (expires, issued, voucher) = (reader.option()?, reader.option()?, reader.number()?);
     let (subscribe, publish) = (patterns(reader)?, patterns(reader)?);
     let admin = match reader.byte()? {
         0 => None,
@@ -66,6 +67,7 @@ pub(crate) fn restore(reader: &mut Reader<'_>) -> Result<Option<Identity>, Damag
     };
     Ok(Some(Identity {
         expires,
+        issued,
         claims: Claims {
             subscribe,
             publish,
@@ -96,6 +98,7 @@ mod tests {
         let pattern = |text| Pattern::parse(text).expect("a pattern");
         let ada = Identity {
             expires: Some(5),
+            issued: Some(4),
             claims: Claims {
                 subscribe: Some(vec![pattern("a.*"), pattern(">")]),
                 publish: Some(Vec::new()),

@@ -71,6 +71,8 @@ impl Connections {
     /// Appends what all of them have in common, for the process that goes on with them.
     pub(super) fn save_shared(&self, out: &mut Vec<u8>) {
         put_len(out, self.generation);
+        self.service.metrics.save(out);
+        self.service.gate.blocked().save(out);
         self.service.journal.save(out);
         self.service.keys.save(out);
         self.service.rates.save(self.service.now, out);
@@ -82,6 +84,8 @@ impl Connections {
     /// The bytes make no sense.
     pub(super) fn restore_shared(&mut self, reader: &mut Reader<'_>) -> Result<usize, Damaged> {
         let generation = reader.size()?;
+        self.service.metrics.restore(reader)?;
+        self.service.gate.blocked_mut().restore(reader)?;
         self.service.journal.restore(reader)?;
         self.service.keys.restore(reader)?;
         self.service.rates.restore(reader)?;
@@ -187,11 +191,7 @@ impl Connections {
             deadline,
         );
         connection.is_encrypted = transport.is_encrypted();
-        connection.carrier = match (connection.is_encrypted, transport.is_unix()) {
-            (true, _) => Carrier::Tls,
-            (false, true) => Carrier::Unix,
-            (false, false) => Carrier::Tcp,
-        };
+        connection.carrier = Carrier::of(&transport);
         if transport.is_handshaking() {
             connection.flow.insert(Flow::HANDSHAKES);
             self.handshakes.begin(token, service.metrics.turns);

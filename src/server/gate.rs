@@ -400,6 +400,16 @@ impl Gate {
         self.blocked.block(subject, now_s)
     }
 
+    /// The subjects whose older tokens are refused.
+    pub(super) fn blocked(&self) -> &Blocked {
+        &self.blocked
+    }
+
+    /// The same, to be added to.
+    pub(super) fn blocked_mut(&mut self) -> &mut Blocked {
+        &mut self.blocked
+    }
+
     /// Whether an identity was shown by a token that is refused since.
     pub(super) fn is_withdrawn(&self, identity: &Identity) -> bool {
         let Identity {

@@ -3,6 +3,7 @@
 pub(super) mod kind;
 pub(super) mod lags;
 pub(super) mod powers;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -196,6 +196,7 @@ impl Connection {
             put_bool(out, self.flow.contains(flag));
         }
         put(out, self.silent_since);
+        put(out, self.since);
         put(out, self.aside.paused_since());
         put_bytes(out, self.aside.unread());
         saving.save_outbox(self, out);
@@ -260,6 +261,7 @@ impl Connection {
             connection.flow.set(flag, reader.bool()?);
         }
         connection.silent_since = reader.number()?.min(service.now);
+        connection.since = reader.number()?.min(service.now);
         let paused_since = reader.number()?;
         let unread = reader.bytes()?;
         if !unread.is_empty() {

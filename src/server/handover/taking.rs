@@ -15,6 +15,7 @@ use crate::server::clock::Clock;
 use crate::server::connection::Connection;
 use crate::server::connection::snapshot::{Back, Restoring};
 use crate::server::connections::{Connections, Entry};
+use crate::server::metrics::kind::Carrier;
 use crate::server::tokens::index_of;
 use crate::snapshot::{Damaged, Reader};
 use crate::transport::Transport;
@@ -188,9 +189,10 @@ fn read_batch(
     for socket in message.files {
         let mut transport = Transport::restore(&mut reader, socket)?;
         let Back {
-            connection,
+            mut connection,
             has_listener,
         } = Connection::restore(&mut reader, restoring, &mut connections.service)?;
+        connection.carrier = Carrier::of(&transport);
         let registered = transport.register(registry, connection.token);
         registered.map_err(Lost::System)?;
         let entry = Entry {

@@ -1,5 +1,7 @@
 //! How many connections there are of each kind, without a look at each.
 
+use crate::transport::Transport;
+
 /// What carries a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::server) enum Carrier {
@@ -7,6 +9,17 @@ pub(in crate::server) enum Carrier {
     Tcp,
     Unix,
     Tls,
+}
+
+impl Carrier {
+    /// That of a connection's transport.
+    pub(in crate::server) fn of(transport: &Transport) -> Carrier {
+        match (transport.is_encrypted(), transport.is_unix()) {
+            (true, _) => Carrier::Tls,
+            (false, true) => Carrier::Unix,
+            (false, false) => Carrier::Tcp,
+        }
+    }
 }
 
 /// What a connection is doing.

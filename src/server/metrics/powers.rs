@@ -1,5 +1,7 @@
 //! A histogram whose bounds are powers of two: to count one takes a few instructions.
 
+use crate::snapshot::{Damaged, Reader, put};
+
 /// How often something had a value from a power of two up to the next.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Powers<const N: usize> {
@@ -24,6 +26,23 @@ impl<const N: usize> Powers<N> {
         let digits = (u64::BITS - value.leading_zeros()) as usize;
         self.counts[digits.min(N - 1)] += times;
         self.sum = self.sum.wrapping_add(value.wrapping_mul(times));
+    }
+
+    /// Appends what it has counted.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        self.counts.iter().for_each(|count| put(out, *count));
+        put(out, self.sum);
+    }
+
+    /// Adds what another one has counted, which was [saved](Powers::save).
+    ///
+    /// # Errors
+    /// The bytes make no sense.
+    pub(super) fn restore(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        for count in self.counts.iter_mut().chain([&mut self.sum]) {
+            *count = count.wrapping_add(reader.number()?);
+        }
+        Ok(())
     }
 
     /// The sum of all values.

@@ -37,13 +37,18 @@ pub(super) struct Engine {
     pub(super) shutdown: Option<Shutdown>,
     /// Connections that are not read from, and whose peers are gone.
     lost: Vec<Token>,
-    /// How far the walk over subscriptions has come that looks for those behind, and when it last went on.
+    /// How far the walk over subscriptions has come that looks for those behind. It goes on at this time, or after so many deliveries.
     lag_walk: LagWalk,
-    walked_at: Millis,
+    walk_at: Millis,
+    walk_after: u64,
 }
 
-/// Subscriptions that the walk looks at in a turn, once a millisecond at most.
-const LAGS_A_TURN: usize = 32;
+/// Channels and subscriptions that the walk looks at in a turn.
+const LAGS_A_TURN: usize = 64;
+
+/// How often it goes on: after this time or so many deliveries, whichever is first, so that it costs next to nothing beside them.
+const WALK_EVERY_MS: u64 = 10;
+const WALK_EVERY_DELIVERIES: u64 = 16 * 1024;
 
 impl Engine {
     /// With no more than `limit` regular seats.
@@ -55,7 +60,8 @@ impl Engine {
             shutdown: None,
             lost: Vec::new(),
             lag_walk: LagWalk::default(),
-            walked_at: 0,
+            walk_at: 0,
+            walk_after: WALK_EVERY_DELIVERIES,
         }
     }
 
@@ -101,7 +107,7 @@ impl Engine {
                 connections.remove(index_of(token), Gone::Lost);
             }
         }
-        let (began, read) = self.reader.read(connections);
+        let read = self.reader.read(connections);
         connections.answer_tickets();
         connections.run_errands();
         connections.handle_timeouts();
@@ -110,14 +116,15 @@ impl Engine {
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.step(connections, &mut self.sweep);
         }
-        let (sweep_began, swept) = self.sweep.sweep(connections);
+        let swept = self.sweep.sweep(connections);
         connections.drop_stalled();
         self.sweep.trim(connections);
         connections.check_sums();
         let Service { metrics, now, .. } = &mut connections.service;
-        metrics.time_turn(read - began, swept - sweep_began, swept - began);
-        if *now != self.walked_at {
-            self.walked_at = *now;
+        metrics.time_turn(read, swept);
+        if *now >= self.walk_at || metrics.delivered >= self.walk_after {
+            self.walk_at = *now + WALK_EVERY_MS;
+            self.walk_after = metrics.delivered + WALK_EVERY_DELIVERIES;
             self.walk_lags();
         }
     }

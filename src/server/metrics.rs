@@ -48,7 +48,7 @@ pub(super) struct Metrics {
     pub(super) messages_received: u64,
     /// Turns of the loop.
     pub(super) turns: u64,
-    /// How long the reads of a turn took, its sweep, and all from the first read to the end of the sweep, in microseconds.
+    /// How long the reads of a turn took, its sweep, and both together, in microseconds.
     pub(super) read_us: Powers<24>,
     pub(super) sweep_us: Powers<24>,
     pub(super) turn_us: Powers<24>,
@@ -146,13 +146,14 @@ impl Metrics {
         self.closes.iter().map(|(why, count)| (*why, *count))
     }
 
-    /// The times that parts of a turn took.
+    /// The reads of a turn, and its sweep, took so long.
     #[inline]
-    pub(super) fn time_turn(&mut self, reads: Duration, sweep: Duration, all: Duration) {
-        // A turn of 2^64 microseconds is none.
-        self.read_us.add(reads.as_micros() as u64, 1);
-        self.sweep_us.add(sweep.as_micros() as u64, 1);
-        self.turn_us.add(all.as_micros() as u64, 1);
+    pub(super) fn time_turn(&mut self, reads: Duration, sweep: Duration) {
+        let micros = |time: Duration| time.as_secs() * 1_000_000 + u64::from(time.subsec_micros());
+        let (reads, sweep) = (micros(reads), micros(sweep));
+        self.read_us.add(reads, 1);
+        self.sweep_us.add(sweep, 1);
+        self.turn_us.add(reads + sweep, 1);
     }
 
     /// Counts the end of a WebSocket connection or of an event stream.

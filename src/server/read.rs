@@ -38,8 +38,8 @@ impl Reader {
         }
     }
 
-    /// Reads from those that may have something, each once, as long as the turn's budget lasts. Says when it began, and when it ended.
-    pub(super) fn read(&mut self, connections: &mut Connections) -> (Instant, Instant) {
+    /// Reads from those that may have something, each once, as long as the turn's budget lasts. Says how long it took.
+    pub(super) fn read(&mut self, connections: &mut Connections) -> Duration {
         let began = Instant::now();
         let mut now = began;
         connections.work.reads.begin_turn();
@@ -66,7 +66,7 @@ impl Reader {
                 Standing::Light | Standing::Gone => {}
             }
         }
-        (began, now)
+        now - began
     }
 
     /// Reads once from a connection and deals with what came: until a certain time, or in a light

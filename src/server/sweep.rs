@@ -67,8 +67,8 @@ impl Sweep {
         !self.unrendered.is_empty()
     }
 
-    /// Visits connections until none that can be written to is behind, or the budget is spent. Says when it began, and when it ended.
-    pub(super) fn sweep(&mut self, connections: &mut Connections) -> (Instant, Instant) {
+    /// Visits connections until none that can be written to is behind, or the budget is spent. Says how long it took.
+    pub(super) fn sweep(&mut self, connections: &mut Connections) -> Duration {
         let began = Instant::now();
         self.render_left = self.render_budget;
         self.visit_unrendered(connections);
@@ -78,8 +78,9 @@ impl Sweep {
             let now = Instant::now();
             let begun = self.begin_circles(connections, now);
             let found_work = visited || ran || begun;
-            if !found_work || now - began >= TURN_BUDGET {
-                return (began, now);
+            let took = now - began;
+            if !found_work || took >= TURN_BUDGET {
+                return took;
             }
         }
     }

@@ -221,7 +221,7 @@ impl Families {
 
     fn loop_times(&mut self, metrics: &Metrics) {
         const MICROSECONDS: f64 = 1e6;
-        let help = "The time from a turn's first read to the end of its sweep";
+        let help = "The time that the reads and the sweep of a turn took together";
         self.histogram("turn_seconds", help, &metrics.turn_us, MICROSECONDS);
         let help = "The time that the reads of a turn took";
         self.histogram("read_seconds", help, &metrics.read_us, MICROSECONDS);

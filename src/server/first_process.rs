@@ -50,10 +50,7 @@ impl Supervisor {
     /// Looks who serves, and lets all go that have ended. The code with which the one that served has ended, if it has.
     pub(super) fn look(&mut self) -> Option<i32> {
         // A process has said that it serves before the one before it ends.
-        let mut bytes = [0; 4];
-        while io::Read::read_exact(&mut self.link, &mut bytes).is_ok() {
-            self.begin(u32::from_le_bytes(bytes));
-        }
+        self.follow();
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if Some(pid) == self.serving {
                 return Some(code_of(status));
@@ -62,8 +59,17 @@ impl Supervisor {
         None
     }
 
+    /// Looks who serves.
+    fn follow(&mut self) {
+        let mut bytes = [0; 4];
+        while io::Read::read_exact(&mut self.link, &mut bytes).is_ok() {
+            self.begin(u32::from_le_bytes(bytes));
+        }
+    }
+
     /// Passes a signal on to the process that serves.
-    pub(super) fn pass_on(&self, signal: i32) {
+    pub(super) fn pass_on(&mut self, signal: i32) {
+        self.follow();
         let signal = Signal::from_named_raw(signal);
         if let (Some(pid), Some(signal)) = (self.serving, signal)
             && let Err(error) = kill_process(pid, signal)

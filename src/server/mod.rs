@@ -405,11 +405,13 @@ impl Server {
     fn handle_signals(&mut self) {
         let signals: Vec<_> = self.signals.pending().collect();
         for signal in signals {
+            if self.pass_on(signal) {
+                // It is for the process that serves, which is another one by now.
+                continue;
+            }
             let connections = &self.engine.connections;
             let metrics = &connections.service.metrics;
             match signal {
-                // It is about the process that serves, which is another one by now.
-                _ if self.pass_on(signal) => {}
                 SIGUSR2 => self.begin_handover(),
                 // How a process ended that was to take over is asked elsewhere.
                 SIGCHLD if self.handover.is_some() => {}

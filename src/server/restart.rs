@@ -176,12 +176,12 @@ impl Server {
     }
 
     /// A signal that came after another process has taken over: `true`, it was for that one.
-    pub(super) fn pass_on(&self, signal: i32) -> bool {
-        let supervisor = self.supervisor.as_ref().filter(|_| self.has_successor);
-        if let Some(supervisor) = supervisor {
-            supervisor.pass_on(signal);
-        }
-        supervisor.is_some()
+    pub(super) fn pass_on(&mut self, signal: i32) -> bool {
+        let Some(supervisor) = self.supervisor.as_mut().filter(|_| self.has_successor) else {
+            return false;
+        };
+        supervisor.pass_on(signal);
+        true
     }
 
     /// As the first process of a container: stays until the process that serves has ended, and ends as that did.

@@ -275,7 +275,7 @@ fn not_found(path: &str, site: &Site) -> Response {
     let path = excerpt(path);
     let echo = if site.echo { ", /echo" } else { "" };
     let why = format!(
-        "There is no {path} here. There is / (a page that says how to connect, and a WebSocket), /ws (the WebSocket){echo}, /healthz, \
+        "There is no {path} here. There is / (a page that says how to connect, and a WebSocket), /ws (the WebSocket){echo}, /healthz, /readyz, \
          /publish, /channels, /channels/{{channel}}, /channels/{{channel}}/events, /channels/{{channel}}/messages, \
          /patterns/{{pattern}}/events, /connections, /connections/{{id}} and /subjects/{{name}}."
     );

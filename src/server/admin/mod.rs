@@ -103,8 +103,8 @@ impl Resource {
         if allows.split(", ").any(|allowed| allowed == method) {
             return Ok(());
         }
-        let why = format!("405: {allows} work here.\n");
-        Err(Response::text(Status::METHOD_NOT_ALLOWED, why).with_header("Allow", allows))
+        let why = format!("only {allows} work here");
+        Err(Response::refusal(Status::METHOD_NOT_ALLOWED, &why).with_header("Allow", allows))
     }
 }
 

@@ -99,7 +99,7 @@ mod tests {
         before.gap(Reason::Epoch);
         before.respond(426, true);
         let ms = Duration::from_millis;
-        before.time_turn(ms(1), ms(2), ms(3));
+        before.time_turn(ms(1), ms(2));
         before.lags.visited(2, 8);
         let mut bytes = Vec::new();
         before.save(&mut bytes);

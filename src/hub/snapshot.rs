@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use super::channel::Channel;
 use super::cursor::{HISTORY, LAGGING, Sub, history, slot_flag};
 use super::epoch::Epoch;
+use super::rate::Rate;
 use super::slot::Slot;
 use super::subscriber::{Link, SCATTERED};
 use super::{ChannelId, Hub, SubscriberId};
@@ -266,6 +267,7 @@ impl Hub {
             return Err(Damaged("a channel holds nothing that it could hold"));
         }
         channel.clear(tail);
+        channel.rate = Rate::new(channel.end(), now);
         channel.idle_since = idle_since.min(now);
         self.release(id.index);
         if let Some(channel) = self.directory.get_mut(id.index) {

@@ -109,7 +109,9 @@ impl Engine {
         }
         let read = self.reader.read(connections);
         connections.answer_tickets();
-        connections.run_errands();
+        if !connections.service.has_successor {
+            connections.run_errands();
+        }
         connections.handle_timeouts();
         connections.readmit();
         connections.service.walk_policies();

@@ -295,13 +295,19 @@ impl Gate {
             Listen::Tcp(address) if is_encrypted => (&["https"], is_loopback(address)),
             Listen::Tcp(address) => (&["http"], is_loopback(address)),
         };
+        // No page that may use the daemon is an administrator by that. Administration takes pages of its own address alone.
+        let own_alone = Origins::default();
+        let (origins, is_loopback) = match self.is_admin(door) {
+            true => (&own_alone, false),
+            false => (&self.origins, is_loopback),
+        };
         schemes.iter().any(|scheme| {
             let own = Own {
                 scheme,
                 host_header: host,
                 is_loopback,
             };
-            (self.origins).allow_request(values(head.headers, "Origin"), own)
+            origins.allow_request(values(head.headers, "Origin"), own)
         })
     }
 

@@ -231,6 +231,13 @@ impl Listener {
         }
     }
 
+    /// The process that has made it does not go on with it: its file is this one's from now on.
+    pub(super) fn own(&mut self) {
+        if let Acceptor::Unix(Some(file), _) = &mut self.socket {
+            file.own();
+        }
+    }
+
     /// Another process goes on with it: nothing is accepted here any more, and its file stays.
     pub(super) fn leave(mut self, registry: &Registry) {
         // The poll ends with this process at the latest.

@@ -176,7 +176,14 @@ pub fn run(
     server.reloading = reloading;
     server.given = given;
     match predecessor {
-        Some(predecessor) => server.take_over(predecessor)?,
+        Some(predecessor) => {
+            server.take_over(predecessor)?;
+            server
+                .accepting
+                .listeners
+                .iter_mut()
+                .for_each(Listener::own);
+        }
         None => server.load_state()?,
     }
     server.announce();

@@ -121,6 +121,16 @@ impl Reader {
             transport,
             connection,
         } = &mut slab[index];
+        if service.has_successor
+            && !matches!(
+                connection.phase,
+                Phase::Closing { .. } | Phase::Draining { .. }
+            )
+        {
+            // What it asks for would be done where nobody goes on with it. It is about to be closed, and comes back.
+            connection.flow.remove(Flow::READABLE | Flow::KEPT);
+            return None;
+        }
         if let Phase::Http(_) = connection.phase {
             seats.promote(connection);
         }

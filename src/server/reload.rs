@@ -55,6 +55,10 @@ impl Server {
     /// # Errors
     /// What is wrong, one sentence each.
     pub(super) fn reload_all(&mut self, why: &str) -> Result<Reloaded, Vec<String>> {
+        if self.handover.is_some() {
+            // The next process has read what held before.
+            self.give_handover_up("the configuration is read again meanwhile");
+        }
         let Some(reloading) = &mut self.reloading else {
             return self.reload_files(why);
         };

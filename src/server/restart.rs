@@ -54,8 +54,11 @@ impl Server {
 
     /// Starts the program that is on disk now, which is to go on with everything.
     pub(super) fn begin_handover(&mut self) {
-        if self.handover.is_some() || self.engine.shutdown.is_some() {
-            return warn!("SIGUSR2: the daemon restarts or ends already");
+        if self.handover.is_some() {
+            return warn!("SIGUSR2: the daemon restarts already");
+        }
+        if self.engine.shutdown.is_some() {
+            return self.tell_failure("the daemon ends or drains already");
         }
         info!("restarting: {} is started", self.program.path().display());
         match self.try_begin_handover() {
@@ -107,6 +110,8 @@ impl Server {
             Step::GoOn => self.hands_over_on = true,
             // A newcomer has no seat yet, and would be lost.
             Step::StandStill if self.accepting.holds_back() => self.hands_over_on = true,
+            // What an administrator asked for is done here, and answered.
+            Step::StandStill if !service.errands.is_empty() => self.hands_over_on = true,
             Step::StandStill => self.hand_over(),
             Step::Fail(why) => self.give_handover_up(&why),
         }
@@ -172,6 +177,7 @@ impl Server {
             supervisor.begin(pid);
         }
         self.has_successor = true;
+        self.engine.connections.service.has_successor = true;
         self.engine.end(Farewell::Restart);
     }
 
@@ -190,11 +196,13 @@ impl Server {
             mut poll,
             mut signals,
             supervisor,
+            has_successor,
             engine,
             accepting,
             ..
         } = self;
-        let Some(mut supervisor) = supervisor else {
+        // There is one as well where a restart has failed.
+        let Some(mut supervisor) = supervisor.filter(|_| has_successor) else {
             return;
         };
         drop((engine, accepting));

@@ -151,6 +151,8 @@ pub(super) struct Service {
     pub(super) errands: VecDeque<Errand>,
     /// Whether what is dealt with has a credential, so that it is wiped afterwards.
     pub(super) has_secret: bool,
+    /// Whether another process has taken over: what is changed here is lost.
+    pub(super) has_successor: bool,
     /// Connections that wait for the first keys of tokens.
     pub(super) awaiting_keys: Vec<Token>,
     /// Publishers that wait for a channel's sweep to catch up.
@@ -204,6 +206,7 @@ impl Service {
             finished: VecDeque::new(),
             errands: VecDeque::new(),
             has_secret: false,
+            has_successor: false,
             awaiting_keys: Vec::new(),
             congested: Vec::new(),
             policies_left: None,

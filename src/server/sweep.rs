@@ -27,7 +27,7 @@ use crate::transport::Written;
 use crate::ws::close::CloseCode;
 
 /// How many visits go by, of either kind, between two looks at the clock.
-const VISITS_A_LOOK: u32 = 32;
+const VISITS_A_LOOK: u32 = 48;
 
 /// How long messages may be made for single connections in one turn. Beyond it such a connection is visited in the next.
 const RENDER_BUDGET: Duration = TURN_BUDGET.checked_div(4).expect("four is not zero");

@@ -65,10 +65,13 @@ impl Server {
 
     /// Accepts nobody any more, and sends away all clients but those of administration. The daemon goes on until it is told to end.
     fn drain(&mut self) {
-        let connections = &mut self.engine.connections;
-        if connections.service.inside.standing != Standing::Ready {
+        if self.engine.connections.service.inside.standing != Standing::Ready {
             return;
         }
+        if self.handover.is_some() {
+            self.give_handover_up("the daemon drains");
+        }
+        let connections = &mut self.engine.connections;
         info!("draining: closing {} connections", connections.len());
         connections.service.inside.standing = Standing::Draining;
         self.accepting.close_public();

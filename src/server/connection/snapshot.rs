@@ -180,6 +180,8 @@ impl Connection {
             Phase::Http(http) if http.body.as_ref().is_some_and(|body| !body.can_be_saved()) => {
                 None
             }
+            // The answer that it waits for is not there, and the request is gone.
+            Phase::Http(http) if http.keep_alive_after_answer.is_some() => None,
             _ => Some(0),
         };
         let Some(speaker) = speaker else {

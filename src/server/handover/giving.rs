@@ -230,7 +230,8 @@ impl Handover {
         self.wire.send(Kind::End, &end, &[], until)?;
         self.expect(Kind::Arrived, until)?;
         self.wire.send(Kind::Go, &[], &[], until)?;
-        self.expect(Kind::Taken, until)
+        // It says so at once, and may serve from then on: it is not given up because the time before was used up.
+        self.expect(Kind::Taken, until.max(Instant::now() + STANDSTILL))
     }
 
     /// Sends all connections that can be handed over.

@@ -30,6 +30,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct SocketFile {
     path: PathBuf,
     identity: Identity,
+    /// Whether it is this process's: it is removed with it.
+    is_own: bool,
 }
 
 /// Device and inode. As long as the listener is open, no other file gets the same two.
@@ -43,12 +45,18 @@ impl Identity {
 }
 
 impl SocketFile {
-    /// The one that another process has bound at `path`: device and inode.
+    /// The one that another process has bound at `path`: device and inode. It stays that process's until [`SocketFile::own`].
     pub(super) fn of_predecessor(path: &Path, (device, inode): (u64, u64)) -> SocketFile {
         SocketFile {
             path: path.to_owned(),
             identity: Identity(device, inode),
+            is_own: false,
         }
+    }
+
+    /// That process does not go on with it: it is this one's.
+    pub(super) fn own(&mut self) {
+        self.is_own = true;
     }
 
     /// Device and inode.
@@ -63,6 +71,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if !self.is_own {
+            return;
+        }
         // One try: the holder of the lock looks whether anybody listens here, and is told yes.
         let _lock = lock_folder(&self.path, 1);
         if self.is_at(&self.path) {
@@ -101,6 +112,7 @@ pub(super) fn bind<'a>(
     let file = SocketFile {
         path: path.to_owned(),
         identity: Identity::of(&bound),
+        is_own: true,
     };
     // Until it listens nobody can connect.
     set_mode(path, &bound, config.socket_mode).map_err(explain)?;

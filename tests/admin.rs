@@ -199,6 +199,23 @@ fn on_loopback_the_host_and_the_page_of_a_request_are_checked_and_no_proxy_is_be
 }
 
 #[test]
+fn pages_that_may_use_the_daemon_are_no_administrators_by_that() {
+    for origins in ["*", "https://app.example"] {
+        let (daemon, admin) = administered(&["--origin", origins]);
+        let page = "Origin: https://app.example\r\n";
+        for request in ["POST /reload", "POST /drain", "DELETE /subjects/ada"] {
+            assert_eq!(status(&ask(admin, request, page)), "403", "{request}");
+        }
+        let elsewhere = "Origin: http://localhost:3000\r\n";
+        assert_eq!(status(&ask(admin, "POST /drain", elsewhere)), "403");
+        let own = "Origin: http://localhost\r\n";
+        assert_eq!(status(&ask(admin, "POST /reload", own)), "200");
+        let answer = ask(daemon.address, "GET /channels/a", page);
+        assert!(header(&answer, "Access-Control-Allow-Origin").is_some());
+    }
+}
+
+#[test]
 fn what_is_for_administrators_is_not_on_the_public_port_and_readiness_is() {
     let (daemon, admin) = administered(&[]);
     for path in ["/metrics", "/config"] {

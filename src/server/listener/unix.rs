@@ -253,3 +253,28 @@ fn explain(name: &str, error: &io::Error) -> String {
         _ => format!("cannot listen on {name}: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_another_process_stays_until_it_is_this_ones() {
+        let folder = std::env::temp_dir().join(format!("fanfare-file-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("socket");
+        fs::write(&path, "").expect("a file");
+        let metadata = fs::symlink_metadata(&path).expect("it is there");
+        let identity = (metadata.dev(), metadata.ino());
+        drop(SocketFile::of_predecessor(&path, identity));
+        assert!(
+            path.exists(),
+            "a process that did not take over removes nothing"
+        );
+        let mut file = SocketFile::of_predecessor(&path, identity);
+        file.own();
+        drop(file);
+        assert!(!path.exists());
+        fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}

@@ -1,7 +1,7 @@
 //! Where to connect, and as whom: what `sub` and `pub` have in common on their command lines.
 
 mod encryption;
-mod login;
+pub(super) mod login;
 
 use std::time::Duration;
 use std::{env, fmt};

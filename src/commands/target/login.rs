@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::streams::say;
 
 /// The variable that has a token.
-const TOKEN_VARIABLE: &str = "FANFARE_TOKEN";
+pub(in crate::commands) const TOKEN_VARIABLE: &str = "FANFARE_TOKEN";
 /// The variable that has the password of `--user`.
 const PASSWORD_VARIABLE: &str = "FANFARE_PASSWORD";
 
@@ -108,7 +108,7 @@ fn ask(user: &str) -> io::Result<Zeroizing<String>> {
 }
 
 /// What a variable says, if it says something. The copy in the environment stays.
-fn variable(name: &str) -> Result<Option<Zeroizing<String>>, String> {
+pub(in crate::commands) fn variable(name: &str) -> Result<Option<Zeroizing<String>>, String> {
     let value = env::var_os(name).unwrap_or_default();
     match value.into_string() {
         Ok(text) if text.is_empty() => Ok(None),
@@ -120,17 +120,29 @@ fn variable(name: &str) -> Result<Option<Zeroizing<String>>, String> {
     }
 }
 
-/// The token in a file: one word. The line break behind it, if there is one, is none of it.
 fn read_token(path: &Path) -> Result<Token, String> {
+    token_in(path).map(|token| Token::from(token.as_str()))
+}
+
+/// Whether a text can be a token: one word of ASCII.
+pub(in crate::commands) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The token in a file: one word. The line break behind it, if there is one, is none of it.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(in crate::commands) fn token_in(path: &Path) -> Result<Zeroizing<String>, String> {
     let fails = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let file = SecretFile::read(path, MAX_TOKEN).map_err(|error| fails(&error))?;
     let text = str::from_utf8(file.bytes()).map_err(|_| fails(&"it is not text"))?;
     let token = text.strip_suffix('\n').unwrap_or(text);
     let token = token.strip_suffix('\r').unwrap_or(token);
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_token(token) {
         return Err(fails(&"it has no token: a token is one word of ASCII"));
     }
-    Ok(Token::from(token))
+    Ok(Zeroizing::new(token.to_owned()))
 }
 
 #[cfg(test)]

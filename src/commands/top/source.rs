@@ -7,19 +7,16 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fanfare::secret_file::SecretFile;
 use zeroize::Zeroizing;
 
 use crate::commands::Exit;
+use crate::commands::target::login;
 
 /// How long a connection, and each read of an answer, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest answer that is read, in bytes.
 const ANSWER_MAX: u64 = 8 << 20;
-
-/// The longest token, in bytes: no server takes a longer line.
-const MAX_TOKEN: usize = 16 << 10;
 
 /// The daemon's address for administration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,21 +145,16 @@ impl Source {
 
 /// The token in a file, or else that of the environment.
 pub(super) fn token(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, String> {
-    let text = match file {
-        Some(path) => {
-            let fails = |why: &dyn fmt::Display| format!("{}: {why}", path.display());
-            let file = SecretFile::read(path, MAX_TOKEN).map_err(|why| fails(&why))?;
-            let text = str::from_utf8(file.bytes()).map_err(|_| fails(&"it is not text"))?;
-            Zeroizing::new(text.trim_end().to_owned())
-        }
-        None => match std::env::var("FANFARE_TOKEN") {
-            Ok(text) if !text.is_empty() => Zeroizing::new(text),
-            _ => return Ok(None),
-        },
-    };
-    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(Some(text)),
-        false => Err("a token is one word of ASCII".to_owned()),
+    if let Some(path) = file {
+        return login::token_in(path).map(Some);
+    }
+    let text = login::variable(login::TOKEN_VARIABLE)?;
+    match text.as_ref().is_none_or(|text| login::is_token(text)) {
+        true => Ok(text),
+        false => Err(format!(
+            "{}: a token is one word of ASCII",
+            login::TOKEN_VARIABLE
+        )),
     }
 }
 

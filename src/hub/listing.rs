@@ -200,28 +200,13 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        Epoch, Frame, HubConfig, Numbering, Place, Policy, Slot, Start, SubscriberId,
-    };
+    use super::super::testing::{Byte, plain_hub};
+    use super::super::{HubConfig, Slot, Start, SubscriberId};
     use super::*;
     use crate::channel::topic::Topic;
 
-    struct Byte;
-
-    impl Frame for Byte {
-        fn len(&self, _: Place<'_>) -> usize {
-            1
-        }
-
-        fn write(&self, _: Place<'_>, out: &mut Vec<u8>) {
-            out.push(0);
-        }
-    }
-
     fn hub() -> Hub {
-        let policies = Box::new(|_: Topic<'_>| Policy::default());
-        let numbering = |_: Topic<'_>| Numbering::Hub(Epoch::from_random([0; 12]));
-        Hub::new(HubConfig::default(), policies, Box::new(numbering))
+        plain_hub(HubConfig::default())
     }
 
     fn publish(hub: &mut Hub, name: &str, now: u64) {

@@ -76,6 +76,8 @@ pub(crate) mod snapshot;
 mod subscribe;
 mod subscriber;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod trim;
 
 use std::collections::VecDeque;

@@ -208,24 +208,10 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        Epoch, Frame, HubConfig, Numbering, Place, Policy, Slot, Start, SubscriberId,
-    };
+    use super::super::testing::{Byte, plain_hub};
+    use super::super::{HubConfig, Slot, Start, SubscriberId};
     use super::*;
-    use crate::channel::topic::Topic;
     use crate::limit::Limit;
-
-    struct Byte;
-
-    impl Frame for Byte {
-        fn len(&self, _: Place<'_>) -> usize {
-            1
-        }
-
-        fn write(&self, _: Place<'_>, out: &mut Vec<u8>) {
-            out.push(0);
-        }
-    }
 
     fn hub(max_channels: u64, retain_total: u64) -> Hub {
         let config = HubConfig {
@@ -233,9 +219,7 @@ mod tests {
             retain_total: Limit::from(retain_total),
             ..HubConfig::default()
         };
-        let policies = Box::new(|_: Topic<'_>| Policy::default());
-        let numbering = |_: Topic<'_>| Numbering::Hub(Epoch::from_random([0; 12]));
-        Hub::new(config, policies, Box::new(numbering))
+        plain_hub(config)
     }
 
     fn publish(hub: &mut Hub, name: &str) {

@@ -13,8 +13,8 @@
 //! What it knows nothing about: sockets, clocks (the `Date` is handed in), what a channel is, and what the WebSocket
 //! handshake requires beyond being asked for: [`Route::WebSocket`] says "check it there".
 //!
-//! There is no CORS here: no response carries `Access-Control-*`, and a preflight is answered without them. Who knows which pages
-//! may read a response adds that.
+//! There is no CORS here: no response carries `Access-Control-*`, and a preflight is answered without them. The server adds
+//! that, since it knows which pages may read a response.
 
 mod body;
 mod fields;
@@ -33,6 +33,7 @@ pub use request::{HeaderSlots, HttpParser, NO_HEADERS, Progress, Request, is_hea
 pub use response::{
     CONTINUE, ContentType, LAST_CHUNK, Response, Status, write_chunk, write_published,
 };
+pub(crate) use routes::check_method;
 pub use routes::{Method, Resource, Route, Site, SocketPath, is_health_check, route};
 pub use target::Target;
 pub(crate) use target::percent_decode;

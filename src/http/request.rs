@@ -52,6 +52,14 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// The path that it asks for; `*` for the server as a whole.
+    pub(crate) fn path(&self) -> &'a str {
+        match self.target {
+            Target::Server => "*",
+            Target::Resource { path, .. } => path,
+        }
+    }
+
     /// With the [`address`] that is in the head.
     fn new(
         head: Head<'a>,

@@ -82,29 +82,13 @@ impl Resource {
     }
 
     /// The methods that work on it, as `Allow` lists them.
-    fn allows(self) -> &'static str {
+    pub(super) fn allows(self) -> &'static str {
         match self {
             Resource::Ready | Resource::Of(Wanted::Metrics | Wanted::Config) => {
                 "GET, HEAD, OPTIONS"
             }
             Resource::Of(Wanted::Reload | Wanted::Drain) => "POST, OPTIONS",
         }
-    }
-
-    /// Whether the method of a request works on it.
-    ///
-    /// # Errors
-    /// The response that lists those that do: 405, or the answer to OPTIONS.
-    pub(super) fn check_method(self, method: &str) -> Result<(), Response> {
-        let allows = self.allows();
-        if method == "OPTIONS" {
-            return Err(Response::text(Status::OK, "").with_header("Allow", allows));
-        }
-        if allows.split(", ").any(|allowed| allowed == method) {
-            return Ok(());
-        }
-        let why = format!("only {allows} work here");
-        Err(Response::refusal(Status::METHOD_NOT_ALLOWED, &why).with_header("Allow", allows))
     }
 }
 
@@ -146,6 +130,7 @@ impl Inside {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::check_method;
 
     #[test]
     fn new_clients_are_welcome_only_where_the_daemon_is_ready() {
@@ -167,12 +152,13 @@ mod tests {
 
     #[test]
     fn a_method_that_does_not_work_is_answered_with_those_that_do() {
+        let check = |resource: Resource, method| check_method(resource.allows(), method, "/");
         let drain = Resource::Of(Wanted::Drain);
-        assert!(drain.check_method("POST").is_ok());
-        let refused = drain.check_method("GET").expect_err("it changes something");
+        assert!(check(drain, "POST").is_ok());
+        let refused = check(drain, "GET").expect_err("it changes something");
         assert_eq!(refused.status().0, 405);
-        assert!(Resource::Ready.check_method("HEAD").is_ok());
-        let options = Resource::Ready.check_method("OPTIONS");
+        assert!(check(Resource::Ready, "HEAD").is_ok());
+        let options = check(Resource::Ready, "OPTIONS");
         assert_eq!(options.expect_err("it is answered").status().0, 200);
     }
 }

@@ -3,7 +3,7 @@
 use super::http::{Instead, Next};
 use super::{Connection, Peer};
 use crate::auth::forwarded::Client;
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, check_method};
 use crate::server::admin::Resource;
 use crate::server::service::Service;
 
@@ -25,7 +25,7 @@ impl Connection {
         let is_admin = service.gate.is_admin(self.access.door);
         if !is_admin {
             // A balancer asks by whatever name it knows.
-            let checked = resource.check_method(method);
+            let checked = check_method(resource.allows(), method, request.path());
             return Ok(match checked {
                 Ok(()) => service.inside.readiness().for_head_request(is_head),
                 Err(response) => response,
@@ -36,7 +36,7 @@ impl Connection {
         let checked = self
             .count_connection(service, peer, request)
             .and_then(|()| self.check_site(service, client, request, takes_page))
-            .and_then(|()| resource.check_method(method));
+            .and_then(|()| check_method(resource.allows(), method, request.path()));
         if let Err(response) = checked {
             return Ok(response.for_head_request(is_head));
         }

@@ -1,7 +1,7 @@
 //! The checks of passwords, which take too long for the loop.
 //!
 //! Helper threads check; the loop keeps who waits. A check waits in a [`Queue`] that is bounded and fair by address until a helper is
-//! idle. Whoever sends the same name and password meanwhile waits for the same check. The outcome is a [`Verdict`], which the
+//! idle. A client that sends the same name and password meanwhile waits for the same check. The outcome is a [`Verdict`], which the
 //! connections that wait are told. A password that was right is remembered for a minute ([`Cache`]).
 //!
 //! What is remembered, and what waits, is known by a keyed hash, whose secret is another in every run of the daemon.

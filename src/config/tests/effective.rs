@@ -62,7 +62,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
     // Without the marks of a comment as well, as far as a default is no words and needs nothing else.
     let all = printed.lines().filter_map(|line| line.strip_prefix("# "));
     let all = all.filter(|line| line.contains(" = ") && !line.starts_with("tls_client"));
-    // Who asks for the default address wants no other.
+    // The default address of administration, once it is asked for, does not give way.
     let all = all.filter(|line| !line.starts_with("admin"));
     let all: String = all.map(|line| format!("{line}\n")).collect();
     assert_eq!(super::config(&all, &[]), Config::default());

@@ -157,7 +157,7 @@ fn run(
         let Ok(check) = next else {
             return;
         };
-        // Who waits for a check is told something, and the thread goes on, whatever happens in it.
+        // Each client that waits for a check is told something, and the thread goes on, whatever happens in it.
         let made = panic::catch_unwind(AssertUnwindSafe(|| make(&check)));
         let checked = made.unwrap_or_else(|_| {
             log::error!("the check of a password has failed, and the password counts as wrong");

@@ -190,7 +190,6 @@ impl Connections {
             service.now,
             deadline,
         );
-        connection.is_encrypted = transport.is_encrypted();
         connection.carrier = Carrier::of(&transport);
         if transport.is_handshaking() {
             connection.flow.insert(Flow::HANDSHAKES);

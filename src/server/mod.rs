@@ -153,8 +153,6 @@ pub struct Server {
     /// The restart that is under way, and whether it goes on without waiting.
     handover: Option<Handover>,
     hands_over_on: bool,
-    /// Whether another process has taken over.
-    has_successor: bool,
     /// In a container: where its first process is told who serves, and what it is there for after a restart, if this is it.
     link: Option<OwnedFd>,
     supervisor: Option<Supervisor>,
@@ -248,7 +246,6 @@ impl Server {
             given: GivenDoors::default(),
             handover: None,
             hands_over_on: false,
-            has_successor: false,
             link: None,
             supervisor: None,
         })

@@ -46,7 +46,7 @@ impl Server {
     pub(super) fn save_state(&self) {
         let service = &self.engine.connections.service;
         if let Some(path) = &service.config.state
-            && !self.has_successor
+            && !service.has_successor
         {
             state::save(path, service, self.clock.now());
         }
@@ -176,14 +176,14 @@ impl Server {
         if let Some(supervisor) = &mut self.supervisor {
             supervisor.begin(pid);
         }
-        self.has_successor = true;
         self.engine.connections.service.has_successor = true;
         self.engine.end(Farewell::Restart);
     }
 
     /// A signal that came after another process has taken over: `true`, it was for that one.
     pub(super) fn pass_on(&mut self, signal: i32) -> bool {
-        let Some(supervisor) = self.supervisor.as_mut().filter(|_| self.has_successor) else {
+        let has_successor = self.engine.connections.service.has_successor;
+        let Some(supervisor) = self.supervisor.as_mut().filter(|_| has_successor) else {
             return false;
         };
         supervisor.pass_on(signal);
@@ -196,11 +196,11 @@ impl Server {
             mut poll,
             mut signals,
             supervisor,
-            has_successor,
             engine,
             accepting,
             ..
         } = self;
+        let has_successor = engine.connections.service.has_successor;
         // There is one as well where a restart has failed.
         let Some(mut supervisor) = supervisor.filter(|_| has_successor) else {
             return;

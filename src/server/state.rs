@@ -129,20 +129,23 @@ pub(super) fn load(path: &Path, service: &mut Service, clock: &mut Clock) -> Res
         Err(error) => return Err(explain("read", &error)),
         Ok(_) => {}
     }
-    if let Err(why) = check(&bytes) {
-        let aside = beside(path, ".damaged");
-        fs::rename(path, &aside).map_err(|error| explain("moved aside", &error))?;
-        error!(
-            "{} is no state that can be used: {why}. It lies at {} now, and the daemon starts with nothing",
-            path.display(),
-            aside.display()
-        );
-        return Ok(());
-    }
+    let body = match check(&bytes) {
+        Ok(body) => body,
+        Err(why) => {
+            let aside = beside(path, ".damaged");
+            fs::rename(path, &aside).map_err(|error| explain("moved aside", &error))?;
+            error!(
+                "{} is no state that can be used: {why}. It lies at {} now, and the daemon starts with nothing",
+                path.display(),
+                aside.display()
+            );
+            return Ok(());
+        }
+    };
     fs::remove_file(path)
         .and_then(|()| sync_folder(path))
         .map_err(|error| explain("removed", &error))?;
-    match restore(&bytes, service, clock) {
+    match restore(body, service, clock) {
         Ok(()) => {
             let stats = service.hub.stats();
             info!(
@@ -161,37 +164,31 @@ pub(super) fn load(path: &Path, service: &mut Service, clock: &mut Clock) -> Res
     }
 }
 
-/// Whether the bytes are those of a state that can be read.
+/// What stands between the head and the sum of a state that can be read.
 ///
 /// # Errors
-/// Why not.
-fn check(bytes: &[u8]) -> Result<(), String> {
+/// Why the bytes are none.
+fn check(bytes: &[u8]) -> Result<&[u8], String> {
     let rest = bytes
         .strip_prefix(MAGIC)
         .ok_or("it does not begin as one")?;
-    let version = Reader::new(rest)
-        .number()
-        .map_err(|damaged| damaged.to_string())?;
+    let mut reader = Reader::new(rest);
+    let version = reader.number().map_err(|damaged| damaged.to_string())?;
     if !is_known(version) {
         return Err(format!(
             "it has version {version}, and version {VERSION} is read"
         ));
     }
-    let (body, sum) = bytes
-        .split_last_chunk::<SUM_BYTES>()
-        .ok_or("it ends too early")?;
-    match Sha1::digest(body)[..] == sum[..] {
-        true => Ok(()),
+    let body = reader.rest().split_last_chunk::<SUM_BYTES>();
+    let (body, sum) = body.ok_or("it ends too early")?;
+    match Sha1::digest(&bytes[..bytes.len() - SUM_BYTES])[..] == sum[..] {
+        true => Ok(body),
         false => Err("its sum is wrong".to_owned()),
     }
 }
 
-fn restore(bytes: &[u8], service: &mut Service, clock: &mut Clock) -> Result<(), Damaged> {
-    let body = bytes
-        .split_last_chunk::<SUM_BYTES>()
-        .map_or(bytes, |(body, _)| body);
-    let mut reader = Reader::new(body.get(MAGIC.len()..).unwrap_or_default());
-    reader.number()?;
+fn restore(body: &[u8], service: &mut Service, clock: &mut Clock) -> Result<(), Damaged> {
+    let mut reader = Reader::new(body);
     let (then, wall) = (reader.number()?, reader.number()?);
     // What was held for a time has grown older meanwhile.
     let now = then.checked_add(wall_ms().saturating_sub(wall));

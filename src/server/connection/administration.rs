@@ -80,10 +80,10 @@ fn not_found(why: &str) -> Response {
     Response::problem(Status::NOT_FOUND, "not_found", why)
 }
 
-/// The answer to what waits for too much else.
-fn crowded() -> Response {
+/// The response where too much else waits that administrators have asked for.
+fn crowded(service: &Service) -> Option<Response> {
     let why = "too much that administrators have asked for is still being done";
-    problem(Why::Limit, why).with_retry_after(1)
+    (service.errands.len() >= ERRANDS_MAX).then(|| problem(Why::Limit, why).with_retry_after(1))
 }
 
 impl Connection {
@@ -102,8 +102,8 @@ impl Connection {
         access: &Access,
         channel: &str,
     ) -> Result<Response, Instead> {
-        if service.errands.len() >= ERRANDS_MAX {
-            return Ok(crowded());
+        if let Some(response) = crowded(service) {
+            return Ok(response);
         }
         let Some(history) = service.hub.history(Topic::Channel(channel), Start::Live) else {
             let why = "nothing was published in this channel, and nobody is subscribed to it";
@@ -135,8 +135,8 @@ impl Connection {
                 "The id of a connection is two numbers with a - between them.",
             ));
         };
-        if service.errands.len() >= ERRANDS_MAX {
-            return Ok(crowded());
+        if let Some(response) = crowded(service) {
+            return Ok(response);
         }
         self.tell_of(access, peer, "disconnects", id);
         Err(self.send(service, What::End(token)))
@@ -154,8 +154,8 @@ impl Connection {
             let why = format!("A subject has at most {MAX_SUBJECT_BYTES} bytes.");
             return Ok(Response::bad_request(&why));
         }
-        if service.errands.len() >= ERRANDS_MAX {
-            return Ok(crowded());
+        if let Some(response) = crowded(service) {
+            return Ok(response);
         }
         if service.gate.block(subject, service.now).is_err() {
             let why = format!(

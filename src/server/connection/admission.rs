@@ -56,7 +56,7 @@ impl Connection {
         request: &Request<'_>,
     ) -> bool {
         let (door, head) = (self.access.door, &request.head);
-        let is_encrypted = self.is_encrypted;
+        let is_encrypted = self.carrier.is_encrypted();
         // Most requests are from no page.
         !is_from_page(request)
             || (service.gate).takes_origin(door, client, is_encrypted, request.host, head)

@@ -153,7 +153,7 @@ impl Body {
         self.is_chunked
     }
 
-    /// Who it is for, if that is known.
+    /// The identity that it is for, if that is known.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.access.identity.as_ref()
     }

@@ -328,7 +328,7 @@ impl Connection {
         let client = service.gate.client(peer, &request.head);
         let site = Site {
             echo: service.config.echo,
-            secure: self.is_encrypted || client.is_https,
+            secure: self.carrier.is_encrypted() || client.is_https,
         };
         let is_admin = service.gate.is_admin(self.access.door);
         if let Some(resource) = admin::Resource::of(request, is_admin) {

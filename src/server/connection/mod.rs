@@ -115,8 +115,6 @@ pub(super) struct Connection {
     pub(super) access: Rc<Access>,
     pub(super) flow: Flow,
     pub(super) seat: Seat,
-    /// Whether its transport is.
-    pub(super) is_encrypted: bool,
     /// When it came.
     pub(super) since: Millis,
     /// What carries it, and in which kind it counts.
@@ -145,14 +143,13 @@ impl Connection {
             access,
             flow: Flow::default(),
             seat,
-            is_encrypted: false,
             since: now,
             carrier: Carrier::default(),
             counted: Counted::NOT,
         }
     }
 
-    /// Who its peer is, or who the answer under way is for.
+    /// The identity of its peer, or the one that the answer under way is for.
     pub(super) fn identity(&self) -> Option<&Identity> {
         let body = match &self.phase {
             Phase::Http(http) => http.body.as_ref(),

@@ -12,6 +12,11 @@ pub(in crate::server) enum Carrier {
 }
 
 impl Carrier {
+    /// Whether what goes over it can be read by its two ends alone.
+    pub(in crate::server) fn is_encrypted(self) -> bool {
+        self == Carrier::Tls
+    }
+
     /// That of a connection's transport.
     pub(in crate::server) fn of(transport: &Transport) -> Carrier {
         match (transport.is_encrypted(), transport.is_unix()) {

@@ -55,7 +55,7 @@ impl Line {
     }
 
     fn start_with(folder: Folder, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Line {
-        install(&folder);
+        install(&folder, env!("CARGO_BIN_EXE_fanfare"));
         let mut command = Command::new(folder.path("fanfare"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"]);
         command.args(arguments).env_remove("RUST_LOG");
@@ -97,10 +97,10 @@ impl Line {
 
     /// Puts a script in the program's place.
     fn replace(&self, script: &str) {
-        let new = self.folder.path("new");
-        fs::write(&new, format!("#!/bin/sh\n{script}\n")).expect("a script");
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        fs::rename(new, self.folder.path("fanfare")).expect("it is ours");
+        let draft = self.folder.path("draft");
+        fs::write(&draft, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        install(&self.folder, &draft);
     }
 
     fn signal(&self, name: &str) {
@@ -135,9 +135,13 @@ fn ask(pid: u32) -> Output {
     output.expect("the command runs")
 }
 
-fn install(folder: &Folder) {
+/// Puts a copy of a program in the folder, where the daemon is started from.
+fn install(folder: &Folder, program: &str) {
     let new = folder.path("new");
-    fs::copy(env!("CARGO_BIN_EXE_fanfare"), &new).expect("there is room");
+    // By a process of its own. What is open for writing here would be so for a moment in the processes that other tests start, and
+    // a program that somebody may write to is not started.
+    let copied = Command::new("cp").args([program, &new]).status();
+    assert!(copied.expect("cp runs").success());
     fs::rename(new, folder.path("fanfare")).expect("it is ours");
 }
 

@@ -86,7 +86,7 @@ fn a_successor_that_ends_in_any_phase_leaves_the_daemon_with_everybody_on_it() {
             "{stops}: {message}"
         );
     }
-    super::install(&line.folder);
+    super::install(&line.folder, env!("CARGO_BIN_EXE_fanfare"));
     line.restart();
     publisher.ask(r#"{"type":"publish","id":1,"channel":"a","data":1}"#);
     assert!(subscriber.text().starts_with(r#"{"type":"message""#));

@@ -282,6 +282,17 @@ fn a_unix_socket_has_the_permissions_and_the_group_that_were_asked_for() {
 }
 
 #[test]
+fn the_administrators_socket_is_never_open_to_others() {
+    let folder = Folder::new("admin-mode");
+    let (public, admin) = (folder.path("public.sock"), folder.path("admin.sock"));
+    let (at_public, at_admin) = (unix(&public), unix(&admin));
+    let arguments = ["--listen", &at_public, "--admin", &at_admin];
+    let _daemon = Daemon::start(&[&arguments[..], &["--socket-mode", "0666"]].concat());
+    let mode = |path| fs::symlink_metadata(path).expect("it is there").mode() & 0o777;
+    assert_eq!((mode(&public), mode(&admin)), (0o666, 0o660));
+}
+
+#[test]
 fn two_names_of_one_path_are_told_apart_from_another_program() {
     let folder = Folder::new("twice");
     symlink(&folder.0, folder.path("again")).expect("a link");

@@ -37,6 +37,8 @@ pub(super) struct Accepting {
     /// A newcomer that found no seat in this turn of the loop. It tries again at the end of the next: by then those before it have
     /// been answered, or have sent nothing. Until then nobody else is accepted.
     held_back: Option<(Accepted, u64)>,
+    /// Whether another process is about to accept in this one's place.
+    pub(super) rests: bool,
     /// Whether the log has said that the limit is reached, so that it says so once.
     said_full: bool,
     /// Whether transports keep bytes as TLS does.
@@ -53,6 +55,7 @@ impl Accepting {
             paused_until: 0,
             first: 0,
             held_back: None,
+            rests: false,
             said_full: false,
             #[cfg(test)]
             withholds: false,
@@ -87,13 +90,14 @@ impl Accepting {
         self.is_open(now) && self.listeners.iter().any(|listener| listener.ready)
     }
 
-    /// Whether a newcomer waits for a seat.
-    pub(super) fn holds_back(&self) -> bool {
+    /// Accepts nobody from now on, until [`Accepting::rests`] says otherwise. Says whether a newcomer still waits for a seat.
+    pub(super) fn rest(&mut self) -> bool {
+        self.rests = true;
         self.held_back.is_some()
     }
 
     fn is_open(&self, now: Millis) -> bool {
-        now >= self.paused_until
+        now >= self.paused_until && !self.rests
     }
 
     /// When a pause ends.

@@ -49,14 +49,19 @@ impl Supervisor {
 
     /// Looks who serves, and lets all go that have ended. The code with which the one that served has ended, if it has.
     pub(super) fn look(&mut self) -> Option<i32> {
-        // A process has said that it serves before the one before it ends.
-        self.follow();
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if Some(pid) == self.serving {
+            if self.is_the_last(pid) {
                 return Some(code_of(status));
             }
         }
         None
+    }
+
+    /// Whether a process that has ended was the one that serves. Another that takes over says so before the one before it ends, so what was said is
+    /// read after that end.
+    fn is_the_last(&mut self, pid: Pid) -> bool {
+        self.follow();
+        Some(pid) == self.serving
     }
 
     /// Looks who serves.
@@ -87,4 +92,21 @@ fn pid_of(pid: u32) -> Option<Pid> {
 fn code_of(status: WaitStatus) -> i32 {
     let signal = status.terminating_signal().map(|signal| 128 + signal);
     status.exit_status().or(signal).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_process_that_has_handed_over_is_not_the_end() {
+        let (mut supervisor, link) = Supervisor::new().expect("a pair of sockets");
+        let (first, second) = (pid_of(41).expect("a pid"), pid_of(42).expect("a pid"));
+        supervisor.begin(41);
+        let mut link = UnixStream::from(link);
+        // It says so before the first one ends, and the supervisor has not looked since.
+        io::Write::write_all(&mut link, &42_u32.to_le_bytes()).expect("it is open");
+        assert!(!supervisor.is_the_last(first));
+        assert!(supervisor.is_the_last(second));
+    }
 }

@@ -126,7 +126,11 @@ impl Listener {
             }
             (Listen::Unix(path), None) => {
                 let earlier = earlier.iter().filter_map(Listener::file);
-                let (file, listener) = unix::bind(path, config, earlier)?;
+                let is_admin = door >= config.listeners().count();
+                // Where others may connect to be served, they may not administer.
+                let others = if is_admin { 0o007 } else { 0 };
+                let mode = config.socket_mode.map(|mode| mode & !others);
+                let (file, listener) = unix::bind(path, config.socket_group, mode, earlier)?;
                 let socket = Acceptor::Unix(Some(file), listener);
                 Ok(Listener::of_unix(path, socket, is_tls))
             }

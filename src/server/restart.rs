@@ -8,7 +8,7 @@ use mio::Events;
 
 use super::ending::Farewell;
 use super::first_process::{self, Supervisor};
-use super::handover::{HandedListener, Handover, Predecessor, Step, report};
+use super::handover::{Door, HandedListener, Handover, Predecessor, Step, report};
 use super::state;
 use super::{HANDOVER, Server};
 
@@ -75,9 +75,9 @@ impl Server {
             self.link = Some(link);
         }
         let config = &self.engine.connections.service.config;
-        let doors: Vec<_> = config.doors().cloned().collect();
+        let addresses: Vec<_> = config.doors().collect();
         let listeners = self.accepting.listeners.iter().filter_map(|listener| {
-            let address = doors.get(listener.door)?.clone();
+            let address = (*addresses.get(listener.door)?).clone();
             let (socket, file) = listener.handed();
             Some(HandedListener {
                 given_as: self.given.name_at(&address).map(str::to_owned),
@@ -88,7 +88,7 @@ impl Server {
         });
         let listeners: Vec<_> = listeners.collect();
         let link: Option<&OwnedFd> = self.link.as_ref();
-        let handover = Handover::begin(&self.program, &listeners, &doors, link)?;
+        let handover = Handover::begin(&self.program, &listeners, &Door::all(config), link)?;
         match handover.register(self.poll.registry(), HANDOVER) {
             Ok(()) => Ok(handover),
             Err(error) => {
@@ -108,8 +108,8 @@ impl Server {
         match handover.step(&service.hub, service.now) {
             Step::Wait => {}
             Step::GoOn => self.hands_over_on = true,
-            // A newcomer has no seat yet, and would be lost.
-            Step::StandStill if self.accepting.holds_back() => self.hands_over_on = true,
+            // A newcomer has no seat yet, and would be lost. Those after it wait in the kernel, for whoever accepts them.
+            Step::StandStill if self.accepting.rest() => self.hands_over_on = true,
             // What an administrator asked for is done here, and answered.
             Step::StandStill if !service.errands.is_empty() => self.hands_over_on = true,
             Step::StandStill => self.hand_over(),
@@ -135,6 +135,7 @@ impl Server {
             handover.abandon();
         }
         self.hands_over_on = false;
+        self.accepting.rests = false;
         self.tell_failure(why);
     }
 

@@ -114,3 +114,27 @@ fn on_a_transport_that_keeps_bytes_the_end_is_said_after_all_that_was_taken() {
     );
     assert!(answered.ends_with("ok\n"), "{last:?}");
 }
+
+#[test]
+fn newcomers_wait_in_the_kernel_while_another_process_is_about_to_accept_them() {
+    let config = Config {
+        listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        admin: None,
+        ..Config::default()
+    };
+    let mut server = Server::new(config, GivenSockets::default()).expect("a daemon starts");
+    assert!(!server.accepting.rest(), "nobody waits for a seat");
+    let name = server.accepting.listeners[0].name.clone();
+    let address = name.strip_prefix("ws://").expect("it is a TCP address");
+    let _newcomer = TcpStream::connect(address).expect("the kernel accepts");
+    let mut events = Events::with_capacity(16);
+    while !server.accepting.listeners[0].ready {
+        server.poll(&mut events, Some(Duration::from_secs(30)));
+        server.turn(&mut events, false);
+    }
+    server.turn(&mut events, false);
+    assert_eq!(server.engine.connections.len(), 0);
+    server.accepting.rests = false;
+    server.turn(&mut events, false);
+    assert_eq!(server.engine.connections.len(), 1);
+}

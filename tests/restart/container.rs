@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use super::common::command::lines;
 use super::common::{PATIENCE, read_answer};
-use super::wait_until;
+use super::{Folder, install, wait_until};
 
 /// The daemon as process 1 of a namespace of its own, and the process that waits for it. All of them end with the test.
 struct Container {
@@ -22,6 +22,10 @@ struct Container {
 impl Container {
     /// `None`: this machine allows no such namespace.
     fn start() -> Option<Container> {
+        Container::start_program(env!("CARGO_BIN_EXE_fanfare"))
+    }
+
+    fn start_program(program: &str) -> Option<Container> {
         let unshare = [
             "--user",
             "--map-root-user",
@@ -33,17 +37,10 @@ impl Container {
         if !works.is_ok_and(|output| output.status.success()) {
             return None;
         }
-        let program = env!("CARGO_BIN_EXE_fanfare");
         let mut child = Command::new("unshare")
             .args(unshare)
-            .args([
-                program,
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "off",
-            ])
+            .args([program, "serve", "--listen", "127.0.0.1:0"])
+            .args(["--admin", "off"])
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
             .spawn()
@@ -153,4 +150,18 @@ fn a_process_that_serves_and_is_killed_ends_the_container() {
     let status = Command::new("kill").args(["-9", serving.trim()]).status();
     assert!(status.expect("kill runs").success());
     assert_eq!(container.code(), Some(128 + 9));
+}
+
+#[test]
+fn a_restart_that_fails_does_not_keep_the_first_process_from_ending() {
+    let folder = Folder::new("first");
+    install(&folder, env!("CARGO_BIN_EXE_fanfare"));
+    let Some(mut container) = Container::start_program(&folder.path("fanfare")) else {
+        return;
+    };
+    fs::remove_file(folder.path("fanfare")).expect("it is ours");
+    container.signal("USR2");
+    wait_for(&container.log, "the restart failed");
+    container.signal("TERM");
+    assert_eq!(container.code(), Some(0));
 }

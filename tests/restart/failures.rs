@@ -45,6 +45,46 @@ fn a_new_program_that_hangs_is_ended_in_time() {
     works(&line);
 }
 
+/// A restart that the next program lets hang until something else comes in between.
+fn hanging(line: &Line) -> std::thread::JoinHandle<String> {
+    let started = line.folder.path("started");
+    line.replace(&format!("touch {started}; exec sleep 1000"));
+    let pid = line.pid();
+    let asked = std::thread::spawn(move || {
+        let output = super::ask(pid);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    });
+    super::wait_until("it does not start", || {
+        fs::exists(&started).is_ok_and(|is| is)
+    });
+    asked
+}
+
+#[test]
+fn a_reload_during_a_restart_counts_and_the_restart_does_not() {
+    let folder = Folder::new("reload");
+    let file = folder.path("fanfare.toml");
+    fs::write(&file, "retain_bytes = \"1MiB\"\n").expect("a file");
+    let mut line = Line::start_with(folder, &["--config", &file], |_| {});
+    let asked = hanging(&line);
+    fs::write(&file, "retain_bytes = \"2MiB\"\n").expect("a file");
+    line.signal("HUP");
+    let said = asked.join().expect("it was answered");
+    assert!(said.contains("the configuration is read again"), "{said}");
+    line.daemon.wait_for_log("retain_bytes");
+    works(&line);
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_during_a_restart_ends() {
+    let line = Line::start("end", &[]);
+    let asked = hanging(&line);
+    line.stop();
+    let said = asked.join().expect("it was answered");
+    assert!(said.contains("told to end"), "{said}");
+}
+
 #[test]
 fn a_configuration_that_is_refused_changes_nothing() {
     let folder = Folder::new("configuration");

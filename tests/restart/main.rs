@@ -55,10 +55,15 @@ impl Line {
     }
 
     fn start_with(folder: Folder, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Line {
+        let anywhere = ["--listen", "127.0.0.1:0", "--admin", "off"];
+        Line::start_at(folder, &[&anywhere, arguments].concat(), change)
+    }
+
+    /// Listens nowhere but where the arguments say so.
+    fn start_at(folder: Folder, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Line {
         install(&folder, env!("CARGO_BIN_EXE_fanfare"));
         let mut command = Command::new(folder.path("fanfare"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"]);
-        command.args(arguments).env_remove("RUST_LOG");
+        command.arg("serve").args(arguments).env_remove("RUST_LOG");
         change(&mut command);
         let daemon = Daemon::spawn(command);
         let pids = vec![daemon.pid()];

@@ -1,6 +1,7 @@
 //! What a restart is to others: the service manager, a container, unix sockets, and encrypted connections.
 
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
@@ -94,26 +95,33 @@ fn an_encrypted_client_is_sent_away_for_a_moment_and_comes_back_without_a_gap() 
         .expect("an address");
     let connect = || {
         let mut stream = tls::connect(address, "localhost", authority.client(None));
-        stream
-            .write_all(handshake("/", "").as_bytes())
-            .expect("it goes out");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("an answer");
-            head.push(byte[0]);
-        }
+        say_all(&mut stream, handshake("/", "").as_bytes());
+        read_head_of(&mut stream);
         assert!(frame(&mut stream).1.starts_with(r#"{"type":"welcome""#));
         stream
     };
     let mut subscriber = connect();
+    let mut encrypted = connect();
     say(&mut subscriber, r#"{"type":"subscribe","channel":"a"}"#);
     let epoch = member(&frame(&mut subscriber).1, "epoch").to_owned();
     let mut publisher = line.daemon.connect();
     publisher.ask(r#"{"type":"publish","id":1,"channel":"a","data":1}"#);
     let before = line.pid();
     line.restart();
-    publisher.ask(r#"{"type":"publish","id":1,"channel":"a","data":2}"#);
+    // The old process still has this connection, and no channels any more.
+    say(
+        &mut encrypted,
+        r#"{"type":"publish","id":9,"channel":"a","data":9}"#,
+    );
+    let published = publisher.ask(r#"{"type":"publish","id":1,"channel":"a","data":2}"#);
+    assert_eq!(member(&published, "seq"), "2", "{published}");
+    loop {
+        let (first, said) = frame(&mut encrypted);
+        assert!(!said.contains("published"), "{said}");
+        if first == 0x88 {
+            break;
+        }
+    }
     assert!(frame(&mut subscriber).1.contains(r#""seq":1"#));
     let (_, goodbye) = frame(&mut subscriber);
     assert!(
@@ -139,13 +147,76 @@ fn an_encrypted_client_is_sent_away_for_a_moment_and_comes_back_without_a_gap() 
     wait_until("the old process stays", || !is_running(before));
 }
 
-fn say(stream: &mut tls::Stream, message: &str) {
-    let frame = masked(0x81, message.as_bytes());
-    stream.write_all(&frame).expect("it goes out");
+#[test]
+fn whoever_came_by_a_public_address_is_no_administrator_when_that_becomes_the_administrators() {
+    let folder = Folder::new("roles");
+    let file = folder.path("fanfare.toml");
+    let (one, two) = (folder.path("one"), folder.path("two"));
+    let configure = |public: &str, admin: &str| {
+        let text =
+            format!("listen = [\"127.0.0.1:0\", \"unix:{public}\"]\nadmin = \"unix:{admin}\"\n");
+        fs::write(&file, text).expect("a file");
+    };
+    configure(&one, &two);
+    let mut line = Line::start_at(folder, &["--config", &file], |command| {
+        command.env_remove("FANFARE_ADMIN");
+    });
+    let connect = |path: &str| {
+        let mut stream = UnixStream::connect(path).expect("it accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        say_all(&mut stream, handshake("/", "").as_bytes());
+        read_head_of(&mut stream);
+        assert!(frame(&mut stream).1.starts_with(r#"{"type":"welcome""#));
+        stream
+    };
+    let (mut public, mut admin) = (connect(&one), connect(&two));
+    let mut other = line.daemon.connect();
+    configure(&two, &one);
+    line.restart();
+    for stream in [&mut public, &mut admin] {
+        let (first, close) = frame(stream);
+        assert_eq!(first, 0x88, "{close:?}");
+        assert!(close.starts_with("\u{03}\u{F4}"), "{close:?}");
+    }
+    assert_eq!(
+        other.ask(r#"{"type":"ping","id":1}"#),
+        r#"{"type":"pong","id":1}"#
+    );
+    // The sockets are what the configuration says now.
+    let status = |path: &str| {
+        let mut stream = UnixStream::connect(path).expect("it accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        say_all(
+            &mut stream,
+            b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        );
+        read_head_of(&mut stream)
+    };
+    assert!(status(&one).starts_with("HTTP/1.1 200 "));
+    assert!(status(&two).starts_with("HTTP/1.1 404 "));
+}
+
+fn say_all(stream: &mut impl Write, bytes: &[u8]) {
+    stream.write_all(bytes).expect("it goes out");
+}
+
+/// The head of an answer.
+fn read_head_of(stream: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).expect("text")
+}
+
+fn say(stream: &mut impl Write, message: &str) {
+    say_all(stream, &masked(0x81, message.as_bytes()));
 }
 
 /// The next frame, with its first byte. It may hold what is not text.
-fn frame(stream: &mut tls::Stream) -> (u8, String) {
+fn frame(stream: &mut impl Read) -> (u8, String) {
     let mut head = [0; 2];
     stream.read_exact(&mut head).expect("a frame");
     let len = match head[1] {

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use super::hello::{HandedListener, Hello, put_time};
+use super::hello::{Door, HandedListener, Hello, put_time};
 use super::program::Program;
 use super::wire::{FILES_MAX, Kind, Lost, Wire};
 use super::{COPY, STANDSTILL, START};
-use crate::config::Listen;
 use crate::hub::Hub;
 use crate::hub::snapshot::Copied;
 use crate::server::connection::snapshot::Saving;
@@ -74,7 +73,7 @@ impl Handover {
     pub(in crate::server) fn begin(
         program: &Program,
         listeners: &[HandedListener<BorrowedFd<'_>>],
-        doors: &[Listen],
+        doors: &[Door],
         link: Option<&OwnedFd>,
     ) -> Result<Handover, String> {
         let (own, its) = UnixStream::pair().map_err(|error| format!("no socket pair: {error}"))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::wire::Message;
-use crate::config::Listen;
+use crate::config::{Config, Listen};
 use crate::server::timers::Millis;
 use crate::snapshot::{Damaged, Reader, VERSION, is_known, put, put_bool, put_bytes, put_len};
 
@@ -25,6 +25,57 @@ pub(in crate::server) struct HandedListener<S> {
     pub(in crate::server) socket: S,
 }
 
+/// A place of the configuration where a daemon listens. Two are the same only if they are for the same: who came to be served does not find
+/// itself where the daemon is administered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Door {
+    role: Role,
+    address: Listen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Plain,
+    Tls,
+    Admin,
+}
+
+impl Door {
+    /// All that a configuration has, by place.
+    pub(in crate::server) fn all(config: &Config) -> Vec<Door> {
+        let of = |role| {
+            move |address: &Listen| Door {
+                role,
+                address: address.clone(),
+            }
+        };
+        let plain = config.listen.iter().map(of(Role::Plain));
+        let tls = config.tls.listen.iter().map(of(Role::Tls));
+        let admin = config.admin.iter().map(of(Role::Admin));
+        plain.chain(tls).chain(admin).collect()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(match self.role {
+            Role::Plain => 0,
+            Role::Tls => 1,
+            Role::Admin => 2,
+        });
+        put_address(out, &self.address);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Door, Damaged> {
+        let role = match reader.byte()? {
+            0 => Role::Plain,
+            1 => Role::Tls,
+            2 => Role::Admin,
+            _ => return Err(Damaged("a listener is for nothing that there is")),
+        };
+        let address = address(reader)?;
+        Ok(Door { role, address })
+    }
+}
+
 /// What the old process says first.
 #[derive(Debug)]
 pub(in crate::server) struct Hello {
@@ -33,7 +84,7 @@ pub(in crate::server) struct Hello {
     /// The listeners that there are.
     pub(in crate::server) listeners: Vec<HandedListener<OwnedFd>>,
     /// Where its configuration says to listen, whether it does or not, by place.
-    pub(in crate::server) doors: Vec<Listen>,
+    pub(in crate::server) doors: Vec<Door>,
     /// Where a first process of a container is told who serves now.
     pub(in crate::server) link: Option<OwnedFd>,
 }
@@ -43,7 +94,7 @@ impl Hello {
     pub(super) fn write<'f>(
         out: &mut Vec<u8>,
         listeners: &'f [HandedListener<BorrowedFd<'f>>],
-        doors: &[Listen],
+        doors: &[Door],
         link: Option<&'f OwnedFd>,
     ) -> Vec<BorrowedFd<'f>> {
         put(out, VERSION);
@@ -63,7 +114,7 @@ impl Hello {
             }
         }
         put_len(out, doors.len());
-        doors.iter().for_each(|door| put_address(out, door));
+        doors.iter().for_each(|door| door.write(out));
         let link = link.map(|link| link.as_fd());
         let sockets = listeners.iter().map(|listener| listener.socket);
         link.into_iter().chain(sockets).collect()
@@ -115,7 +166,7 @@ impl Hello {
         }
         let mut doors = Vec::new();
         for _ in 0..reader.number()? {
-            doors.push(address(reader)?);
+            doors.push(Door::read(reader)?);
         }
         reader.end()?;
         Ok(Hello {

@@ -18,7 +18,7 @@ mod taking;
 mod wire;
 
 pub(super) use self::giving::{Handover, Step};
-pub(super) use self::hello::{HandedListener, Hello};
+pub(super) use self::hello::{Door, HandedListener, Hello};
 pub(super) use self::program::Program;
 pub(super) use self::report::report;
 pub use self::report::request_restart;

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use mio::Registry;
 
-use super::hello::{Hello, read_time};
+use super::hello::{Door, Hello, read_time};
 use super::wire::{Kind, Lost, Message, Wire};
 use super::{PATIENCE, VARIABLE};
-use crate::config::{Config, Listen};
+use crate::config::Config;
 use crate::hub::snapshot::Restored;
 use crate::server::clock::Clock;
 use crate::server::connection::Connection;
@@ -26,7 +26,7 @@ pub(in crate::server) struct Predecessor {
     /// Its version.
     pub(in crate::server) program: String,
     /// Where each of its listeners listened, by its place.
-    doors: Vec<Listen>,
+    doors: Vec<Door>,
     /// Where a first process of a container is told who serves now.
     link: Option<OwnedFd>,
 }
@@ -161,11 +161,11 @@ impl Predecessor {
         Ok(())
     }
 
-    /// Which listener of the configuration is now the one that had a place: that at the same address.
+    /// Which listener of the configuration is now the one that had a place: that at the same address, for the same.
     fn doors_now(&self, config: &Config) -> Vec<Option<usize>> {
-        let mut now: Vec<Option<&Listen>> = config.doors().map(Some).collect();
+        let mut now: Vec<Option<Door>> = Door::all(config).into_iter().map(Some).collect();
         let doors = self.doors.iter().map(|door| {
-            let place = now.iter().position(|listen| *listen == Some(door))?;
+            let place = now.iter().position(|now| now.as_ref() == Some(door))?;
             // Two may have port 0.
             now[place] = None;
             Some(place)

@@ -19,7 +19,6 @@ use rustix::process::umask;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::BACKLOG;
-use crate::config::Config;
 
 /// How often, and after what pause, the lock on a folder is tried again: two seconds in all.
 const LOCK_TRIES: u32 = 200;
@@ -88,7 +87,8 @@ impl Drop for SocketFile {
 /// A sentence that names the path and what to do.
 pub(super) fn bind<'a>(
     path: &Path,
-    config: &Config,
+    group: Option<u32>,
+    mode: Option<u32>,
     mut earlier: impl Iterator<Item = &'a SocketFile>,
 ) -> Result<(SocketFile, UnixListener), String> {
     let name = format!("unix:{}", path.display());
@@ -106,7 +106,7 @@ pub(super) fn bind<'a>(
     })?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(explain)?;
     socket.set_nonblocking(true).map_err(explain)?;
-    bind_with_mode(&socket, &address, config.socket_mode).map_err(explain)?;
+    bind_with_mode(&socket, &address, mode).map_err(explain)?;
     let bound = fs::symlink_metadata(path).map_err(explain)?;
     // From here on it is removed if anything fails.
     let file = SocketFile {
@@ -115,8 +115,8 @@ pub(super) fn bind<'a>(
         is_own: true,
     };
     // Until it listens nobody can connect.
-    set_mode(path, &bound, config.socket_mode).map_err(explain)?;
-    if let Some(group) = config.socket_group {
+    set_mode(path, &bound, mode).map_err(explain)?;
+    if let Some(group) = group {
         lchown(path, None, Some(group)).map_err(|error| {
             format!(
                 "cannot give {name} to the group {group}: {error}; the daemon has to be a member \

@@ -16,7 +16,8 @@ CONVERSATIONS = 6
 
 
 def run(context):
-    build = ["cargo", "build", "--quiet", "--release", "--example", "echo_client", "--message-format", "json"]
+    # As the tests build it.
+    build = ["cargo", "build", "--quiet", "--locked", "--workspace", "--example", "echo_client", "--message-format", "json"]
     built = subprocess.run(build, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
     client = executable(built.stdout)
     for library, command in SERVERS.items():

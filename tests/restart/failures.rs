@@ -1,6 +1,8 @@
 //! A new program that is of no use: the daemon goes on.
 
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use super::{Folder, Line};
@@ -99,6 +101,22 @@ fn a_configuration_that_is_refused_changes_nothing() {
     fs::write(&file, "retain_bytes = \"2MiB\"\n").expect("a file");
     line.restart();
     works(&line);
+}
+
+#[test]
+fn a_new_process_does_not_serve_if_the_one_that_started_it_has_ended() {
+    let (ours, its) = UnixStream::pair().expect("a pair of sockets");
+    drop(ours);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"]);
+    // A process that is not its parent, as it is for one whose parent has ended.
+    command
+        .env("SUCCEEDS_FANFARE", "1")
+        .stdin(OwnedFd::from(its));
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("ended before it handed over"), "{said}");
 }
 
 #[test]

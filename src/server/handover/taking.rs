@@ -46,9 +46,16 @@ impl Predecessor {
         let parent = std::env::var(VARIABLE).ok();
         let parent = parent.and_then(|parent| parent.parse::<i32>().ok());
         let own_parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
-        // What some process before has inherited means nothing.
-        if parent.is_none() || parent != own_parent {
+        if parent.is_none() {
             return Ok(None);
+        }
+        if parent != own_parent {
+            // It ended between starting this process and here, and nobody waits for another daemon. Without a socket it is what some
+            // process before has inherited, which means nothing.
+            return match stdin_is_socket() {
+                true => Err("the running daemon ended before it handed over".to_owned()),
+                false => Ok(None),
+            };
         }
         let socket = take_stdin().map_err(|error| format!("the standard input: {error}"))?;
         let mut wire = Wire::new(socket);
@@ -218,6 +225,12 @@ fn refuse(wire: &mut Wire, why: &str) {
     // If nobody hears it, the end of this process says it.
     let until = Instant::now() + std::time::Duration::from_secs(1);
     let _ = wire.send(Kind::Refused, why.as_bytes(), &[], until).is_ok();
+}
+
+fn stdin_is_socket() -> bool {
+    use rustix::fs::FileType;
+    let stat = rustix::fs::fstat(std::io::stdin());
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_socket())
 }
 
 /// Takes the socket that is the standard input, and leaves nothing in its place.

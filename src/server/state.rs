@@ -1,7 +1,7 @@
 //! `--state`: what channels hold, their epochs and numbers, and keys, from the orderly end of one daemon to the start of the next.
 //!
 //! The file is written at an orderly end and at no other time: from the middle of a run it would have the next daemon give out the same epoch and number twice. For the same reason
-//! it is removed before what it says is used. A file that makes no sense is moved aside, and the daemon starts with nothing.
+//! it is moved away before what it says is used, and removed after. A file that makes no sense is moved aside, and the daemon starts with nothing.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use log::{error, info};
+use log::{error, info, warn};
 use sha1::{Digest as _, Sha1};
 
 use super::clock::Clock;
@@ -114,10 +114,10 @@ fn write_all(file: File, service: &Service, now: u64) -> io::Result<u64> {
     Ok((bytes + SUM_BYTES) as u64)
 }
 
-/// Takes what the file says, if there is one, and removes it before that.
+/// Takes what the file says, if there is one, and moves it away before that.
 ///
 /// # Errors
-/// A sentence: it can be neither removed nor moved, so that what it says might be used a second time.
+/// A sentence: it cannot be moved, so that what it says might be used a second time, or it makes no sense.
 pub(super) fn load(path: &Path, service: &mut Service, clock: &mut Clock) -> Result<(), String> {
     let explain = |what: &str, error: &io::Error| {
         let path = path.display();
@@ -142,9 +142,10 @@ pub(super) fn load(path: &Path, service: &mut Service, clock: &mut Clock) -> Res
             return Ok(());
         }
     };
-    fs::remove_file(path)
+    let used = beside(path, ".used");
+    fs::rename(path, &used)
         .and_then(|()| sync_folder(path))
-        .map_err(|error| explain("removed", &error))?;
+        .map_err(|error| explain("moved", &error))?;
     match restore(body, service, clock) {
         Ok(()) => {
             let stats = service.hub.stats();
@@ -154,12 +155,16 @@ pub(super) fn load(path: &Path, service: &mut Service, clock: &mut Clock) -> Res
                 stats.channels,
                 stats.messages
             );
+            if let Err(error) = fs::remove_file(&used) {
+                warn!("{} cannot be removed: {error}", used.display());
+            }
             Ok(())
         }
         // The sum is right, so that is what was written.
         Err(damaged) => Err(format!(
-            "the state {} was read, and makes no sense: {damaged}. It is gone: start the daemon once more, and it starts with nothing",
-            path.display()
+            "the state {} was read, and makes no sense: {damaged}. It lies at {} now: start the daemon once more, and it starts with nothing",
+            path.display(),
+            used.display()
         )),
     }
 }

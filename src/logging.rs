@@ -194,14 +194,19 @@ impl Logger {
     }
 }
 
+/// Whether it comes from a library that logs what it is given: the HTTP client logs whole URLs, and their queries may be secrets.
+fn tells_secrets(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("ureq")
+}
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.config().filter.admits(metadata)
+        !tells_secrets(metadata) && self.config().filter.admits(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         let LogConfig { filter, format } = self.config();
-        if !filter.admits(record.metadata()) {
+        if tells_secrets(record.metadata()) || !filter.admits(record.metadata()) {
             return;
         }
         let Some(left_out) = self.take(record.level()) else {
@@ -223,6 +228,13 @@ impl Log for Logger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_http_client_says_of_urls_is_not_logged() {
+        let said_by = |target| tells_secrets(&Metadata::builder().target(target).build());
+        assert!(said_by("ureq::run") && said_by("ureq_proto::client"));
+        assert!(!said_by("fanfare::server"));
+    }
 
     #[test]
     fn of_a_level_so_many_lines_are_written_a_second_and_the_others_are_counted() {

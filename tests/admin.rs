@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -298,6 +298,45 @@ fn beyond_this_machine_each_request_needs_the_right_admin() {
 }
 
 #[test]
+fn beyond_this_machine_a_stream_ends_when_its_reader_is_no_administrator_any_more() {
+    let folder = Folder::new("admin-stream");
+    let secret = folder.write("secret", "0123456789abcdef0123456789abcdef");
+    let rule = |admin: bool| {
+        format!("[[allow]]\nwho = 'subject:ada'\nsubscribe = ['>']\nadmin = {admin}\n")
+    };
+    let file = folder.write("fanfare.toml", &rule(true));
+    let mut daemon = Daemon::start(&[
+        "--admin",
+        "0.0.0.0:0",
+        "--jwt-secret-file",
+        &secret,
+        "--config",
+        &file,
+    ]);
+    let line = daemon.wait_for_log("administration on http://0.0.0.0:");
+    let port = line.split("http://0.0.0.0:").nth(1).expect("a port");
+    let port = port.split(' ').next().expect("a port");
+    let admin = format!("127.0.0.1:{port}").parse().expect("an address");
+    let output = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+        .args(["token", "--key-file", &secret, "--subject", "ada"])
+        .args(["--expires", "1h"])
+        .output()
+        .expect("it runs");
+    let token = String::from_utf8(output.stdout).expect("text");
+    let mut stream = connect(admin);
+    let request = format!(
+        "GET /channels/a/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        token.trim()
+    );
+    stream.write_all(request.as_bytes()).expect("it goes out");
+    assert_eq!(status(&read_head(&mut stream)), "200");
+    folder.write("fanfare.toml", &rule(false));
+    daemon.signal("HUP");
+    let rest = common::read_to_end(&mut stream);
+    assert!(rest.contains("not granted any more"), "{rest}");
+}
+
+#[test]
 fn the_default_address_is_done_without_if_it_is_taken_and_one_that_was_asked_for_is_not() {
     // Somebody else may have it, which is as good.
     let taken = TcpListener::bind("127.0.0.1:8041");
@@ -356,6 +395,29 @@ fn a_reload_says_what_is_other_now_and_what_needs_a_restart_and_a_bad_file_chang
     assert!(body(&answer).contains("not known here"), "{answer}");
     let config = ask(admin, "GET /config", "");
     assert!(config.contains("\"debug\""), "{config}");
+}
+
+#[test]
+fn a_reload_changes_how_often_a_stream_has_a_comment_that_had_none() {
+    let folder = Folder::new("admin-comments");
+    let file = folder.write("fanfare.toml", "ping_interval = '0'\n");
+    let (daemon, admin) = administered(&["--config", &file]);
+    let mut stream = daemon.raw();
+    let request = "GET /channels/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it goes out");
+    read_head(&mut stream);
+    folder.write("fanfare.toml", "ping_interval = '1s'\n");
+    let answer = ask(admin, "POST /reload", "Content-Length: 0\r\n");
+    assert!(
+        answer.contains(r#""changed":["ping_interval"]"#),
+        "{answer}"
+    );
+    let mut said = Vec::new();
+    while !said.ends_with(b"\n:\n\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a comment comes");
+        said.push(byte[0]);
+    }
 }
 
 #[test]

@@ -157,7 +157,8 @@ pub fn has_forwarding_fields(headers: &[Header<'_>]) -> bool {
     headers.iter().any(|header| {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         let prefix = header.name.as_bytes().get(..FAMILY.len());
-        is("Forwarded") || is("X-Real-IP") || prefix.is_some_and(|p| p.eq_ignore_ascii_case(FAMILY))
+        let is_known = is("Forwarded") || is("Via") || is("X-Real-IP");
+        is_known || prefix.is_some_and(|p| p.eq_ignore_ascii_case(FAMILY))
     })
 }
 

@@ -123,7 +123,11 @@ impl Verifier {
     /// Whether a token that was refused for this reason may hold once the first keys have come from a URL.
     pub fn may_hold_later(&self, error: &TokenError) -> bool {
         let awaits_keys = self.fetched.as_ref().is_some_and(KeySet::is_empty);
-        awaits_keys && matches!(error, TokenError::UnknownKey | TokenError::Signature)
+        let may_be_anothers = matches!(
+            error,
+            TokenError::UnknownKey | TokenError::Signature | TokenError::Algorithm
+        );
+        awaits_keys && may_be_anothers
     }
 
     /// Takes the keys that a URL has now in place of those that it had.
@@ -134,11 +138,6 @@ impl Verifier {
     /// How far the clocks of those who make tokens and of the daemon may differ, in seconds.
     pub fn leeway_s(&self) -> u64 {
         self.terms.leeway_s
-    }
-
-    /// Forgets the keys that came from a URL, and expects none.
-    pub fn forget_fetched(&mut self) {
-        self.fetched = None;
     }
 
     /// Keeps the keys that came from a URL for another one, if this one expects some.

@@ -165,7 +165,7 @@ impl fmt::Display for UrlError {
                 "wss:// needs TLS, without which this program was built: build it with the feature `tls` of fanfare",
             ),
             Self::UserInfo => f.write_str(
-                "a user's name or password does not belong in the URL: give an Authorization header",
+                "a user's name or password does not belong in the URL, which others can see: send it in the Authorization header (fanfare sub --user NAME)",
             ),
             Self::Host(host) if host.is_empty() => f.write_str("the host is missing"),
             Self::Host(host) => write!(f, "{host:?} is no host"),

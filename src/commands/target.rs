@@ -39,9 +39,9 @@ pub(super) struct Patience {
 #[derive(Args)]
 pub(super) struct Target {
     /// The daemon: ws://HOST[:PORT][/PATH], wss:// for an encrypted connection, or unix:SOCKET for a unix socket [env: FANFARE_URL] [default: ws://127.0.0.1:8040]
-    // Read without clap's help, for which an empty variable is a value.
+    // Read without clap's help: it repeats what is wrong, which may have a secret in it, and takes an empty variable for a value.
     #[arg(long)]
-    url: Option<Url>,
+    url: Option<String>,
 
     /// Send this header line with the handshake; may be given several times
     #[arg(long = "header", value_name = "K: V", value_parser = header)]
@@ -58,7 +58,7 @@ pub(super) struct Target {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("url", &self.url)
+            .field("url", &self.url().ok())
             .field("login", &self.login)
             .field("encryption", &self.encryption)
             .finish_non_exhaustive()
@@ -97,8 +97,10 @@ impl Target {
 
     /// The URL: of the command line, or else of the environment, or else the default.
     fn url(&self) -> Result<Url, String> {
+        // It may have a token in it.
+        let explain = |origin: &str, error| format!("{origin}: {error}");
         if let Some(url) = &self.url {
-            return Ok(url.clone());
+            return url.parse().map_err(|error| explain("--url", error));
         }
         let variable = env::var_os(URL_VARIABLE).unwrap_or_default();
         let text = variable
@@ -109,9 +111,7 @@ impl Target {
         } else {
             (text, URL_VARIABLE)
         };
-        text.parse()
-            // It may have a token in it.
-            .map_err(|error| format!("{origin}: {error}"))
+        text.parse().map_err(|error| explain(origin, error))
     }
 
     fn connector(&self, url: &Url, patience: Patience) -> Result<Connector, String> {

@@ -34,7 +34,7 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "PATTERN", num_args = 0.., value_parser = Pattern::parse)]
     publish: Option<Vec<Pattern>>,
 
-    /// The token is an administrator's: it may list and clear channels, and see connections and metrics
+    /// The token is an administrator's: it may list and clear channels, see and end connections, and do all that the daemon's --admin address offers
     #[arg(long)]
     admin: bool,
 
@@ -93,13 +93,13 @@ impl TokenArgs {
         let name = self.key_file.display();
         let of_key = |why| (Exit::Refused, format!("{name}: {why}"));
         let file = SecretFile::read(&self.key_file, SecretFile::KEY_BYTES_MAX).map_err(of_key)?;
+        let signer = Signer::new(file.bytes(), self.algorithm).map_err(of_key)?;
         if file.is_readable_by_others() {
             say(&format_args!(
                 "{name}: every user of this machine can read the file, and whoever reads it can make tokens: \
                  chmod o-r {name}"
             ));
         }
-        let signer = Signer::new(file.bytes(), self.algorithm).map_err(of_key)?;
         if expires == Expires::Never {
             say(&"the token never ends: a daemon takes it only with --jwt-expiry optional");
         }

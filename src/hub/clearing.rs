@@ -4,6 +4,9 @@ use super::channel::Channel;
 use super::payload::Parts;
 use super::{ChannelId, Hub};
 
+/// Bytes of a message that cost as much to read as one look at a message.
+const BYTES_A_LOOK: usize = 64;
+
 /// How far the search for a channel's newest message has come in the patterns' logs.
 #[derive(Debug)]
 pub struct Clearing {
@@ -85,9 +88,12 @@ impl Channel {
             if *looks == 0 {
                 return None;
             }
-            *looks -= 1;
             *before -= 1;
-            let parts = self.base.message(*before).and_then(read);
+            let frame = self.base.message(*before);
+            // A long one takes longer to read.
+            let cost = 1 + frame.map_or(0, <[u8]>::len) / BYTES_A_LOOK;
+            *looks = looks.saturating_sub(cost);
+            let parts = frame.and_then(read);
             if parts.is_some_and(|parts| parts.channel == name) {
                 return Some(Some(*before));
             }

@@ -43,8 +43,9 @@ pub(super) struct Engine {
     walk_after: u64,
 }
 
-/// Channels and subscriptions that the walk looks at in a turn.
-const LAGS_A_TURN: usize = 64;
+/// Channels and subscriptions that the walk looks at each time, and how many times it makes up for at once where the loop has waited.
+const LAGS_A_TIME: usize = 64;
+const TIMES_AT_ONCE: u64 = 64;
 
 /// How often it goes on: after this time or so many deliveries, whichever is first, so that it costs next to nothing beside them.
 const WALK_EVERY_MS: u64 = 10;
@@ -125,19 +126,20 @@ impl Engine {
         let Service { metrics, now, .. } = &mut connections.service;
         metrics.time_turn(read, swept);
         if *now >= self.walk_at || metrics.delivered >= self.walk_after {
+            let times = 1 + now.saturating_sub(self.walk_at) / WALK_EVERY_MS;
             self.walk_at = *now + WALK_EVERY_MS;
             self.walk_after = metrics.delivered + WALK_EVERY_DELIVERIES;
-            self.walk_lags();
+            self.walk_lags(LAGS_A_TIME * times.min(TIMES_AT_ONCE) as usize);
         }
     }
 
     /// Looks at some subscriptions, how far behind they are.
-    fn walk_lags(&mut self) {
+    fn walk_lags(&mut self, steps: usize) {
         let Service {
             hub, metrics, now, ..
         } = &mut self.connections.service;
         let lags = &mut metrics.lags;
-        let is_around = hub.walk_lags(&mut self.lag_walk, LAGS_A_TURN, *now, |lag| {
+        let is_around = hub.walk_lags(&mut self.lag_walk, steps, *now, |lag| {
             lags.found(lag.messages, lag.age_ms);
         });
         if is_around {

@@ -9,6 +9,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use log::warn;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
@@ -22,6 +23,9 @@ pub(super) fn is_this() -> bool {
 pub(super) fn let_go_of_the_dead() {
     while matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
 }
+
+/// How long a process that has everything may take to say that it serves, once the one before it has ended.
+const WORD: Duration = Duration::from_secs(10);
 
 /// Watches over the process that serves. Each process that takes over says so by a link that goes from one to the next.
 #[derive(Debug)]
@@ -57,11 +61,23 @@ impl Supervisor {
         None
     }
 
-    /// Whether a process that has ended was the one that serves. Another that takes over says so before the one before it ends, so what was said is
-    /// read after that end.
+    /// Whether a process that has ended was the one that serves, and no other has all that it had. One that takes over says so, mostly before the one before
+    /// it ends; but that one may be killed after it gave all away. Whoever has the link may still say so, and nobody has it if that was the last.
     fn is_the_last(&mut self, pid: Pid) -> bool {
         self.follow();
-        Some(pid) == self.serving
+        if Some(pid) != self.serving {
+            return false;
+        }
+        let mut bytes = [0; 4];
+        let waits = self.link.set_nonblocking(false);
+        let waits = waits.and_then(|()| self.link.set_read_timeout(Some(WORD)));
+        let said = waits.and_then(|()| io::Read::read_exact(&mut self.link, &mut bytes));
+        // Without it a later look would wait.
+        let _ = self.link.set_nonblocking(true).is_ok();
+        if said.is_ok() {
+            self.begin(u32::from_le_bytes(bytes));
+        }
+        said.is_err()
     }
 
     /// Looks who serves.
@@ -107,6 +123,14 @@ mod tests {
         // It says so before the first one ends, and the supervisor has not looked since.
         io::Write::write_all(&mut link, &42_u32.to_le_bytes()).expect("it is open");
         assert!(!supervisor.is_the_last(first));
-        assert!(supervisor.is_the_last(second));
+        // The second one is killed when a third has everything, which says so a moment later.
+        let third = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            io::Write::write_all(&mut link, &43_u32.to_le_bytes()).expect("it is open");
+        });
+        assert!(!supervisor.is_the_last(second));
+        third.join().expect("it said so");
+        // Nobody has the link any more.
+        assert!(supervisor.is_the_last(pid_of(43).expect("a pid")));
     }
 }

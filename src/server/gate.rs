@@ -74,14 +74,14 @@ pub(super) fn refuse_accidents(config: &Config) -> Result<(), String> {
     {
         return Err(format!(
             "{address}, for administration, is reached from other machines, and nobody could show there to be an administrator: \
-             take tokens (--jwt-secret-file, --jwt-key, --jwks), passwords (--htpasswd) or certificates, or give \
+             take tokens (--jwt-secret-file, --jwt-key, --jwks, --jwks-url) or passwords (--htpasswd), or give \
              --admin 127.0.0.1:8041, unix:PATH or off"
         ));
     }
     match exposed {
         Some(address) if is_open && !config.is_open_to_everyone => Err(format!(
             "{address} is reached from other machines, and everybody there could read and publish everything. Say who may do what by \
-             [[allow]] blocks and by tokens (--jwt-secret-file, --jwt-key, --jwks) or passwords (--htpasswd), listen on 127.0.0.1 or on a unix socket, or give \
+             [[allow]] blocks and by tokens (--jwt-secret-file, --jwt-key, --jwks, --jwks-url), passwords (--htpasswd) or certificates (--tls-client-ca), listen on 127.0.0.1 or on a unix socket, or give \
              --open-to-everyone if that is what you want"
         )),
         _ => Ok(()),
@@ -461,11 +461,6 @@ impl Gate {
     pub(super) fn take_keys(&mut self, keys: KeySet) {
         self.verifier.set_fetched(keys);
         self.begin_anew();
-    }
-
-    /// The keys that came from their URL are of no interest any more.
-    pub(super) fn forget_fetched_keys(&mut self) {
-        self.verifier.forget_fetched();
     }
 
     /// Whether a token has named a key that was not there, since this was asked last.

@@ -20,6 +20,9 @@ use crate::config::{Config, Listen};
 use crate::transport::Transport;
 use crate::transport::tls::terms::Terms;
 
+/// The permissions of those who are neither a file's owner nor in its group.
+const OTHERS: u32 = 0o007;
+
 /// How many connections may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -126,10 +129,11 @@ impl Listener {
             }
             (Listen::Unix(path), None) => {
                 let earlier = earlier.iter().filter_map(Listener::file);
-                let is_admin = door >= config.listeners().count();
                 // Where others may connect to be served, they may not administer.
-                let others = if is_admin { 0o007 } else { 0 };
-                let mode = config.socket_mode.map(|mode| mode & !others);
+                let mode = match door >= config.listeners().count() {
+                    true => Some(config.socket_mode.unwrap_or(0o600) & !OTHERS),
+                    false => config.socket_mode,
+                };
                 let (file, listener) = unix::bind(path, config.socket_group, mode, earlier)?;
                 let socket = Acceptor::Unix(Some(file), listener);
                 Ok(Listener::of_unix(path, socket, is_tls))
@@ -235,10 +239,16 @@ impl Listener {
         }
     }
 
-    /// The process that has made it does not go on with it: its file is this one's from now on.
+    /// The process that has made it does not go on with it: its file is this one's from now on. If it was for clients and is for
+    /// administration now, others can connect no longer.
     pub(super) fn own(&mut self) {
         if let Acceptor::Unix(Some(file), _) = &mut self.socket {
             file.own();
+            if self.is_admin
+                && let Err(error) = file.take_from(OTHERS)
+            {
+                warn!("{}: its permissions cannot be set: {error}", self.name);
+            }
         }
     }
 
@@ -275,6 +285,18 @@ pub(super) fn idle_options(config: &Config) -> Vec<String> {
         let why =
             "the certificates have no effect: the daemon listens nowhere for TLS (listen_tls)";
         idle.push(why.to_owned());
+    }
+    let of_tokens = [
+        ("jwt_issuer", config.token.issuer.is_some()),
+        ("jwt_audience", config.token.audience.is_some()),
+        ("token_cookie", config.token_cookie.is_some()),
+    ];
+    for (option, _) in of_tokens.iter().filter(|(_, is_given)| *is_given) {
+        if !config.token.has_keys() {
+            idle.push(format!(
+                "{option} has no effect: there is no key for tokens (jwt_secret_file, jwt_key, jwks or jwks_url)"
+            ));
+        }
     }
     idle
 }
@@ -334,7 +356,7 @@ fn explain(address: SocketAddr, error: &io::Error, earlier: &[Listen]) -> String
             ),
             None => format!(
                 "{address} is taken: another program, perhaps another fanfare, listens there; \
-                 end it or choose another --listen"
+                 end it or choose another address"
             ),
         },
         io::ErrorKind::PermissionDenied => format!(

@@ -226,7 +226,8 @@ impl Server {
         let service = &mut engine.connections.service;
         service.gate.take_terms(terms.clone());
         service.open_gate(verifier);
-        start_checks(service, passwords, &waker)?;
+        start_checks(service, passwords.is_some(), &waker)?;
+        service.take_passwords(passwords.map(Arc::new));
         let service = &engine.connections.service;
         let key_source = fetch_keys(&service.config, &waker)?;
         info!("{}", service.gate);

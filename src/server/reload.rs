@@ -63,7 +63,9 @@ impl Server {
             return self.reload_files(why);
         };
         let (read, effective) = (reloading.read)().map_err(|error| {
-            warn!("{why}: the configuration stays as it is:\n{error}");
+            for line in error.lines() {
+                warn!("{why}: the configuration stays as it is: {line}");
+            }
             error.lines().map(str::to_owned).collect::<Vec<_>>()
         })?;
         let current = &self.engine.connections.service.config;
@@ -147,10 +149,12 @@ impl Server {
         let (verifier, passwords) = both(Verifier::load(&config.token), load_passwords(&config))?;
         let connections = &mut self.engine.connections;
         let service = &mut connections.service;
+        // All that may fail comes before the first change.
+        start_checks(service, passwords.is_some(), &self.waker).map_err(one)?;
         let is_other_url = config.token.jwks_url != service.config.token.jwks_url;
         if is_other_url {
+            // The keys that the other URL had hold until this one's come: nobody is dropped meanwhile.
             self.key_source = fetch_keys(&config, &self.waker).map_err(one)?;
-            service.gate.forget_fetched_keys();
         }
         self.watch.watch(watched_files(&config));
         service.gate.take_terms(terms.clone());
@@ -164,7 +168,7 @@ impl Server {
         }
         service.config = config;
         service.reconfigure_hub();
-        start_checks(service, passwords, &self.waker).map_err(one)?;
+        service.take_passwords(passwords.map(Arc::new));
         service.open_gate(verifier);
         connections.begin_to_readmit();
         Ok(())
@@ -197,14 +201,13 @@ pub(super) fn load_passwords(config: &Config) -> Result<Option<Passwords>, Vec<S
 /// Takes names with passwords, and starts the threads that check them.
 pub(super) fn start_checks(
     service: &mut Service,
-    passwords: Option<Passwords>,
+    are_wanted: bool,
     waker: &Arc<Waker>,
 ) -> Result<(), String> {
-    if passwords.is_some() {
-        service.checks.start(waking(waker))?;
+    match are_wanted {
+        true => service.checks.start(waking(waker)),
+        false => Ok(()),
     }
-    service.take_passwords(passwords.map(Arc::new));
-    Ok(())
 }
 
 /// The options, and the blocks, that hold at once when the configuration is read again: what [`take_over`] takes.

@@ -8,7 +8,9 @@ use mio::Events;
 
 use super::ending::Farewell;
 use super::first_process::{self, Supervisor};
-use super::handover::{Door, HandedListener, Handover, Predecessor, Step, report};
+use super::handover::{
+    Door, HandedListener, Handover, Predecessor, Step, report, tell_first_process,
+};
 use super::state;
 use super::{HANDOVER, Server};
 
@@ -136,6 +138,12 @@ impl Server {
         }
         self.hands_over_on = false;
         self.accepting.rests = false;
+        if let Some(link) = &self.link
+            && !first_process::is_this()
+        {
+            // The next process may have said that it serves.
+            tell_first_process(link);
+        }
         self.tell_failure(why);
     }
 
@@ -199,6 +207,7 @@ impl Server {
             supervisor,
             engine,
             accepting,
+            link,
             ..
         } = self;
         let has_successor = engine.connections.service.has_successor;
@@ -206,7 +215,8 @@ impl Server {
         let Some(mut supervisor) = supervisor.filter(|_| has_successor) else {
             return;
         };
-        drop((engine, accepting));
+        // The link ends with the last process that serves, so this one has no part of it.
+        drop((engine, accepting, link));
         let mut events = Events::with_capacity(16);
         loop {
             if let Some(code) = supervisor.look() {

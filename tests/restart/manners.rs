@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
@@ -158,9 +159,12 @@ fn whoever_came_by_a_public_address_is_no_administrator_when_that_becomes_the_ad
         fs::write(&file, text).expect("a file");
     };
     configure(&one, &two);
-    let mut line = Line::start_at(folder, &["--config", &file], |command| {
+    let open_to_all = ["--config", &file, "--socket-mode", "0666"];
+    let mut line = Line::start_at(folder, &open_to_all, |command| {
         command.env_remove("FANFARE_ADMIN");
     });
+    let mode = |path: &str| fs::symlink_metadata(path).expect("it is there").mode() & 0o777;
+    assert_eq!((mode(&one), mode(&two)), (0o666, 0o660));
     let connect = |path: &str| {
         let mut stream = UnixStream::connect(path).expect("it accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time");
@@ -183,6 +187,7 @@ fn whoever_came_by_a_public_address_is_no_administrator_when_that_becomes_the_ad
         r#"{"type":"pong","id":1}"#
     );
     // The sockets are what the configuration says now.
+    assert_eq!(mode(&one), 0o660);
     let status = |path: &str| {
         let mut stream = UnixStream::connect(path).expect("it accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time");

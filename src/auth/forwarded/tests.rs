@@ -215,7 +215,7 @@ fn a_request_that_went_through_a_proxy_is_known_by_its_fields() {
         ("X-FORWARDED-PROTO", true),
         ("X-Forwarded-Whatever", true),
         ("X-Real-Ip", true),
-        ("Via", false),
+        ("Via", true),
         ("X-Forwarded", false),
         ("Host", false),
         ("", false),

@@ -63,6 +63,11 @@ fn certificate(why: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the server's certificate is not meant for servers".to_owned()
         }
+        // `webpki` has a name for it, which is public in none of the two libraries.
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "the server's certificate is signed by itself: if it is the one that you expect, give it (--ca FILE)"
+                .to_owned()
+        }
         other => {
             let why = shown(&Error::InvalidCertificate(other.clone()));
             format!("the server's certificate is not accepted: {why}")

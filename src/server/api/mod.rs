@@ -10,8 +10,10 @@ mod rows;
 use mio::Token;
 
 pub(super) use self::rows::Page;
+use super::connection::Connection;
 use super::connection::phase::Phase;
 use super::connections::Connections;
+use super::service::Service;
 use super::tokens::index_of;
 use crate::http::{ContentType, Response, Status, write_published};
 use crate::hub::Clearing;
@@ -87,6 +89,11 @@ enum Outcome {
     Told,
 }
 
+/// What it costs to end a connection, in looks.
+fn cost_of_end(connection: &Connection, service: &Service) -> usize {
+    END_LOOKS + service.hub.subscription_count(connection.subscriber())
+}
+
 impl Connections {
     /// Goes on with what was asked for, as far as one turn has time for.
     pub(super) fn run_errands(&mut self) {
@@ -102,7 +109,7 @@ impl Connections {
             let mut looks = slice;
             let outcome = match what {
                 What::List(page) => self.list(asker, page, &mut looks),
-                What::End(token) => self.end(asker, token),
+                What::End(token) => self.end(asker, token, &mut looks),
                 What::EndSubject(errand) => self.end_subject(asker, errand, &mut looks),
                 What::Clear(errand) => self.clear(errand, &mut looks),
             };
@@ -138,7 +145,7 @@ impl Connections {
         Outcome::Told
     }
 
-    fn end(&mut self, asker: Token, token: Token) -> Outcome {
+    fn end(&mut self, asker: Token, token: Token, looks: &mut usize) -> Outcome {
         let response = match self.find(token).is_some_and(|found| found.may_be_ended()) {
             true => disconnected(1),
             false => {
@@ -152,6 +159,7 @@ impl Connections {
         }
         if response.status() == Status::OK {
             self.act(index_of(token), |connection, service, peer| {
+                *looks = looks.saturating_sub(cost_of_end(connection, service));
                 connection.be_ended(service, peer);
             });
         }
@@ -173,8 +181,7 @@ impl Connections {
             if connection.token == asker || !connection.is_to_end(&self.service, &errand.subject) {
                 continue;
             }
-            let cost = END_LOOKS + self.service.hub.subscription_count(connection.subscriber());
-            *looks = looks.saturating_sub(cost);
+            *looks = looks.saturating_sub(cost_of_end(connection, &self.service));
             errand.ended += 1;
             self.act(index, |connection, service, peer| {
                 connection.be_ended(service, peer);

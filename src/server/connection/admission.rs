@@ -78,8 +78,12 @@ impl Connection {
         }
         let (door, head, gate) = (self.access.door, &request.head, &service.gate);
         if gate.is_exposed(door, head) {
-            let why = "a proxy passes requests on to a daemon that is open to everybody on its machine. Say who may do what by \
-                       [[allow]] blocks, or which proxy is trusted by --trusted-proxy and --trusted-proxy-header";
+            let why = if gate.is_admin(door) {
+                "a proxy passes requests on to the administrator's address, where no proxy is believed: call it from this machine"
+            } else {
+                "a proxy passes requests on to a daemon that is open to everybody on its machine. Say who may do what by \
+                 [[allow]] blocks, or which proxy is trusted by --trusted-proxy and --trusted-proxy-header"
+            };
             return Err(problem(Why::Forbidden, why));
         }
         if !gate.takes_host(door, client, request.host) {
@@ -328,6 +332,13 @@ impl Connection {
             return self.follow_on(service, peer);
         }
         let who = self.who(peer);
+        if let Phase::Http(http) = &mut self.phase
+            && !http.begun
+        {
+            // It has waited for its next request for as long as was allowed before.
+            let idle_until = service.config.http_idle_timeout_ms.after(service.now);
+            http.deadline = http.deadline.min(idle_until);
+        }
         let Phase::Open(open) = &mut self.phase else {
             return;
         };

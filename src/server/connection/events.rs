@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::api::{Asked, StartAt, from, refused};
 use super::http::{Instead, Next};
-use super::phase::Events;
+use super::phase::{Events, Phase};
 use super::{Connection, Peer};
 use crate::channel::topic::Topic;
 use crate::dialect::sse;
@@ -135,7 +135,12 @@ impl Connection {
     pub(super) fn follow_on(&mut self, service: &mut Service, peer: Peer<'_>) {
         let topics = service.hub.subscriptions(self.subscriber());
         let topic = (topics.first()).and_then(|id| service.hub.topic(*id));
-        if topic.is_some_and(|topic| self.access.may_subscribe(topic)) {
+        let may_be_here = !service.gate.is_admin(self.access.door) || self.access.may_administer();
+        if may_be_here && topic.is_some_and(|topic| self.access.may_subscribe(topic)) {
+            let comment_by = service.config.ping_interval_ms.after(service.now);
+            if let Phase::Events(events) = &mut self.phase {
+                events.comment_at = events.comment_at.min(comment_by);
+            }
             self.time_access(service);
         } else {
             let reason = "the subscription is not granted any more";

@@ -25,10 +25,12 @@ impl Connection {
         let is_admin = service.gate.is_admin(self.access.door);
         if !is_admin {
             // A balancer asks by whatever name it knows.
-            let checked = check_method(resource.allows(), method, request.path());
+            let checked = self
+                .count_connection(service, peer, request)
+                .and_then(|()| check_method(resource.allows(), method, request.path()));
             return Ok(match checked {
                 Ok(()) => service.inside.readiness().for_head_request(is_head),
-                Err(response) => response,
+                Err(response) => response.for_head_request(is_head),
             });
         }
         let takes_page = self.takes_origin(service, client, request);

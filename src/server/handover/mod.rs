@@ -22,7 +22,7 @@ pub(super) use self::hello::{Door, HandedListener, Hello};
 pub(super) use self::program::Program;
 pub(super) use self::report::report;
 pub use self::report::request_restart;
-pub(super) use self::taking::Predecessor;
+pub(super) use self::taking::{Predecessor, tell_first_process};
 
 use std::time::Duration;
 

@@ -243,7 +243,7 @@ fn take_stdin() -> std::io::Result<OwnedFd> {
 }
 
 /// Tells the first process of a container that this one serves now.
-fn tell_first_process(link: &OwnedFd) {
+pub(in crate::server) fn tell_first_process(link: &OwnedFd) {
     let pid = std::process::id().to_le_bytes();
     // If it has ended, so has the container.
     let _ = rustix::io::write(link, &pid).is_ok();

@@ -58,6 +58,16 @@ impl SocketFile {
         self.is_own = true;
     }
 
+    /// Takes these permissions away, if the file is still its own.
+    pub(super) fn take_from(&self, permissions: u32) -> io::Result<()> {
+        let file = fs::symlink_metadata(&self.path)?;
+        if Identity::of(&file) != self.identity {
+            return Ok(());
+        }
+        let mode = file.mode() & 0o777 & !permissions;
+        set_mode(&self.path, &file, Some(mode))
+    }
+
     /// Device and inode.
     pub(super) fn identity(&self) -> (u64, u64) {
         (self.identity.0, self.identity.1)
@@ -139,7 +149,7 @@ fn make_way(path: &Path, name: &str) -> Result<(), String> {
     if let Some(what) = other_than_a_socket(found.file_type()) {
         return Err(format!(
             "cannot listen on {name}: {what} is there, which is left as it is; remove it, or \
-             choose another --listen"
+             choose another address"
         ));
     }
     match somebody_listens(path) {
@@ -238,7 +248,7 @@ fn lock_folder(path: &Path, tries: u32) -> Option<OwnedFd> {
 fn taken(name: &str) -> String {
     format!(
         "{name} is taken: another program, perhaps another fanfare, listens there; end it or \
-         choose another --listen"
+         choose another address"
     )
 }
 

@@ -333,8 +333,17 @@ fn keys_are_loaded_from_the_files_that_are_configured() {
     assert!(!waiting.is_empty());
     let token = token_by(SECRET, HS256);
     assert_eq!(waiting.verify(&token, NOW), Err(TokenError::UnknownKey));
+    // Beside a key for another algorithm, too: it may be of the keys that are still to come.
+    for early in [
+        TokenError::UnknownKey,
+        TokenError::Algorithm,
+        TokenError::Signature,
+    ] {
+        assert!(waiting.may_hold_later(&early), "{early}");
+    }
     waiting.set_fetched(KeySet::secret(SECRET).expect("a secret"));
     assert!(waiting.verify(&token, NOW).is_ok());
+    assert!(!waiting.may_hold_later(&TokenError::Algorithm));
 }
 
 #[test]

@@ -170,6 +170,7 @@ fn handshake(c: &mut Criterion) {
     let site = Site {
         echo: false,
         secure: false,
+        admin: false,
     };
     let mut group = c.benchmark_group("handshake");
     group.throughput(Throughput::ElementsAndBytes {

@@ -235,6 +235,11 @@ fn what_is_for_administrators_is_not_on_the_public_port_and_readiness_is() {
         assert_eq!((status(&answer), body(&answer)), ("200", "ready\n"));
         assert_eq!(status(&ask(address, "GET /healthz", "")), "200");
     }
+    for (address, has_more) in [(daemon.address, false), (admin, true)] {
+        let answer = ask(address, "GET /nope", "");
+        assert_eq!(status(&answer), "404");
+        assert_eq!(answer.contains("/metrics"), has_more, "{answer}");
+    }
     // The HTTP API is there, too.
     let publish = "POST /channels/a";
     let answer = ask(admin, publish, "Content-Length: 0\r\n");

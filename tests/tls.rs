@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use common::tls::{Authority, Stream, connect};
-use common::{Daemon, PATIENCE, handshake, masked};
+use common::{Daemon, PATIENCE, handshake, masked, read_answer};
 
 /// A daemon with a TLS port beside its plain one, and the address of that.
 fn start(authority: &Authority, arguments: &[&str]) -> (Daemon, SocketAddr) {
@@ -300,6 +300,46 @@ fn a_client_needs_a_certificate_where_it_is_required_and_a_revoked_one_is_refuse
     daemon.signal("HUP");
     daemon.wait_for_log("were read again");
     ask_health(connect(address, "localhost", alice)).expect_err("it is revoked");
+}
+
+#[test]
+fn a_handshake_that_fails_is_counted_and_one_that_does_not_is_not() {
+    let authority = authority();
+    authority.certify("alice", &["alice.example"], 7);
+    let ca = authority.path("ca.pem");
+    let options = ["--tls-client-ca", &ca, "--admin", "127.0.0.1:0"];
+    let (mut daemon, address) = start(&authority, &options);
+    let line = daemon.wait_for_log("administration on http://");
+    let admin = line.split("http://").nth(1).expect("an address");
+    let admin = admin.split(' ').next().expect("an address");
+    let scrape = || {
+        let mut stream = TcpStream::connect(admin).expect("the daemon accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request).expect("it goes out");
+        read_answer(&mut stream)
+    };
+    assert_well(connect(
+        address,
+        "localhost",
+        authority.client(Some("alice")),
+    ));
+    let metrics = scrape();
+    assert!(!metrics.contains(r#"{reason="tls"}"#), "{metrics}");
+
+    let nameless = connect(address, "localhost", authority.client(None));
+    ask_health(nameless).expect_err("a certificate is required");
+    let mut stranger = TcpStream::connect(address).expect("the daemon accepts");
+    stranger
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a timeout");
+    stranger
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("it goes out");
+    read_answer(&mut stranger);
+    let metrics = scrape();
+    let row = r#"fanfare_handshakes_refused_total{reason="tls"} 2"#;
+    assert!(metrics.contains(row), "{metrics}");
 }
 
 #[test]

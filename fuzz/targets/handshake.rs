@@ -42,6 +42,7 @@ fn read_request(bytes: &[u8], cuts: Cuts, mut judge: impl FnMut(&Head<'_>)) -> O
                     let site = Site {
                         echo: true,
                         secure: false,
+                        admin: false,
                     };
                     drop(route(&request, &site));
                     judge(&request.head);

@@ -64,8 +64,10 @@ allowed is denied:
     subscribe = [\"news.>\"]
 
 SIGTERM and SIGINT end the daemon gracefully, and a second one ends it at once. SIGUSR1 logs a
-summary. SIGHUP reads rules, keys, certificates, passwords and what to log again. SIGUSR2 starts the
-program on disk in the daemon's place, and everybody stays connected: see fanfare restart --help.";
+summary. SIGHUP reads the configuration again, with the files that it names. What can change while
+everybody stays connected holds at once: rules, keys, certificates, passwords, origins, hosts,
+rates, retention, times, nearly all limits and what to log. SIGUSR2 starts the program on disk in
+the daemon's place, and unencrypted connections stay: see fanfare restart --help.";
 
 impl ServeArgs {
     /// No flags but `--config`, if there is a file.

@@ -14,6 +14,8 @@ pub struct Site {
     pub echo: bool,
     /// Whether the client comes over TLS, to the daemon or to a trusted proxy, so that URLs for it begin with `https` and `wss`.
     pub secure: bool,
+    /// Whether the client comes by the listener of administration, where there is more.
+    pub admin: bool,
 }
 
 /// What to do about a request.
@@ -280,8 +282,12 @@ fn method_not_allowed(method: &str, path: &str, allow: &'static str) -> Response
 fn not_found(path: &str, site: &Site) -> Response {
     let path = excerpt(path);
     let echo = if site.echo { ", /echo" } else { "" };
+    let admin = match site.admin {
+        true => " /metrics, /config, /reload, /drain,",
+        false => "",
+    };
     let why = format!(
-        "There is no {path} here. There is / (a page that says how to connect, and a WebSocket), /ws (the WebSocket){echo}, /healthz, /readyz, \
+        "There is no {path} here. There is / (a page that says how to connect, and a WebSocket), /ws (the WebSocket){echo}, /healthz, /readyz,{admin} \
          /publish, /channels, /channels/{{channel}}, /channels/{{channel}}/events, /channels/{{channel}}/messages, \
          /patterns/{{pattern}}/events, /connections, /connections/{{id}} and /subjects/{{name}}."
     );

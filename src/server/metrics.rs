@@ -19,6 +19,9 @@ use crate::ws::close::CloseCode;
 /// The reason of closes that the peer began.
 pub(super) const BY_PEER: &str = "by the peer";
 
+/// What stands for the status of an answer where a TLS handshake failed, which ends before there is one.
+pub(super) const TLS_FAILED: u16 = 0;
+
 /// Sums since the start. Written by the loop only.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -56,7 +59,7 @@ pub(super) struct Metrics {
     pub(super) kinds: Kinds,
     /// How far subscribers are behind.
     pub(super) lags: Lags,
-    /// Opening handshakes that were refused, by the status of the answer.
+    /// Handshakes that were refused, by the status of the answer; those of TLS by [`TLS_FAILED`].
     handshakes_refused: BTreeMap<u16, u64>,
     /// Responses by the first digit of their status.
     responses: [u64; 6],
@@ -129,12 +132,18 @@ impl Metrics {
         }
     }
 
+    /// A TLS handshake failed: the peer broke TLS, agreed to nothing that the daemon speaks, or has no certificate that is good.
+    #[cold]
+    pub(super) fn tls_failed(&mut self) {
+        *self.handshakes_refused.entry(TLS_FAILED).or_default() += 1;
+    }
+
     /// The responses by the first digit of their status, from 2 on.
     pub(super) fn responses(&self) -> impl Iterator<Item = (usize, u64)> {
         self.responses.iter().copied().enumerate().skip(2)
     }
 
-    /// The opening handshakes that were refused, by the status of the answer.
+    /// The handshakes that were refused, by the status of the answer; those of TLS by [`TLS_FAILED`].
     pub(super) fn handshakes_refused(&self) -> impl Iterator<Item = (u16, u64)> {
         self.handshakes_refused
             .iter()

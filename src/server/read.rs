@@ -159,6 +159,7 @@ impl Reader {
             if !service.gate.still_certifies(&*transport) {
                 let what = format_args!("ended: its certificate was revoked while it shook hands");
                 service.note(connection.who(transport), what);
+                service.metrics.tls_failed();
                 return Some(Gone::Done);
             }
             let name = transport.peer_identity();
@@ -190,6 +191,10 @@ impl Reader {
                 io::ErrorKind::InvalidData => {
                     let what = format_args!("ended: {error}");
                     service.note(connection.who(transport), what);
+                    // A header of a proxy that makes no sense comes before the first byte of TLS, and is no handshake.
+                    if connection.flow.contains(Flow::HANDSHAKES) && !transport.awaits_hello() {
+                        service.metrics.tls_failed();
+                    }
                     return Some(Gone::Lost);
                 }
                 _ => return Some(Gone::Lost),

@@ -79,6 +79,14 @@ pub(super) struct Bound {
     pub(super) limit: Option<f64>,
 }
 
+/// Some rows of a list that the daemon has.
+#[derive(Debug, PartialEq)]
+pub(super) struct List {
+    pub(super) rows: Vec<Value>,
+    /// How many were read, where the daemon has more than those.
+    pub(super) cut_after: Option<usize>,
+}
+
 /// All that is shown.
 #[derive(Debug)]
 pub(super) struct Picture {
@@ -95,9 +103,9 @@ pub(super) struct Picture {
     pub(super) lapped: f64,
     pub(super) bounds: Vec<Bound>,
     /// The busiest channels, as the daemon lists them; `None`: it does not.
-    pub(super) channels: Option<Vec<Value>>,
+    pub(super) channels: Option<List>,
     /// The connections that are furthest behind; `None`: the daemon does not list them.
-    pub(super) subscribers: Option<Vec<Value>>,
+    pub(super) subscribers: Option<List>,
     /// Why it is not newer.
     pub(super) trouble: Option<String>,
 }
@@ -107,10 +115,10 @@ impl Picture {
     pub(super) fn of(source: &Source, before: Option<&Sample>, now: &Sample) -> Picture {
         let mut picture = Picture::counted(before, now);
         picture.daemon = source.address.to_string();
-        let (channels, wrong) = list(source, "channels");
-        picture.channels = channels.map(|rows| greatest(rows, &["rate", "subscribers"]));
-        let (subscribers, also_wrong) = list(source, "connections");
-        picture.subscribers = subscribers.map(|rows| greatest(rows, &["lag"]));
+        let (channels, wrong) = list("channels", |path| source.get(path));
+        picture.channels = channels.map(|list| list.greatest(&["rate", "subscribers"]));
+        let (subscribers, also_wrong) = list("connections", |path| source.get(path));
+        picture.subscribers = subscribers.map(|list| list.greatest(&["lag"]));
         picture.trouble = wrong.or(also_wrong);
         picture
     }
@@ -182,6 +190,9 @@ impl Picture {
             .iter()
             .map(|bound| json!({ "bound": bound.name, "used": bound.used, "limit": bound.limit }));
         let bounds: Vec<_> = bounds.collect();
+        let rows = |list: &Option<List>| json!(list.as_ref().map(|list| &list.rows));
+        let is_cut =
+            |list: &Option<List>| (list.as_ref()).is_some_and(|list| list.cut_after.is_some());
         json!({
             "daemon": self.daemon,
             "version": self.version,
@@ -191,8 +202,10 @@ impl Picture {
             "lag": { "worst_messages": self.worst_messages, "worst_seconds": self.worst_seconds },
             "lapped": self.lapped,
             "bounds": bounds,
-            "channels": self.channels,
-            "subscribers": self.subscribers,
+            "channels": rows(&self.channels),
+            "channels_are_cut": is_cut(&self.channels),
+            "subscribers": rows(&self.subscribers),
+            "subscribers_are_cut": is_cut(&self.subscribers),
         })
     }
 }
@@ -207,18 +220,40 @@ impl Bound {
     }
 }
 
-/// The rows of a list, up to so many pages, and what went wrong. No rows: the daemon has no such list.
-fn list(source: &Source, name: &str) -> (Option<Vec<Value>>, Option<String>) {
+impl List {
+    /// One that has more rows than these.
+    fn cut(rows: Vec<Value>) -> List {
+        let cut_after = Some(rows.len());
+        List { rows, cut_after }
+    }
+
+    /// The same with the rows alone that have the greatest numbers under these names.
+    fn greatest(self, names: &[&str]) -> List {
+        List {
+            rows: greatest(self.rows, names),
+            cut_after: self.cut_after,
+        }
+    }
+}
+
+/// A list that is asked for with `get`, up to so many pages of it, and what went wrong. No list: the daemon has none of that name.
+fn list(
+    name: &str,
+    get: impl Fn(&str) -> Result<Option<String>, Failed>,
+) -> (Option<List>, Option<String>) {
     let mut rows = Vec::new();
     let mut after = String::new();
     for page in 0..PAGES {
-        let text = match source.get(&format!("/{name}?limit={PAGE}{after}")) {
+        // The page before said that there are more.
+        let is_cut = page > 0;
+        let text = match get(&format!("/{name}?limit={PAGE}{after}")) {
             Ok(Some(text)) => text,
-            Ok(None) => return ((page > 0).then_some(rows), None),
-            Err(failed) => return ((page > 0).then_some(rows), Some(failed.why)),
+            Ok(None) => return (is_cut.then(|| List::cut(rows)), None),
+            Err(failed) => return (is_cut.then(|| List::cut(rows)), Some(failed.why)),
         };
         let Ok(mut answer) = serde_json::from_str::<Value>(&text) else {
-            return (Some(rows), Some(format!("/{name}: the answer is no JSON")));
+            let why = format!("/{name}: the answer is no JSON");
+            return (Some(List::cut(rows)), Some(why));
         };
         match answer.get_mut(name).map(Value::take) {
             Some(Value::Array(more)) => rows.extend(more),
@@ -226,10 +261,13 @@ fn list(source: &Source, name: &str) -> (Option<Vec<Value>>, Option<String>) {
         }
         match answer.get("next").and_then(Value::as_str) {
             Some(next) => after = format!("&after={}", percent_encoded(next)),
-            None => break,
+            None => {
+                let cut_after = None;
+                return (Some(List { rows, cut_after }), None);
+            }
         }
     }
-    (Some(rows), None)
+    (Some(List::cut(rows)), None)
 }
 
 /// The rows with the greatest numbers under these names, the greatest first.
@@ -312,6 +350,62 @@ fanfare_bound_limit{bound=\"max_channels\"} 10.0
         assert_eq!(json["lag"]["worst_seconds"], 1.5);
         assert_eq!(json["lapped"], 4.0);
         assert!(json["channels"].is_null() && json["rates"]["sends"] == 0.0);
+        assert_eq!(json["channels_are_cut"], false);
+    }
+
+    /// A daemon with so many channels, which are called c0 and so on, and which are listed in the order of their numbers.
+    fn channels(count: usize) -> impl Fn(&str) -> Result<Option<String>, Failed> {
+        move |path| {
+            let first = path.split_once("&after=c").map_or(0, |(_, after)| {
+                after.parse::<usize>().expect("a number") + 1
+            });
+            let end = count.min(first + PAGE);
+            let rows: Vec<Value> = (first..end)
+                .map(|n| json!({ "channel": format!("c{n}"), "rate": n }))
+                .collect();
+            let mut page = json!({ "channels": rows });
+            if end < count {
+                page["next"] = json!(format!("c{}", end - 1));
+            }
+            Ok(Some(page.to_string()))
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_longer_than_what_is_read_is_known_to_be_cut() {
+        let most = PAGES * PAGE;
+        for (count, cut_after) in [(0, None), (most, None), (most + 1, Some(most))] {
+            let (read, wrong) = list("channels", channels(count));
+            assert_eq!(wrong, None);
+            let read = read.expect("there is a list");
+            assert_eq!(read.rows.len(), count.min(most));
+            assert_eq!(read.cut_after, cut_after, "{count}");
+        }
+        let mut picture = picture();
+        let (cut, _) = list("channels", channels(most + 1));
+        picture.channels = cut.map(|list| list.greatest(&["rate"]));
+        let json = picture.to_json();
+        assert_eq!(json["channels"][0]["channel"], "c9999");
+        assert_eq!(json["channels_are_cut"], true);
+        assert_eq!(json["subscribers_are_cut"], false);
+    }
+
+    #[test]
+    fn a_list_whose_next_page_does_not_come_is_cut_and_one_without_a_first_page_is_none() {
+        let three_pages = channels(3 * PAGE);
+        let lost = || Failed {
+            why: "lost".to_owned(),
+            exit: Exit::NotConnected,
+        };
+        let (read, wrong) = list("channels", |path| match path.contains("after") {
+            true => Err(lost()),
+            false => three_pages(path),
+        });
+        assert_eq!(read.and_then(|list| list.cut_after), Some(PAGE));
+        assert_eq!(wrong.as_deref(), Some("lost"));
+        assert_eq!(list("channels", |_| Ok(None)), (None, None));
+        let wrong = list("channels", |_| Err(lost()));
+        assert_eq!(wrong, (None, Some("lost".to_owned())));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table};
 use serde_json::Value;
 
-use super::picture::Picture;
+use super::picture::{List, Picture};
 
 /// From this share on a bound is shown in reverse.
 const NEARLY_FULL: f64 = 0.9;
@@ -32,14 +32,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture) {
         ("bytes", "bytes", 12),
         ("lag", "lag", 8),
     ];
-    let title = " busiest channels ";
-    draw_list(
-        frame,
-        channels,
-        title,
-        &columns,
-        picture.channels.as_deref(),
-    );
+    let list = picture.channels.as_ref();
+    let title = title_of("busiest channels", list, "name");
+    draw_list(frame, channels, title, &columns, list);
     let columns = [
         ("subject", "subject", 24),
         ("peer", "from", 28),
@@ -48,14 +43,25 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture) {
         ("state", "state", 10),
         ("id", "id", 18),
     ];
-    let title = " slowest subscribers ";
-    draw_list(
-        frame,
-        subscribers,
-        title,
-        &columns,
-        picture.subscribers.as_deref(),
-    );
+    let list = picture.subscribers.as_ref();
+    let title = title_of("slowest subscribers", list, "id");
+    draw_list(frame, subscribers, title, &columns, list);
+}
+
+/// The heading of a list. Where the list is cut, it says of which rows alone the list is: the first in the order in which the daemon lists them.
+fn title_of(what: &str, list: Option<&List>, order: &str) -> String {
+    match list.and_then(|list| list.cut_after) {
+        Some(count) => format!(" {what} of the first {} by {order} ", grouped(count)),
+        None => format!(" {what} "),
+    }
+}
+
+/// A number under a million with a comma before its last three digits.
+fn grouped(number: usize) -> String {
+    match number / 1_000 {
+        0 => number.to_string(),
+        thousands => format!("{thousands},{:03}", number % 1_000),
+    }
 }
 
 fn head_lines(picture: &Picture) -> Vec<Line<'static>> {
@@ -116,12 +122,12 @@ fn draw_bounds(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
 fn draw_list(
     frame: &mut Frame<'_>,
     area: Rect,
-    title: &'static str,
+    title: String,
     columns: &[(&str, &'static str, u16)],
-    rows: Option<&[Value]>,
+    list: Option<&List>,
 ) {
     let block = Block::new().borders(Borders::TOP).title(title);
-    let Some(rows) = rows else {
+    let Some(List { rows, .. }) = list else {
         let text = Paragraph::new("this daemon does not list them");
         return frame.render_widget(text.block(block), area);
     };
@@ -177,9 +183,10 @@ mod tests {
     #[test]
     fn a_picture_shows_rates_bounds_and_what_the_daemon_lists() {
         let mut shown = picture();
-        shown.channels = Some(vec![
-            json!({ "channel": "prices\u{1b}[2J", "rate": 12.5, "lag": 3 }),
-        ]);
+        shown.channels = Some(List {
+            rows: vec![json!({ "channel": "prices\u{1b}[2J", "rate": 12.5, "lag": 3 })],
+            cut_after: None,
+        });
         let text = drawn(&shown);
         for part in [
             "fanfare 0.1.0 at 127.0.0.1:8041: ready",
@@ -190,11 +197,30 @@ mod tests {
             "input_total        5            no limit",
             "prices?[2J",
             "12.50",
+            " busiest channels ─",
             "this daemon does not list them",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_heading_of_a_list_that_is_cut_says_what_it_is_of() {
+        let mut shown = picture();
+        let list = |cut_after| List {
+            rows: vec![json!({ "lag": 3 })],
+            cut_after: Some(cut_after),
+        };
+        shown.channels = Some(list(10_000));
+        shown.subscribers = Some(list(950));
+        let text = drawn(&shown);
+        for part in [
+            " busiest channels of the first 10,000 by name ─",
+            " slowest subscribers of the first 950 by id ─",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

@@ -122,6 +122,17 @@ fn an_unknown_path_is_told_what_there_is() {
     for path in ["/nope31m", "/ws", "/echo", "/healthz", "/channels/"] {
         assert!(body_of(&outcome).contains(path), "{path}");
     }
+    let site = Site {
+        admin: true,
+        ..SITE
+    };
+    let stream = b"GET /nope HTTP/1.1\r\nHost: h\r\n\r\n";
+    let (outcomes, _) = serve_in_pieces(stream, &[], &LIMITS, &site);
+    for path in ["/metrics", "/config", "/reload", "/drain", "/readyz"] {
+        assert!(body_of(&outcomes[0]).contains(path), "{path}");
+        let is_for_all = path == "/readyz";
+        assert_eq!(body_of(&outcome).contains(path), is_for_all, "{path}");
+    }
     assert!(get(&format!("/{}", "a".repeat(500)), "").response.len() < 1000);
 }
 

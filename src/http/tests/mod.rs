@@ -14,6 +14,7 @@ const LIMITS: HttpLimits = HttpLimits {
 const SITE: Site = Site {
     echo: true,
     secure: false,
+    admin: false,
 };
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 

@@ -326,11 +326,12 @@ impl Connection {
     ) -> Result<Response, Instead> {
         let is_head = request.head.method == "HEAD";
         let client = service.gate.client(peer, &request.head);
+        let is_admin = service.gate.is_admin(self.access.door);
         let site = Site {
             echo: service.config.echo,
             secure: self.carrier.is_encrypted() || client.is_https,
+            admin: is_admin,
         };
-        let is_admin = service.gate.is_admin(self.access.door);
         if let Some(resource) = admin::Resource::of(request, is_admin) {
             return self.look_inside(service, peer, &client, request, resource);
         }

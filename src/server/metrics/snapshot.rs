@@ -98,6 +98,7 @@ mod tests {
         };
         before.gap(Reason::Epoch);
         before.respond(426, true);
+        before.tls_failed();
         let ms = Duration::from_millis;
         before.time_turn(ms(1), ms(2));
         before.lags.visited(2, 8);

@@ -79,8 +79,14 @@ fn signed(input: &[u8]) {
         let header: Value = serde_json::from_slice(header).expect("a header that is JSON");
         assert_eq!(header["alg"], "HS256");
         assert!(header.get("crit").is_none() && header.get("b64").is_none());
-        let text: Value = serde_json::from_slice(text).expect("claims that are JSON");
-        compare(&claims, &text);
+        match serde_json::from_slice(text) {
+            Ok(text) => compare(&claims, &text),
+            // It has to hold all numbers, and ours reads over what no claim of ours says. The grammar has no largest number.
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.starts_with("number out of range"), "{error}");
+            }
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::{Exit, print, refuse};
 
-/// Have a running daemon start what is on disk now in its place, with everybody staying connected, and print what became of it.
+/// Have a running daemon start what is on disk now in its place, and print what became of it.
 ///
-/// It is what SIGUSR2 does: listeners, channels and unencrypted connections go over to the new process. If that fails, the daemon goes on as if nothing had
+/// It is what SIGUSR2 does: listeners, channels and unencrypted connections go over to the new process, and clients over TLS come back by themselves. If that fails, the daemon goes on as if nothing had
 /// happened.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]

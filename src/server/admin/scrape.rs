@@ -3,6 +3,7 @@
 //! What the loop counts are plain integers. They become metrics here, when somebody asks. Nothing here walks over channels or
 //! connections.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -13,8 +14,8 @@ use prometheus_client::registry::Registry;
 use crate::http::{ContentType, Response, Status};
 use crate::limit::Limit;
 use crate::server::connections::Connections;
-use crate::server::metrics::Metrics;
 use crate::server::metrics::powers::Powers;
+use crate::server::metrics::{Metrics, TLS_FAILED};
 use crate::server::service::Service;
 
 /// The answer to `GET /metrics`.
@@ -168,13 +169,15 @@ impl Families {
             metrics.upgraded,
         );
         self.counter("streams", "Event streams begun", metrics.streams);
-        let refused = metrics.handshakes_refused().map(|(status, count)| {
-            row(
-                [("reason", reason_of(status).to_owned())],
-                Value::Counter(count),
-            )
-        });
-        let help = "Opening handshakes of WebSockets that were refused";
+        // Several statuses have one reason.
+        let mut refused = BTreeMap::<_, u64>::new();
+        for (status, count) in metrics.handshakes_refused() {
+            *refused.entry(reason_of(status)).or_default() += count;
+        }
+        let refused = (refused.into_iter())
+            .map(|(reason, count)| row([("reason", reason.to_owned())], Value::Counter(count)));
+        let help =
+            "Opening handshakes of WebSockets that were refused, and TLS handshakes that failed";
         self.add("handshakes_refused", help, refused.collect());
         let responses = metrics
             .responses()
@@ -291,9 +294,10 @@ fn row<const N: usize>(labels: [(&'static str, String); N], value: Value) -> Row
     }
 }
 
-/// Why an opening handshake was refused, by the status of the answer.
+/// Why a handshake was refused, by the status of the answer or what stands for it.
 fn reason_of(status: u16) -> &'static str {
     match status {
+        TLS_FAILED => "tls",
         401 => "unauthenticated",
         403 => "forbidden",
         421 => "host",

@@ -194,7 +194,7 @@ def names_and_pages(context, daemon):
         context.equal(f"Origin: {origin} gets 403", opened(f"Origin: {origin}"), (403, 403))
     two = opened("Origin: http://localhost", "Origin: https://example.org")
     context.equal("two Origin fields get 403", two, (403, 403))
-    for field in ("X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: example.org", "X-Real-IP: 192.0.2.1"):
+    for field in ("X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: example.org", "X-Real-IP: 192.0.2.1", "Via: 1.1 proxy"):
         context.equal(f"a proxy that nobody named as trusted gets 403 for {field.partition(':')[0]}", opened(field), (403, 403))
 
 

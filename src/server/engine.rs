@@ -43,9 +43,12 @@ pub(super) struct Engine {
     walk_after: u64,
 }
 
-/// Channels and subscriptions that the walk looks at each time, and how many times it makes up for at once where the loop has waited.
+/// Channels and subscriptions that the walk looks at each time.
 const LAGS_A_TIME: usize = 64;
+
+/// How many times the walk makes up for at once where the loop has waited, which it has where there were fewer deliveries than this.
 const TIMES_AT_ONCE: u64 = 64;
+const FEW_DELIVERIES: u64 = 256;
 
 /// How often it goes on: after this time or so many deliveries, whichever is first, so that it costs next to nothing beside them.
 const WALK_EVERY_MS: u64 = 10;
@@ -126,7 +129,11 @@ impl Engine {
         let Service { metrics, now, .. } = &mut connections.service;
         metrics.time_turn(read, swept);
         if *now >= self.walk_at || metrics.delivered >= self.walk_after {
-            let times = 1 + now.saturating_sub(self.walk_at) / WALK_EVERY_MS;
+            let delivered = metrics.delivered + WALK_EVERY_DELIVERIES - self.walk_after;
+            let times = match delivered < FEW_DELIVERIES {
+                true => 1 + now.saturating_sub(self.walk_at) / WALK_EVERY_MS,
+                false => 1,
+            };
             self.walk_at = *now + WALK_EVERY_MS;
             self.walk_after = metrics.delivered + WALK_EVERY_DELIVERIES;
             self.walk_lags(LAGS_A_TIME * times.min(TIMES_AT_ONCE) as usize);

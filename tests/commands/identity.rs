@@ -278,3 +278,19 @@ fn a_subscriber_goes_on_over_an_encrypted_connection() {
     }
     assert_eq!(sub.wait(), Some(0));
 }
+
+#[test]
+fn a_password_in_the_url_is_refused_and_not_repeated() {
+    for command in [&["sub", "a"][..], &["pub", "a", "1"]] {
+        let url = "ws://ada:open-sesame@127.0.0.1:9";
+        let output = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+            .args(command)
+            .args(["--url", url])
+            .output()
+            .expect("it runs");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--user"), "{said}");
+        assert!(!said.contains("open-sesame"), "{said}");
+    }
+}

@@ -419,7 +419,7 @@ impl Connections {
         !self.readmits.is_empty()
     }
 
-    /// Decides anew for as many as one turn has time for. Whoever asks for something is decided about before that.
+    /// Decides anew for as many as one turn has time for. A connection that asks for something is decided about before that.
     pub(super) fn readmit(&mut self) {
         if !self.readmits() {
             return;

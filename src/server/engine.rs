@@ -37,10 +37,11 @@ pub(super) struct Engine {
     pub(super) shutdown: Option<Shutdown>,
     /// Connections that are not read from, and whose peers are gone.
     lost: Vec<Token>,
-    /// How far the walk over subscriptions has come that looks for those behind. It goes on at this time, or after so many deliveries.
+    /// How far the walk over subscriptions has come that looks for those behind. It goes on at a time, or so many deliveries after
+    /// their sum when it went on last.
     lag_walk: LagWalk,
     walk_at: Millis,
-    walk_after: u64,
+    walked_delivered: u64,
 }
 
 /// Channels and subscriptions that the walk looks at each time.
@@ -65,7 +66,7 @@ impl Engine {
             lost: Vec::new(),
             lag_walk: LagWalk::default(),
             walk_at: 0,
-            walk_after: WALK_EVERY_DELIVERIES,
+            walked_delivered: 0,
         }
     }
 
@@ -128,14 +129,14 @@ impl Engine {
         connections.check_sums();
         let Service { metrics, now, .. } = &mut connections.service;
         metrics.time_turn(read, swept);
-        if *now >= self.walk_at || metrics.delivered >= self.walk_after {
-            let delivered = metrics.delivered + WALK_EVERY_DELIVERIES - self.walk_after;
+        let delivered = metrics.delivered - self.walked_delivered;
+        if *now >= self.walk_at || delivered >= WALK_EVERY_DELIVERIES {
             let times = match delivered < FEW_DELIVERIES {
                 true => 1 + now.saturating_sub(self.walk_at) / WALK_EVERY_MS,
                 false => 1,
             };
             self.walk_at = *now + WALK_EVERY_MS;
-            self.walk_after = metrics.delivered + WALK_EVERY_DELIVERIES;
+            self.walked_delivered = metrics.delivered;
             self.walk_lags(LAGS_A_TIME * times.min(TIMES_AT_ONCE) as usize);
         }
     }

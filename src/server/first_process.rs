@@ -62,30 +62,33 @@ impl Supervisor {
     }
 
     /// Whether a process that has ended was the one that serves, and no other has all that it had. One that takes over says so, mostly before the one before
-    /// it ends; but that one may be killed after it gave all away. Whoever has the link may still say so, and nobody has it if that was the last.
+    /// it ends; but that one may be killed after it gave all away. A process that has the link may still say so, and none has it if that was the last.
     fn is_the_last(&mut self, pid: Pid) -> bool {
         self.follow();
         if Some(pid) != self.serving {
             return false;
         }
-        let mut bytes = [0; 4];
         let waits = self.link.set_nonblocking(false);
         let waits = waits.and_then(|()| self.link.set_read_timeout(Some(WORD)));
-        let said = waits.and_then(|()| io::Read::read_exact(&mut self.link, &mut bytes));
+        let has_heard = waits.is_ok() && self.hear();
         // Without it a later look would wait.
         let _ = self.link.set_nonblocking(true).is_ok();
-        if said.is_ok() {
-            self.begin(u32::from_le_bytes(bytes));
-        }
-        said.is_err()
+        !has_heard
     }
 
     /// Looks who serves.
     fn follow(&mut self) {
+        while self.hear() {}
+    }
+
+    /// Whether a process has said that it serves. It is watched over from now on.
+    fn hear(&mut self) -> bool {
         let mut bytes = [0; 4];
-        while io::Read::read_exact(&mut self.link, &mut bytes).is_ok() {
+        let said = io::Read::read_exact(&mut self.link, &mut bytes);
+        if said.is_ok() {
             self.begin(u32::from_le_bytes(bytes));
         }
+        said.is_ok()
     }
 
     /// Passes a signal on to the process that serves.

@@ -26,6 +26,26 @@ const OTHERS: u32 = 0o007;
 /// How many connections may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
 
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Plain,
+    Tls,
+    Admin,
+}
+
+impl Role {
+    /// That of the listener with this place in the configuration: see [`Config::doors`].
+    pub(super) fn at(config: &Config, door: usize) -> Role {
+        let plain = config.listen.len();
+        match door {
+            _ if door < plain => Role::Plain,
+            _ if door < plain + config.tls.listen.len() => Role::Tls,
+            _ => Role::Admin,
+        }
+    }
+}
+
 /// One listening socket.
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -75,19 +95,19 @@ impl Listener {
         for sentence in idle_options(config) {
             warn!("{sentence}");
         }
-        let public = config.listeners().count();
         let mut listeners: Vec<Listener> = Vec::with_capacity(all.len());
         for door in 0..all.len() {
+            let is_admin = Role::at(config, door) == Role::Admin;
             let socket = given.take_at(&all[door]);
             let opened = Listener::open(config, &all, door, socket, &listeners);
             match opened {
                 Ok(listener) => listeners.push(Listener {
                     door,
-                    is_admin: door >= public,
+                    is_admin,
                     ..listener
                 }),
                 // Nobody asked for it.
-                Err(why) if door >= public && !config.admin_is_required => {
+                Err(why) if is_admin && !config.admin_is_required => {
                     warn!(
                         "nothing listens for administration: {why}; --admin gives another address, or off"
                     );
@@ -106,8 +126,8 @@ impl Listener {
         socket: Option<TakenSocket>,
         earlier: &[Listener],
     ) -> Result<Listener, String> {
-        let plain = config.listen.len();
-        let is_tls = (plain..plain + config.tls.listen.len()).contains(&door);
+        let role = Role::at(config, door);
+        let is_tls = role == Role::Tls;
         match (&all[door], socket) {
             (Listen::Tcp(address), Some((socket, _))) => tune(&socket, config.send_buffer)
                 .and_then(|()| Listener::of_tcp(socket, is_tls))
@@ -130,9 +150,9 @@ impl Listener {
             (Listen::Unix(path), None) => {
                 let earlier = earlier.iter().filter_map(Listener::file);
                 // Where others may connect to be served, they may not administer.
-                let mode = match door >= config.listeners().count() {
-                    true => Some(config.socket_mode.unwrap_or(0o600) & !OTHERS),
-                    false => config.socket_mode,
+                let mode = match role {
+                    Role::Admin => Some(config.socket_mode.unwrap_or(0o600) & !OTHERS),
+                    Role::Plain | Role::Tls => config.socket_mode,
                 };
                 let (file, listener) = unix::bind(path, config.socket_group, mode, earlier)?;
                 let socket = Acceptor::Unix(Some(file), listener);
@@ -291,12 +311,11 @@ pub(super) fn idle_options(config: &Config) -> Vec<String> {
         ("jwt_audience", config.token.audience.is_some()),
         ("token_cookie", config.token_cookie.is_some()),
     ];
-    for (option, _) in of_tokens.iter().filter(|(_, is_given)| *is_given) {
-        if !config.token.has_keys() {
-            idle.push(format!(
-                "{option} has no effect: there is no key for tokens (jwt_secret_file, jwt_key, jwks or jwks_url)"
-            ));
-        }
+    if !config.token.has_keys() {
+        let given = of_tokens.iter().filter(|(_, is_given)| *is_given);
+        idle.extend(given.map(|(option, _)| {
+            format!("{option} has no effect: there is no key for tokens (jwt_secret_file, jwt_key, jwks or jwks_url)")
+        }));
     }
     idle
 }

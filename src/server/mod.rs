@@ -144,7 +144,7 @@ pub struct Server {
     waker: Arc<Waker>,
     /// How to read the configuration again.
     reloading: Option<Reloading>,
-    /// Who is told how things stand.
+    /// The service manager, which is told how things stand.
     manager: ServiceManager,
     /// What runs next, on SIGUSR2.
     program: Program,
@@ -226,7 +226,7 @@ impl Server {
         let service = &mut engine.connections.service;
         service.gate.take_terms(terms.clone());
         service.open_gate(verifier);
-        start_checks(service, passwords.is_some(), &waker)?;
+        start_checks(service, passwords.as_ref(), &waker)?;
         service.take_passwords(passwords.map(Arc::new));
         let service = &engine.connections.service;
         let key_source = fetch_keys(&service.config, &waker)?;
@@ -479,7 +479,7 @@ fn heed_signals() -> io::Result<Signals> {
     let all = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP].into_iter();
     let signals = Signals::new(all.chain(of_children))?;
     if is_first {
-        // Of who ended before there was a handler.
+        // Some may have ended before there was a handler.
         first_process::let_go_of_the_dead();
     }
     Ok(signals)

@@ -49,7 +49,7 @@ pub(super) struct Reloaded {
 }
 
 impl Server {
-    /// Reads the configuration again. Of what it says all that can change without a drop holds from now on, and the log names the rest;
+    /// Reads the configuration again. All that can change without a drop holds from now on, and the log names the rest;
     /// what is wrong is told, and what was read before stays.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl Server {
         let connections = &mut self.engine.connections;
         let service = &mut connections.service;
         // All that may fail comes before the first change.
-        start_checks(service, passwords.is_some(), &self.waker).map_err(one)?;
+        start_checks(service, passwords.as_ref(), &self.waker).map_err(one)?;
         let is_other_url = config.token.jwks_url != service.config.token.jwks_url;
         if is_other_url {
             // The keys that the other URL had hold until this one's come: nobody is dropped meanwhile.
@@ -198,15 +198,15 @@ pub(super) fn load_passwords(config: &Config) -> Result<Option<Passwords>, Vec<S
     config.htpasswd.as_deref().map(Passwords::load).transpose()
 }
 
-/// Takes names with passwords, and starts the threads that check them.
+/// Starts the threads that check passwords, if there are passwords.
 pub(super) fn start_checks(
     service: &mut Service,
-    are_wanted: bool,
+    passwords: Option<&Passwords>,
     waker: &Arc<Waker>,
 ) -> Result<(), String> {
-    match are_wanted {
-        true => service.checks.start(waking(waker)),
-        false => Ok(()),
+    match passwords {
+        Some(_) => service.checks.start(waking(waker)),
+        None => Ok(()),
     }
 }
 

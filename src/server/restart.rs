@@ -77,9 +77,9 @@ impl Server {
             self.link = Some(link);
         }
         let config = &self.engine.connections.service.config;
-        let addresses: Vec<_> = config.doors().collect();
+        let doors = Door::all(config);
         let listeners = self.accepting.listeners.iter().filter_map(|listener| {
-            let address = (*addresses.get(listener.door)?).clone();
+            let address = doors.get(listener.door)?.address.clone();
             let (socket, file) = listener.handed();
             Some(HandedListener {
                 given_as: self.given.name_at(&address).map(str::to_owned),
@@ -90,7 +90,7 @@ impl Server {
         });
         let listeners: Vec<_> = listeners.collect();
         let link: Option<&OwnedFd> = self.link.as_ref();
-        let handover = Handover::begin(&self.program, &listeners, &Door::all(config), link)?;
+        let handover = Handover::begin(&self.program, &listeners, &doors, link)?;
         match handover.register(self.poll.registry(), HANDOVER) {
             Ok(()) => Ok(handover),
             Err(error) => {

@@ -28,10 +28,11 @@ impl Connection {
             let checked = self
                 .count_connection(service, peer, request)
                 .and_then(|()| check_method(resource.allows(), method, request.path()));
-            return Ok(match checked {
-                Ok(()) => service.inside.readiness().for_head_request(is_head),
-                Err(response) => response.for_head_request(is_head),
-            });
+            let response = match checked {
+                Ok(()) => service.inside.readiness(),
+                Err(response) => response,
+            };
+            return Ok(response.for_head_request(is_head));
         }
         let takes_page = self.takes_origin(service, client, request);
         self.note_reader(request, takes_page);

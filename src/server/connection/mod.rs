@@ -174,7 +174,7 @@ impl Connection {
             Phase::Open(_) | Phase::Closing { .. } => {
                 self.ws_input(service, peer, buffer, 0, end);
             }
-            // Whoever follows a stream has nothing to say on its connection.
+            // The reader of a stream has nothing to say on its connection.
             Phase::Events(_) => service.allowance.charge(end),
             Phase::Draining { .. } => {}
         }

@@ -10,6 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::wire::Message;
 use crate::config::{Config, Listen};
+use crate::server::listener::Role;
 use crate::server::timers::Millis;
 use crate::snapshot::{Damaged, Reader, VERSION, is_known, put, put_bool, put_bytes, put_len};
 
@@ -30,29 +31,17 @@ pub(in crate::server) struct HandedListener<S> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Door {
     role: Role,
-    address: Listen,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Plain,
-    Tls,
-    Admin,
+    pub(in crate::server) address: Listen,
 }
 
 impl Door {
     /// All that a configuration has, by place.
     pub(in crate::server) fn all(config: &Config) -> Vec<Door> {
-        let of = |role| {
-            move |address: &Listen| Door {
-                role,
-                address: address.clone(),
-            }
-        };
-        let plain = config.listen.iter().map(of(Role::Plain));
-        let tls = config.tls.listen.iter().map(of(Role::Tls));
-        let admin = config.admin.iter().map(of(Role::Admin));
-        plain.chain(tls).chain(admin).collect()
+        let doors = config.doors().enumerate().map(|(place, address)| Door {
+            role: Role::at(config, place),
+            address: address.clone(),
+        });
+        doors.collect()
     }
 
     fn write(&self, out: &mut Vec<u8>) {

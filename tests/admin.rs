@@ -12,10 +12,7 @@ use common::{Daemon, PATIENCE, handshake, header, read_answer, read_head};
 /// A daemon with a listener of administration, and where that is.
 fn administered(arguments: &[&str]) -> (Daemon, SocketAddr) {
     let mut daemon = Daemon::start(&[&["--admin", "127.0.0.1:0"], arguments].concat());
-    let line = daemon.wait_for_log("administration on http://");
-    let address = line.split("http://").nth(1).expect("an address");
-    let address = address.split(' ').next().expect("an address");
-    let address = address.parse().expect("an address");
+    let address = daemon.admin_address();
     (daemon, address)
 }
 
@@ -33,6 +30,26 @@ fn ask(address: SocketAddr, request: &str, fields: &str) -> String {
         .write_all(request.as_bytes())
         .expect("the request goes out");
     read_answer(&mut stream)
+}
+
+/// The event stream of a channel: the head of the answer, and what follows it.
+fn follow(address: SocketAddr, fields: &str) -> (String, TcpStream) {
+    let mut stream = connect(address);
+    let request = format!("GET /channels/a/events HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+    stream.write_all(request.as_bytes()).expect("it goes out");
+    (read_head(&mut stream), stream)
+}
+
+/// The header field with a token of ada's that is signed with this secret.
+fn authorization(secret: &str, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+        .args(["token", "--key-file", secret, "--subject", "ada"])
+        .args(["--expires", "1h"])
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let token = String::from_utf8(output.stdout).expect("text");
+    format!("Authorization: Bearer {}\r\n", token.trim())
 }
 
 fn status(answer: &str) -> &str {
@@ -259,29 +276,10 @@ fn beyond_this_machine_there_is_no_administration_without_authentication() {
 fn beyond_this_machine_each_request_needs_the_right_admin() {
     let folder = Folder::new("admin-far");
     let secret = folder.write("secret", "0123456789abcdef0123456789abcdef");
-    let token = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_fanfare"))
-            .args([
-                "token",
-                "--key-file",
-                &secret,
-                "--subject",
-                "ada",
-                "--expires",
-                "1h",
-            ])
-            .args(arguments)
-            .output()
-            .expect("it runs");
-        let token = String::from_utf8(output.stdout).expect("text");
-        format!("Authorization: Bearer {}\r\n", token.trim())
-    };
     let mut daemon = Daemon::start(&["--admin", "0.0.0.0:0", "--jwt-secret-file", &secret]);
-    let line = daemon.wait_for_log("administration on http://0.0.0.0:");
-    let port = line.split("http://0.0.0.0:").nth(1).expect("a port");
-    let port = port.split(' ').next().expect("a port");
-    let admin = format!("127.0.0.1:{port}").parse().expect("an address");
-    let (reader, administrator) = (token(&["--subscribe", ">"]), token(&["--admin"]));
+    let admin = daemon.admin_address();
+    let reader = authorization(&secret, &["--subscribe", ">"]);
+    let administrator = authorization(&secret, &["--admin"]);
     for request in [
         "GET /metrics",
         "GET /healthz",
@@ -318,23 +316,9 @@ fn beyond_this_machine_a_stream_ends_when_its_reader_is_no_administrator_any_mor
         "--config",
         &file,
     ]);
-    let line = daemon.wait_for_log("administration on http://0.0.0.0:");
-    let port = line.split("http://0.0.0.0:").nth(1).expect("a port");
-    let port = port.split(' ').next().expect("a port");
-    let admin = format!("127.0.0.1:{port}").parse().expect("an address");
-    let output = Command::new(env!("CARGO_BIN_EXE_fanfare"))
-        .args(["token", "--key-file", &secret, "--subject", "ada"])
-        .args(["--expires", "1h"])
-        .output()
-        .expect("it runs");
-    let token = String::from_utf8(output.stdout).expect("text");
-    let mut stream = connect(admin);
-    let request = format!(
-        "GET /channels/a/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
-        token.trim()
-    );
-    stream.write_all(request.as_bytes()).expect("it goes out");
-    assert_eq!(status(&read_head(&mut stream)), "200");
+    let token = authorization(&secret, &[]);
+    let (head, mut stream) = follow(daemon.admin_address(), &token);
+    assert_eq!(status(&head), "200");
     folder.write("fanfare.toml", &rule(false));
     daemon.signal("HUP");
     let rest = common::read_to_end(&mut stream);
@@ -407,10 +391,7 @@ fn a_reload_changes_how_often_a_stream_has_a_comment_that_had_none() {
     let folder = Folder::new("admin-comments");
     let file = folder.write("fanfare.toml", "ping_interval = '0'\n");
     let (daemon, admin) = administered(&["--config", &file]);
-    let mut stream = daemon.raw();
-    let request = "GET /channels/a/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("it goes out");
-    read_head(&mut stream);
+    let (_, mut stream) = follow(daemon.address, "");
     folder.write("fanfare.toml", "ping_interval = '1s'\n");
     let answer = ask(admin, "POST /reload", "Content-Length: 0\r\n");
     assert!(

@@ -15,13 +15,8 @@ fn start(authority: &Authority, arguments: &[&str]) -> (Daemon, SocketAddr) {
     all.extend(["--tls-cert", &cert, "--tls-key", &key]);
     all.extend(arguments);
     let mut daemon = Daemon::start(&all);
-    let line = daemon.wait_for_log("listening on wss://");
-    let address = line
-        .split("wss://")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next())
-        .and_then(|address| address.parse().ok());
-    (daemon, address.expect("the line has an address"))
+    let address = daemon.tls_address();
+    (daemon, address)
 }
 
 /// An authority with a certificate for the daemon.
@@ -155,18 +150,21 @@ fn the_page_for_those_who_came_over_tls_says_wss() {
     );
 }
 
+/// A request in plain HTTP, whose answer is to come.
+fn get(address: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the daemon accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it goes out");
+    stream
+}
+
 #[test]
 fn plain_http_at_a_tls_port_is_told_so_and_harms_nobody() {
     let authority = authority();
     let (_daemon, address) = start(&authority, &[]);
     let mut inside = open(connect(address, "localhost", authority.client(None)));
-    let mut stranger = TcpStream::connect(address).expect("the daemon accepts");
-    stranger
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a timeout");
-    stranger
-        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .expect("it goes out");
+    let mut stranger = get(address, "/");
     let mut answer = String::new();
     stranger
         .read_to_string(&mut answer)
@@ -309,14 +307,9 @@ fn a_handshake_that_fails_is_counted_and_one_that_does_not_is_not() {
     let ca = authority.path("ca.pem");
     let options = ["--tls-client-ca", &ca, "--admin", "127.0.0.1:0"];
     let (mut daemon, address) = start(&authority, &options);
-    let line = daemon.wait_for_log("administration on http://");
-    let admin = line.split("http://").nth(1).expect("an address");
-    let admin = admin.split(' ').next().expect("an address");
+    let admin = daemon.admin_address();
     let scrape = || {
-        let mut stream = TcpStream::connect(admin).expect("the daemon accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        stream.write_all(request).expect("it goes out");
+        let mut stream = get(admin, "/metrics");
         read_answer(&mut stream)
     };
     assert_well(connect(
@@ -329,14 +322,7 @@ fn a_handshake_that_fails_is_counted_and_one_that_does_not_is_not() {
 
     let nameless = connect(address, "localhost", authority.client(None));
     ask_health(nameless).expect_err("a certificate is required");
-    let mut stranger = TcpStream::connect(address).expect("the daemon accepts");
-    stranger
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a timeout");
-    stranger
-        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .expect("it goes out");
-    read_answer(&mut stranger);
+    read_answer(&mut get(address, "/"));
     let metrics = scrape();
     let row = r#"fanfare_handshakes_refused_total{reason="tls"} 2"#;
     assert!(metrics.contains(row), "{metrics}");

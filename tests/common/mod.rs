@@ -15,7 +15,7 @@ pub mod relay;
 pub mod tls;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -67,14 +67,7 @@ impl Daemon {
             log,
             seen: Vec::new(),
         };
-        let line = daemon.wait_for_log("listening on ws://");
-        let address = line
-            .split("ws://")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
-        daemon.address = address
-            .and_then(|a| a.parse().ok())
-            .expect("the line has an address");
+        daemon.address = daemon.address_after("listening on ws://");
         daemon
     }
 
@@ -96,6 +89,32 @@ impl Daemon {
                 Err(_) => panic!("no log line with {text:?} in {:#?}", self.seen),
             }
         }
+    }
+
+    /// Where it is administered, as this machine reaches that.
+    pub fn admin_address(&mut self) -> SocketAddr {
+        let mut address = self.address_after("administration on http://");
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        address
+    }
+
+    /// Where it speaks TLS.
+    pub fn tls_address(&mut self) -> SocketAddr {
+        self.address_after("listening on wss://")
+    }
+
+    /// The address that the log has after this.
+    fn address_after(&mut self, what: &str) -> SocketAddr {
+        let line = self.wait_for_log(what);
+        let address = line
+            .split(what)
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        address
+            .and_then(|address| address.parse().ok())
+            .expect("the line has an address")
     }
 
     /// The next log line, not seen before, that contains `text`.
@@ -246,7 +265,7 @@ pub fn handshake(path: &str, headers: &str) -> String {
 }
 
 /// An HTTP response's head, with the empty line that ends it.
-pub fn read_head(stream: &mut TcpStream) -> String {
+pub fn read_head(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -4,12 +4,16 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RELEASE = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
 FANFARE = os.path.join(RELEASE, "fanfare")
 LOADTEST = os.path.join(RELEASE, "loadtest")
+
+# Clients at the level of bytes, and certificates.
+sys.path.insert(0, os.path.join(ROOT, "tests", "interop"))
 
 
 class Failure(Exception):
@@ -33,7 +37,7 @@ class Daemon:
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.pid = self.process.pid
-        self.port = int(self.wait_for(r"listening on ws://127\.0\.0\.1:(\d+)", 20))
+        self.address = ("127.0.0.1", int(self.wait_for(r"listening on ws://127\.0\.0\.1:(\d+)", 20)))
 
     def write(self, config):
         with open(self.config, "w", encoding="utf-8") as file:

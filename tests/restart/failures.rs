@@ -14,6 +14,15 @@ fn works(line: &Line) {
     assert!(answer.starts_with(r#"{"type":"published""#), "{answer}");
 }
 
+/// A daemon with a configuration, and the file that has it.
+fn configured(test: &str) -> (Line, String) {
+    let folder = Folder::new(test);
+    let file = folder.path("fanfare.toml");
+    fs::write(&file, "retain_bytes = \"1MiB\"\n").expect("a file");
+    let line = Line::start_with(folder, &["--config", &file], |_| {});
+    (line, file)
+}
+
 #[test]
 fn a_new_program_that_crashes_is_missing_or_no_program_changes_nothing() {
     let mut line = Line::start("crash", &[]);
@@ -65,10 +74,7 @@ fn hanging(line: &Line) -> std::thread::JoinHandle<String> {
 
 #[test]
 fn a_reload_during_a_restart_counts_and_the_restart_does_not() {
-    let folder = Folder::new("reload");
-    let file = folder.path("fanfare.toml");
-    fs::write(&file, "retain_bytes = \"1MiB\"\n").expect("a file");
-    let mut line = Line::start_with(folder, &["--config", &file], |_| {});
+    let (mut line, file) = configured("reload");
     let asked = hanging(&line);
     fs::write(&file, "retain_bytes = \"2MiB\"\n").expect("a file");
     line.signal("HUP");
@@ -89,10 +95,7 @@ fn a_daemon_that_is_told_to_end_during_a_restart_ends() {
 
 #[test]
 fn a_configuration_that_is_refused_changes_nothing() {
-    let folder = Folder::new("configuration");
-    let file = folder.path("fanfare.toml");
-    fs::write(&file, "retain_bytes = \"1MiB\"\n").expect("a file");
-    let mut line = Line::start_with(folder, &["--config", &file], |_| {});
+    let (mut line, file) = configured("configuration");
     fs::write(&file, "retain_bytes = \"many\"\n").expect("a file");
     let said = line.restart_in_vain();
     assert!(said.contains("exit status: 2"), "{said}");

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
 use super::common::tls::{self, Authority};
-use super::common::{PATIENCE, handshake, masked, member};
+use super::common::{PATIENCE, handshake, masked, member, read_head};
 use super::{Folder, Line, ask, is_running, wait_until};
 
 #[test]
@@ -86,18 +86,11 @@ fn an_encrypted_client_is_sent_away_for_a_moment_and_comes_back_without_a_gap() 
         &key,
     ];
     let mut line = Line::start("tls", &tls);
-    let listening = line.daemon.wait_for_log("listening on wss://");
-    let address = listening
-        .split("wss://")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next());
-    let address = address
-        .and_then(|address| address.parse().ok())
-        .expect("an address");
+    let address = line.daemon.tls_address();
     let connect = || {
         let mut stream = tls::connect(address, "localhost", authority.client(None));
         say_all(&mut stream, handshake("/", "").as_bytes());
-        read_head_of(&mut stream);
+        read_head(&mut stream);
         assert!(frame(&mut stream).1.starts_with(r#"{"type":"welcome""#));
         stream
     };
@@ -169,7 +162,7 @@ fn whoever_came_by_a_public_address_is_no_administrator_when_that_becomes_the_ad
         let mut stream = UnixStream::connect(path).expect("it accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time");
         say_all(&mut stream, handshake("/", "").as_bytes());
-        read_head_of(&mut stream);
+        read_head(&mut stream);
         assert!(frame(&mut stream).1.starts_with(r#"{"type":"welcome""#));
         stream
     };
@@ -195,7 +188,7 @@ fn whoever_came_by_a_public_address_is_no_administrator_when_that_becomes_the_ad
             &mut stream,
             b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
         );
-        read_head_of(&mut stream)
+        read_head(&mut stream)
     };
     assert!(status(&one).starts_with("HTTP/1.1 200 "));
     assert!(status(&two).starts_with("HTTP/1.1 404 "));
@@ -203,17 +196,6 @@ fn whoever_came_by_a_public_address_is_no_administrator_when_that_becomes_the_ad
 
 fn say_all(stream: &mut impl Write, bytes: &[u8]) {
     stream.write_all(bytes).expect("it goes out");
-}
-
-/// The head of an answer.
-fn read_head_of(stream: &mut impl Read) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("an answer");
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).expect("text")
 }
 
 fn say(stream: &mut impl Write, message: &str) {
